@@ -1,0 +1,5 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Online adaptation of meta-learned dynamics models, for robots that run ROS 2."""
+
+__version__ = '0.1.0'

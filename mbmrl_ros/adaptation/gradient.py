@@ -1,0 +1,53 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The gradient step: one function for GrBAL on the robot, in training, and for MAML."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mbmrl_ros.models.mlp import change
+from mbmrl_ros.types import LossFn, Params, Tap, Transitions
+
+
+def gradient_step(
+    loss_fn: LossFn,
+    params: Params,
+    step_sizes: Params,
+    batch: Transitions,
+    create_graph: bool = False,
+) -> tuple[Params, Tensor]:
+    """Take one step of gradient descent on every row's own loss (thesis, equation 24).
+
+    params: shared by all rows or one set per row; rows of the batch [B, M, .] do not influence
+    each other. step_sizes: a scalar per weight and bias (psi of Algorithm 9). create_graph: keep
+    the graph, so that a loss of the result can be differentiated through the step, in second
+    order, with respect to whatever params and step_sizes were computed from.
+
+    The gradient of a linear layer is the sum over samples of output gradient times input, so
+    only the output gradients are computed; the result holds the two as factors (models/mlp.py).
+
+    Returns the parameters after the step, one set per row, and the loss [B] before it.
+    """
+    taps: list[Tap] = []
+    with torch.enable_grad():
+        loss = loss_fn(params, batch, taps)
+        outputs = [tap.outputs for tap in taps]
+        gradients = torch.autograd.grad(loss.sum(), outputs, create_graph=create_graph)
+        stepped: Params = {}
+        for tap, gradient in zip(taps, gradients):
+            bias = params[f'bias{tap.layer}'] - step_sizes[f'bias{tap.layer}'] * gradient.sum(1)
+            signals = step_sizes[f'weight{tap.layer}'] * gradient
+            stepped |= change(params, tap.layer, tap.inputs, signals, bias)
+    return stepped, loss
+
+
+def uniform_step_sizes(params: Params, step_size: float) -> Params:
+    """Return the same step size for every tensor."""
+    return {name: torch.tensor(step_size) for name in params}
+
+
+def detach(params: Params) -> Params:
+    """Cut the parameters from the graph that computed them."""
+    return {name: value.detach() for name, value in params.items()}

@@ -1,0 +1,132 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Typed configuration from YAML, with errors that a person can act on.
+
+Validation is pydantic's; this module adds where files lie, `key=value` overrides, and one-line
+messages that name the closest valid key.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+PACKAGE = 'mbmrl_ros'
+
+
+class UserError(ValueError):
+    """Wrong input: one line that says what came, what is valid, what to do."""
+
+
+class Config(BaseModel):
+    """Base of every configuration record: immutable, and strict about keys."""
+
+    model_config = ConfigDict(frozen=True, extra='forbid', validate_default=True)
+
+
+ConfigType = TypeVar('ConfigType', bound=BaseModel)
+
+
+def share_directory() -> Path:
+    """Return the folder that holds config/, bundles/, urdf/ and launch/.
+
+    In order: the checkout (an editable install), every prefix of AMENT_PREFIX_PATH (colcon), the
+    prefix of this Python (pip).
+    """
+    checkout = Path(__file__).resolve().parent.parent
+    prefixes = os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)
+    installed = [Path(prefix) / 'share' / PACKAGE for prefix in [*prefixes, sys.prefix] if prefix]
+    for candidate in [checkout, *installed]:
+        if (candidate / 'config' / 'robots').is_dir():
+            return candidate
+    places = ', '.join(str(path) for path in [checkout, *installed])
+    raise UserError(f'the package data (config/robots) is in none of: {places}; install again')
+
+
+def closest(name: str, valid: Iterable[str]) -> str:
+    """Return 'did you mean X? ' or nothing, then the valid names, for the end of a message."""
+    names = sorted(valid)
+    match = difflib.get_close_matches(name, names, n=1)
+    hint = f'did you mean {match[0]!r}? ' if match else ''
+    return f'{hint}valid: {", ".join(names)}'
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping; UserError if the file is missing, damaged, or not a mapping."""
+    try:
+        data = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise UserError(f'cannot read {path}: {error.strerror}') from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        line = ' '.join(str(error).split())
+        raise UserError(f'{path} is not valid YAML: {line}') from error
+    if not isinstance(data, dict):
+        raise UserError(f'{path} must hold a mapping of keys to values')
+    return data
+
+
+def parse(model: type[ConfigType], data: Mapping[str, Any], source: str) -> ConfigType:
+    """Validate data as `model`; UserError in one line that names source, key and what is valid."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f'{source}: {_explain(model, first)}') from error
+
+
+def override(data: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
+    """Apply `key=value` and `group.key=value` (values in YAML) to a copy of data."""
+    result = dict(data)
+    for assignment in assignments:
+        key, separator, text = assignment.partition('=')
+        if not separator or not key:
+            raise UserError(f'--set takes key=value, got {assignment!r}')
+        target = result
+        *groups, leaf = key.split('.')
+        for group in groups:
+            nested = target.get(group)
+            target[group] = dict(nested) if isinstance(nested, dict) else {}
+            target = target[group]
+        target[leaf] = yaml.safe_load(text)
+    return result
+
+
+def _explain(model: type[BaseModel], error: Any) -> str:
+    location = [str(part) for part in error['loc']]
+    key = '.'.join(location)
+    if error['type'] == 'extra_forbidden':
+        return f'unknown key {key!r}; {closest(location[-1], _fields_at(model, location[:-1]))}'
+    if error['type'] == 'missing':
+        return f'missing key {key!r}'
+    came = '' if isinstance(error['input'], Mapping) else f', got {error["input"]!r}'
+    message = error['msg'].removeprefix('Value error, ')
+    return f'{key}: {message}{came}' if key else message
+
+
+def _fields_at(model: type[BaseModel], location: list[str]) -> Iterable[str]:
+    """Return the names of the fields of the record that `location` leads to."""
+    for part in location:
+        if part.isdigit() or part not in model.model_fields:
+            continue
+        inner = _record_in(model.model_fields[part].annotation)
+        if inner is None:
+            break
+        model = inner
+    return model.model_fields
+
+
+def _record_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in getattr(annotation, '__args__', ()):
+        found = _record_in(argument)
+        if found is not None:
+            return found
+    return None

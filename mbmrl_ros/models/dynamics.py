@@ -1,0 +1,97 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The dynamics model: an MLP on normalised inputs that predicts normalised changes of the state.
+
+Gaussian with fixed variance, so that its negative log-likelihood is the mean squared error up to
+a constant (thesis, appendix E; equation 23).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from mbmrl_ros.models.mlp import init_mlp, mlp
+from mbmrl_ros.models.normalizer import Normalizer
+from mbmrl_ros.models.packed import PackedMLP
+from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.types import Carry, Params, StepFn, Tap, Transitions
+
+Precision = Literal['float32', 'bfloat16']
+
+
+@dataclass(frozen=True)
+class MLPDynamics:
+    """Feed-forward dynamics; parameters are arguments, statistics are fixed members.
+
+    input_indices: channels that feed the network (absolute position does not, though it is
+    predicted). precision: of the planner's rollouts only; training and adaptation use float32.
+    """
+
+    state_size: int
+    action_size: int
+    input_indices: tuple[int, ...]
+    hidden_sizes: tuple[int, ...]
+    normalizer: Normalizer
+    precision: Precision = 'float32'
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Widths of the network from input to output."""
+        return (len(self.input_indices) + self.action_size, *self.hidden_sizes, self.state_size)
+
+    def init(self, generator: torch.Generator) -> Params:
+        """Draw parameters."""
+        return init_mlp(self.sizes, generator)
+
+    def inputs(self, state: Tensor, action: Tensor) -> Tensor:
+        """Return the network's input [..., I + A]."""
+        indices = list(self.input_indices)
+        normalizer = self.normalizer
+        centred = (state - normalizer.state_mean)[..., indices]
+        return torch.cat([centred / normalizer.state_std[indices], action], -1)
+
+    def step(
+        self, params: Params, carry: Carry, state: Tensor, action: Tensor
+    ) -> tuple[Carry, Tensor]:
+        """Predict the next state [..., S] in units."""
+        delta = mlp(params, self.inputs(state, action))
+        return carry, state + self.normalizer.delta_mean + self.normalizer.delta_std * delta
+
+    def errors(
+        self, params: Params, transitions: Transitions, taps: list[Tap] | None = None
+    ) -> Tensor:
+        """Return the squared errors of the normalised changes, [..., S]."""
+        predicted = mlp(params, self.inputs(transitions.states, transitions.actions), taps)
+        return (predicted - self.normalizer.delta(transitions)).square()
+
+    def loss(
+        self, params: Params, transitions: Transitions, taps: list[Tap] | None = None
+    ) -> Tensor:
+        """Return the mean squared error over window and channels, [B] (thesis, equation 23)."""
+        return self.errors(params, transitions, taps).mean((-2, -1))
+
+    def planning_step(self, params: Params) -> StepFn:
+        """Return `step` with the parameters packed in the planner's precision."""
+        dtype = getattr(torch, self.precision)
+        return PackedMLP(params, self.normalizer, self.input_indices, dtype)
+
+
+def build_dynamics(
+    spec: RobotSpec,
+    hidden_sizes: tuple[int, ...],
+    normalizer: Normalizer | None = None,
+    precision: Precision = 'float32',
+) -> MLPDynamics:
+    """Build the model of a robot."""
+    return MLPDynamics(
+        spec.state_size,
+        spec.action_size,
+        spec.input_indices,
+        hidden_sizes,
+        normalizer or Normalizer.identity(spec.state_size),
+        precision,
+    )

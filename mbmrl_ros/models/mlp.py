@@ -1,0 +1,109 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A multi-layer perceptron as functions of explicit parameters.
+
+A gradient step of a linear layer on R samples changes its weight by a matrix of rank R: the sum
+of the samples' output gradients times their inputs. So parameters after a step are kept as the
+shared weight and the two factors, one pair per row B, which is exact and needs no copy of the
+weights per row:
+
+    weight0 [out, in] (or [B, out, in])     bias0 [out] (or [B, out])
+    inputs0 [B, R, in]  signals0 [B, R, out]    meaning weight0 - signals0^T inputs0
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mbmrl_ros.types import Params, Tap
+
+
+def init_mlp(sizes: Sequence[int], generator: torch.Generator) -> Params:
+    """Draw Glorot-uniform weights and zero biases (as in the authors' code).
+
+    sizes: widths from input to output. Returns weight0 [sizes[1], sizes[0]], bias0, weight1, ...
+    """
+    params: Params = {}
+    for layer, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:])):
+        bound = math.sqrt(6.0 / (fan_in + fan_out))
+        uniform = torch.rand(fan_out, fan_in, generator=generator) * 2 - 1
+        params[f'weight{layer}'] = bound * uniform
+        params[f'bias{layer}'] = torch.zeros(fan_out)
+    return params
+
+
+def layer_count(params: Params) -> int:
+    """Return the number of linear layers."""
+    return sum(name.startswith('weight') for name in params)
+
+
+def mlp(params: Params, inputs: Tensor, taps: list[Tap] | None = None) -> Tensor:
+    """Apply the network with ReLU between layers.
+
+    inputs: [B, R, in], or [..., in] where no parameter has a leading B. taps: collects every
+    linear layer's inputs and outputs, for `gradient_step`.
+    """
+    hidden = inputs
+    last = layer_count(params) - 1
+    for layer in range(last + 1):
+        outputs = linear(params, layer, hidden)
+        if taps is not None:
+            # Without parameters that need a gradient the graph starts at the first output.
+            if not outputs.requires_grad:
+                outputs.requires_grad_()
+            taps.append(Tap(layer, hidden, outputs))
+        hidden = outputs if layer == last else outputs.relu()
+    return hidden
+
+
+def linear(params: Params, layer: int, inputs: Tensor) -> Tensor:
+    """Apply one linear layer, with its low-rank change where it has one."""
+    weight, bias = params[f'weight{layer}'], params[f'bias{layer}']
+    if bias.dim() == 2:
+        bias = bias[:, None]
+    if weight.dim() == 2:
+        outputs = torch.nn.functional.linear(inputs, weight) + bias
+    else:
+        outputs = torch.baddbmm(bias, inputs, weight.transpose(1, 2))
+    if f'inputs{layer}' not in params:
+        return outputs
+    overlap = inputs @ params[f'inputs{layer}'].transpose(1, 2)
+    return torch.baddbmm(outputs, overlap, params[f'signals{layer}'], alpha=-1)
+
+
+def change(params: Params, layer: int, inputs: Tensor, signals: Tensor, bias: Tensor) -> Params:
+    """Return the entries of one layer after a further change of rank R.
+
+    inputs: [B, R, in]; signals: [B, R, out], already times the step size; bias: [B, out].
+    """
+    if f'inputs{layer}' in params:
+        inputs = torch.cat([params[f'inputs{layer}'], inputs], 1)
+        signals = torch.cat([params[f'signals{layer}'], signals], 1)
+    weight = params[f'weight{layer}']
+    return {
+        f'weight{layer}': weight,
+        f'bias{layer}': bias,
+        f'inputs{layer}': inputs,
+        f'signals{layer}': signals,
+    }
+
+
+def dense(params: Params) -> Params:
+    """Multiply the factors out: weight{l} [B, out, in] and bias{l} [B, out] where there were any."""
+    result: Params = {}
+    for layer in range(layer_count(params)):
+        weight, bias = params[f'weight{layer}'], params[f'bias{layer}']
+        if f'inputs{layer}' in params:
+            inputs, signals = params[f'inputs{layer}'], params[f'signals{layer}']
+            weight = torch.baddbmm(
+                weight.expand(len(inputs), *weight.shape[-2:]),
+                signals.transpose(1, 2),
+                inputs,
+                alpha=-1,
+            )
+        result[f'weight{layer}'], result[f'bias{layer}'] = weight, bias
+    return result

@@ -1,0 +1,53 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Statistics of states and of their changes, refitted on all training data before every fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mbmrl_ros.types import Transitions
+
+
+@dataclass(frozen=True)
+class Normalizer:
+    """Means and standard deviations, each [S], in the units of the robot file.
+
+    Actions are not in here: they are scaled to -1..1 by their limits. The published code
+    normalises every iteration's data with that iteration's statistics and mixes them in one
+    dataset; here data is stored raw and all of it normalised alike.
+    """
+
+    state_mean: Tensor
+    state_std: Tensor
+    delta_mean: Tensor
+    delta_std: Tensor
+
+    @classmethod
+    def identity(cls, state_size: int) -> Normalizer:
+        """Return statistics that change nothing."""
+        zeros, ones = torch.zeros(state_size), torch.ones(state_size)
+        return cls(zeros, ones, zeros, ones)
+
+    @classmethod
+    def fit(cls, transitions: Transitions) -> Normalizer:
+        """Fit to transitions [.., S]; a channel that never changes gets a deviation of 1."""
+        states = transitions.states.flatten(0, -2).double()
+        deltas = transitions.next_states.flatten(0, -2).double() - states
+        return cls(
+            states.mean(0).float(), _deviation(states), deltas.mean(0).float(), _deviation(deltas)
+        )
+
+    def delta(self, transitions: Transitions) -> Tensor:
+        """Return the normalised change [..., S] that the network has to predict."""
+        change = transitions.next_states - transitions.states
+        return (change - self.delta_mean) / self.delta_std
+
+
+def _deviation(values: Tensor) -> Tensor:
+    deviation = values.std(0)
+    constant = deviation <= 1e-8 * (1 + values.abs().max(0).values)
+    return torch.where(constant, 1.0, deviation).float()

@@ -1,0 +1,82 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Cross-entropy method with true elites (Botev et al. 2013; Chua et al. 2018, PETS).
+
+The published GrBAL code reads the output of argsort as ranks, so that its elites are random ones;
+here they are the candidates with the highest returns, and what is simulated is what is averaged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from mbmrl_ros.config import Config
+from mbmrl_ros.planners.rollout import imagine, make_plan, score
+from mbmrl_ros.types import Carry, Plan, RewardFn, StepFn
+
+
+class CEMConfig(Config):
+    """Parameters of the cross-entropy method."""
+
+    candidates: int = Field(500, ge=2, description='K, per iteration')
+    horizon: int = Field(15, ge=1, description='H')
+    iterations: int = Field(4, ge=1, description='refits of the distribution per tick')
+    elites: int = Field(50, ge=2, description='candidates that the next distribution is fitted to')
+    inertia: float = Field(0.1, ge=0, lt=1, description='share of the old mean and deviation')
+    noise: float = Field(0.6, gt=0, description='first standard deviation, actions in -1..1')
+    minimum_noise: float = Field(0.05, gt=0, description='floor, against early collapse')
+
+
+class CEMState(NamedTuple):
+    """Warm start: the mean action sequence [B, H, A], already shifted by one step."""
+
+    mean: Tensor
+
+
+@dataclass(frozen=True)
+class CEM:
+    """The planner with its parameters and the size of the action."""
+
+    config: CEMConfig
+    action_size: int
+
+    def initial(self, batch: int) -> CEMState:
+        """Return a mean of zeros."""
+        return CEMState(torch.zeros(batch, self.config.horizon, self.action_size))
+
+    def plan(
+        self,
+        generator: torch.Generator,
+        planner_state: CEMState,
+        step_fn: StepFn,
+        reward_fn: RewardFn,
+        carry: Carry,
+        state: Tensor,
+    ) -> tuple[CEMState, Plan]:
+        """Sample, imagine, refit to the elites, several times; the plan is the last mean."""
+        config = self.config
+        mean = planner_state.mean
+        deviation = torch.full_like(mean, config.noise)
+        for _ in range(config.iterations):
+            shape = (len(mean), config.candidates, *mean.shape[1:])
+            noise = torch.randn(shape, generator=generator)
+            candidates = (mean[:, None] + deviation[:, None] * noise).clamp(-1.0, 1.0)
+            returns = score(reward_fn, imagine(step_fn, carry, state, candidates), candidates)
+            elites = elite_candidates(candidates, returns, config.elites)
+            mean = config.inertia * mean + (1 - config.inertia) * elites.mean(1)
+            deviation = config.inertia * deviation + (1 - config.inertia) * elites.std(1)
+            deviation = deviation.clamp(min=config.minimum_noise)
+        plan = make_plan(mean, candidates, returns)
+        following = torch.cat([plan.actions[:, 1:], plan.actions[:, -1:]], 1)
+        return CEMState(following), plan
+
+
+def elite_candidates(candidates: Tensor, returns: Tensor, count: int) -> Tensor:
+    """Return the `count` candidates [B, count, H, A] with the highest returns [B, K]."""
+    best = returns.topk(min(count, returns.shape[1]), dim=1).indices
+    return candidates[torch.arange(len(best))[:, None], best]

@@ -1,0 +1,48 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Random shooting: uniform candidates, the best one's first action (Nagabandi et al. 2017)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from mbmrl_ros.config import Config
+from mbmrl_ros.planners.rollout import best_candidate, imagine, make_plan, score
+from mbmrl_ros.types import Carry, Plan, RewardFn, StepFn
+
+
+class RandomShootingConfig(Config):
+    """Parameters of random shooting."""
+
+    candidates: int = Field(2000, ge=1, description='K (the real robot of the thesis: 2000)')
+    horizon: int = Field(5, ge=1, description='H (the real robot of the thesis: 5)')
+
+
+@dataclass(frozen=True)
+class RandomShooting:
+    """The planner with its parameters; it has no warm start."""
+
+    config: RandomShootingConfig
+    action_size: int
+
+    def initial(self, batch: int) -> None:
+        """Return nothing: every plan starts afresh."""
+
+    def plan(
+        self,
+        generator: torch.Generator,
+        planner_state: None,
+        step_fn: StepFn,
+        reward_fn: RewardFn,
+        carry: Carry,
+        state: Tensor,
+    ) -> tuple[None, Plan]:
+        """Draw uniformly over the whole box, imagine, take the best."""
+        shape = (len(state), self.config.candidates, self.config.horizon, self.action_size)
+        candidates = torch.rand(shape, generator=generator) * 2 - 1
+        returns = score(reward_fn, imagine(step_fn, carry, state, candidates), candidates)
+        return None, make_plan(best_candidate(candidates, returns), candidates, returns)

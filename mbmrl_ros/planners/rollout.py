@@ -1,0 +1,53 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Imagine candidates with the model and score them: what all planners share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mbmrl_ros.types import Carry, Plan, RewardFn, StepFn
+
+
+def imagine(step_fn: StepFn, carry: Carry, state: Tensor, actions: Tensor) -> Tensor:
+    """Roll the model out.
+
+    state: [B, S]; actions: [B, K, H, A]. Returns states [B, K, H+1, S], the start included.
+    """
+    batch, candidates, horizon, _ = actions.shape
+    states = state.new_empty(horizon + 1, batch, candidates, state.shape[-1])
+    states[0] = state[:, None]
+    for time in range(horizon):
+        carry, states[time + 1] = step_fn(carry, states[time], actions[:, :, time])
+    return states.permute(1, 2, 0, 3)
+
+
+def score(reward_fn: RewardFn, states: Tensor, actions: Tensor) -> Tensor:
+    """Return the undiscounted return [B, K]; minus infinity where anything was not finite.
+
+    A huge finite stand-in would rank as near-best wherever rewards are more negative still.
+    """
+    rewards = reward_fn(states[:, :, :-1], actions, states[:, :, 1:])
+    finite = rewards.isfinite().all(-1) & states[:, :, -1].isfinite().all(-1)
+    return torch.where(finite, rewards.sum(-1), -torch.inf)
+
+
+def make_plan(actions: Tensor, candidates: Tensor, returns: Tensor) -> Plan:
+    """Pack a Plan; rows without a finite rollout become invalid, with zero actions."""
+    finite = returns.isfinite()
+    valid = finite.any(1) & actions.isfinite().all(-1).all(-1)
+    return Plan(
+        actions=torch.where(valid[:, None, None], actions, 0.0),
+        expected_return=returns.max(1).values,
+        candidates=candidates,
+        returns=returns,
+        nonfinite=(~finite).sum(1),
+        valid=valid,
+    )
+
+
+def best_candidate(candidates: Tensor, returns: Tensor) -> Tensor:
+    """Return the actions [B, H, A] of the candidate with the highest return."""
+    best = returns.argmax(1)
+    return candidates[torch.arange(len(best)), best]

@@ -1,0 +1,58 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A reward: the sum of named, weighted terms.
+
+The planner, the environment and the reports all use the same object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from pydantic import FiniteFloat
+from torch import Tensor
+
+from mbmrl_ros.config import Config, UserError, closest
+from mbmrl_ros.rewards.terms import TERMS
+from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.types import RewardFn
+
+
+class TermConfig(Config):
+    """One line of a task's reward: which term, how heavy, on which channel."""
+
+    term: str
+    weight: FiniteFloat = 1.0
+    channel: str | None = None
+
+
+@dataclass(frozen=True)
+class Reward:
+    """Callable sum of weight * term."""
+
+    weights: Mapping[str, float]
+    functions: Mapping[str, RewardFn]
+
+    def __call__(self, state: Tensor, action: Tensor, next_state: Tensor) -> Tensor:
+        """(state [..., S], action [..., A] in -1..1, next_state [..., S]) -> reward [...]."""
+        return torch.stack(list(self.terms(state, action, next_state).values())).sum(0)
+
+    def terms(self, state: Tensor, action: Tensor, next_state: Tensor) -> dict[str, Tensor]:
+        """Return every weighted term [...] by name."""
+        return {
+            name: self.weights[name] * function(state, action, next_state)
+            for name, function in self.functions.items()
+        }
+
+
+def build_reward(spec: RobotSpec, terms: tuple[TermConfig, ...]) -> Reward:
+    """Build the reward of a task for a robot; UserError names a term that does not exist."""
+    functions: dict[str, RewardFn] = {}
+    for config in terms:
+        if config.term not in TERMS:
+            raise UserError(f'unknown reward term {config.term!r}; {closest(config.term, TERMS)}')
+        arguments = {} if config.channel is None else {'channel': config.channel}
+        functions[config.term] = TERMS[config.term](spec, **arguments)
+    return Reward({config.term: config.weight for config in terms}, functions)

@@ -1,0 +1,204 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The robot file: topics, state channels, action, safety, simulation.
+
+One file per robot (config/robots/<robot>.yaml) is read by the controller, the simulator and the
+trainer alike, so topic names, joint order and units exist once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, FiniteFloat, model_validator
+
+from mbmrl_ros.config import Config, UserError, closest, parse, read_yaml, share_directory
+
+Positive = Annotated[FiniteFloat, Field(gt=0)]
+Angle = Literal['rotation_y', 'roll', 'pitch', 'yaw']
+SENSOR_TYPES = Literal[
+    'nav_msgs/msg/Odometry', 'sensor_msgs/msg/JointState', 'geometry_msgs/msg/PoseStamped'
+]
+COMMAND_TYPES = Literal['sensor_msgs/msg/JointState', 'std_msgs/msg/Float64MultiArray']
+
+
+class Topic(Config):
+    """A sensor topic, relative to the robot's namespace."""
+
+    type: SENSOR_TYPES
+    timeout_s: Positive = Field(description='age of the newest message that stops the robot')
+
+
+class Channel(Config):
+    """One entry of the state vector."""
+
+    name: str
+    topic: str
+    field: str = Field(description='path into the message; for joints: position, velocity, effort')
+    joint: str | None = None
+    encoding: Literal[
+        'raw', 'sin', 'cos',
+        'sin_rotation_y', 'cos_rotation_y', 'sin_roll', 'cos_roll',
+        'sin_pitch', 'cos_pitch', 'sin_yaw', 'cos_yaw',
+    ] = Field('raw', description='angles of a quaternion: sin_/cos_ of rotation_y (planar), ...')  # fmt: skip
+    unit: str
+    input: bool = Field(True, description='false: predicted, but not fed to the network')
+
+    @property
+    def angle(self) -> Angle | None:
+        """The angle that is taken from a quaternion, or None."""
+        name = self.encoding[4:]
+        return name if name in ('rotation_y', 'roll', 'pitch', 'yaw') else None  # type: ignore[return-value]
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """The raw scalars this channel is computed from, as `topic:field` or `topic:field[joint]`."""
+        if self.angle is not None:
+            return tuple(f'{self.topic}:{self.field}.{part}' for part in 'wxyz')
+        suffix = f'[{self.joint}]' if self.joint else ''
+        return (f'{self.topic}:{self.field}{suffix}',)
+
+
+class Action(Config):
+    """The command: joints in order, limits in the unit of the topic."""
+
+    topic: str
+    type: COMMAND_TYPES
+    field: Literal['position', 'velocity', 'effort'] = 'effort'
+    unit: str
+    joints: tuple[str, ...]
+    lower: tuple[FiniteFloat, ...]
+    upper: tuple[FiniteFloat, ...]
+    rate_limit: tuple[Positive, ...] = Field(description='largest change per second')
+    fallback: tuple[FiniteFloat, ...] = Field(description='the safe command')
+    timeout_s: Positive = Field(description='the receiver falls back by itself after this long')
+
+    @model_validator(mode='after')
+    def _consistent(self) -> Self:
+        for name in ('lower', 'upper', 'rate_limit', 'fallback'):
+            if len(getattr(self, name)) != len(self.joints):
+                raise ValueError(f'{name} needs one value per joint ({len(self.joints)})')
+        for joint, low, rest, high in zip(self.joints, self.lower, self.fallback, self.upper):
+            if not low <= rest <= high or low >= high:
+                raise ValueError(f'{joint}: needs lower <= fallback <= upper and lower < upper')
+        return self
+
+
+class Safety(Config):
+    """Bounds beyond which the robot is stopped."""
+
+    deadline_s: Positive = Field(description='a plan that took longer is not sent')
+    decay_s: Positive = Field(description='time constant towards the fallback when late')
+    limits: dict[str, tuple[FiniteFloat, FiniteFloat]] = Field(
+        default={}, description='channel: [lower, upper]'
+    )
+
+
+class Simulation(Config):
+    """How MuJoCo plays this robot."""
+
+    model: str = Field(description='gymnasium/<file>.xml, or a path relative to the robot file')
+    physics_steps: int = Field(1, ge=1, description='physics steps per control period')
+    bodies: dict[str, str] = Field(default={}, description='topic: MuJoCo body')
+    reset_noise: dict[Literal['position', 'velocity'], Annotated[FiniteFloat, Field(ge=0)]] = Field(
+        default={}, description='standard deviation of the start state'
+    )
+
+
+class RobotSpec(Config):
+    """Everything the package knows about a robot."""
+
+    name: str
+    description: str = ''
+    period_s: Positive
+    topics: dict[str, Topic]
+    state: tuple[Channel, ...]
+    action: Action
+    safety: Safety
+    simulation: Simulation | None = None
+
+    @model_validator(mode='after')
+    def _consistent(self) -> Self:
+        names = [channel.name for channel in self.state]
+        if len(set(names)) != len(names):
+            raise ValueError('channel names must be unique')
+        for channel in self.state:
+            if channel.topic not in self.topics:
+                raise ValueError(f'channel {channel.name}: topic {channel.topic!r} is not listed')
+            is_joint = self.topics[channel.topic].type == 'sensor_msgs/msg/JointState'
+            if is_joint != (channel.joint is not None):
+                raise ValueError(f'channel {channel.name}: a joint goes with JointState, only')
+        for name in self.safety.limits:
+            if name not in names:
+                raise ValueError(f'safety.limits: no channel {name!r}; {closest(name, names)}')
+        return self
+
+    @property
+    def state_size(self) -> int:
+        """S."""
+        return len(self.state)
+
+    @property
+    def action_size(self) -> int:
+        """A."""
+        return len(self.action.joints)
+
+    @cached_property
+    def signals(self) -> tuple[str, ...]:
+        """All raw scalars, in the order of the state channels, each once."""
+        return tuple(dict.fromkeys(s for channel in self.state for s in channel.signals))
+
+    def topic_signals(self, topic: str) -> tuple[str, ...]:
+        """The signals of one topic, in the order of a Reading's values."""
+        return tuple(signal for signal in self.signals if signal.split(':')[0] == topic)
+
+    @cached_property
+    def input_indices(self) -> tuple[int, ...]:
+        """Indices of the channels that feed the network."""
+        return tuple(i for i, channel in enumerate(self.state) if channel.input)
+
+    def channel_index(self, name: str) -> int:
+        """Return the place of a channel in the state; UserError names the valid ones."""
+        names = [channel.name for channel in self.state]
+        if name not in names:
+            raise UserError(f'{self.name} has no channel {name!r}; {closest(name, names)}')
+        return names.index(name)
+
+    @cached_property
+    def interface(self) -> dict[str, object]:
+        """What a trained model depends on: period, channels in order, action."""
+        return {
+            'robot': self.name,
+            'period_s': self.period_s,
+            'state': [channel.model_dump() for channel in self.state],
+            'joints': list(self.action.joints),
+            'action_field': self.action.field,
+            'lower': list(self.action.lower),
+            'upper': list(self.action.upper),
+        }
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of `interface`, first 16 digits."""
+        text = json.dumps(self.interface, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def robot_names() -> list[str]:
+    """Return the robots whose files are installed."""
+    return sorted(path.stem for path in (share_directory() / 'config' / 'robots').glob('*.yaml'))
+
+
+def load_robot(name_or_path: str) -> RobotSpec:
+    """Load a robot by name, or from a path that ends in .yaml; UserError if it is not valid."""
+    if name_or_path.endswith(('.yaml', '.yml')):
+        path = Path(name_or_path)
+    elif name_or_path in robot_names():
+        path = share_directory() / 'config' / 'robots' / f'{name_or_path}.yaml'
+    else:
+        raise UserError(f'unknown robot {name_or_path!r}; {closest(name_or_path, robot_names())}')
+    return parse(RobotSpec, read_yaml(path), str(path))

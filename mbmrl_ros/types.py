@@ -1,0 +1,150 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Records and function types that every part of the package shares.
+
+Letters used in shapes throughout: B batch (robots that are controlled side by side), N tasks,
+T time steps, M past window (T1 of the thesis), F future window (T2), K candidates, H horizon,
+E ensemble members, S state, A action, R raw sensor signals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+Params = dict[str, Tensor]
+"""Named network parameters: weight{l} [out, in], bias{l} [out], shared or with a leading B: one set
+per row; after a gradient step also its low-rank factors (models/mlp.py)."""
+
+Carry = Any
+"""What a dynamics model remembers between steps: None for a feed-forward network."""
+
+StepFn = Callable[[Carry, Tensor, Tensor], tuple[Carry, Tensor]]
+"""(carry, state [B, K, S], action [B, K, A]) -> (carry, next_state [B, K, S])."""
+
+RewardFn = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(state [..., S], action [..., A] in -1..1, next_state [..., S]) -> reward [...]."""
+
+LossFn = Callable[[Params, 'Transitions', 'list[Tap] | None'], Tensor]
+"""(params, transitions [B, M, .], taps) -> loss [B], one value per row. Where taps is a list, it
+collects what passes through the linear layers."""
+
+
+class Transitions(NamedTuple):
+    """Transitions that follow each other in time, without a gap.
+
+    states: [..., M, S] in the units of the robot file; actions: [..., M, A] scaled to -1..1, the
+    commands that were applied; next_states: [..., M, S].
+    """
+
+    states: Tensor
+    actions: Tensor
+    next_states: Tensor
+
+    def to(self, *args: Any) -> Transitions:
+        """Convert all three tensors, as torch.Tensor.to does."""
+        return Transitions(*(tensor.to(*args) for tensor in self))
+
+
+class Tap(NamedTuple):
+    """What passed through linear layer number `layer`: inputs [B, M, in], outputs [B, M, out]."""
+
+    layer: int
+    inputs: Tensor
+    outputs: Tensor
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """A model after adaptation to the last window.
+
+    params: shared, or with one change per row B. loss_before, loss_after: [B] on the past window itself, NaN where
+    there was no window. accepted: [B] False where the result was worse or not finite, so that
+    the parameters before the step were kept. attempted: [B] True where there was a window.
+    """
+
+    params: Params
+    loss_before: Tensor
+    loss_after: Tensor
+    accepted: Tensor
+    attempted: Tensor
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a planner proposes.
+
+    actions: [B, H, A] in -1..1. expected_return: [B] predicted for these candidates' best.
+    candidates, returns: [B, K, H, A] and [B, K], for plots. nonfinite: [B] how many rollouts
+    were not finite. valid: [B] False where none was, so that there is no plan.
+    """
+
+    actions: Tensor
+    expected_return: Tensor
+    candidates: Tensor
+    returns: Tensor
+    nonfinite: Tensor
+    valid: Tensor
+
+
+class Planner(Protocol):
+    """A sampling planner: pure; the model and the reward enter as functions."""
+
+    def initial(self, batch: int) -> Any:
+        """Return the planner state of B robots before their first plan (no warm start)."""
+
+    def plan(
+        self,
+        generator: torch.Generator,
+        planner_state: Any,
+        step_fn: StepFn,
+        reward_fn: RewardFn,
+        carry: Carry,
+        state: Tensor,
+    ) -> tuple[Any, Plan]:
+        """Plan from state [B, S]; return the warm start of the next call, and the plan."""
+
+
+class Dynamics(Protocol):
+    """A model of one control step, with explicit parameters."""
+
+    def step(
+        self, params: Params, carry: Carry, state: Tensor, action: Tensor
+    ) -> tuple[Carry, Tensor]:
+        """(params, carry, state [B, K, S], action [B, K, A]) -> (carry, next_state)."""
+
+    def loss(
+        self, params: Params, transitions: Transitions, taps: list[Tap] | None = None
+    ) -> Tensor:
+        """Return the mean squared error of normalised deltas: [B] for transitions [B, M, .]."""
+
+    def planning_step(self, params: Params) -> StepFn:
+        """Return `step` with these parameters packed for the planner's many evaluations."""
+
+
+class Adapter(Protocol):
+    """How parameters follow the last window of transitions."""
+
+    def initial(self, batch: int) -> Any:
+        """Return what the adapter remembers of B robots before their first window."""
+
+    def adapt(self, memory: Any, window: Transitions, attempted: Tensor) -> tuple[Any, Adapted]:
+        """Adapt to window [B, M, .]; rows that are not `attempted` [B] keep their parameters."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One sensor message, stripped of ROS.
+
+    topic: name in the robot file. stamp_s: time of measurement [s]. received_s: arrival on the
+    steady clock [s]. values: the topic's signals in the order of the robot file.
+    """
+
+    topic: str
+    stamp_s: float
+    received_s: float
+    values: tuple[float, ...]
