@@ -1,0 +1,34 @@
+# make demo | test | lint | venv | clean; each sets up .venv by itself when it is missing or old.
+PYTHON ?= python3
+# Installed first and pinned, so that no requirement pulls in a larger build.
+TORCH ?= torch==2.13.0
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: venv test lint demo clean
+
+venv: $(STAMP)
+
+$(STAMP): setup.py pyproject.toml Makefile
+	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'Python 3.11 or newer with venv is needed (PYTHON=... chooses one)' >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet '$(TORCH)'
+	$(BIN)/pip install --quiet --editable '.[ros,sim,test]'
+	touch $@
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest
+
+demo: $(STAMP)
+	$(BIN)/mbmrl demo
+
+clean:
+	rm -rf $(VENV) build dist out *.egg-info .pytest_cache .mypy_cache .ruff_cache
