@@ -1,4 +1,4 @@
-# make demo | test | lint | venv | clean; each sets up .venv by itself when it is missing or old.
+# make demo | test | lint | format | venv | clean; each sets up .venv by itself when it is missing or old.
 PYTHON ?= python3
 # Installed first and pinned, so that no requirement pulls in a larger build.
 TORCH ?= torch==2.13.0
@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: venv test lint demo clean
+.PHONY: venv test lint format demo clean
 
 venv: $(STAMP)
 
@@ -23,6 +23,10 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 test: lint
 	$(BIN)/python -m pytest

@@ -17,7 +17,10 @@ executables = ('mbmrl', 'sim_node', 'controller_node')
 def tree(folder: str) -> list[tuple[str, list[str]]]:
     """Return the data_files that keep the sub-folders of `folder` under share/mbmrl_ros."""
     return [
-        (os.path.join('share', package_name, parent), [os.path.join(parent, file) for file in files])
+        (
+            os.path.join('share', package_name, parent),
+            [os.path.join(parent, file) for file in files],
+        )
         for parent, _, files in sorted(os.walk(folder))
         if files
     ]
