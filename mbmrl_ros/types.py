@@ -13,8 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+Array = NDArray[np.float64]
 
 Params = dict[str, Tensor]
 """Named network parameters: weight{l} [out, in], bias{l} [out], shared or with a leading B: one set

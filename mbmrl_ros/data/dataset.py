@@ -1,0 +1,91 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Trajectories of raw states and actions, and the files they live in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from mbmrl_ros.config import UserError
+from mbmrl_ros.types import Transitions
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """An unbroken piece of experience: states [T+1, S] in units, actions [T, A] in -1..1.
+
+    disturbance: [T] which disturbance was on at each step (an index that the task defines, -1
+    for none); kept for reports, never shown to a model.
+    """
+
+    states: Tensor
+    actions: Tensor
+    disturbance: Tensor
+
+    @property
+    def steps(self) -> int:
+        """T."""
+        return len(self.actions)
+
+    def transitions(self) -> Transitions:
+        """Return all T transitions."""
+        return Transitions(self.states[:-1], self.actions, self.states[1:])
+
+
+def all_transitions(trajectories: Iterable[Trajectory]) -> Transitions:
+    """Join the transitions of many trajectories: [sum of T, .]."""
+    parts = [trajectory.transitions() for trajectory in trajectories]
+    return Transitions(*(torch.cat(tensors) for tensors in zip(*parts)))
+
+
+def split(
+    trajectories: list[Trajectory], held_out: float
+) -> tuple[list[Trajectory], list[Trajectory]]:
+    """Hold out every n-th whole trajectory, so that no window of one is in the other.
+
+    The choice depends on the position only: as data grows, what was held out stays held out.
+    """
+    every = max(2, round(1 / held_out))
+    training = [t for i, t in enumerate(trajectories) if i % every != every - 1]
+    return training, [t for i, t in enumerate(trajectories) if i % every == every - 1]
+
+
+def save_trajectories(path: Path, trajectories: list[Trajectory]) -> None:
+    """Write a file that appears whole or not at all."""
+    tensors = {}
+    for index, trajectory in enumerate(trajectories):
+        tensors[f'{index:06d}/states'] = trajectory.states.contiguous()
+        tensors[f'{index:06d}/actions'] = trajectory.actions.contiguous()
+        tensors[f'{index:06d}/disturbance'] = trajectory.disturbance.contiguous()
+    temporary = path.with_suffix('.partial')
+    try:
+        save_file(tensors, temporary)
+        os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(f'cannot write {path}: {error}; free some space and start again') from error
+
+
+def load_trajectories(path: Path) -> list[Trajectory]:
+    """Read what `save_trajectories` wrote; UserError if the file is missing or damaged."""
+    try:
+        with safe_open(path, 'pt') as file:
+            prefixes = sorted({key.split('/')[0] for key in file.keys()})
+            return [
+                Trajectory(
+                    file.get_tensor(f'{prefix}/states'),
+                    file.get_tensor(f'{prefix}/actions'),
+                    file.get_tensor(f'{prefix}/disturbance'),
+                )
+                for prefix in prefixes
+            ]
+    except (OSError, SafetensorError) as error:
+        raise UserError(f'{path} is not a readable file of trajectories: {error}') from error

@@ -1,0 +1,63 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Windows for meta-learning: M past and F future transitions about a moment, never over a gap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mbmrl_ros.config import UserError
+from mbmrl_ros.data.dataset import Trajectory
+from mbmrl_ros.types import Transitions
+
+
+@dataclass(frozen=True)
+class Windows:
+    """All moments that have M transitions before and F after them, in one trajectory.
+
+    states: [N, S], actions: [N, A] of all trajectories, one after the other (the last action of
+    each is padding); moments: [W] indices t into them (thesis, equation 22).
+    """
+
+    states: Tensor
+    actions: Tensor
+    moments: Tensor
+    past: int
+    future: int
+
+    @classmethod
+    def of(cls, trajectories: list[Trajectory], past: int, future: int) -> Windows:
+        """Index trajectories; UserError if none is as long as a window."""
+        states, actions, moments, offset = [], [], [], 0
+        for trajectory in trajectories:
+            states.append(trajectory.states)
+            actions.append(torch.cat([trajectory.actions, trajectory.actions[-1:]]))
+            moments.append(torch.arange(past, trajectory.steps - future + 1) + offset)
+            offset += trajectory.steps + 1
+        if not moments or sum(len(m) for m in moments) == 0:
+            raise UserError(
+                f'no trajectory has the {past} + {future} transitions of a window; '
+                'record longer ones or shorten past_steps and future_steps'
+            )
+        return cls(torch.cat(states), torch.cat(actions), torch.cat(moments), past, future)
+
+    def sample(
+        self, count: int, generator: torch.Generator
+    ) -> tuple[Transitions, Transitions]:
+        """Draw windows uniformly: past [count, M, .], future [count, F, .]."""
+        choice = torch.randint(len(self.moments), (count,), generator=generator)
+        return self.at(self.moments[choice])
+
+    def at(self, moments: Tensor) -> tuple[Transitions, Transitions]:
+        """Return past and future of the given moments [B]."""
+        return (
+            self._slice(moments - self.past, self.past),
+            self._slice(moments, self.future),
+        )
+
+    def _slice(self, starts: Tensor, length: int) -> Transitions:
+        rows = starts[:, None] + torch.arange(length)
+        return Transitions(self.states[rows], self.actions[rows], self.states[rows + 1])

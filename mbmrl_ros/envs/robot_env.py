@@ -1,0 +1,53 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Simulated robots side by side, seen through the robot's own state and action."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mbmrl_ros.robot.command import to_units
+from mbmrl_ros.robot.state import encode
+from mbmrl_ros.sim.batch import BatchWorld
+from mbmrl_ros.sim.disturbances import Schedule, active
+from mbmrl_ros.spec import RobotSpec
+
+
+class RobotEnv:
+    """N robots, each under a schedule of disturbances of its own."""
+
+    def __init__(self, spec: RobotSpec, batch: int, threads: int = 2) -> None:
+        """batch: N."""
+        self.spec, self.batch = spec, batch
+        self._world = BatchWorld(spec, batch, threads)
+        self._schedules: tuple[Schedule, ...] = ((),) * batch
+        self._step = 0
+
+    def reset(self, rng: np.random.Generator, schedules: Sequence[Schedule]) -> Tensor:
+        """Start all robots afresh; return states [N, S] in float32."""
+        if len(schedules) != self.batch:
+            raise ValueError(f'{self.batch} robots need as many schedules, got {len(schedules)}')
+        self._schedules, self._step = tuple(schedules), 0
+        self._world.reset(rng)
+        return self._states()
+
+    def step(self, actions: Tensor) -> Tensor:
+        """Apply actions [N, A] in -1..1 for one period; return the next states [N, S]."""
+        for row, schedule in enumerate(self._schedules):
+            if any(event.step == self._step for event in schedule):
+                self._world.set_disturbances(row, active(schedule, self._step))
+        self._world.step(to_units(self.spec, actions.double().numpy()))
+        self._step += 1
+        return self._states()
+
+    @property
+    def healthy(self) -> Tensor:
+        """[N] False where the physics were not finite any more; such a robot stands still."""
+        return torch.from_numpy(np.array(self._world.healthy))
+
+    def _states(self) -> Tensor:
+        return torch.from_numpy(encode(self.spec, self._world.signals())).float()

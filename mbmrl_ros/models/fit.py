@@ -1,0 +1,76 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Fit by Adam with early stopping on a rolling average of the validation loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mbmrl_ros.types import Params
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """How a fit went: losses per epoch, and the epoch whose parameters were kept."""
+
+    training: tuple[float, ...]
+    validation: tuple[float, ...]
+    best_epoch: int
+
+
+def fit(
+    params: Params,
+    optimiser: torch.optim.Optimizer,
+    batch_loss: Callable[[], Tensor],
+    validation_loss: Callable[[], float],
+    epochs: int,
+    batches_per_epoch: int,
+    persistency: float,
+    on_epoch: Callable[[int, float, float], None] = lambda epoch, training, validation: None,
+) -> FitResult:
+    """Fit params in place and leave them at the best validation loss.
+
+    Stops when the rolling average r <- p r + (1 - p) loss rises, as in the published code, which
+    however starts r at 1.5 times the first loss and p at 0.99, so that it never stops within its
+    100 epochs; here r starts at the first loss.
+
+    params: all tensors that the optimiser holds. batch_loss: draws a batch and returns its loss.
+    """
+    best, best_epoch = validation_loss(), 0
+    kept = _copy(params)
+    rolling = best
+    training, validation = [], [best]
+    for epoch in range(1, epochs + 1):
+        training.append(_epoch(optimiser, batch_loss, batches_per_epoch))
+        validation.append(validation_loss())
+        on_epoch(epoch, training[-1], validation[-1])
+        if validation[-1] < best:
+            best, best_epoch, kept = validation[-1], epoch, _copy(params)
+        previous, rolling = rolling, persistency * rolling + (1 - persistency) * validation[-1]
+        if not rolling < previous:
+            break
+    with torch.no_grad():
+        for name, value in params.items():
+            value.copy_(kept[name])
+    return FitResult(tuple(training), tuple(validation), best_epoch)
+
+
+def _epoch(
+    optimiser: torch.optim.Optimizer, batch_loss: Callable[[], Tensor], batches: int
+) -> float:
+    total = 0.0
+    for _ in range(batches):
+        optimiser.zero_grad()
+        loss = batch_loss()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        total += loss.item()
+    return total / batches
+
+
+def _copy(params: Params) -> Params:
+    return {name: value.detach().clone() for name, value in params.items()}

@@ -1,0 +1,39 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Commands in the robot's units, and actions scaled to -1..1 by the limits of the robot file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.types import Array
+
+
+@dataclass(frozen=True)
+class Command:
+    """What goes to the motors.
+
+    stamp_s: of the state that it answers. values: [A] in the unit of the robot file. fallback:
+    whether this is the safe command instead of a planned one. reason: why it is not what was
+    planned; empty if it is.
+    """
+
+    stamp_s: float
+    values: Array
+    fallback: bool
+    reason: str
+
+
+def to_units(spec: RobotSpec, action: Array) -> Array:
+    """Scale actions [..., A] in -1..1 to commands in units."""
+    lower, upper = np.asarray(spec.action.lower), np.asarray(spec.action.upper)
+    return lower + (np.asarray(action, np.float64) + 1) * (upper - lower) / 2
+
+
+def from_units(spec: RobotSpec, command: Array) -> Array:
+    """Scale commands [..., A] in units to actions in -1..1."""
+    lower, upper = np.asarray(spec.action.lower), np.asarray(spec.action.upper)
+    return 2 * (np.asarray(command, np.float64) - lower) / (upper - lower) - 1

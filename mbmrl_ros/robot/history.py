@@ -1,0 +1,80 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The last transitions of a robot, as the window that its model adapts to."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mbmrl_ros.types import Array, Transitions
+
+
+class History:
+    """Transitions (state, applied action, next state) that follow each other without a gap."""
+
+    def __init__(self, window: int, period_s: float, state_size: int, action_size: int) -> None:
+        """window: M transitions."""
+        self.size = window
+        self._period_s = period_s
+        self.state_size, self.action_size = state_size, action_size
+        self._states: deque[Array] = deque(maxlen=window + 1)
+        self._actions: deque[Array] = deque(maxlen=window)
+        self._stamp_s = float('nan')
+        self._pending: Array | None = None
+
+    def observe(self, stamp_s: float, state: Array) -> None:
+        """Add the state [S] of a tick, measured at stamp_s.
+
+        It closes a transition if it comes one period after the state before (half to one and a
+        half) and an action was applied in between; otherwise there is a gap, and what was before
+        it is forgotten, since a window must not span it.
+        """
+        elapsed = stamp_s - self._stamp_s
+        if self._pending is not None and 0.5 <= elapsed / self._period_s <= 1.5:
+            self._actions.append(self._pending)
+        else:
+            self.clear()
+        self._states.append(np.array(state, np.float64))
+        self._stamp_s, self._pending = stamp_s, None
+
+    def applied(self, action: Array) -> None:
+        """Say which action [A] in -1..1 really went out after the last state."""
+        self._pending = np.array(action, np.float64)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._states.clear()
+        self._actions.clear()
+        self._stamp_s, self._pending = float('nan'), None
+
+    @property
+    def full(self) -> bool:
+        """Whether there are M transitions."""
+        return len(self._actions) == self.size
+
+    def window(self) -> Transitions | None:
+        """Return the last M transitions [M, .] in float32, oldest first; None if there are fewer."""
+        if not self.full:
+            return None
+        states = torch.from_numpy(np.stack(self._states)).float()
+        actions = torch.from_numpy(np.stack(self._actions)).float()
+        return Transitions(states[:-1], actions, states[1:])
+
+
+def stack_windows(histories: Sequence[History]) -> tuple[Transitions, Tensor]:
+    """Return windows [B, M, .], zeros where there is none, and which rows [B] have one."""
+    first = histories[0]
+    zeros = Transitions(
+        torch.zeros(first.size, first.state_size),
+        torch.zeros(first.size, first.action_size),
+        torch.zeros(first.size, first.state_size),
+    )
+    windows = [history.window() for history in histories]
+    known = [window if window is not None else zeros for window in windows]
+    stacked = Transitions(*(torch.stack(tensors) for tensors in zip(*known)))
+    return stacked, torch.tensor([window is not None for window in windows])

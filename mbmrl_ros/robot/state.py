@@ -1,0 +1,110 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""From sensor readings to the state vector: the one place where it is put together."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.types import Array, Reading
+
+# A clock that jumps back by more than this was reset (a bag that loops, a simulator started
+# again); by less, messages came out of order.
+RESET_S = 1.0
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """A state [S], or None and the reason. stamp_s: of the oldest reading that went into it."""
+
+    state: Array | None
+    stamp_s: float
+    reason: str
+
+
+class StateAssembler:
+    """Keeps the newest reading of every topic and puts the state together from them."""
+
+    def __init__(self, spec: RobotSpec) -> None:
+        """spec: whose topics are expected."""
+        self._spec = spec
+        self._newest: dict[str, Reading] = {}
+        self._sizes = {topic: len(spec.topic_signals(topic)) for topic in spec.topics}
+        order = {signal: i for i, signal in enumerate(spec.signals)}
+        self._places = {
+            topic: [order[signal] for signal in spec.topic_signals(topic)] for topic in spec.topics
+        }
+
+    def on_reading(self, reading: Reading) -> str | None:
+        """Take a reading; return None, or why it was refused (the one before it stays)."""
+        if reading.topic not in self._sizes:
+            return f'unknown topic {reading.topic}'
+        if len(reading.values) != self._sizes[reading.topic]:
+            size = self._sizes[reading.topic]
+            return f'{reading.topic}: {len(reading.values)} values instead of {size}'
+        if not all(map(math.isfinite, reading.values)) or not math.isfinite(reading.stamp_s):
+            return f'{reading.topic}: value is not finite'
+        newest = self._newest.get(reading.topic)
+        if newest is not None and reading.stamp_s < newest.stamp_s:
+            if newest.stamp_s - reading.stamp_s <= RESET_S:
+                return f'{reading.topic}: out of order'
+            # All topics start afresh, or states would mix readings from before and after.
+            self._newest.clear()
+        self._newest[reading.topic] = reading
+        return None
+
+    def assemble(self, now_s: float) -> Assembled:
+        """Return the state if every topic is there and none is older than its time-out.
+
+        now_s: steady clock, as in `Reading.received_s` [s].
+        """
+        for topic, settings in self._spec.topics.items():
+            reading = self._newest.get(topic)
+            if reading is None:
+                return Assembled(None, math.nan, f'{topic}: no reading yet')
+            age_s = now_s - reading.received_s
+            if age_s > settings.timeout_s:
+                reason = f'{topic}: stale, {age_s:.3f} s old, limit {settings.timeout_s:g} s'
+                return Assembled(None, math.nan, reason)
+        signals = np.empty(len(self._spec.signals))
+        for topic, places in self._places.items():
+            signals[places] = self._newest[topic].values
+        stamp_s = min(reading.stamp_s for reading in self._newest.values())
+        return Assembled(encode(self._spec, signals), stamp_s, '')
+
+    def complete_stamp(self) -> float | None:
+        """Return the stamp that the newest readings of all topics share, or None."""
+        stamps = {reading.stamp_s for reading in self._newest.values()}
+        whole = len(self._newest) == len(self._sizes) and len(stamps) == 1
+        return stamps.pop() if whole else None
+
+
+def encode(spec: RobotSpec, signals: Array) -> Array:
+    """Compute states [..., S] from raw signals [..., R] in the order of spec.signals."""
+    order = {signal: i for i, signal in enumerate(spec.signals)}
+    columns = []
+    for channel in spec.state:
+        raw = [signals[..., order[signal]] for signal in channel.signals]
+        value = raw[0] if channel.angle is None else quaternion_angle(channel.angle, *raw)
+        wave = {'raw': None, 'sin': np.sin, 'cos': np.cos}[channel.encoding[:3]]
+        columns.append(value if wave is None else wave(value))
+    return np.stack(columns, -1)
+
+
+def quaternion_angle(angle: str, w: Array, x: Array, y: Array, z: Array) -> Array:
+    """Return an angle [rad] of a unit quaternion; q and -q give the same modulo 2 pi.
+
+    rotation_y: of a planar robot, which only turns about y, over the whole circle; roll, pitch,
+    yaw: intrinsic z-y'-x'', REP-103.
+    """
+    if angle == 'rotation_y':
+        return 2 * np.arctan2(y, w)
+    if angle == 'roll':
+        return np.arctan2(2 * (w * x + y * z), 1 - 2 * (x * x + y * y))
+    if angle == 'pitch':
+        return np.arcsin(np.clip(2 * (w * y - z * x), -1.0, 1.0))
+    return np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))

@@ -1,0 +1,122 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What can happen to a simulated robot, and when.
+
+A kind of disturbance says how it changes the model of the physics or the gain of an actuator; a
+schedule says at which steps it comes and goes. The robot's own software never sees any of it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from mbmrl_ros.config import UserError, closest
+from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.types import Array
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """kind: see KINDS; target: the joint or body it acts on; value: its size, in the kind's unit."""
+
+    kind: str
+    target: str = ''
+    value: float = 0.0
+
+    def __str__(self) -> str:
+        """As `parse` reads it."""
+        value = f':{self.value:g}' if self.value else ''
+        return f'{self.kind}:{self.target}{value}'
+
+
+@dataclass(frozen=True)
+class Event:
+    """A disturbance that comes (on) or goes at a control step, counted from the reset."""
+
+    step: int
+    disturbance: Disturbance
+    on: bool = True
+
+
+Schedule = tuple[Event, ...]
+
+Apply = Callable[[RobotSpec, mujoco.MjModel, Array, Disturbance], None]
+"""(robot, model to edit, gain [A] of the actuators to edit, disturbance)."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """targets: the valid targets for a robot. edits_model: whether it needs a model of its own."""
+
+    targets: Callable[[RobotSpec], Sequence[str]]
+    apply: Apply
+    edits_model: bool
+
+
+def _disabled_joint(
+    spec: RobotSpec, model: mujoco.MjModel, gain: Array, disturbance: Disturbance
+) -> None:
+    """Multiply the command of one joint by `value` (thesis: zero); its spring and damper stay."""
+    gain[spec.action.joints.index(disturbance.target)] *= disturbance.value
+
+
+KINDS: dict[str, Kind] = {
+    'disabled_joint': Kind(lambda spec: spec.action.joints, _disabled_joint, edits_model=False),
+}
+
+
+def check(spec: RobotSpec, disturbance: Disturbance) -> None:
+    """Raise UserError if the robot cannot have this disturbance."""
+    if disturbance.kind not in KINDS:
+        kind = disturbance.kind
+        raise UserError(f'unknown disturbance {kind!r}; {closest(kind, KINDS)}')
+    targets = KINDS[disturbance.kind].targets(spec)
+    if disturbance.target not in targets:
+        raise UserError(
+            f'{disturbance.kind} on {spec.name} has no target {disturbance.target!r}; '
+            f'{closest(disturbance.target, targets)}'
+        )
+
+
+def parse(text: str) -> Disturbance:
+    """Read `kind:target` or `kind:target:value`; UserError if it is neither."""
+    kind, *rest = text.split(':')
+    if kind not in KINDS or len(rest) not in (1, 2):
+        raise UserError(f'a disturbance is kind:target[:value], got {text!r}; {closest(kind, KINDS)}')
+    try:
+        return Disturbance(kind, rest[0], float(rest[1]) if len(rest) == 2 else 0.0)
+    except ValueError as error:
+        raise UserError(f'the value of a disturbance is a number, got {rest[1]!r}') from error
+
+
+def active(schedule: Schedule, step: int) -> tuple[Disturbance, ...]:
+    """Return what is on at a control step, in the order in which it came."""
+    current: list[Disturbance] = []
+    for event in sorted(schedule, key=lambda event: event.step):
+        if event.step > step:
+            break
+        if event.on and event.disturbance not in current:
+            current.append(event.disturbance)
+        elif not event.on and event.disturbance in current:
+            current.remove(event.disturbance)
+    return tuple(current)
+
+
+def disturbed(
+    spec: RobotSpec, model: mujoco.MjModel, disturbances: Sequence[Disturbance]
+) -> tuple[mujoco.MjModel, Array]:
+    """Return the model (a copy only if it has to be edited) and the gain [A] of the actuators."""
+    gain = np.ones(spec.action_size)
+    for disturbance in disturbances:
+        check(spec, disturbance)
+    if any(KINDS[disturbance.kind].edits_model for disturbance in disturbances):
+        model = copy.copy(model)
+    for disturbance in disturbances:
+        KINDS[disturbance.kind].apply(spec, model, gain, disturbance)
+    return model, gain
+

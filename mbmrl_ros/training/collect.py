@@ -1,0 +1,145 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Collect trajectories of many robots side by side, with one planner call for all of them.
+
+The path of a reading is the robot's own: StateAssembler's encoding, History, AdaptiveMPC,
+SafetyFilter, and the action that was applied is the one that is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mbmrl_ros.data.dataset import Trajectory
+from mbmrl_ros.envs.robot_env import RobotEnv
+from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC, Decision
+from mbmrl_ros.robot.command import from_units, to_units
+from mbmrl_ros.robot.history import History, stack_windows
+from mbmrl_ros.robot.safety import SafetyFilter
+from mbmrl_ros.sim.disturbances import Disturbance, Schedule, active
+from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.types import RewardFn
+
+
+class Act(Protocol):
+    """What drives the robots: histories and states [B, S] in, actions [B, A] out."""
+
+    def __call__(
+        self, histories: Sequence[History], states: Tensor
+    ) -> tuple[Tensor, Decision | None]:
+        """Return actions in -1..1, not finite where there is no plan; and how they came about."""
+
+
+@dataclass
+class Rollouts:
+    """What a collection brings back, with one entry per robot (trajectories) or per step.
+
+    rewards: [T, B]. decisions: per step, None for random actions. ticks_s: per step.
+    """
+
+    trajectories: list[Trajectory]
+    rewards: Tensor
+    decisions: list[Decision | None] = field(default_factory=list)
+
+
+def random_actions(spec: RobotSpec, generator: torch.Generator) -> Act:
+    """Return uniform actions: the first iteration of every training."""
+
+    def act(histories: Sequence[History], states: Tensor) -> tuple[Tensor, None]:
+        return torch.rand(len(states), spec.action_size, generator=generator) * 2 - 1, None
+
+    return act
+
+
+def mpc_actions(mpc: AdaptiveMPC) -> Act:
+    """Return the actions of Algorithm 10."""
+
+    def act(histories: Sequence[History], states: Tensor) -> tuple[Tensor, Decision]:
+        window, attempted = stack_windows(histories)
+        decision = mpc.act(window, attempted, states)
+        return torch.where(decision.valid[:, None], decision.action, torch.nan), decision
+
+    return act
+
+
+def collect(
+    env: RobotEnv,
+    reward: RewardFn,
+    act: Act,
+    schedules: Sequence[Schedule],
+    disturbances: Sequence[Disturbance],
+    steps: int,
+    window: int,
+    rng: np.random.Generator,
+    on_step: Callable[[], None] = lambda: None,
+) -> Rollouts:
+    """Drive every robot for `steps` periods, each under its own schedule.
+
+    A robot whose physics stop being finite ends there; its trajectory is cut at that step.
+    """
+    spec = env.spec
+    histories = [
+        History(window, spec.period_s, spec.state_size, spec.action_size) for _ in schedules
+    ]
+    filters = [SafetyFilter(spec) for _ in schedules]
+    states, actions, rewards, decisions, alive = [env.reset(rng, schedules)], [], [], [], []
+    for step in range(steps):
+        state = states[-1]
+        for history, row in zip(histories, state.double().numpy()):
+            history.observe(step * spec.period_s, row)
+        wanted, decision = act(histories, state)
+        applied = _filter(spec, filters, wanted, state)
+        for history, action in zip(histories, applied):
+            history.applied(action)
+        actions.append(torch.from_numpy(applied).float())
+        states.append(env.step(actions[-1]))
+        rewards.append(reward(state, actions[-1], states[-1]))
+        decisions.append(decision)
+        alive.append(torch.as_tensor(env.healthy).clone())
+        on_step()
+    trajectories = _trajectories(states, actions, alive, schedules, disturbances)
+    return Rollouts(trajectories, torch.stack(rewards), decisions)
+
+
+def _filter(
+    spec: RobotSpec, filters: Sequence[SafetyFilter], wanted: Tensor, state: Tensor
+) -> np.ndarray:
+    """Let every robot's safety filter have the last word; actions in -1..1 in and out."""
+    commands = to_units(spec, wanted.double().numpy())
+    rows = state.double().numpy()
+    sent = [
+        safety.filter(command, '', row, elapsed_s=0.0, dt_s=spec.period_s)[0]
+        for safety, command, row in zip(filters, commands, rows)
+    ]
+    return from_units(spec, np.stack(sent))
+
+
+def _trajectories(
+    states: list[Tensor],
+    actions: list[Tensor],
+    alive: list[Tensor],
+    schedules: Sequence[Schedule],
+    disturbances: Sequence[Disturbance],
+) -> list[Trajectory]:
+    state, action, healthy = torch.stack(states, 1), torch.stack(actions, 1), torch.stack(alive, 1)
+    result = []
+    for row, schedule in enumerate(schedules):
+        steps = int(healthy[row].long().cumprod(0).sum())
+        labels = [
+            disturbances.index(on[0]) if (on := active(schedule, step)) else -1
+            for step in range(steps)
+        ]
+        result.append(
+            Trajectory(
+                state[row, : steps + 1].clone(),
+                action[row, :steps].clone(),
+                torch.tensor(labels, dtype=torch.int64),
+            )
+        )
+    return result

@@ -1,0 +1,157 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A run folder: configuration, metrics, data, checkpoint, bundles. Killed at any moment, it can
+be started again and goes on from the last whole iteration.
+
+    config.yaml  run.json          what was asked for
+    metrics.csv  tensorboard/      one row per iteration
+    data/0003.safetensors          trajectories of iteration 3
+    checkpoint.safetensors         parameters, optimiser, random state, iteration
+    bundles/0003/  bundle/         the model after every iteration, and the last
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from mbmrl_ros.config import UserError
+from mbmrl_ros.data.dataset import Trajectory, load_trajectories, save_trajectories
+
+
+class Run:
+    """The folder of one training."""
+
+    def __init__(self, folder: Path, config: dict[str, Any], identity: dict[str, Any]) -> None:
+        """Open or create; UserError if the folder holds a training with other settings."""
+        self.folder = folder
+        try:
+            (folder / 'data').mkdir(parents=True, exist_ok=True)
+            (folder / 'bundles').mkdir(exist_ok=True)
+        except OSError as error:
+            raise UserError(f'cannot create the run folder {folder}: {error.strerror}') from error
+        self._claim('config.yaml', yaml.safe_dump(config, sort_keys=False))
+        self._claim('run.json', json.dumps(identity, indent=2))
+
+    def _claim(self, name: str, text: str) -> None:
+        path = self.folder / name
+        if path.exists():
+            if path.read_text() != text:
+                raise UserError(
+                    f'{path} is of a training with other settings; choose another --out, '
+                    'or start again with the same settings to go on with that one'
+                )
+            return
+        write_text(path, text)
+
+    def load(self) -> tuple[int, dict[str, Tensor], list[list[Trajectory]]]:
+        """Return the last whole iteration (0: none), its checkpoint, and all data up to it."""
+        path = self.folder / 'checkpoint.safetensors'
+        if not path.exists():
+            return 0, {}, []
+        try:
+            with safe_open(path, 'pt') as file:
+                tensors = {key: file.get_tensor(key) for key in file.keys()}
+        except (OSError, SafetensorError) as error:
+            raise UserError(f'{path} is damaged: {error}') from error
+        iteration = int(tensors.pop('iteration'))
+        data = [load_trajectories(self._data(i)) for i in range(1, iteration + 1)]
+        return iteration, tensors, data
+
+    def save_data(self, iteration: int, trajectories: list[Trajectory]) -> None:
+        """Write what one iteration collected."""
+        save_trajectories(self._data(iteration), trajectories)
+
+    def has_data(self, iteration: int) -> bool:
+        """Whether this iteration had collected before it was killed."""
+        return self._data(iteration).exists()
+
+    def load_data(self, iteration: int) -> list[Trajectory]:
+        """Read what an iteration collected."""
+        return load_trajectories(self._data(iteration))
+
+    def save_checkpoint(self, iteration: int, tensors: dict[str, Tensor]) -> None:
+        """Replace the checkpoint: the moment at which the iteration counts as done."""
+        path = self.folder / 'checkpoint.safetensors'
+        temporary = path.with_suffix('.partial')
+        whole = {name: value.detach().contiguous().clone() for name, value in tensors.items()}
+        try:
+            save_file(whole | {'iteration': torch.tensor(iteration)}, temporary)
+            os.replace(temporary, path)
+        except (OSError, SafetensorError) as error:
+            temporary.unlink(missing_ok=True)
+            raise UserError(
+                f'cannot write {path}: {error}; free some space and start the same command again'
+            ) from error
+
+    def log(self, iteration: int, metrics: dict[str, float]) -> None:
+        """Append one row to metrics.csv and to TensorBoard; an older row of it is replaced."""
+        path = self.folder / 'metrics.csv'
+        rows = []
+        if path.exists():
+            with path.open(newline='') as file:
+                rows = [row for row in csv.DictReader(file) if int(row['iteration']) < iteration]
+        rows.append({'iteration': str(iteration)} | {k: f'{v:.8g}' for k, v in metrics.items()})
+        lines = [','.join(rows[-1])] + [','.join(row.values()) for row in rows]
+        write_text(path, '\n'.join(lines) + '\n')
+        with SummaryWriter(str(self.folder / 'tensorboard')) as writer:  # type: ignore[no-untyped-call]
+            for name, value in metrics.items():
+                writer.add_scalar(name, value, iteration)  # type: ignore[no-untyped-call]
+
+    def publish(self, iteration: int) -> Path:
+        """Return the folder for this iteration's bundle."""
+        return self.folder / 'bundles' / f'{iteration:04d}'
+
+    def finish(self, iteration: int) -> Path:
+        """Copy the last bundle to bundle/, and return it."""
+        final = self.folder / 'bundle'
+        shutil.copytree(self.publish(iteration), final, dirs_exist_ok=True)
+        return final
+
+    def _data(self, iteration: int) -> Path:
+        return self.folder / 'data' / f'{iteration:04d}.safetensors'
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that appears whole or not at all; UserError if the disk refuses."""
+    temporary = path.with_name(path.name + '.partial')
+    try:
+        temporary.write_text(text)
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(f'cannot write {path}: {error.strerror}; free some space') from error
+
+
+def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Flatten an optimiser's state (Adam's moments and step counts) to named tensors."""
+    state = optimiser.state_dict()['state']
+    return {
+        f'optimiser/{index}/{name}': torch.as_tensor(value)
+        for index, entries in state.items()
+        for name, value in entries.items()
+    }
+
+
+def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Put back what `optimiser_tensors` returned."""
+    whole = optimiser.state_dict()
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        if key.startswith('optimiser/'):
+            _, index, name = key.split('/')
+            state.setdefault(int(index), {})[name] = value
+    if state:
+        whole['state'] = state
+        optimiser.load_state_dict(whole)

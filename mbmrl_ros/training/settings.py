@@ -1,0 +1,75 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The settings of model-based training; defaults are the values of the thesis."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from mbmrl_ros.config import Config, UserError, closest, override, parse, read_yaml, share_directory
+from mbmrl_ros.planners.mppi import MPPIConfig
+
+Positive = Annotated[float, Field(gt=0)]
+
+
+class TrainingConfig(Config):
+    """Algorithms 9 and 10 on a task. Section numbers are those of the thesis."""
+
+    iterations: int = Field(10, ge=1, description='rounds of collecting, then fitting (1.5 to 3 h '
+                            'of experience, section 9.1, are 8 to 17 rounds)')  # fmt: skip
+    rollouts: int = Field(64, ge=2, description='rollouts per iteration, side by side; '
+                          'times rollout_steps: 64000 steps per iteration (Table 6)')  # fmt: skip
+    rollout_steps: int = Field(1000, ge=1, description='steps per rollout (Table 6)')
+    past_steps: int = Field(32, ge=1, description='T1, M: transitions to adapt to (Table 6)')
+    future_steps: int = Field(32, ge=1, description='T2, F: transitions to predict (Table 6)')
+    hidden_sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (512, 512, 512), min_length=1, description='ReLU layers (appendix E)'
+    )
+    learning_rate: Positive = Field(1e-3, description='Adam, for phi (beta; Table 6)')
+    step_size: Positive = Field(0.01, description='psi at the start: inner step size (Table 6)')
+    step_size_learning_rate: float = Field(
+        1e-3, ge=0, description='Adam, for log psi, per layer (eta; Algorithm 9, line 14); 0: fixed'
+    )
+    inner_steps: int = Field(1, ge=1, description='gradient steps on the past window')
+    batch_size: int = Field(500, ge=1, description='windows (MB: transitions) per update (Table 6)')
+    epochs: int = Field(50, ge=1, description='passes over the data per iteration (Table 6)')
+    persistency: float = Field(0.9, ge=0, lt=1, description='rolling average of early stopping')
+    held_out: float = Field(0.1, gt=0, le=0.5, description='share of trajectories for validation')
+    planner: MPPIConfig = Field(MPPIConfig(), description='while collecting (Table 6: 1000 x 10)')
+    control_planner: MPPIConfig = Field(
+        MPPIConfig(candidates=2500, horizon=15), description='on the robot (Table 6: 2500 x 15)'
+    )
+    precision: Literal['float32', 'bfloat16'] = Field(
+        'bfloat16', description='of imagined rollouts; fits and adaptation are always float32'
+    )
+
+    @model_validator(mode='after')
+    def _consistent(self) -> Self:
+        if self.past_steps + self.future_steps > self.rollout_steps:
+            raise ValueError('rollout_steps must hold past_steps + future_steps')
+        return self
+
+
+def load_training_config(
+    algorithm: str, task: str, name: str | None = None, assignments: tuple[str, ...] = ()
+) -> TrainingConfig:
+    """Load config/training/<algorithm>/<task>[.<name>].yaml with overrides.
+
+    name: a variant such as `two_cores`; or a path that ends in .yaml.
+    """
+    folder = share_directory() / 'config' / 'training' / algorithm
+    if name is not None and name.endswith(('.yaml', '.yml')):
+        path = Path(name)
+    else:
+        path = folder / (f'{task}.{name}.yaml' if name else f'{task}.yaml')
+        if not path.exists():
+            stem = path.name.split('.')[0]
+            variants = {p.name.split('.')[1] for p in path.parent.glob(f'{stem}.*.yaml')}
+            raise UserError(
+                f'no training configuration {name!r} for {algorithm} {task}; '
+                f'{closest(name or "", variants)}'
+            )
+    return parse(TrainingConfig, override(read_yaml(path), assignments), str(path))
