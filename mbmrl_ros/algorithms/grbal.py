@@ -1,0 +1,72 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""GrBAL: gradient-based adaptive learner (Nagabandi, Clavera et al. 2019; thesis, chapter 9).
+
+Algorithm 9, train time                              where
+  1  initialise phi                                  training/model_based.py, _start
+  4  sample a disturbance M ~ rho(M)                 envs/tasks.py
+  5  collect tau_M with Algorithm 10                 training/collect.py, robot/adaptive_mpc.py
+  6  D <- D + tau_M                                  training/run.py
+  9  draw tau[t - T1 : t], tau[t : t + T2] from D    data/windows.py
+ 10  phi' <- u_psi(tau[t - T1 : t], phi)             adaptation/gradient.py, gradient_step
+ 11  L_j <- L(tau[t : t + T2], phi')                 training/meta.py, meta_loss
+ 13  phi <- phi - beta grad_phi mean L_j             models/fit.py, with Adam
+ 14  psi <- psi - eta grad_psi mean L_j              likewise, on log psi, one per weight and bias
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mbmrl_ros.adaptation.adapter import GradientAdapter
+from mbmrl_ros.data.dataset import Trajectory
+from mbmrl_ros.data.windows import Windows
+from mbmrl_ros.models.bundle import Bundle
+from mbmrl_ros.models.dynamics import MLPDynamics
+from mbmrl_ros.training.meta import losses_before_and_after, meta_loss
+from mbmrl_ros.training.model_based import Algorithm, Learned, Objective
+from mbmrl_ros.training.settings import TrainingConfig
+
+VALIDATION_WINDOWS = 256
+
+
+def objective(
+    dynamics: MLPDynamics,
+    learned: Learned,
+    training: list[Trajectory],
+    held_out: list[Trajectory],
+    config: TrainingConfig,
+    generator: torch.Generator,
+) -> Objective:
+    """Lines 9 to 11, and the loss after adaptation on held-out trajectories to stop by."""
+    windows = Windows.of(training, config.past_steps, config.future_steps)
+    unseen = Windows.of(held_out, config.past_steps, config.future_steps)
+    check = unseen.sample(VALIDATION_WINDOWS, generator)
+
+    def batch_loss() -> Tensor:
+        past, future = windows.sample(config.batch_size, generator)
+        return meta_loss(
+            dynamics.loss, learned.params, learned.step_sizes, past, future, config.inner_steps
+        )
+
+    def validation_loss() -> float:
+        _, after = losses_before_and_after(
+            dynamics.loss, learned.params, learned.step_sizes, *check, config.inner_steps
+        )
+        return float(after.mean())
+
+    transitions = sum(trajectory.steps for trajectory in training)
+    # As in the authors' code: an epoch looks at as many transitions as there are.
+    per_batch = config.batch_size * (config.past_steps + config.future_steps)
+    return Objective(batch_loss, validation_loss, max(1, transitions // per_batch))
+
+
+def adapter(bundle: Bundle) -> GradientAdapter:
+    """Algorithm 10, line 3: from phi afresh at every time step."""
+    return GradientAdapter(
+        bundle.dynamics.loss, bundle.params, bundle.step_sizes, bundle.info.inner_steps
+    )
+
+
+GRBAL = Algorithm('grbal', objective, adapter)

@@ -1,0 +1,184 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Bundles: a trained model as a folder of two files, and nothing in them that can run.
+
+    bundle.json         what it is, for which robot, how it was trained
+    model.safetensors   weights, step sizes, statistics
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from mbmrl_ros import __version__
+from mbmrl_ros.config import Config, UserError, closest, share_directory
+from mbmrl_ros.models.dynamics import MLPDynamics, Precision
+from mbmrl_ros.models.normalizer import Normalizer
+from mbmrl_ros.planners.mppi import MPPIConfig
+from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.types import Params
+
+FORMAT = 1
+
+
+class BundleInfo(Config):
+    """bundle.json."""
+
+    format: Literal[1] = FORMAT
+    algorithm: str
+    task: str
+    robot: str
+    robot_hash: str
+    interface: dict[str, Any]
+    hidden_sizes: tuple[int, ...]
+    past_steps: int
+    future_steps: int
+    inner_steps: int
+    precision: Precision
+    planner: MPPIConfig
+    training: dict[str, Any]
+    metrics: dict[str, float]
+    package_version: str = __version__
+    commit: str = ''
+    weights_sha256: str = ''
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model that is ready to control."""
+
+    info: BundleInfo
+    dynamics: MLPDynamics
+    params: Params
+    step_sizes: Params
+
+
+def save_bundle(folder: Path, bundle: Bundle) -> None:
+    """Write a bundle; bundle.json comes last, so that half a bundle is none."""
+    normalizer = bundle.dynamics.normalizer
+    tensors = {f'params/{name}': value for name, value in bundle.params.items()}
+    tensors |= {f'step_sizes/{name}': value for name, value in bundle.step_sizes.items()}
+    tensors |= {f'normalizer/{name}': value for name, value in vars(normalizer).items()}
+    weights, temporary = folder / 'model.safetensors', folder / 'model.partial'
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, temporary)
+        os.replace(temporary, weights)
+        info = bundle.info.model_copy(
+            update={'weights_sha256': _sha256(weights), 'commit': _commit()}
+        )
+        description = folder / 'bundle.partial'
+        description.write_text(info.model_dump_json(indent=2) + '\n')
+        os.replace(description, folder / 'bundle.json')
+    except (OSError, SafetensorError) as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(f'cannot write the bundle {folder}: {error}') from error
+
+
+def load_bundle(name_or_path: str | Path, spec: RobotSpec) -> Bundle:
+    """Load a bundle by path or by the name of a shipped one.
+
+    UserError if it is missing, damaged, or made for another robot: it names the field.
+    """
+    folder = find_bundle(name_or_path)
+    info = read_info(folder)
+    _check_interface(folder, info, spec)
+    weights = folder / 'model.safetensors'
+    try:
+        if _sha256(weights) != info.weights_sha256:
+            raise UserError(f'{weights} is damaged: its checksum is not the one in bundle.json')
+        with safe_open(weights, 'pt') as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}
+    except (OSError, SafetensorError) as error:
+        raise UserError(f'{weights} cannot be read: {error}') from error
+    dynamics = MLPDynamics(
+        spec.state_size,
+        spec.action_size,
+        spec.input_indices,
+        info.hidden_sizes,
+        Normalizer(**_group(tensors, 'normalizer')),
+        info.precision,
+    )
+    return Bundle(info, dynamics, _group(tensors, 'params'), _group(tensors, 'step_sizes'))
+
+
+def find_bundle(name_or_path: str | Path) -> Path:
+    """Return the folder of a bundle; UserError names the shipped ones."""
+    path = Path(name_or_path)
+    if (path / 'bundle.json').exists():
+        return path
+    shipped = share_directory() / 'bundles'
+    names = bundle_names()
+    if str(name_or_path) in names:
+        return shipped / str(name_or_path)
+    raise UserError(
+        f'no bundle {str(name_or_path)!r} (a folder with bundle.json); '
+        f'{closest(str(name_or_path), names)}'
+    )
+
+
+def bundle_names() -> list[str]:
+    """Return the shipped bundles."""
+    root = share_directory() / 'bundles'
+    return sorted(str(path.parent.relative_to(root)) for path in root.glob('**/bundle.json'))
+
+
+def read_info(folder: Path) -> BundleInfo:
+    """Read bundle.json; UserError if it is missing, damaged or of another format."""
+    path = folder / 'bundle.json'
+    try:
+        return BundleInfo.model_validate(json.loads(path.read_text()))
+    except OSError as error:
+        raise UserError(f'cannot read {path}: {error.strerror}') from error
+    except (ValueError, ValidationError) as error:
+        line = ' '.join(str(error).split())[:200]
+        raise UserError(f'{path} is damaged or of another format: {line}') from error
+
+
+def _check_interface(folder: Path, info: BundleInfo, spec: RobotSpec) -> None:
+    if info.robot_hash == spec.hash:
+        return
+    ours = json.loads(json.dumps(spec.interface))
+    for field, value in ours.items():
+        theirs = info.interface.get(field)
+        if theirs == value:
+            continue
+        if field == 'state':
+            theirs = [channel.get('name') for channel in theirs or []]
+            value = [channel['name'] for channel in value]
+        raise UserError(
+            f'bundle {folder} does not fit robot {spec.name}: its {field} is {theirs}, '
+            f'the robot file says {value}; train again, or use the robot file it was made with'
+        )
+    raise UserError(f'bundle {folder} does not fit robot {spec.name}: state channels differ')
+
+
+def _group(tensors: Params, prefix: str) -> Params:
+    return {
+        key.removeprefix(f'{prefix}/'): value
+        for key, value in tensors.items()
+        if key.startswith(f'{prefix}/')
+    }
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _commit() -> str:
+    """Return the commit of the checkout that this package runs from; empty if it is none."""
+    command = ['git', '-C', str(Path(__file__).parent), 'rev-parse', 'HEAD']
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ''

@@ -1,0 +1,96 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The last word on every command: whatever comes in, what goes out is finite and within limits."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.types import Array
+
+
+class SafetyFilter:
+    """Limits, rate limits, area limits, deadline, and an emergency stop that stays."""
+
+    def __init__(self, spec: RobotSpec) -> None:
+        """spec: limits, fallback and deadline of the robot."""
+        self._spec = spec
+        action = spec.action
+        self._lower, self._upper = np.asarray(action.lower), np.asarray(action.upper)
+        self._rate = np.asarray(action.rate_limit)
+        self._fallback = np.asarray(action.fallback)
+        self._last = self._fallback.copy()
+        self._limits = [
+            (name, spec.channel_index(name), low, high)
+            for name, (low, high) in spec.safety.limits.items()
+        ]
+        self._stopped = ''
+
+    @property
+    def stopped(self) -> str:
+        """Why the emergency stop is latched; empty if it is not."""
+        return self._stopped
+
+    def e_stop(self, reason: str) -> None:
+        """Latch the emergency stop: only the fallback goes out until `release`."""
+        self._stopped = reason or 'emergency stop'
+
+    def release(self) -> str | None:
+        """Unlatch; return None, or why there was nothing to release."""
+        if not self._stopped:
+            return 'the emergency stop is not latched'
+        self._stopped = ''
+        return None
+
+    def filter(
+        self,
+        wanted: Array | None,
+        reason: str,
+        state: Array | None,
+        elapsed_s: float,
+        dt_s: float,
+    ) -> tuple[Array, str]:
+        """Return the command [A] in units that may go out, and why it is not the wanted one.
+
+        wanted: [A], or None with the reason why there is no plan. state: [S] for the area
+        limits. elapsed_s: how long the tick took so far. dt_s: time since the last command.
+
+        The fallback is exempt from the rate limits: it is where the robot must be at once.
+        """
+        stop = self._stopped or self._no_command(wanted, reason) or self._outside(state)
+        if stop or wanted is None:
+            return self._send(self._fallback), stop
+        period_s = self._spec.period_s
+        dt_s = min(max(dt_s, 0.0), 2 * period_s) if math.isfinite(dt_s) else period_s
+        if not elapsed_s <= self._spec.safety.deadline_s:
+            share = math.exp(-max(dt_s, period_s) / self._spec.safety.decay_s)
+            late = f'late: {elapsed_s:.3f} s, limit {self._spec.safety.deadline_s:g} s'
+            return self._send(self._fallback + share * (self._last - self._fallback)), late
+        clipped = np.clip(wanted, self._lower, self._upper)
+        change = self._rate * dt_s
+        # A command just within float error of a limit is not worth a message.
+        limited = np.clip(clipped, self._last - change, self._last + change)
+        moved = np.abs(limited - wanted) > 1e-9 * (self._upper - self._lower)
+        return self._send(limited), 'limited' if moved.any() else ''
+
+    def _no_command(self, wanted: Array | None, reason: str) -> str:
+        if wanted is None:
+            return reason or 'no plan'
+        if np.shape(wanted) != self._fallback.shape:
+            return f'command has shape {np.shape(wanted)} instead of {self._fallback.shape}'
+        return '' if np.isfinite(wanted).all() else 'command is not finite'
+
+    def _outside(self, state: Array | None) -> str:
+        if state is None:
+            return ''
+        for name, index, low, high in self._limits:
+            if not low <= state[index] <= high:
+                return f'{name} is {state[index]:.3g}, outside {low:g} to {high:g}'
+        return ''
+
+    def _send(self, command: Array) -> Array:
+        self._last = np.clip(command, self._lower, self._upper)
+        return self._last.copy()
