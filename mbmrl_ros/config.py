@@ -37,12 +37,15 @@ ConfigType = TypeVar('ConfigType', bound=BaseModel)
 def share_directory() -> Path:
     """Return the folder that holds config/, bundles/, urdf/ and launch/.
 
-    In order: the checkout (an editable install), every prefix of AMENT_PREFIX_PATH (colcon), the
-    prefix of this Python (pip).
+    In order: the checkout (an editable install), the prefix this module was installed under (pip
+    with or without --user or --prefix), every prefix of AMENT_PREFIX_PATH (colcon), the prefix of
+    this Python.
     """
-    checkout = Path(__file__).resolve().parent.parent
-    prefixes = os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)
-    installed = [Path(prefix) / 'share' / PACKAGE for prefix in [*prefixes, sys.prefix] if prefix]
+    module = Path(__file__).resolve()
+    checkout = module.parent.parent
+    own = [str(parent.parent) for parent in module.parents if parent.name == 'lib'][:1]
+    prefixes = [*own, *os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep), sys.prefix]
+    installed = [Path(prefix) / 'share' / PACKAGE for prefix in prefixes if prefix]
     for candidate in [checkout, *installed]:
         if (candidate / 'config' / 'robots').is_dir():
             return candidate

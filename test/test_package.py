@@ -1,0 +1,194 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The package as others get it: its papers in order, and whole after an installation."""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+import mbmrl_ros
+from mbmrl_ros import config
+
+ROOT = Path(__file__).resolve().parent.parent
+MANIFEST = ElementTree.parse(ROOT / 'package.xml').getroot()
+EXECUTABLES = {'mbmrl', 'sim_node', 'controller_node'}
+
+
+def setup_arguments() -> dict[str, ast.expr]:
+    """Return the keyword arguments of the call of setup() in setup.py."""
+    for node in ast.walk(ast.parse((ROOT / 'setup.py').read_text())):
+        if isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'setup':
+            return {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
+    raise AssertionError('setup.py calls setup()')
+
+
+def requirements() -> dict[str, list[str]]:
+    """Return the requirements in setup.py by extra; '' has those of every installation."""
+    arguments = setup_arguments()
+    extras = ast.literal_eval(arguments['extras_require'])
+    return {'': ast.literal_eval(arguments['install_requires']), **extras}
+
+
+def ros_packages_imported() -> set[str]:
+    """Return the ROS packages that the package's own files import."""
+    text = '\n'.join(path.read_text() for path in (ROOT / 'mbmrl_ros').rglob('*.py'))
+    found = re.findall(r'^\s*(?:from|import) (rclpy|\w+_(?:msgs|srvs|interfaces))\b', text, re.M)
+    return set(found)
+
+
+def files_under(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob('*') if path.is_file()}
+
+
+def run(*command: str | Path, cwd: Path, **environment: str) -> str:
+    """Run a command under the given changes of the environment; return what it printed."""
+    result = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def test_package_xml_is_format_3_and_ament_python():
+    assert MANIFEST.tag == 'package' and MANIFEST.get('format') == '3'
+    assert MANIFEST.findtext('export/build_type') == 'ament_python'
+    assert MANIFEST.findtext('license') == 'Apache-2.0'
+    # colcon takes a package whose address it cannot read for a plain Python package.
+    assert re.fullmatch(r'[\w.-]+@[\w-]+(\.[\w-]+)*\.[a-z]{2,}',
+                        MANIFEST.find('maintainer').get('email'))  # fmt: skip
+
+
+def test_name_and_version_are_the_same_everywhere():
+    arguments = setup_arguments()
+    versions = {
+        MANIFEST.findtext('version'),
+        ast.literal_eval(arguments['version']),
+        mbmrl_ros.__version__,
+    }
+    assert len(versions) == 1
+    assert MANIFEST.findtext('name') == config.PACKAGE == mbmrl_ros.__name__
+    changelog = (ROOT / 'CHANGELOG.rst').read_text()
+    assert re.search(rf'^(Forthcoming|{re.escape(versions.pop())} \(.*\))\n-+$', changelog, re.M)
+
+
+def test_every_ros_package_that_is_imported_is_required_by_package_xml_and_by_the_extra():
+    imported = ros_packages_imported()
+    assert 'rclpy' in imported
+    depends = {element.text for element in MANIFEST.findall('exec_depend')}
+    assert imported | {'launch', 'launch_ros'} <= depends
+    wheels = {re.split(r'[\[<>=]', wheel)[0] for wheel in requirements()['ros']}
+    assert {f'ros-{name.replace("_", "-")}' for name in imported} <= wheels
+
+
+def test_no_python_requirement_names_launch():
+    # On the index that name belongs to a project that has nothing to do with ROS.
+    names = {re.split(r'[\[<>= ]', text)[0] for texts in requirements().values() for text in texts}
+    assert names.isdisjoint({'launch', 'launch_ros', 'launch-ros'})
+
+
+def test_every_python_requirement_with_a_rosdep_key_is_in_package_xml():
+    depends = ' '.join(element.text or '' for element in MANIFEST.findall('exec_depend'))
+    without_key = {'safetensors'}
+    for text in [*requirements()[''], *requirements()['sim']]:
+        name = re.split(r'[<>=]', text)[0].replace('pyyaml', 'yaml')
+        assert name in without_key or f'python3-{name}' in depends
+
+
+@pytest.fixture(scope='module')
+def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Install the source distribution of a copy of the checkout under a prefix of its own."""
+    folder = tmp_path_factory.mktemp('package')
+    copy = folder / 'source'
+    copy.mkdir()
+    names = ['bundles', 'config', 'launch', 'resource', 'scripts', 'mbmrl_ros', 'package.xml',
+             'setup.py', 'setup.cfg', 'pyproject.toml', 'LICENSE']  # fmt: skip
+    for name in names:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns('__pycache__'))
+        else:
+            shutil.copy(source, copy)
+    build = 'import setuptools.build_meta as b; print(b.build_sdist(".."))'
+    archive = run(sys.executable, '-c', build, cwd=copy).split()[-1]
+    run(
+        sys.executable, '-m', 'pip', 'install', '--no-index', '--no-deps', '--ignore-installed',
+        '--no-build-isolation', '--prefix', folder / 'prefix', folder / archive,
+        cwd=folder,
+    )  # fmt: skip
+    return folder / 'prefix'
+
+
+def library_of(prefix: Path) -> Path:
+    """Return where the modules lie under a prefix."""
+    scheme = sysconfig.get_preferred_scheme('prefix')
+    paths = sysconfig.get_paths(scheme, vars={'base': str(prefix), 'platbase': str(prefix)})
+    return Path(paths['purelib'])
+
+
+def test_executables_lie_where_ros2_run_looks_and_on_the_path(prefix):
+    assert {path.name for path in (prefix / 'lib' / 'mbmrl_ros').iterdir()} == EXECUTABLES
+    for folder in ('lib/mbmrl_ros', 'bin'):
+        for name in EXECUTABLES:
+            assert os.access(prefix / folder / name, os.X_OK), f'{folder}/{name}'
+
+
+def test_data_files_are_installed_with_their_folders(prefix):
+    share = prefix / 'share' / 'mbmrl_ros'
+    for folder in ('config', 'bundles'):
+        assert files_under(share / folder) == files_under(ROOT / folder)
+    assert {'sim.launch.py', 'robot.launch.py'} <= files_under(share / 'launch')
+    assert (share / 'package.xml').is_file()
+    assert (prefix / 'share/ament_index/resource_index/packages/mbmrl_ros').is_file()
+
+
+def test_the_modules_are_installed_with_their_types_and_without_the_tests(prefix):
+    library = library_of(prefix)
+    installed = {path for path in files_under(library / 'mbmrl_ros') if path.endswith('.py')}
+    assert installed == {path for path in files_under(ROOT / 'mbmrl_ros') if path.endswith('.py')}
+    assert (library / 'mbmrl_ros' / 'py.typed').is_file()
+    others = {path.name for path in library.iterdir()} - {'mbmrl_ros'}
+    assert all(name.endswith('.dist-info') for name in others)
+
+
+@pytest.mark.parametrize('ament_prefixes', ['', 'prefix'], ids=['pip', 'ament'])
+def test_the_installed_package_finds_its_own_share_directory(prefix, tmp_path, ament_prefixes):
+    script = 'import mbmrl_ros.config as c; print(c.__file__); print(c.share_directory())'
+    output = run(
+        sys.executable, '-c', script, cwd=tmp_path,
+        PYTHONPATH=str(library_of(prefix)),
+        AMENT_PREFIX_PATH=str(prefix) if ament_prefixes else '',
+    )  # fmt: skip
+    module, share = output.split()
+    assert Path(module) == library_of(prefix) / 'mbmrl_ros' / 'config.py'
+    assert Path(share) == prefix / 'share' / 'mbmrl_ros'
+
+
+@pytest.mark.parametrize('folder', ['lib/mbmrl_ros', 'bin'])
+def test_the_installed_command_lists_the_installed_robots(prefix, tmp_path, folder):
+    output = run(
+        sys.executable, prefix / folder / 'mbmrl', 'robots', cwd=tmp_path,
+        PYTHONPATH=str(library_of(prefix)),
+    )  # fmt: skip
+    assert 'half_cheetah' in output
+
+
+def test_colcon_builds_it_as_an_ament_package(tmp_path):
+    pytest.importorskip('colcon_ros', reason='colcon is not in this environment')
+    run(
+        sys.executable, '-m', 'colcon', 'build', '--base-paths', ROOT,
+        '--build-base', tmp_path / 'build', '--install-base', tmp_path / 'install',
+        cwd=tmp_path,
+    )  # fmt: skip
+    package = tmp_path / 'install' / 'mbmrl_ros'
+    assert {path.name for path in (package / 'lib' / 'mbmrl_ros').iterdir()} == EXECUTABLES
+    assert files_under(package / 'share/mbmrl_ros/config') == files_under(ROOT / 'config')
+    assert (package / 'share/ament_index/resource_index/packages/mbmrl_ros').is_file()
