@@ -44,7 +44,7 @@ class Channel(Config):
         'raw', 'sin', 'cos',
         'sin_rotation_y', 'cos_rotation_y', 'sin_roll', 'cos_roll',
         'sin_pitch', 'cos_pitch', 'sin_yaw', 'cos_yaw',
-    ] = Field('raw', description='angles of a quaternion: sin_/cos_ of rotation_y (planar), ...')  # fmt: skip
+    ] = Field('raw', description='sin_, cos_: of an angle of a quaternion')  # fmt: skip
     unit: str
     input: bool = Field(True, description='false: predicted, but not fed to the network')
 
@@ -56,7 +56,7 @@ class Channel(Config):
 
     @property
     def signals(self) -> tuple[str, ...]:
-        """The raw scalars this channel is computed from, as `topic:field` or `topic:field[joint]`."""
+        """The raw scalars it is computed from, as `topic:field` or `topic:field[joint]`."""
         if self.angle is not None:
             return tuple(f'{self.topic}:{self.field}.{part}' for part in 'wxyz')
         suffix = f'[{self.joint}]' if self.joint else ''
@@ -104,8 +104,8 @@ class Simulation(Config):
     model: str = Field(description='gymnasium/<file>.xml, or a path relative to the robot file')
     physics_steps: int = Field(1, ge=1, description='physics steps per control period')
     bodies: dict[str, str] = Field(default={}, description='topic: MuJoCo body')
-    reset_noise: dict[Literal['position', 'velocity'], Annotated[FiniteFloat, Field(ge=0)]] = Field(
-        default={}, description='standard deviation of the start state'
+    reset_noise: dict[Literal['position', 'velocity'], Annotated[FiniteFloat, Field(ge=0)]] = (
+        Field(default={}, description='standard deviation of the start state')
     )
 
 

@@ -21,8 +21,8 @@ from torch import Tensor
 Array = NDArray[np.float64]
 
 Params = dict[str, Tensor]
-"""Named network parameters: weight{l} [out, in], bias{l} [out], shared or with a leading B: one set
-per row; after a gradient step also its low-rank factors (models/mlp.py)."""
+"""Named network parameters: weight{l} [out, in], bias{l} [out], shared or with a leading B (one
+set per row); after a gradient step also its low-rank factors (models/mlp.py)."""
 
 Carry = Any
 """What a dynamics model remembers between steps: None for a feed-forward network."""
@@ -66,16 +66,16 @@ class Tap(NamedTuple):
 class Adapted:
     """A model after adaptation to the last window.
 
-    params: shared, or with one change per row B. loss_before, loss_after: [B] on the past window itself, NaN where
-    there was no window. accepted: [B] False where the result was worse or not finite, so that
-    the parameters before the step were kept. attempted: [B] True where there was a window.
+    params: shared, or with one change per row B. loss_before, loss_after: [B] on the past window
+    itself, NaN where there was no window. accepted: [B] True where the parameters changed;
+    refused: [B] True where they would have, but the result was worse or not finite.
     """
 
     params: Params
     loss_before: Tensor
     loss_after: Tensor
     accepted: Tensor
-    attempted: Tensor
+    refused: Tensor
 
 
 @dataclass(frozen=True)

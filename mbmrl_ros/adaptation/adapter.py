@@ -28,7 +28,8 @@ class NoAdaptation:
         """Return the parameters as they are, and the loss on window [B, M, .]."""
         with torch.no_grad():
             loss = _where_known(attempted, self.loss_fn(self.params, window, None))
-        return None, Adapted(self.params, loss, loss, torch.zeros_like(attempted), attempted)
+        never = torch.zeros_like(attempted)
+        return None, Adapted(self.params, loss, loss, never, never)
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def _descend(
         _where_known(attempted, losses[0]),
         _where_known(attempted, losses[-1]),
         accepted,
-        attempted,
+        attempted & ~accepted,
     )
 
 

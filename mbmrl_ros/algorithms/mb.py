@@ -32,7 +32,7 @@ def objective(
     config: TrainingConfig,
     generator: torch.Generator,
 ) -> Objective:
-    """Mean squared error on single transitions; stopped by the windows that GrBAL is stopped by."""
+    """Mean squared error on single transitions; stopped on the windows that stop GrBAL."""
     data = all_transitions(training)
     unseen = Windows.of(held_out, config.past_steps, config.future_steps)
     _, check = unseen.sample(VALIDATION_WINDOWS, generator)

@@ -71,14 +71,16 @@ def save_trajectories(path: Path, trajectories: list[Trajectory]) -> None:
         os.replace(temporary, path)
     except (OSError, SafetensorError) as error:
         temporary.unlink(missing_ok=True)
-        raise UserError(f'cannot write {path}: {error}; free some space and start again') from error
+        raise UserError(
+            f'cannot write {path}: {error}; free some space and start again'
+        ) from error
 
 
 def load_trajectories(path: Path) -> list[Trajectory]:
     """Read what `save_trajectories` wrote; UserError if the file is missing or damaged."""
     try:
         with safe_open(path, 'pt') as file:
-            prefixes = sorted({key.split('/')[0] for key in file.keys()})
+            prefixes = sorted({key.split('/')[0] for key in file.keys()})  # noqa: SIM118
             return [
                 Trajectory(
                     file.get_tensor(f'{prefix}/states'),

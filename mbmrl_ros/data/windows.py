@@ -44,9 +44,7 @@ class Windows:
             )
         return cls(torch.cat(states), torch.cat(actions), torch.cat(moments), past, future)
 
-    def sample(
-        self, count: int, generator: torch.Generator
-    ) -> tuple[Transitions, Transitions]:
+    def sample(self, count: int, generator: torch.Generator) -> tuple[Transitions, Transitions]:
         """Draw windows uniformly: past [count, M, .], future [count, F, .]."""
         choice = torch.randint(len(self.moments), (count,), generator=generator)
         return self.at(self.moments[choice])

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bundles: a trained model as a folder of two files, and nothing in them that can run.
 
-    bundle.json         what it is, for which robot, how it was trained
-    model.safetensors   weights, step sizes, statistics
+bundle.json         what it is, for which robot, how it was trained
+model.safetensors   weights, step sizes, statistics
 """
 
 from __future__ import annotations
@@ -28,13 +28,11 @@ from mbmrl_ros.planners.mppi import MPPIConfig
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import Params
 
-FORMAT = 1
-
 
 class BundleInfo(Config):
     """bundle.json."""
 
-    format: Literal[1] = FORMAT
+    format: Literal[1] = 1
     algorithm: str
     task: str
     robot: str
@@ -98,7 +96,7 @@ def load_bundle(name_or_path: str | Path, spec: RobotSpec) -> Bundle:
         if _sha256(weights) != info.weights_sha256:
             raise UserError(f'{weights} is damaged: its checksum is not the one in bundle.json')
         with safe_open(weights, 'pt') as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise UserError(f'{weights} cannot be read: {error}') from error
     dynamics = MLPDynamics(

@@ -13,6 +13,7 @@ weights per row:
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -28,7 +29,7 @@ def init_mlp(sizes: Sequence[int], generator: torch.Generator) -> Params:
     sizes: widths from input to output. Returns weight0 [sizes[1], sizes[0]], bias0, weight1, ...
     """
     params: Params = {}
-    for layer, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:])):
+    for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
         bound = math.sqrt(6.0 / (fan_in + fan_out))
         uniform = torch.rand(fan_out, fan_in, generator=generator) * 2 - 1
         params[f'weight{layer}'] = bound * uniform
@@ -93,7 +94,7 @@ def change(params: Params, layer: int, inputs: Tensor, signals: Tensor, bias: Te
 
 
 def dense(params: Params) -> Params:
-    """Multiply the factors out: weight{l} [B, out, in] and bias{l} [B, out] where there were any."""
+    """Multiply the factors out, to weight{l} [B, out, in], where there are any."""
     result: Params = {}
     for layer in range(layer_count(params)):
         weight, bias = params[f'weight{layer}'], params[f'bias{layer}']

@@ -27,7 +27,7 @@ class MPPIConfig(Config):
     candidates: int = Field(1000, ge=2, description='K (thesis, Table 6: n, at training)')
     horizon: int = Field(10, ge=1, description='H (thesis, Table 6)')
     temperature: Annotated[float, Field(gt=0)] = Field(
-        0.1, description='in standard deviations of the candidates\' returns'
+        0.1, description="in standard deviations of the candidates' returns"
     )
     noise: Annotated[float, Field(gt=0)] = Field(
         0.7, description='standard deviation of the noise, actions in -1..1'

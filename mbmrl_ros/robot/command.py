@@ -30,10 +30,10 @@ class Command:
 def to_units(spec: RobotSpec, action: Array) -> Array:
     """Scale actions [..., A] in -1..1 to commands in units."""
     lower, upper = np.asarray(spec.action.lower), np.asarray(spec.action.upper)
-    return lower + (np.asarray(action, np.float64) + 1) * (upper - lower) / 2
+    return np.asarray(lower + (np.asarray(action) + 1) * (upper - lower) / 2, np.float64)
 
 
 def from_units(spec: RobotSpec, command: Array) -> Array:
     """Scale commands [..., A] in units to actions in -1..1."""
     lower, upper = np.asarray(spec.action.lower), np.asarray(spec.action.upper)
-    return 2 * (np.asarray(command, np.float64) - lower) / (upper - lower) - 1
+    return np.asarray(2 * (np.asarray(command) - lower) / (upper - lower) - 1, np.float64)

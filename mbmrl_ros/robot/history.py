@@ -58,7 +58,7 @@ class History:
         return len(self._actions) == self.size
 
     def window(self) -> Transitions | None:
-        """Return the last M transitions [M, .] in float32, oldest first; None if there are fewer."""
+        """Return the last M transitions [M, .] in float32, oldest first; None if fewer."""
         if not self.full:
             return None
         states = torch.from_numpy(np.stack(self._states)).float()

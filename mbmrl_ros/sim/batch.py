@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import mujoco
 import numpy as np
 from mujoco import rollout
+from numpy.typing import NDArray
 
 from mbmrl_ros.sim.disturbances import Disturbance, disturbed
 from mbmrl_ros.sim.sensors import command_gears, load_model, signal_columns
@@ -37,7 +38,7 @@ class BatchWorld:
         size = mujoco.mj_stateSize(self._model, mujoco.mjtState.mjSTATE_FULLPHYSICS)
         self._states = np.zeros((batch, size))
         self._controls = np.zeros((batch, self._model.nu))
-        self.healthy = np.ones(batch, bool)
+        self.healthy: NDArray[np.bool_] = np.ones(batch, bool)
 
     def reset(self, rng: np.random.Generator) -> None:
         """Put every robot to a start state of its own, undisturbed."""
@@ -61,8 +62,9 @@ class BatchWorld:
         safe = np.where(finite[:, None], commands, 0.0)
         self._controls[:, self._actuators] = safe * self._per_unit * self._gains
         states = self._run(self._steps)[0][:, -1]
-        self.healthy &= finite & np.isfinite(states).all(-1) & (np.abs(states).max(-1) < 1e6)
-        self._states[self.healthy] = states[self.healthy]
+        sound = finite & np.isfinite(states).all(-1) & (np.abs(states).max(-1) < 1e6)
+        self.healthy = np.logical_and(self.healthy, sound)
+        self._states = np.where(self.healthy[:, None], states, self._states)
 
     def signals(self) -> Array:
         """Return the sensors [N, R] at the present state.

@@ -22,7 +22,7 @@ from mbmrl_ros.types import Array
 
 @dataclass(frozen=True)
 class Disturbance:
-    """kind: see KINDS; target: the joint or body it acts on; value: its size, in the kind's unit."""
+    """kind: see KINDS; target: joint or body it acts on; value: its size, in the kind's unit."""
 
     kind: str
     target: str = ''
@@ -87,7 +87,9 @@ def parse(text: str) -> Disturbance:
     """Read `kind:target` or `kind:target:value`; UserError if it is neither."""
     kind, *rest = text.split(':')
     if kind not in KINDS or len(rest) not in (1, 2):
-        raise UserError(f'a disturbance is kind:target[:value], got {text!r}; {closest(kind, KINDS)}')
+        raise UserError(
+            f'a disturbance is kind:target[:value], got {text!r}; {closest(kind, KINDS)}'
+        )
     try:
         return Disturbance(kind, rest[0], float(rest[1]) if len(rest) == 2 else 0.0)
     except ValueError as error:
@@ -119,4 +121,3 @@ def disturbed(
     for disturbance in disturbances:
         KINDS[disturbance.kind].apply(spec, model, gain, disturbance)
     return model, gain
-

@@ -123,7 +123,7 @@ def _add_sensor(description: mujoco.MjSpec, simulation: Simulation, signal: str)
 
 
 def _site(description: mujoco.MjSpec, body: str) -> str:
-    """Return a site at the origin of a body: sensors of a body itself sit at its centre of mass."""
+    """Return a site at a body's origin: sensors of the body itself sit at its centre of mass."""
     name = f'{body}_origin'
     if not any(site.name == name for site in description.sites):
         found = next((item for item in description.bodies if item.name == body), None)

@@ -77,7 +77,7 @@ def collect(
     steps: int,
     window: int,
     rng: np.random.Generator,
-    on_step: Callable[[], None] = lambda: None,
+    on_step: Callable[[], object] = lambda: None,
 ) -> Rollouts:
     """Drive every robot for `steps` periods, each under its own schedule.
 

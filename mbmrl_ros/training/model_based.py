@@ -176,7 +176,7 @@ def _collect(
             steps,
             config.past_steps,
             rng,
-            on_step=lambda: bar.update() and None,
+            on_step=bar.update,
         )
 
 

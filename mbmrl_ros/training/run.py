@@ -62,7 +62,7 @@ class Run:
             return 0, {}, []
         try:
             with safe_open(path, 'pt') as file:
-                tensors = {key: file.get_tensor(key) for key in file.keys()}
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError) as error:
             raise UserError(f'{path} is damaged: {error}') from error
         iteration = int(tensors.pop('iteration'))
@@ -105,9 +105,9 @@ class Run:
         rows.append({'iteration': str(iteration)} | {k: f'{v:.8g}' for k, v in metrics.items()})
         lines = [','.join(rows[-1])] + [','.join(row.values()) for row in rows]
         write_text(path, '\n'.join(lines) + '\n')
-        with SummaryWriter(str(self.folder / 'tensorboard')) as writer:  # type: ignore[no-untyped-call]
+        with SummaryWriter(str(self.folder / 'tensorboard')) as writer:
             for name, value in metrics.items():
-                writer.add_scalar(name, value, iteration)  # type: ignore[no-untyped-call]
+                writer.add_scalar(name, value, iteration)
 
     def publish(self, iteration: int) -> Path:
         """Return the folder for this iteration's bundle."""

@@ -9,7 +9,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mbmrl_ros.config import Config, UserError, closest, override, parse, read_yaml, share_directory
+from mbmrl_ros.config import (
+    Config,
+    UserError,
+    closest,
+    override,
+    parse,
+    read_yaml,
+    share_directory,
+)
 from mbmrl_ros.planners.mppi import MPPIConfig
 
 Positive = Annotated[float, Field(gt=0)]
@@ -31,10 +39,14 @@ class TrainingConfig(Config):
     learning_rate: Positive = Field(1e-3, description='Adam, for phi (beta; Table 6)')
     step_size: Positive = Field(0.01, description='psi at the start: inner step size (Table 6)')
     step_size_learning_rate: float = Field(
-        1e-3, ge=0, description='Adam, for log psi, per layer (eta; Algorithm 9, line 14); 0: fixed'
+        1e-3,
+        ge=0,
+        description='Adam, for log psi, per layer (eta; Algorithm 9, line 14); 0: fixed',
     )
     inner_steps: int = Field(1, ge=1, description='gradient steps on the past window')
-    batch_size: int = Field(500, ge=1, description='windows (MB: transitions) per update (Table 6)')
+    batch_size: int = Field(
+        500, ge=1, description='windows (MB: transitions) per update (Table 6)'
+    )
     epochs: int = Field(50, ge=1, description='passes over the data per iteration (Table 6)')
     persistency: float = Field(0.9, ge=0, lt=1, description='rolling average of early stopping')
     held_out: float = Field(0.1, gt=0, le=0.5, description='share of trajectories for validation')
