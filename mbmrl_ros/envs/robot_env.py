@@ -13,7 +13,7 @@ from torch import Tensor
 from mbmrl_ros.robot.command import to_units
 from mbmrl_ros.robot.state import encode
 from mbmrl_ros.sim.batch import BatchWorld
-from mbmrl_ros.sim.disturbances import Schedule, active
+from mbmrl_ros.sim.disturbances import Schedule, active, check
 from mbmrl_ros.spec import RobotSpec
 
 
@@ -28,9 +28,14 @@ class RobotEnv:
         self._step = 0
 
     def reset(self, rng: np.random.Generator, schedules: Sequence[Schedule]) -> Tensor:
-        """Start all robots afresh; return states [N, S] in float32."""
+        """Start all robots afresh, each under its schedule; return states [N, S] in float32.
+
+        UserError if a schedule holds what this robot cannot have.
+        """
         if len(schedules) != self.batch:
             raise ValueError(f'{self.batch} robots need as many schedules, got {len(schedules)}')
+        for event in {event for schedule in schedules for event in schedule}:
+            check(self.spec, event.disturbance)
         self._schedules, self._step = tuple(schedules), 0
         self._world.reset(rng)
         return self._states()
@@ -40,14 +45,18 @@ class RobotEnv:
         for row, schedule in enumerate(self._schedules):
             if any(event.step == self._step for event in schedule):
                 self._world.set_disturbances(row, active(schedule, self._step))
-        self._world.step(to_units(self.spec, actions.double().numpy()))
+        self._world.step(to_units(self.spec, actions.detach().cpu().double().numpy()))
         self._step += 1
         return self._states()
 
     @property
     def healthy(self) -> Tensor:
-        """[N] False where the physics were not finite any more; such a robot stands still."""
-        return torch.from_numpy(np.array(self._world.healthy))
+        """[N] False where command or physics were not finite: such a robot stands still."""
+        return torch.from_numpy(self._world.healthy.copy())
+
+    def close(self) -> None:
+        """Stop the threads of the physics."""
+        self._world.close()
 
     def _states(self) -> Tensor:
         return torch.from_numpy(encode(self.spec, self._world.signals())).float()

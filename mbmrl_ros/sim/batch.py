@@ -4,17 +4,15 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import mujoco
 import numpy as np
 from mujoco import rollout
-from numpy.typing import NDArray
 
 from mbmrl_ros.sim.disturbances import Disturbance, disturbed
-from mbmrl_ros.sim.sensors import command_gears, load_model, signal_columns
-from mbmrl_ros.sim.world import initial_state, physics_steps
+from mbmrl_ros.sim.sensors import command_units, signal_columns, simulation_of
+from mbmrl_ros.sim.world import PHYSICS, initial_state, plausible, prepare_model
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import Array
 
@@ -25,20 +23,20 @@ class BatchWorld:
     def __init__(self, spec: RobotSpec, batch: int, threads: int = 2) -> None:
         """batch: N. threads: of the physics."""
         self.spec, self.batch = spec, batch
-        self._model = load_model(spec)
-        self._model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_WARMSTART
+        self._model = prepare_model(spec, warm_start=False)
         self._columns = signal_columns(spec, self._model)
-        self._actuators, gears = command_gears(spec, self._model)
-        self._per_unit = 1.0 / gears
-        self._steps = physics_steps(spec)
+        self._actuators, self._units = command_units(spec, self._model)
+        self._steps = simulation_of(spec).physics_steps
         self._rollout = rollout.Rollout(nthread=threads)
         self._data = [mujoco.MjData(self._model) for _ in range(threads)]
         self._models = [self._model] * batch
         self._gains = np.ones((batch, spec.action_size))
-        size = mujoco.mj_stateSize(self._model, mujoco.mjtState.mjSTATE_FULLPHYSICS)
-        self._states = np.zeros((batch, size))
+        start = np.zeros(mujoco.mj_stateSize(self._model, PHYSICS))
+        mujoco.mj_getState(self._model, self._data[0], start, PHYSICS)
+        self._states = np.tile(start, (batch, 1))
         self._controls = np.zeros((batch, self._model.nu))
-        self.healthy: NDArray[np.bool_] = np.ones(batch, bool)
+        self._signals: Array | None = None
+        self.healthy = np.ones(batch, bool)
 
     def reset(self, rng: np.random.Generator) -> None:
         """Put every robot to a start state of its own, undisturbed."""
@@ -46,47 +44,59 @@ class BatchWorld:
             self._states[row] = initial_state(self.spec, self._model, rng)
             self.set_disturbances(row, ())
         self._controls[:] = 0.0
+        self._signals = None
         self.healthy[:] = True
 
     def set_disturbances(self, row: int, disturbances: Sequence[Disturbance]) -> None:
-        """Say what is wrong with one robot from now on."""
-        self._models[row], self._gains[row] = disturbed(self.spec, self._model, disturbances)
+        """Say what is wrong with one robot from now on; UserError if it cannot be."""
+        model, self._gains[row] = disturbed(self.spec, self._model, disturbances)
+        if model is not self._models[row]:
+            self._models[row], self._signals = model, None
 
     def step(self, commands: Array) -> None:
         """Advance by one period under commands [N, A] in units.
 
         A row whose physics are no longer finite, or whose command is not, stays where it was and
-        is no longer `healthy`.
+        is no longer `healthy` until the next reset.
         """
-        finite = np.isfinite(commands).all(-1)
-        safe = np.where(finite[:, None], commands, 0.0)
-        self._controls[:, self._actuators] = safe * self._per_unit * self._gains
-        states = self._run(self._steps)[0][:, -1]
-        sound = finite & np.isfinite(states).all(-1) & (np.abs(states).max(-1) < 1e6)
-        self.healthy = np.logical_and(self.healthy, sound)
-        self._states = np.where(self.healthy[:, None], states, self._states)
+        commands = np.asarray(commands, np.float64)
+        if commands.shape != self._gains.shape:
+            raise ValueError(f'commands are {self._gains.shape}, got {commands.shape}')
+        moving = self.healthy & np.isfinite(commands).all(-1)
+        controls = self._controls.copy()
+        effective = commands * self._gains / self._units
+        controls[:, self._actuators] = np.where(
+            moving[:, None], effective, controls[:, self._actuators]
+        )
+        # MuJoCo computes sensors at the start of a step: those of the new states come with a
+        # step more than asked for, which is otherwise dropped.
+        before = self.signals()
+        states, sensors = self._run(controls, self._steps + 1)
+        reached = states[:, -2]
+        # A rollout in which MuJoCo warned stands still from there on, in time as well.
+        moving &= (states[:, -1, 0] > reached[:, 0]) & plausible(reached)
+        self.healthy = moving
+        self._states[moving] = reached[moving]
+        self._controls[moving] = controls[moving]
+        self._signals = np.where(moving[:, None], sensors[:, -1, self._columns], before)
 
     def signals(self) -> Array:
-        """Return the sensors [N, R] at the present state.
-
-        MuJoCo computes sensors at the start of a step, so a step is taken for its sensors only.
-        """
-        return self._run(1)[1][:, 0][:, self._columns]
+        """Return the sensors [N, R] at the present state, in the order of the robot file."""
+        if self._signals is None:
+            self._signals = self._run(self._controls, 1)[1][:, 0, self._columns]
+        return self._signals.copy()
 
     @property
     def states(self) -> Array:
-        """The full physics states [N, .]: time, qpos, qvel."""
-        return self._states
-
-    def _run(self, steps: int) -> tuple[Array, Array]:
-        controls = np.repeat(self._controls[:, None], steps, 1)
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            states, sensors = self._rollout.rollout(
-                self._models, self._data, self._states, controls
-            )
-        return states, sensors
+        """A copy of the physics states [N, .]: time, qpos, qvel."""
+        return self._states.copy()
 
     def close(self) -> None:
         """Stop the threads."""
         self._rollout.close()
+
+    def _run(self, controls: Array, steps: int) -> tuple[Array, Array]:
+        states, sensors = self._rollout.rollout(
+            self._models, self._data, self._states, controls[:, None], nstep=steps
+        )
+        return states, sensors

@@ -9,6 +9,7 @@ schedule says at which steps it comes and goes. The robot's own software never s
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -42,6 +43,11 @@ class Event:
     disturbance: Disturbance
     on: bool = True
 
+    def __post_init__(self) -> None:
+        """Refuse a step before the reset: it would never come."""
+        if self.step < 0:
+            raise UserError(f'{self.disturbance} at step {self.step}; steps count from 0')
+
 
 Schedule = tuple[Event, ...]
 
@@ -51,9 +57,14 @@ Apply = Callable[[RobotSpec, mujoco.MjModel, Array, Disturbance], None]
 
 @dataclass(frozen=True)
 class Kind:
-    """targets: the valid targets for a robot. edits_model: whether it needs a model of its own."""
+    """How to bring a disturbance about.
+
+    targets: the valid targets for a robot. values: smallest and largest value. edits_model:
+    whether `apply` changes the model, so that the robot needs one of its own.
+    """
 
     targets: Callable[[RobotSpec], Sequence[str]]
+    values: tuple[float, float]
     apply: Apply
     edits_model: bool
 
@@ -66,34 +77,44 @@ def _disabled_joint(
 
 
 KINDS: dict[str, Kind] = {
-    'disabled_joint': Kind(lambda spec: spec.action.joints, _disabled_joint, edits_model=False),
+    'disabled_joint': Kind(
+        lambda spec: spec.action.joints, (0.0, 1.0), _disabled_joint, edits_model=False
+    ),
 }
 
 
 def check(spec: RobotSpec, disturbance: Disturbance) -> None:
     """Raise UserError if the robot cannot have this disturbance."""
     if disturbance.kind not in KINDS:
-        kind = disturbance.kind
-        raise UserError(f'unknown disturbance {kind!r}; {closest(kind, KINDS)}')
-    targets = KINDS[disturbance.kind].targets(spec)
+        name = disturbance.kind
+        raise UserError(f'unknown disturbance {name!r}; {closest(name, KINDS)}')
+    kind = KINDS[disturbance.kind]
+    targets, (low, high) = kind.targets(spec), kind.values
     if disturbance.target not in targets:
         raise UserError(
             f'{disturbance.kind} on {spec.name} has no target {disturbance.target!r}; '
             f'{closest(disturbance.target, targets)}'
+        )
+    if not low <= disturbance.value <= high:
+        raise UserError(
+            f'{disturbance.kind} takes a value from {low:g} to {high:g}, got {disturbance.value:g}'
         )
 
 
 def parse(text: str) -> Disturbance:
     """Read `kind:target` or `kind:target:value`; UserError if it is neither."""
     kind, *rest = text.split(':')
-    if kind not in KINDS or len(rest) not in (1, 2):
-        raise UserError(
-            f'a disturbance is kind:target[:value], got {text!r}; {closest(kind, KINDS)}'
-        )
+    if kind not in KINDS:
+        raise UserError(f'unknown disturbance {kind!r}; {closest(kind, KINDS)}')
+    if len(rest) not in (1, 2) or not rest[0]:
+        raise UserError(f'a disturbance is written kind:target or kind:target:value, got {text!r}')
     try:
-        return Disturbance(kind, rest[0], float(rest[1]) if len(rest) == 2 else 0.0)
-    except ValueError as error:
-        raise UserError(f'the value of a disturbance is a number, got {rest[1]!r}') from error
+        value = float(rest[1]) if len(rest) == 2 else 0.0
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise UserError(f'the value of a disturbance is a finite number, got {rest[1]!r}')
+    return Disturbance(kind, rest[0], value)
 
 
 def active(schedule: Schedule, step: int) -> tuple[Disturbance, ...]:

@@ -12,42 +12,56 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from mbmrl_ros.config import UserError
+from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.spec import RobotSpec, Simulation
+from mbmrl_ros.types import Array
 
 _JOINT_SENSORS = {
     'position': mujoco.mjtSensor.mjSENS_JOINTPOS,
     'velocity': mujoco.mjtSensor.mjSENS_JOINTVEL,
     'effort': mujoco.mjtSensor.mjSENS_JOINTACTFRC,
 }
-# Message fields of a body: sensor, and the columns of x, y, z (and w) in its output. The twist of
+# Message fields of a body: sensor, and what stands in its columns. The twist of
 # an Odometry is in the child frame (REP-105), which is what velocimeter and gyro measure.
 _BODY_SENSORS = {
-    'pose.pose.position': ('framepos', mujoco.mjtSensor.mjSENS_FRAMEPOS, 'xyz'),
-    'pose.pose.orientation': ('framequat', mujoco.mjtSensor.mjSENS_FRAMEQUAT, 'wxyz'),
-    'twist.twist.linear': ('velocimeter', mujoco.mjtSensor.mjSENS_VELOCIMETER, 'xyz'),
-    'twist.twist.angular': ('gyro', mujoco.mjtSensor.mjSENS_GYRO, 'xyz'),
-    'pose.position': ('framepos', mujoco.mjtSensor.mjSENS_FRAMEPOS, 'xyz'),
-    'pose.orientation': ('framequat', mujoco.mjtSensor.mjSENS_FRAMEQUAT, 'wxyz'),
+    'pose.pose.position': (mujoco.mjtSensor.mjSENS_FRAMEPOS, 'xyz'),
+    'pose.pose.orientation': (mujoco.mjtSensor.mjSENS_FRAMEQUAT, 'wxyz'),
+    'twist.twist.linear': (mujoco.mjtSensor.mjSENS_VELOCIMETER, 'xyz'),
+    'twist.twist.angular': (mujoco.mjtSensor.mjSENS_GYRO, 'xyz'),
+    'pose.position': (mujoco.mjtSensor.mjSENS_FRAMEPOS, 'xyz'),
+    'pose.orientation': (mujoco.mjtSensor.mjSENS_FRAMEQUAT, 'wxyz'),
 }
 
 
 def load_model(spec: RobotSpec) -> mujoco.MjModel:
-    """Load the robot's model file and add a sensor for every signal of the robot file."""
-    simulation = _simulation(spec)
+    """Load the robot's model file and add a sensor for every signal of the robot file.
+
+    UserError if the file cannot be read, lacks a body or joint, or has another time step.
+    """
+    simulation = simulation_of(spec)
     path = model_path(simulation.model)
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
+        # gymnasium's half_cheetah.xml says it; the masses come out right all the same.
+        warnings.filterwarnings('ignore', message='.*settotalmass.*')
         try:
             description = mujoco.MjSpec.from_file(str(path))
-        except (ValueError, FileNotFoundError) as error:
-            raise UserError(f'{spec.name}: MuJoCo cannot load {path}: {error}') from error
-        for signal in spec.signals:
-            _add_sensor(description, simulation, signal)
-        try:
-            return description.compile()
-        except ValueError as error:
-            raise UserError(f'{spec.name}: {path}: {error}') from error
+            for signal in spec.signals:
+                _add_sensor(description, simulation, signal)
+            model = description.compile()
+        except UserError:
+            raise
+        except (ValueError, OSError) as error:
+            line = ' '.join(str(error).split())
+            raise UserError(f'{spec.name}: MuJoCo cannot load {path}: {line}') from error
+    _check_period(spec, model)
+    return model
+
+
+def simulation_of(spec: RobotSpec) -> Simulation:
+    """Return the simulation section of the robot file; UserError if there is none."""
+    if spec.simulation is None:
+        raise UserError(f'{spec.name} has no simulation section in its robot file')
+    return spec.simulation
 
 
 def signal_columns(spec: RobotSpec, model: mujoco.MjModel) -> NDArray[np.int64]:
@@ -69,22 +83,38 @@ def model_path(name: str) -> Path:
     return Path(found.origin).parent / 'envs' / 'mujoco' / 'assets' / name.split('/', 1)[1]
 
 
-def command_gears(spec: RobotSpec, model: mujoco.MjModel) -> tuple[NDArray[np.int64], np.ndarray]:
-    """Return actuator ids [A] and gears [A] of the joints: control = effort / gear."""
-    ids = []
-    for joint in spec.action.joints:
-        joint_id = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_JOINT, joint)
-        matches = np.flatnonzero(model.actuator_trnid[:, 0] == joint_id)
-        if joint_id < 0 or len(matches) != 1:
-            raise UserError(f'{spec.name}: the model needs one actuator on joint {joint!r}')
-        ids.append(int(matches[0]))
-    return np.array(ids, np.int64), model.actuator_gear[ids, 0].copy()
+def command_units(spec: RobotSpec, model: mujoco.MjModel) -> tuple[NDArray[np.int64], Array]:
+    """Return the ids [A] of the actuators, and what one unit of their control means [A].
+
+    control = command / unit. An effort is gear * gain * control; the target of a servo is
+    compared with gear * position (or velocity) of its joint.
+    """
+    ids = [_actuator_of(spec, model, joint) for joint in spec.action.joints]
+    gears = model.actuator_gear[ids, 0]
+    if spec.action.field != 'effort':
+        return np.array(ids, np.int64), 1.0 / gears
+    for joint, actuator in zip(spec.action.joints, ids):
+        if model.actuator_biastype[actuator] != mujoco.mjtBias.mjBIAS_NONE:
+            raise UserError(f'{spec.name}: the actuator of {joint} is a servo, not an effort')
+    return np.array(ids, np.int64), gears * model.actuator_gainprm[ids, 0]
 
 
-def _simulation(spec: RobotSpec) -> Simulation:
-    if spec.simulation is None:
-        raise UserError(f'{spec.name} has no simulation section in its robot file')
-    return spec.simulation
+def _actuator_of(spec: RobotSpec, model: mujoco.MjModel, joint: str) -> int:
+    joint_id = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_JOINT, joint)
+    drives_joint = model.actuator_trntype == mujoco.mjtTrn.mjTRN_JOINT
+    matches = np.flatnonzero(drives_joint & (model.actuator_trnid[:, 0] == joint_id))
+    if joint_id < 0 or len(matches) != 1:
+        raise UserError(f'{spec.name}: the model needs one actuator on joint {joint!r}')
+    return int(matches[0])
+
+
+def _check_period(spec: RobotSpec, model: mujoco.MjModel) -> None:
+    steps, step_s = simulation_of(spec).physics_steps, model.opt.timestep
+    if abs(steps * step_s - spec.period_s) > 1e-9:
+        raise UserError(
+            f'{spec.name}: period_s is {spec.period_s:g}, but physics_steps {steps} of '
+            f'{step_s:g} s each make {steps * step_s:g}'
+        )
 
 
 def _sensor_of(signal: str) -> tuple[str, int]:
@@ -93,9 +123,10 @@ def _sensor_of(signal: str) -> tuple[str, int]:
     if field.endswith(']'):
         return signal, 0
     prefix, _, part = field.rpartition('.')
-    if prefix not in _BODY_SENSORS:
-        raise UserError(f'{signal}: the simulator has no sensor for this field')
-    return f'{topic}:{prefix}', _BODY_SENSORS[prefix][2].index(part)
+    if prefix not in _BODY_SENSORS or part not in tuple(_BODY_SENSORS[prefix][1]):
+        fields = ', '.join(sorted(_BODY_SENSORS))
+        raise UserError(f'{signal}: the simulator has no such field; it has x, y, z of: {fields}')
+    return f'{topic}:{prefix}', _BODY_SENSORS[prefix][1].index(part)
 
 
 def _add_sensor(description: mujoco.MjSpec, simulation: Simulation, signal: str) -> None:
@@ -105,6 +136,8 @@ def _add_sensor(description: mujoco.MjSpec, simulation: Simulation, signal: str)
     topic, field = name.split(':')
     if field.endswith(']'):
         kind, joint = field[:-1].split('[')
+        if kind not in _JOINT_SENSORS:
+            raise UserError(f'{signal}: no such field of a joint; {closest(kind, _JOINT_SENSORS)}')
         description.add_sensor(
             name=name,
             type=_JOINT_SENSORS[kind],
@@ -116,7 +149,7 @@ def _add_sensor(description: mujoco.MjSpec, simulation: Simulation, signal: str)
         raise UserError(f'simulation.bodies does not say which body {topic} is about')
     description.add_sensor(
         name=name,
-        type=_BODY_SENSORS[field][1],
+        type=_BODY_SENSORS[field][0],
         objtype=mujoco.mjtObj.mjOBJ_SITE,
         objname=_site(description, simulation.bodies[topic]),
     )
@@ -124,10 +157,11 @@ def _add_sensor(description: mujoco.MjSpec, simulation: Simulation, signal: str)
 
 def _site(description: mujoco.MjSpec, body: str) -> str:
     """Return a site at a body's origin: sensors of the body itself sit at its centre of mass."""
-    name = f'{body}_origin'
+    name = f'origin of {body}'
     if not any(site.name == name for site in description.sites):
         found = next((item for item in description.bodies if item.name == body), None)
         if found is None:
-            raise UserError(f'the model has no body {body!r}')
+            names = [item.name for item in description.bodies if item.name]
+            raise UserError(f'simulation.bodies: no body {body!r}; {closest(body, names)}')
         found.add_site(name=name)
     return name

@@ -8,14 +8,20 @@ from collections.abc import Sequence
 
 import mujoco
 import numpy as np
+from numpy.typing import NDArray
 
-from mbmrl_ros.config import UserError
 from mbmrl_ros.sim.disturbances import Disturbance, disturbed
-from mbmrl_ros.sim.sensors import command_gears, load_model, signal_columns
+from mbmrl_ros.sim.sensors import command_units, load_model, signal_columns, simulation_of
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import Array
 
-_STATE = mujoco.mjtState.mjSTATE_FULLPHYSICS
+PHYSICS = mujoco.mjtState.mjSTATE_FULLPHYSICS
+"""Time, qpos, qvel (and activations): what a step without warm start starts from."""
+
+_EVERYTHING = mujoco.mjtState.mjSTATE_INTEGRATION
+
+# Far beyond any robot's positions [m, rad] and speeds, far below what float32 can square.
+_LARGEST = 1e6
 
 
 class World:
@@ -29,13 +35,10 @@ class World:
     def __init__(self, spec: RobotSpec, warm_start: bool = False) -> None:
         """warm_start: let the solver start from the last step's solution, as gymnasium does."""
         self.spec = spec
-        self._original = load_model(spec)
-        if not warm_start:
-            self._original.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_WARMSTART
+        self._original = prepare_model(spec, warm_start)
         self._columns = signal_columns(spec, self._original)
-        self._actuators, gears = command_gears(spec, self._original)
-        self._per_unit = 1.0 / gears
-        self._steps = physics_steps(spec)
+        self._actuators, self._units = command_units(spec, self._original)
+        self._steps = simulation_of(spec).physics_steps
         self.model, self._gain = disturbed(spec, self._original, ())
         self.data = mujoco.MjData(self.model)
         self.disturbances: tuple[Disturbance, ...] = ()
@@ -46,15 +49,19 @@ class World:
         """Put the robot to a start state; disturbances stay, and time goes on."""
         self._time_before_reset_s += self.data.time
         mujoco.mj_resetData(self.model, self.data)
-        self.restore(initial_state(self.spec, self.model, rng))
+        start = initial_state(self.spec, self.model, rng)
+        mujoco.mj_setState(self.model, self.data, start, PHYSICS)
+        mujoco.mj_forward(self.model, self.data)
+        self.healthy = True
 
     def set_disturbances(self, disturbances: Sequence[Disturbance]) -> None:
         """Say what is wrong with the robot from now on; UserError if it cannot be."""
-        state = self.save()
-        self.model, self._gain = disturbed(self.spec, self._original, disturbances)
-        self.data = mujoco.MjData(self.model)
+        model, self._gain = disturbed(self.spec, self._original, disturbances)
         self.disturbances = tuple(disturbances)
-        self.restore(state)
+        if model is not self.model:
+            state = self.save()
+            self.model, self.data = model, mujoco.MjData(model)
+            self._put(state)
 
     def step(self, command: Array) -> None:
         """Advance by one period under a command [A] in units.
@@ -63,23 +70,23 @@ class World:
         longer `healthy` until the next reset.
         """
         command = np.asarray(command, np.float64)
-        if not self.healthy or not np.isfinite(command).all():
-            self.healthy = False
+        if command.shape != (self.spec.action_size,):
+            raise ValueError(f'a command has {self.spec.action_size} values, got {command.shape}')
+        self.healthy = self.healthy and bool(np.isfinite(command).all())
+        if not self.healthy:
             return
         before = self.save()
-        self.data.ctrl[self._actuators] = command * self._per_unit * self._gain
+        self.data.warning.number[:] = 0
+        self.data.ctrl[self._actuators] = command * self._gain / self._units
         mujoco.mj_step(self.model, self.data, self._steps)
-        if not np.isfinite(self.data.qpos).all() or not np.isfinite(self.data.qvel).all():
-            self.restore(before)
+        if self.data.warning.number.any() or not plausible(self._physics()):
+            self._put(before)
             self.healthy = False
 
     def signals(self) -> Array:
         """Return the sensors [R] at the present state, in the order of the robot file."""
-        # After a step MuJoCo's sensors are those of the state before it. The solver's result is
-        # put back, or a warm start would depend on whether somebody looked.
-        warm = self.data.qacc_warmstart.copy()
-        mujoco.mj_forward(self.model, self.data)
-        self.data.qacc_warmstart[:] = warm
+        # After a step MuJoCo's sensors are those of the state before it.
+        self._forward()
         return np.array(self.data.sensordata[self._columns])
 
     @property
@@ -88,32 +95,57 @@ class World:
         return float(self._time_before_reset_s + self.data.time)
 
     def save(self) -> Array:
-        """Return the physics state: time, qpos, qvel."""
-        state = np.empty(mujoco.mj_stateSize(self.model, _STATE))
-        mujoco.mj_getState(self.model, self.data, state, _STATE)
+        """Return all that the future depends on: time, qpos, qvel, control, warm start."""
+        state = np.empty(mujoco.mj_stateSize(self.model, _EVERYTHING))
+        mujoco.mj_getState(self.model, self.data, state, _EVERYTHING)
         return state
 
     def restore(self, state: Array) -> None:
-        """Go back to a state that `save` returned."""
-        mujoco.mj_setState(self.model, self.data, state, _STATE)
-        mujoco.mj_forward(self.model, self.data)
+        """Go back to what `save` returned, in time as well; disturbances stay."""
+        self._put(state)
         self.healthy = True
 
+    def _put(self, state: Array) -> None:
+        mujoco.mj_setState(self.model, self.data, state, _EVERYTHING)
+        self._forward()
 
-def physics_steps(spec: RobotSpec) -> int:
-    """Return physics steps per control period."""
-    if spec.simulation is None:
-        raise UserError(f'{spec.name} has no simulation section in its robot file')
-    return spec.simulation.physics_steps
+    def _forward(self) -> None:
+        """Compute what follows from the state, and leave no trace in the next step."""
+        warm = self.data.qacc_warmstart.copy()
+        mujoco.mj_forward(self.model, self.data)
+        self.data.qacc_warmstart[:] = warm
+
+    def _physics(self) -> Array:
+        state = np.empty(mujoco.mj_stateSize(self.model, PHYSICS))
+        mujoco.mj_getState(self.model, self.data, state, PHYSICS)
+        return state
+
+
+def prepare_model(spec: RobotSpec, warm_start: bool) -> mujoco.MjModel:
+    """Load the robot's model, set up so that unstable physics are seen and not covered up."""
+    model = load_model(spec)
+    # MuJoCo would put a robot whose physics blow up back to the origin without a word.
+    model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
+    if not warm_start:
+        model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_WARMSTART
+    # By default MuJoCo drops MUJOCO_LOG.TXT where the user happens to be; `healthy` says it all.
+    if mujoco.get_mju_user_warning() is None:
+        mujoco.set_mju_user_warning(lambda text: None)
+    return model
+
+
+def plausible(states: Array) -> NDArray[np.bool_]:
+    """Return [...] whether physics states [..., 1 + .] (time first) are finite and not huge."""
+    return np.asarray((np.abs(states[..., 1:]) < _LARGEST).all(-1))
 
 
 def initial_state(spec: RobotSpec, model: mujoco.MjModel, rng: np.random.Generator) -> Array:
     """Draw a start state: the model's own plus normal noise on positions and velocities."""
-    noise = spec.simulation.reset_noise if spec.simulation else {}
+    noise = simulation_of(spec).reset_noise
     data = mujoco.MjData(model)
     step = rng.normal(0.0, noise.get('position', 0.0), model.nv)
     mujoco.mj_integratePos(model, data.qpos, step, 1.0)
     data.qvel[:] = rng.normal(0.0, noise.get('velocity', 0.0), model.nv)
-    state = np.empty(mujoco.mj_stateSize(model, _STATE))
-    mujoco.mj_getState(model, data, state, _STATE)
+    state = np.empty(mujoco.mj_stateSize(model, PHYSICS))
+    mujoco.mj_getState(model, data, state, PHYSICS)
     return state
