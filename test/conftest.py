@@ -1,13 +1,20 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What every test runs under: a ROS domain of its own on this machine, and few torch threads."""
+"""What tests run under and share: a ROS domain of their own, few threads, an installation."""
 
 import os
+import shutil
 import socket
+import subprocess
+import sys
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
 
+ROOT = Path(__file__).resolve().parent.parent
 DOMAIN_PORT = 22119
 
 
@@ -40,3 +47,52 @@ torch.set_num_threads(min(2, torch.get_num_threads()))
 def ros_log_directory(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep the log files of nodes out of the home directory."""
     os.environ['ROS_LOG_DIR'] = str(tmp_path_factory.mktemp('ros_log'))
+
+
+def run(*command: str | Path, cwd: Path, environment: dict[str, str] | None = None) -> str:
+    """Run a command to its end, which must be good; return what it printed."""
+    result = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@dataclass(frozen=True)
+class Installation:
+    """The package, installed by pip from its source distribution, under a prefix of its own."""
+
+    prefix: Path
+    library: Path
+
+    def environment(self, **changes: str) -> dict[str, str]:
+        """Return the environment of a process that uses this installation."""
+        return {**os.environ, 'PYTHONPATH': str(self.library), 'AMENT_PREFIX_PATH': '', **changes}
+
+    def run(self, *command: str | Path, cwd: Path, **changes: str) -> str:
+        """Run one of its commands, or a script that imports it."""
+        return run(*command, cwd=cwd, environment=self.environment(**changes))
+
+
+@pytest.fixture(scope='session')
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """Build the source distribution from a copy of the checkout and install it."""
+    folder = tmp_path_factory.mktemp('package')
+    ignored = shutil.ignore_patterns('.*', '__pycache__', 'build', 'install', 'log', 'out', 'runs')
+    shutil.copytree(ROOT, folder / 'source', ignore=ignored)
+    build = 'import setuptools.build_meta as b; print(b.build_sdist(".."))'
+    archive = run(sys.executable, '-c', build, cwd=folder / 'source').split()[-1]
+    prefix = folder / 'prefix'
+    run(
+        sys.executable, '-m', 'pip', 'install', '--no-index', '--no-deps', '--ignore-installed',
+        '--no-build-isolation', '--prefix', prefix, folder / archive,
+        cwd=folder,
+    )  # fmt: skip
+    scheme = sysconfig.get_preferred_scheme('prefix')
+    paths = sysconfig.get_paths(scheme, vars={'base': str(prefix), 'platbase': str(prefix)})
+    return Installation(prefix, Path(paths['purelib']))

@@ -5,10 +5,8 @@
 import ast
 import os
 import re
-import shutil
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -46,16 +44,6 @@ def ros_packages_imported() -> set[str]:
 
 def files_under(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob('*') if path.is_file()}
-
-
-def run(*command: str | Path, cwd: Path, **environment: str) -> str:
-    """Run a command under the given changes of the environment; return what it printed."""
-    result = subprocess.run(
-        [str(part) for part in command],
-        cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
 
 
 def test_package_xml_is_format_3_and_ament_python():
@@ -103,91 +91,53 @@ def test_every_python_requirement_with_a_rosdep_key_is_in_package_xml():
         assert name in without_key or f'python3-{name}' in depends
 
 
-@pytest.fixture(scope='module')
-def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install the source distribution of a copy of the checkout under a prefix of its own."""
-    folder = tmp_path_factory.mktemp('package')
-    copy = folder / 'source'
-    copy.mkdir()
-    names = ['bundles', 'config', 'launch', 'resource', 'scripts', 'mbmrl_ros', 'package.xml',
-             'setup.py', 'setup.cfg', 'pyproject.toml', 'LICENSE']  # fmt: skip
-    for name in names:
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns('__pycache__'))
-        else:
-            shutil.copy(source, copy)
-    build = 'import setuptools.build_meta as b; print(b.build_sdist(".."))'
-    archive = run(sys.executable, '-c', build, cwd=copy).split()[-1]
-    run(
-        sys.executable, '-m', 'pip', 'install', '--no-index', '--no-deps', '--ignore-installed',
-        '--no-build-isolation', '--prefix', folder / 'prefix', folder / archive,
-        cwd=folder,
-    )  # fmt: skip
-    return folder / 'prefix'
-
-
-def library_of(prefix: Path) -> Path:
-    """Return where the modules lie under a prefix."""
-    scheme = sysconfig.get_preferred_scheme('prefix')
-    paths = sysconfig.get_paths(scheme, vars={'base': str(prefix), 'platbase': str(prefix)})
-    return Path(paths['purelib'])
-
-
-def test_executables_lie_where_ros2_run_looks_and_on_the_path(prefix):
+def test_executables_lie_where_ros2_run_looks_and_on_the_path(installation):
+    prefix = installation.prefix
     assert {path.name for path in (prefix / 'lib' / 'mbmrl_ros').iterdir()} == EXECUTABLES
     for folder in ('lib/mbmrl_ros', 'bin'):
         for name in EXECUTABLES:
             assert os.access(prefix / folder / name, os.X_OK), f'{folder}/{name}'
 
 
-def test_data_files_are_installed_with_their_folders(prefix):
-    share = prefix / 'share' / 'mbmrl_ros'
-    for folder in ('config', 'bundles'):
+def test_data_files_are_installed_with_their_folders(installation):
+    share = installation.prefix / 'share' / 'mbmrl_ros'
+    for folder in ('config', 'bundles', 'launch'):
         assert files_under(share / folder) == files_under(ROOT / folder)
-    assert {'sim.launch.py', 'robot.launch.py'} <= files_under(share / 'launch')
     assert (share / 'package.xml').is_file()
-    assert (prefix / 'share/ament_index/resource_index/packages/mbmrl_ros').is_file()
+    marker = 'share/ament_index/resource_index/packages/mbmrl_ros'
+    assert (installation.prefix / marker).is_file()
 
 
-def test_the_modules_are_installed_with_their_types_and_without_the_tests(prefix):
-    library = library_of(prefix)
-    installed = {path for path in files_under(library / 'mbmrl_ros') if path.endswith('.py')}
-    assert installed == {path for path in files_under(ROOT / 'mbmrl_ros') if path.endswith('.py')}
-    assert (library / 'mbmrl_ros' / 'py.typed').is_file()
-    others = {path.name for path in library.iterdir()} - {'mbmrl_ros'}
+def test_the_modules_are_installed_with_their_types_and_without_the_tests(installation):
+    modules = {path for path in files_under(ROOT / 'mbmrl_ros') if path.endswith('.py')}
+    installed = files_under(installation.library / 'mbmrl_ros')
+    assert {path for path in installed if not path.endswith('.pyc')} == modules | {'py.typed'}
+    others = {path.name for path in installation.library.iterdir()} - {'mbmrl_ros'}
     assert all(name.endswith('.dist-info') for name in others)
 
 
-@pytest.mark.parametrize('ament_prefixes', ['', 'prefix'], ids=['pip', 'ament'])
-def test_the_installed_package_finds_its_own_share_directory(prefix, tmp_path, ament_prefixes):
+@pytest.mark.parametrize('by', ['pip', 'ament'])
+def test_the_installed_package_finds_its_own_share_directory(installation, tmp_path, by):
     script = 'import mbmrl_ros.config as c; print(c.__file__); print(c.share_directory())'
-    output = run(
-        sys.executable, '-c', script, cwd=tmp_path,
-        PYTHONPATH=str(library_of(prefix)),
-        AMENT_PREFIX_PATH=str(prefix) if ament_prefixes else '',
-    )  # fmt: skip
+    ament_prefixes = str(installation.prefix) if by == 'ament' else ''
+    command = [sys.executable, '-c', script]
+    output = installation.run(*command, cwd=tmp_path, AMENT_PREFIX_PATH=ament_prefixes)
     module, share = output.split()
-    assert Path(module) == library_of(prefix) / 'mbmrl_ros' / 'config.py'
-    assert Path(share) == prefix / 'share' / 'mbmrl_ros'
+    assert Path(module) == installation.library / 'mbmrl_ros' / 'config.py'
+    assert Path(share) == installation.prefix / 'share' / 'mbmrl_ros'
 
 
 @pytest.mark.parametrize('folder', ['lib/mbmrl_ros', 'bin'])
-def test_the_installed_command_lists_the_installed_robots(prefix, tmp_path, folder):
-    output = run(
-        sys.executable, prefix / folder / 'mbmrl', 'robots', cwd=tmp_path,
-        PYTHONPATH=str(library_of(prefix)),
-    )  # fmt: skip
-    assert 'half_cheetah' in output
+def test_the_installed_command_lists_the_installed_robots(installation, tmp_path, folder):
+    command = installation.prefix / folder / 'mbmrl'
+    assert 'half_cheetah' in installation.run(sys.executable, command, 'robots', cwd=tmp_path)
 
 
 def test_colcon_builds_it_as_an_ament_package(tmp_path):
     pytest.importorskip('colcon_ros', reason='colcon is not in this environment')
-    run(
-        sys.executable, '-m', 'colcon', 'build', '--base-paths', ROOT,
-        '--build-base', tmp_path / 'build', '--install-base', tmp_path / 'install',
-        cwd=tmp_path,
-    )  # fmt: skip
+    folders = ['--build-base', tmp_path / 'build', '--install-base', tmp_path / 'install']
+    command = [sys.executable, '-m', 'colcon', 'build', '--base-paths', ROOT, *folders]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=120)
     package = tmp_path / 'install' / 'mbmrl_ros'
     assert {path.name for path in (package / 'lib' / 'mbmrl_ros').iterdir()} == EXECUTABLES
     assert files_under(package / 'share/mbmrl_ros/config') == files_under(ROOT / 'config')

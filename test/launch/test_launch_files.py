@@ -1,0 +1,191 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The launch files: by ast everywhere, and run where launch_ros (no wheel) is installed."""
+
+import ast
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMON = {'namespace', 'use_sim_time', 'robot', 'bundle', 'params_file', 'autostart', 'log_level'}
+ARGUMENTS = {'robot': COMMON, 'sim': COMMON | {'controller', 'lockstep'}}
+DEADLINE_S = 60.0
+
+
+def tree_of(name: str) -> ast.Module:
+    return ast.parse((ROOT / 'launch' / f'{name}.launch.py').read_text())
+
+
+def calls(tree: ast.Module, name: str) -> list[ast.Call]:
+    """Return the calls of a function or class of that name."""
+    found = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return [call for call in found if isinstance(call.func, ast.Name) and call.func.id == name]
+
+
+def first_literal(call: ast.Call) -> Any:
+    return ast.literal_eval(call.args[0])
+
+
+def keyword(call: ast.Call, name: str) -> ast.expr:
+    return next(keyword.value for keyword in call.keywords if keyword.arg == name)
+
+
+def handed_on(tree: ast.Module) -> set[str]:
+    """Return the names in the list SHARED, the arguments for an included launch file."""
+    assigned = (node for node in tree.body if isinstance(node, ast.Assign))
+    lists = [node.value for node in assigned if ast.unparse(node.targets[0]) == 'SHARED']
+    return {name for names in lists for name in ast.literal_eval(names)}
+
+
+def node_parameters(node: ast.Call) -> set[str]:
+    """Return the names of the parameters that a node gets from launch arguments."""
+    dictionaries = [item for item in ast.walk(node) if isinstance(item, ast.Dict)]
+    return {ast.literal_eval(key) for item in dictionaries for key in item.keys if key is not None}
+
+
+@pytest.mark.parametrize('name', ARGUMENTS)
+def test_a_launch_file_declares_the_expected_arguments_each_with_default_and_description(name):
+    declared = calls(tree_of(name), 'DeclareLaunchArgument')
+    assert {first_literal(call) for call in declared} == ARGUMENTS[name]
+    for call in declared:
+        assert {'default_value', 'description'} <= {keyword.arg for keyword in call.keywords}
+
+
+@pytest.mark.parametrize('name', ARGUMENTS)
+def test_every_argument_that_is_declared_is_used_and_the_other_way_round(name):
+    tree = tree_of(name)
+    used = [call.args[0] for call in calls(tree, 'LaunchConfiguration')]
+    names = {ast.literal_eval(name) for name in used if isinstance(name, ast.Constant)}
+    assert names | handed_on(tree) == ARGUMENTS[name]
+
+
+@pytest.mark.parametrize(
+    ('name', 'executable'), [('sim', 'sim_node'), ('robot', 'controller_node')]
+)
+def test_the_node_is_an_executable_of_the_package(name, executable):
+    [node] = calls(tree_of(name), 'LifecycleNode')
+    assert ast.literal_eval(keyword(node, 'package')) == 'mbmrl_ros'
+    assert ast.literal_eval(keyword(node, 'executable')) == executable
+    assert ast.literal_eval(keyword(node, 'name')) == executable
+    assert (ROOT / 'scripts' / executable).is_file()
+
+
+def test_the_simulator_includes_robot_launch_with_all_its_arguments():
+    tree = tree_of('sim')
+    assert len(calls(tree, 'IncludeLaunchDescription')) == 1
+    assert handed_on(tree) == ARGUMENTS['robot']
+
+
+def test_no_parameter_comes_both_from_an_argument_and_from_the_shipped_file():
+    # An argument wins even where its default was meant, so the file's value would never count.
+    data = yaml.safe_load((ROOT / 'config' / 'nodes.params.yaml').read_text())
+    for name, key in [('sim', '/**/sim_node'), ('robot', '/**/controller_node')]:
+        [node] = calls(tree_of(name), 'LifecycleNode')
+        assert node_parameters(node).isdisjoint(data[key]['ros__parameters'])
+    assert set(data) == {'/**/sim_node', '/**/controller_node'}
+
+
+LAUNCH = """
+import sys
+from launch import LaunchDescription, LaunchService
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+file, *arguments = sys.argv[1:]
+source = PythonLaunchDescriptionSource(file)
+given = [argument.split(':=') for argument in arguments]
+service = LaunchService()
+service.include_launch_description(
+    LaunchDescription([IncludeLaunchDescription(source, launch_arguments=given)])
+)
+sys.exit(service.run())
+"""
+
+
+@contextmanager
+def launched(
+    installation: Any, log: Path, name: str, *arguments: str
+) -> Iterator[subprocess.Popen]:
+    """Run a launch file in a process group of its own, as a terminal does."""
+    file = installation.prefix / 'share' / 'mbmrl_ros' / 'launch' / f'{name}.launch.py'
+    prefixes = f'{installation.prefix}{os.pathsep}{sys.prefix}'
+    with log.open('w') as stream:
+        process = subprocess.Popen(
+            [sys.executable, '-c', LAUNCH, str(file), *arguments],
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=installation.environment(AMENT_PREFIX_PATH=prefixes),
+        )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def state_of(observer: Any, name: str) -> str:
+    """Return the lifecycle state of a node, '' if it does not answer."""
+    import rclpy
+    from lifecycle_msgs.srv import GetState
+
+    client = observer.create_client(GetState, f'{name}/get_state')
+    try:
+        if not client.wait_for_service(timeout_sec=1.0):
+            return ''
+        future = client.call_async(GetState.Request())
+        rclpy.spin_until_future_complete(observer, future, timeout_sec=2.0)
+        return future.result().current_state.label if future.done() else ''
+    finally:
+        observer.destroy_client(client)
+
+
+def wait_for_states(observer: Any, expected: dict[str, str], log: Path) -> None:
+    """Wait until the named nodes are in the expected states."""
+    end = time.monotonic() + DEADLINE_S
+    while (states := {name: state_of(observer, name) for name in expected}) != expected:
+        assert time.monotonic() < end, f'{states}\n{log.read_text()}'
+
+
+@pytest.fixture
+def observer() -> Iterator[Any]:
+    pytest.importorskip('launch_ros', reason='there is no wheel of launch_ros')
+    import rclpy
+
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node('observer', context=context)
+    yield node
+    node.destroy_node()
+    rclpy.try_shutdown(context=context)
+
+
+def test_sim_launch_takes_both_nodes_to_active_in_a_namespace_and_ends_with_ctrl_c(
+    installation, observer, tmp_path
+):
+    log = tmp_path / 'log'
+    with launched(installation, log, 'sim', 'namespace:=bot', 'lockstep:=true') as process:
+        nodes = {'/bot/sim_node': 'active', '/bot/controller_node': 'active'}
+        wait_for_states(observer, nodes, log)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(timeout=DEADLINE_S) == 0, log.read_text()
+    assert 'Traceback' not in log.read_text()
+
+
+def test_without_autostart_the_controller_waits_to_be_configured(installation, observer, tmp_path):
+    log = tmp_path / 'log'
+    with launched(installation, log, 'robot', 'autostart:=false') as process:
+        wait_for_states(observer, {'/controller_node': 'unconfigured'}, log)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(timeout=DEADLINE_S) == 0, log.read_text()
