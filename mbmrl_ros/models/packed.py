@@ -50,27 +50,26 @@ class PackedMLP:
 
     def __call__(self, carry: Carry, state: Tensor, action: Tensor) -> tuple[Carry, Tensor]:
         """Predict the next states in float32, in units."""
+        # With one set of weights for all robots, their candidates are rows of one product.
+        groups, size = len(self._weights[0]), state.shape[-1]
+        rows = state.reshape(groups, -1, size)
         if not self._buffers:
-            self._allocate(state, action)
+            self._allocate(groups, rows.shape[1], size + action.shape[-1])
         hidden = self._buffers[0]
-        size = state.shape[-1]
-        hidden[..., :size] = torch.addcmul(self._offset, state, self._scale)
-        hidden[..., size:] = action
+        hidden[..., :size] = torch.addcmul(self._offset, rows, self._scale)
+        hidden[..., size:] = action.reshape(groups, -1, action.shape[-1])
         last = len(self._weights) - 1
         for layer, buffer in enumerate(self._buffers[1:]):
             torch.baddbmm(self._biases[layer], hidden, self._weights[layer], out=buffer)
             hidden = buffer if layer == last else buffer.relu_()
         normalizer = self._normalizer
         delta = torch.addcmul(normalizer.delta_mean, hidden.float(), normalizer.delta_std)
-        return carry, delta.add_(state)
+        return carry, delta.add_(rows).view(state.shape)
 
-    def _allocate(self, state: Tensor, action: Tensor) -> None:
-        batch, candidates, size = state.shape
-        widths = [size + action.shape[-1], *(weight.shape[-1] for weight in self._weights)]
+    def _allocate(self, groups: int, rows: int, inputs: int) -> None:
+        widths = [inputs, *(weight.shape[-1] for weight in self._weights)]
         dtype = self._weights[0].dtype
-        self._buffers = [torch.empty(batch, candidates, width, dtype=dtype) for width in widths]
-        self._weights = [weight.expand(batch, -1, -1) for weight in self._weights]
-        self._biases = [bias.expand(batch, -1, -1) for bias in self._biases]
+        self._buffers = [torch.empty(groups, rows, width, dtype=dtype) for width in widths]
 
 
 def _spread(weight: Tensor, indices: list[int], state_size: int) -> Tensor:

@@ -1,0 +1,152 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: `mbmrl <command> --help`.
+
+Wrong input is answered by one line and exit code 2; Ctrl-C ends with 130, and what was written so
+far is whole.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from mbmrl_ros import __version__
+from mbmrl_ros.config import UserError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; return its exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        if arguments[:1] in (['sim'], ['control']):
+            return _node(arguments[0], arguments[1:])
+        options = _parser().parse_args(arguments)
+        return int(options.run(options) or 0)
+    except UserError as error:
+        print(f'mbmrl: {error}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print('mbmrl: interrupted; what was written so far is whole', file=sys.stderr)
+        return 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser that says what is wrong in one line."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise UserError(f'{message} (see {self.prog} --help)')
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog='mbmrl', description='Robots that adapt their model while they run.')
+    parser.add_argument('--version', action='version', version=__version__)
+    commands = parser.add_subparsers(dest='command', required=True, parser_class=_Parser)
+    _add_demo(commands.add_parser('demo', help='a robot loses a joint and keeps running'))
+    _add_train(commands.add_parser('train', help='train a model; started again, it goes on'))
+    _add_evaluate(commands.add_parser('evaluate', help='returns and losses of a bundle'))
+    report = commands.add_parser('report', help='a page with curves of a training run')
+    report.add_argument('run_folder', type=Path, metavar='RUN')
+    report.add_argument('--out', type=Path, help='HTML file (default: RUN/report.html)')
+    report.set_defaults(run=_report)
+    for name in ('tasks', 'algorithms', 'robots', 'bundles'):
+        commands.add_parser(name, help=f'list the {name}').set_defaults(run=_list, what=name)
+    for name, text in (('sim', 'the simulator node'), ('control', 'the controller node')):
+        commands.add_parser(name, help=f'{text}; takes --ros-args', add_help=False)
+    return parser
+
+
+def _add_demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--out', type=Path, default=Path('out/demo'))
+    parser.add_argument('--seeds', type=_positive, default=2, help='runs per controller (2)')
+    parser.add_argument('--steps', type=_positive, default=1000, help='control steps per run')
+    parser.add_argument('--task', default='half_cheetah/disabled_joint')
+    parser.add_argument('--json', type=Path, help='also write the summary here')
+    parser.set_defaults(run=_demo)
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('algorithm', metavar='ALGO', help='see: mbmrl algorithms')
+    parser.add_argument('--task', required=True, help='see: mbmrl tasks')
+    parser.add_argument('--config', help="variant such as two_cores, or a .yaml; default: thesis'")
+    parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE')
+    parser.add_argument('--seed', type=_whole, default=0)
+    parser.add_argument('--threads', type=_positive, default=2, help='of the processor (2)')
+    parser.add_argument('--out', type=Path, help='run folder (default: runs/<task>/<algo>/<seed>)')
+    parser.set_defaults(run=_train)
+
+
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--bundle', required=True, help='folder, or a name; see: mbmrl bundles')
+    parser.add_argument('--task', help="default: the bundle's own")
+    parser.add_argument('--test', default='all', help='undisturbed, held_out, ...; default: all')
+    parser.add_argument('--adaptation', default='auto', help='auto, none or dynamic_evaluation')
+    parser.add_argument('--step-size', type=float, help='of dynamic_evaluation')
+    parser.add_argument('--episodes', type=_positive, default=10)
+    parser.add_argument('--steps', type=_positive, help="default: the task's")
+    parser.add_argument('--seed', type=_whole, default=0)
+    parser.add_argument('--candidates', type=_positive, help="default: the bundle's")
+    parser.add_argument('--horizon', type=_positive, help="default: the bundle's")
+    parser.add_argument('--threads', type=_positive, default=2)
+    parser.add_argument('--json', type=Path, help='write the numbers here')
+    parser.set_defaults(run=_evaluate)
+
+
+def _positive(text: str) -> int:
+    value = _whole(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f'needs a whole number of at least 1, got {text!r}')
+    return value
+
+
+def _whole(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = -1
+    if value < 0:
+        raise argparse.ArgumentTypeError(f'needs a whole number of at least 0, got {text!r}')
+    return value
+
+
+def _node(name: str, arguments: list[str]) -> int:
+    if name == 'sim':
+        from mbmrl_ros.nodes.sim_node import main as node
+    else:
+        from mbmrl_ros.nodes.controller_node import main as node
+    return node(arguments)
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from mbmrl_ros.demo import run_demo
+
+    run_demo(options.task, options.out, options.seeds, options.steps, options.json)
+
+
+def _train(options: argparse.Namespace) -> None:
+    from mbmrl_ros.commands import train_command
+
+    train_command(options)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from mbmrl_ros.commands import evaluate_command
+
+    evaluate_command(options)
+
+
+def _report(options: argparse.Namespace) -> None:
+    from mbmrl_ros.report import write_run_report
+
+    print(write_run_report(options.run_folder, options.out))
+
+
+def _list(options: argparse.Namespace) -> None:
+    from mbmrl_ros.commands import list_command
+
+    list_command(options.what)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,182 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the command line's `train`, `evaluate` and lists do."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+from tqdm import tqdm
+
+from mbmrl_ros.algorithms import ALGORITHMS
+from mbmrl_ros.algorithms.mb import dynamic_evaluation
+from mbmrl_ros.config import UserError, closest
+from mbmrl_ros.envs.tasks import TASKS, Task, load_task
+from mbmrl_ros.models.bundle import Bundle, bundle_names, find_bundle, load_bundle, read_info
+from mbmrl_ros.planners.mppi import MPPIConfig
+from mbmrl_ros.spec import load_robot, robot_names
+from mbmrl_ros.training.evaluate import evaluate, interval95, prediction_losses
+from mbmrl_ros.training.model_based import train
+from mbmrl_ros.training.run import Run, write_text
+from mbmrl_ros.training.settings import load_training_config
+from mbmrl_ros.types import Adapter
+
+ADAPTATIONS = ('auto', 'none', 'dynamic_evaluation')
+DYNAMIC_EVALUATION_STEP = 0.01
+
+
+def train_command(options: argparse.Namespace) -> None:
+    """Train an algorithm on a task, or go on with a run."""
+    name = options.algorithm
+    if name not in ALGORITHMS:
+        raise UserError(f'unknown algorithm {name!r}; {closest(name, ALGORITHMS)}')
+    task = load_task(options.task)
+    config = load_training_config(name, task.name, options.config, tuple(options.set))
+    torch.set_num_threads(options.threads)
+    folder = options.out or Path('runs') / task.name / name / f'seed{options.seed}'
+    identity = {'algorithm': name, 'task': task.name, 'seed': options.seed}
+    run = Run(folder, config.model_dump(mode='json'), identity)
+    train(ALGORITHMS[name], task, config, run, options.seed)
+    print(f'bundle: {folder / "bundle"}\ncurves: mbmrl report {folder}')
+
+
+def make_adapter(bundle: Bundle, adaptation: str, step_size: float | None = None) -> Adapter:
+    """Return how a bundle adapts: as it was trained to, not at all, or by MB+DE."""
+    if adaptation not in ADAPTATIONS:
+        raise UserError(f'unknown adaptation {adaptation!r}; {closest(adaptation, ADAPTATIONS)}')
+    if adaptation == 'dynamic_evaluation':
+        return dynamic_evaluation(bundle, step_size or DYNAMIC_EVALUATION_STEP)
+    algorithm = bundle.info.algorithm if adaptation == 'auto' else 'mb'
+    if algorithm not in ALGORITHMS:
+        raise UserError(
+            f'the bundle is of algorithm {algorithm!r}; {closest(algorithm, ALGORITHMS)}'
+        )
+    return ALGORITHMS[algorithm].adapter(bundle)
+
+
+def evaluate_command(options: argparse.Namespace) -> None:
+    """Evaluate a bundle under the task's tests; print a table, write JSON."""
+    torch.set_num_threads(options.threads)
+    info = read_info(find_bundle(options.bundle))
+    task = load_task(options.task or info.task)
+    tests = list(task.tests) if options.test == 'all' else [options.test]
+    for test in tests:
+        task.test(test)
+    bundle = load_bundle(options.bundle, load_robot(task.robot))
+    adapter = make_adapter(bundle, options.adaptation, options.step_size)
+    changes = {'candidates': options.candidates, 'horizon': options.horizon}
+    planner = bundle.info.planner.model_copy(update={k: v for k, v in changes.items() if v})
+    results = {}
+    for test in tests:
+        results[test] = _evaluate_test(bundle, adapter, task, test, planner, options)
+    _print_results(results)
+    if options.json:
+        head = {
+            'bundle': str(options.bundle),
+            'algorithm': info.algorithm,
+            'adaptation': options.adaptation,
+            'task': task.name,
+            'seed': options.seed,
+            'planner': planner.model_dump(),
+        }
+        write_text(options.json, json.dumps(head | {'tests': results}, indent=2) + '\n')
+
+
+def _evaluate_test(
+    bundle: Bundle,
+    adapter: Adapter,
+    task: Task,
+    test: str,
+    planner: MPPIConfig,
+    options: argparse.Namespace,
+) -> dict[str, Any]:
+    steps = options.steps or task.episode_steps
+    with tqdm(total=steps, desc=test, unit='step') as bar:
+        outcome = evaluate(
+            bundle, adapter, task, test, options.episodes, steps, options.seed, planner, bar.update
+        )
+    losses = prediction_losses(bundle, adapter, outcome.trajectories)
+    failure = task.failure_step(steps)
+    returns = outcome.rewards.sum(0)
+    return {
+        'steps': steps,
+        **_returns('', returns),
+        **_returns('_before', outcome.rewards[:failure].sum(0)),
+        **_returns('_after', outcome.rewards[failure:].sum(0)),
+        **_losses('', losses.before, losses.after),
+        **_losses(
+            '_after_failure',
+            losses.before[:, losses.moments >= failure],
+            losses.after[:, losses.moments >= failure],
+        ),
+        'adaptations_accepted': outcome.accepted,
+        'adaptations_refused': outcome.refused,
+    }
+
+
+def _returns(suffix: str, returns: Tensor) -> dict[str, Any]:
+    mean, half = interval95(returns)
+    return {
+        f'returns{suffix}': [round(float(value), 3) for value in returns],
+        f'mean{suffix}': mean,
+        f'interval95{suffix}': half,
+    }
+
+
+def _losses(suffix: str, before: Tensor, after: Tensor) -> dict[str, float]:
+    first, second = float(before.mean()), float(after.mean())
+    return {
+        f'loss_before{suffix}': first,
+        f'loss_after{suffix}': second,
+        f'ratio{suffix}': second / first,
+    }
+
+
+def _print_results(results: dict[str, dict[str, Any]]) -> None:
+    table = Table('test', 'return (95 %)', 'after the failure', 'loss before', 'after', 'ratio')
+    for test, result in results.items():
+        table.add_row(
+            test,
+            f'{result["mean"]:.0f} +- {result["interval95"]:.0f}',
+            f'{result["mean_after"]:.0f} +- {result["interval95_after"]:.0f}',
+            f'{result["loss_before"]:.4f}',
+            f'{result["loss_after"]:.4f}',
+            f'{result["ratio"]:.3f}',
+        )
+    Console().print(table)
+
+
+def list_command(what: str) -> None:
+    """Print what there is, a line each."""
+    for line in LISTS[what]():
+        print(line)
+
+
+def _robots() -> list[str]:
+    robots = [load_robot(name) for name in robot_names()]
+    return [
+        f'{robot.name}: {robot.description} {1 / robot.period_s:g} Hz, state {robot.state_size}, '
+        f'action {robot.action_size}'
+        for robot in robots
+    ]
+
+
+def _bundles() -> list[str]:
+    names = bundle_names()
+    infos = [read_info(find_bundle(name)) for name in names]
+    return [f'{name}: {info.algorithm} for {info.task}' for name, info in zip(names, infos)]
+
+
+LISTS = {
+    'tasks': lambda: [f'{task.name}: {task.description}' for task in TASKS.values()],
+    'algorithms': lambda: list(ALGORITHMS),
+    'robots': _robots,
+    'bundles': _bundles,
+}
