@@ -113,7 +113,8 @@ class Missing:
 sys.meta_path.insert(0, Missing())
 for part in {parts!r}:
     package = importlib.import_module(f'mbmrl_ros.{{part}}')
-    for module in pkgutil.walk_packages(getattr(package, '__path__', []), f'{{package.__name__}}.'):
+    folders = getattr(package, '__path__', [])
+    for module in pkgutil.walk_packages(folders, f'{{package.__name__}}.'):
         importlib.import_module(module.name)
         print(module.name)
 """

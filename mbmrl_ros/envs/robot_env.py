@@ -1,6 +1,9 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Simulated robots side by side, seen through the robot's own state and action."""
+"""Simulated robots side by side, seen through the robot's own state and action.
+
+MuJoCo is imported with the first environment, so that training code can be used without it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,6 @@ from torch import Tensor
 
 from mbmrl_ros.robot.command import to_units
 from mbmrl_ros.robot.state import encode
-from mbmrl_ros.sim.batch import BatchWorld
 from mbmrl_ros.sim.disturbances import Schedule, active, check
 from mbmrl_ros.spec import RobotSpec
 
@@ -22,6 +24,8 @@ class RobotEnv:
 
     def __init__(self, spec: RobotSpec, batch: int, threads: int = 2) -> None:
         """batch: N."""
+        from mbmrl_ros.sim.batch import BatchWorld
+
         self.spec, self.batch = spec, batch
         self._world = BatchWorld(spec, batch, threads)
         self._schedules: tuple[Schedule, ...] = ((),) * batch

@@ -12,13 +12,16 @@ import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import mujoco
 import numpy as np
 
 from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import Array
+
+if TYPE_CHECKING:
+    import mujoco
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Event:
 
 Schedule = tuple[Event, ...]
 
-Apply = Callable[[RobotSpec, mujoco.MjModel, Array, Disturbance], None]
+Apply = Callable[[RobotSpec, 'mujoco.MjModel', Array, Disturbance], None]
 """(robot, model to edit, gain [A] of the actuators to edit, disturbance)."""
 
 
