@@ -30,19 +30,22 @@ def fit(
     epochs: int,
     batches_per_epoch: int,
     persistency: float,
+    patience: int,
     on_epoch: Callable[[int, float, float], None] = lambda epoch, training, validation: None,
 ) -> FitResult:
     """Fit params in place and leave them at the best validation loss.
 
-    Stops when the rolling average r <- p r + (1 - p) loss rises, as in the published code, which
-    however starts r at 1.5 times the first loss and p at 0.99, so that it never stops within its
-    100 epochs; here r starts at the first loss.
+    Stops when the rolling average r <- p r + (1 - p) loss has not reached a new low for
+    `patience` epochs. The published code stops at the first rise, but starts r at 1.5 times the
+    first loss with p at 0.99, so that it never stops within its 100 epochs; here r starts at the
+    first loss, which new data and new statistics let rise for an epoch or two before it falls.
 
     params: all tensors that the optimiser holds. batch_loss: draws a batch and returns its loss.
     """
     best, best_epoch = validation_loss(), 0
     kept = _copy(params)
-    rolling = best
+    rolling = lowest = best
+    waited = 0
     training, validation = [], [best]
     for epoch in range(1, epochs + 1):
         training.append(_epoch(optimiser, batch_loss, batches_per_epoch))
@@ -50,8 +53,10 @@ def fit(
         on_epoch(epoch, training[-1], validation[-1])
         if validation[-1] < best:
             best, best_epoch, kept = validation[-1], epoch, _copy(params)
-        previous, rolling = rolling, persistency * rolling + (1 - persistency) * validation[-1]
-        if not rolling < previous:
+        rolling = persistency * rolling + (1 - persistency) * validation[-1]
+        waited = 0 if rolling < lowest else waited + 1
+        lowest = min(lowest, rolling)
+        if waited >= patience:
             break
     with torch.no_grad():
         for name, value in params.items():

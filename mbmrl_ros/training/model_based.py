@@ -210,6 +210,7 @@ def _fit(
             config.epochs,
             objective.batches_per_epoch,
             config.persistency,
+            config.patience,
             on_epoch,
         )
 

@@ -49,6 +49,7 @@ class TrainingConfig(Config):
     )
     epochs: int = Field(50, ge=1, description='passes over the data per iteration (Table 6)')
     persistency: float = Field(0.9, ge=0, lt=1, description='rolling average of early stopping')
+    patience: int = Field(5, ge=1, description='epochs without a new low before a fit stops')
     held_out: float = Field(0.1, gt=0, le=0.5, description='share of trajectories for validation')
     planner: MPPIConfig = Field(MPPIConfig(), description='while collecting (Table 6: 1000 x 10)')
     control_planner: MPPIConfig = Field(

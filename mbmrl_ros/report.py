@@ -1,0 +1,111 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""`mbmrl report RUN`: the curves of a training run on one page."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mbmrl_ros.config import UserError, read_yaml
+from mbmrl_ros.page import Page, Section, settings_section, write_page
+from mbmrl_ros.types import Array
+
+Metrics = dict[str, Array]
+
+
+def write_run_report(folder: Path, out: Path | None = None) -> Path:
+    """Write the page of a run folder; UserError if it holds no finished iteration."""
+    metrics = read_metrics(folder)
+    identity = json.loads((folder / 'run.json').read_text())
+    name = f'{identity["algorithm"]} on {identity["task"]}'
+    hours = float(np.sum(metrics['collect_s'] + metrics['fit_s'])) / 3600
+    steps = metrics['environment_steps'][-1]
+    page = Page(
+        f'Training: {name}, seed {identity["seed"]}',
+        [f'{len(metrics["iteration"])} iterations, {steps:.0f} control steps, {hours:.2f} h.'],
+        [
+            Section(
+                'Return against data',
+                'Return of the rollouts of each iteration, under the disturbances of training: '
+                'mean, and one standard deviation over rollouts.',
+                figure=_figure(metrics, _draw_return),
+            ),
+            Section(
+                'Loss on held-out trajectories',
+                'Mean squared error of normalised changes of the state, on the next steps (after '
+                'adaptation, where the algorithm adapts). Data and statistics change between '
+                'iterations, so the curve need not fall.',
+                figure=_figure(metrics, _draw_losses),
+            ),
+            Section(
+                'Step sizes',
+                'Psi of Algorithm 9, one per weight and bias.',
+                figure=_figure(metrics, _draw_step_sizes),
+            ),
+            Section('Time per iteration', figure=_figure(metrics, _draw_durations)),
+            settings_section('Configuration', read_yaml(folder / 'config.yaml')),
+        ],
+    )
+    return write_page(out or folder / 'report.html', page)
+
+
+def read_metrics(folder: Path) -> Metrics:
+    """Read metrics.csv as columns; UserError if there is none."""
+    path = folder / 'metrics.csv'
+    try:
+        with path.open(newline='') as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise UserError(
+            f'{folder} is not a run folder with a finished iteration: {path.name} is missing'
+        ) from error
+    if not rows:
+        raise UserError(f'{path} has no rows yet')
+    return {key: np.array([float(row[key]) for row in rows]) for key in rows[0]}
+
+
+def _figure(metrics: Metrics, draw: Callable[[Axes, Metrics], None]) -> Figure:
+    figure = Figure(figsize=(8, 3.4))
+    axes = figure.subplots()
+    axes.grid(alpha=0.3)
+    axes.spines[['top', 'right']].set_visible(False)
+    draw(axes, metrics)
+    return figure
+
+
+def _draw_return(axes: Axes, metrics: Metrics) -> None:
+    steps, mean = metrics['environment_steps'], metrics['return_mean']
+    axes.fill_between(steps, mean - metrics['return_std'], mean + metrics['return_std'], alpha=0.2)
+    axes.plot(steps, mean, marker='o')
+    axes.set(xlabel='control steps', ylabel='return per rollout')
+
+
+def _draw_losses(axes: Axes, metrics: Metrics) -> None:
+    axes.plot(metrics['environment_steps'], metrics['training_loss'], label='training')
+    axes.plot(metrics['environment_steps'], metrics['held_out_loss'], label='held out')
+    axes.set(xlabel='control steps', ylabel='loss', ylim=(0, None))
+    axes.legend(frameon=False)
+
+
+def _draw_step_sizes(axes: Axes, metrics: Metrics) -> None:
+    for key in metrics:
+        if key.startswith('step_size/'):
+            style = '-' if 'weight' in key else ':'
+            label = key.removeprefix('step_size/')
+            axes.plot(metrics['iteration'], metrics[key], style, label=label)
+    axes.set(xlabel='iteration', ylabel='step size', yscale='log')
+    axes.legend(frameon=False, ncols=4, fontsize=8)
+
+
+def _draw_durations(axes: Axes, metrics: Metrics) -> None:
+    axes.bar(metrics['iteration'], metrics['collect_s'], label='collect')
+    axes.bar(metrics['iteration'], metrics['fit_s'], bottom=metrics['collect_s'], label='fit')
+    axes.set(xlabel='iteration', ylabel='seconds')
+    axes.legend(frameon=False)
