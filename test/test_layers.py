@@ -25,6 +25,7 @@ LAYERS = [
     {'envs'},
     {'training'},
     {'algorithms'},
+    {'page'},
     {'nodes', 'report'},
     {'commands', 'demo'},
     {'cli'},
