@@ -35,4 +35,4 @@ demo: $(STAMP)
 	$(BIN)/mbmrl demo
 
 clean:
-	rm -rf $(VENV) build dist out *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -42,6 +42,7 @@ setup(
         (f'share/{package_name}/launch', sorted(glob('launch/*.launch.py'))),
         *tree('config'),
         *tree('bundles'),
+        *tree('urdf'),
     ],
     entry_points={
         'console_scripts': [
@@ -89,6 +90,7 @@ setup(
             'pytest>=8.0',
             'pytorch_mppi>=0.8',
             'ruff>=0.9',
+            'setuptools>=64',
             'types-PyYAML',
             'types-tqdm',
         ],

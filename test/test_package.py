@@ -43,7 +43,9 @@ def ros_packages_imported() -> set[str]:
 
 
 def files_under(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob('*') if path.is_file()}
+    """Return the paths of all files below folder, those that Python compiled left out."""
+    files = {path for path in folder.rglob('*') if path.is_file() and path.suffix != '.pyc'}
+    return {str(path.relative_to(folder)) for path in files}
 
 
 def test_package_xml_is_format_3_and_ament_python():
@@ -109,9 +111,9 @@ def test_data_files_are_installed_with_their_folders(installation):
 
 
 def test_the_modules_are_installed_with_their_types_and_without_the_tests(installation):
-    modules = {path for path in files_under(ROOT / 'mbmrl_ros') if path.endswith('.py')}
-    installed = files_under(installation.library / 'mbmrl_ros')
-    assert {path for path in installed if not path.endswith('.pyc')} == modules | {'py.typed'}
+    modules = files_under(ROOT / 'mbmrl_ros')
+    assert files_under(installation.library / 'mbmrl_ros') == modules
+    assert 'py.typed' in modules
     others = {path.name for path in installation.library.iterdir()} - {'mbmrl_ros'}
     assert all(name.endswith('.dist-info') for name in others)
 

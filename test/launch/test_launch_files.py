@@ -135,40 +135,52 @@ def launched(
         process.wait()
 
 
-def state_of(observer: Any, name: str) -> str:
-    """Return the lifecycle state of a node, '' if it does not answer."""
-    import rclpy
-    from lifecycle_msgs.srv import GetState
+class Observer:
+    """A node outside of the launch that asks others for their lifecycle state."""
 
-    client = observer.create_client(GetState, f'{name}/get_state')
-    try:
-        if not client.wait_for_service(timeout_sec=1.0):
-            return ''
-        future = client.call_async(GetState.Request())
-        rclpy.spin_until_future_complete(observer, future, timeout_sec=2.0)
-        return future.result().current_state.label if future.done() else ''
-    finally:
-        observer.destroy_client(client)
+    def __init__(self) -> None:
+        import rclpy
+        from rclpy.executors import SingleThreadedExecutor
+
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context)
+        self._node = rclpy.create_node('observer', context=self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self._node)
+
+    def state_of(self, name: str) -> str:
+        """Return the lifecycle state of a node, '' if it does not answer."""
+        from lifecycle_msgs.srv import GetState
+
+        client = self._node.create_client(GetState, f'{name}/get_state')
+        try:
+            if not client.wait_for_service(timeout_sec=1.0):
+                return ''
+            future = client.call_async(GetState.Request())
+            self._executor.spin_until_future_complete(future, timeout_sec=2.0)
+            return future.result().current_state.label if future.done() else ''
+        finally:
+            self._node.destroy_client(client)
+
+    def close(self) -> None:
+        self._executor.shutdown()
+        self._node.destroy_node()
+        self._context.try_shutdown()
 
 
-def wait_for_states(observer: Any, expected: dict[str, str], log: Path) -> None:
+def wait_for_states(observer: Observer, expected: dict[str, str], log: Path) -> None:
     """Wait until the named nodes are in the expected states."""
     end = time.monotonic() + DEADLINE_S
-    while (states := {name: state_of(observer, name) for name in expected}) != expected:
+    while (states := {name: observer.state_of(name) for name in expected}) != expected:
         assert time.monotonic() < end, f'{states}\n{log.read_text()}'
 
 
 @pytest.fixture
-def observer() -> Iterator[Any]:
+def observer() -> Iterator[Observer]:
     pytest.importorskip('launch_ros', reason='there is no wheel of launch_ros')
-    import rclpy
-
-    context = rclpy.Context()
-    rclpy.init(context=context)
-    node = rclpy.create_node('observer', context=context)
-    yield node
-    node.destroy_node()
-    rclpy.try_shutdown(context=context)
+    observer = Observer()
+    yield observer
+    observer.close()
 
 
 def test_sim_launch_takes_both_nodes_to_active_in_a_namespace_and_ends_with_ctrl_c(
