@@ -1,4 +1,5 @@
-# make demo | test | lint | format | venv | clean; each sets up .venv by itself when it is missing or old.
+# make demo | test | lint | format | venv | clean. All but clean first set up .venv where it is
+# missing or older than the requirements.
 PYTHON ?= python3
 # Installed first and pinned, so that no requirement pulls in a larger build.
 TORCH ?= torch==2.13.0
@@ -12,10 +13,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 venv: $(STAMP)
 
 $(STAMP): setup.py pyproject.toml Makefile
-	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' || \
+	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 		{ echo 'Python 3.11 or newer with venv is needed (PYTHON=... chooses one)' >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet '$(TORCH)'
+	$(BIN)/pip install '$(TORCH)'
 	$(BIN)/pip install --quiet --editable '.[ros,sim,test]'
 	touch $@
 
