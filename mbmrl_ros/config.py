@@ -28,7 +28,9 @@ class UserError(ValueError):
 class Config(BaseModel):
     """Base of every configuration record: immutable, and strict about keys."""
 
-    model_config = ConfigDict(frozen=True, extra='forbid', validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra='forbid', validate_default=True, allow_inf_nan=False
+    )
 
 
 ConfigType = TypeVar('ConfigType', bound=BaseModel)
@@ -97,7 +99,10 @@ def override(data: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, A
             nested = target.get(group)
             target[group] = dict(nested) if isinstance(nested, dict) else {}
             target = target[group]
-        target[leaf] = yaml.safe_load(text)
+        try:
+            target[leaf] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise UserError(f'--set {key}: {text!r} is not valid YAML') from error
     return result
 
 

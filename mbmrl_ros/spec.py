@@ -82,6 +82,8 @@ class Action(Config):
         for name in ('lower', 'upper', 'rate_limit', 'fallback'):
             if len(getattr(self, name)) != len(self.joints):
                 raise ValueError(f'{name} needs one value per joint ({len(self.joints)})')
+        if len(set(self.joints)) != len(self.joints):
+            raise ValueError('joints must be unique')
         for joint, low, rest, high in zip(self.joints, self.lower, self.fallback, self.upper):
             if not low <= rest <= high or low >= high:
                 raise ValueError(f'{joint}: needs lower <= fallback <= upper and lower < upper')
@@ -132,9 +134,11 @@ class RobotSpec(Config):
             is_joint = self.topics[channel.topic].type == 'sensor_msgs/msg/JointState'
             if is_joint != (channel.joint is not None):
                 raise ValueError(f'channel {channel.name}: a joint goes with JointState, only')
-        for name in self.safety.limits:
+        for name, (low, high) in self.safety.limits.items():
             if name not in names:
                 raise ValueError(f'safety.limits: no channel {name!r}; {closest(name, names)}')
+            if low >= high:
+                raise ValueError(f'safety.limits: {name} needs lower < upper')
         return self
 
     @property

@@ -1,0 +1,152 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The robot file: the order of signals, what a model depends on, and what is refused."""
+
+import copy
+
+import pytest
+import yaml
+
+from mbmrl_ros.config import UserError, parse, read_yaml, share_directory
+from mbmrl_ros.spec import RobotSpec, load_robot, robot_names
+
+CART = {
+    'name': 'cart',
+    'period_s': 0.05,
+    'topics': {
+        'odom': {'type': 'nav_msgs/msg/Odometry', 'timeout_s': 0.2},
+        'joints': {'type': 'sensor_msgs/msg/JointState', 'timeout_s': 0.2},
+    },
+    'state': [
+        {'name': 'x', 'topic': 'odom', 'field': 'pose.pose.position.x', 'unit': 'm',
+         'input': False},
+        {'name': 'pole', 'topic': 'joints', 'field': 'position', 'joint': 'pole', 'unit': 'rad'},
+        {'name': 'sin_yaw', 'topic': 'odom', 'field': 'pose.pose.orientation',
+         'encoding': 'sin_yaw', 'unit': '1'},
+        {'name': 'cos_yaw', 'topic': 'odom', 'field': 'pose.pose.orientation',
+         'encoding': 'cos_yaw', 'unit': '1'},
+        {'name': 'sin_pole', 'topic': 'joints', 'field': 'position', 'joint': 'pole',
+         'encoding': 'sin', 'unit': '1'},
+        {'name': 'pole_rate', 'topic': 'joints', 'field': 'velocity', 'joint': 'pole',
+         'unit': 'rad/s'},
+    ],
+    'action': {
+        'topic': 'commands', 'type': 'sensor_msgs/msg/JointState', 'unit': 'N m',
+        'joints': ['left', 'right'], 'lower': [-1, -2], 'upper': [1, 2],
+        'rate_limit': [10, 20], 'fallback': [0, 0], 'timeout_s': 0.2,
+    },
+    'safety': {'deadline_s': 0.05, 'decay_s': 0.1, 'limits': {'pole': [-0.5, 0.5]}},
+}  # fmt: skip
+
+
+def cart(**changes: object) -> RobotSpec:
+    """Return the cart with `group__key=value` changed."""
+    data = copy.deepcopy(CART)
+    for path, value in changes.items():
+        *groups, leaf = path.split('__')
+        target = data
+        for group in groups:
+            target = target[int(group) if group.isdigit() else group]
+        target[leaf] = value
+    return parse(RobotSpec, data, 'cart.yaml')
+
+
+def test_signals_follow_the_channels_and_shared_ones_occur_once():
+    quaternion = [f'odom:pose.pose.orientation.{part}' for part in 'wxyz']
+    assert cart().signals == (
+        'odom:pose.pose.position.x', 'joints:position[pole]', *quaternion, 'joints:velocity[pole]',
+    )  # fmt: skip
+    assert cart().topic_signals('odom') == ('odom:pose.pose.position.x', *quaternion)
+    assert cart().topic_signals('joints') == ('joints:position[pole]', 'joints:velocity[pole]')
+
+
+def test_sizes_and_places_are_those_of_the_file():
+    spec = cart()
+    assert (spec.state_size, spec.action_size) == (6, 2)
+    assert spec.input_indices == (1, 2, 3, 4, 5), 'x is predicted but not fed to the network'
+    assert spec.channel_index('pole_rate') == 5
+    with pytest.raises(UserError, match="cart has no channel 'pole_rat'; did you mean 'pole_rate"):
+        spec.channel_index('pole_rat')
+
+
+def test_only_encodings_of_a_quaternion_have_an_angle():
+    assert [channel.angle for channel in cart().state] == [None, None, 'yaw', 'yaw', None, None]
+
+
+def test_the_hash_covers_everything_a_model_depends_on():
+    reordered = copy.deepcopy(CART)
+    reordered['state'] = [*reordered['state'][1:], reordered['state'][0]]
+    changed = [
+        parse(RobotSpec, reordered, 'cart.yaml'),
+        cart(name='wagon'),
+        cart(period_s=0.04),
+        cart(state__0__input=True),
+        cart(state__1__unit='deg'),
+        cart(action__joints=['right', 'left']),
+        cart(action__field='velocity'),
+        cart(action__upper=[1, 3]),
+    ]
+    hashes = {spec.hash for spec in (cart(), *changed)}
+    assert len(hashes) == 1 + len(changed)
+
+
+def test_the_hash_ignores_what_a_model_does_not_depend_on():
+    same = [
+        cart(description='a cart'),
+        cart(safety__deadline_s=0.01),
+        cart(action__fallback=[0.5, 0]),
+        cart(topics__odom__timeout_s=1.0),
+    ]
+    assert {spec.hash for spec in same} == {cart().hash}
+
+
+@pytest.mark.parametrize(
+    ('changes', 'said'),
+    [
+        ({'state__1__name': 'x'}, 'channel names must be unique'),
+        ({'state__0__topic': 'odometry'}, "channel x: topic 'odometry' is not listed"),
+        ({'state__0__joint': 'pole'}, 'channel x: a joint goes with JointState, only'),
+        ({'state__1__joint': None}, 'channel pole: a joint goes with JointState, only'),
+        ({'state__2__encoding': 'sin_jaw'}, "state.2.encoding: .*'sin_yaw'.*got 'sin_jaw'"),
+        ({'topics__odom__type': 'Odometry'}, "topics.odom.type: .*got 'Odometry'"),
+        ({'topics__odom__timeout_s': 0}, 'topics.odom.timeout_s: .*greater than 0, got 0'),
+        ({'action__lower': [-1]}, r'lower needs one value per joint \(2\)'),
+        ({'action__fallback': [0, 3]}, 'right: needs lower <= fallback <= upper'),
+        ({'action__lower': [1, -2], 'action__fallback': [1, 0]}, 'left: needs .* lower < upper'),
+        ({'action__rate_limit': [10, 0]}, 'action.rate_limit.1: .*greater than 0'),
+        ({'action__upper': [float('inf'), 2]}, 'action.upper.0: .*finite'),
+        ({'safety__limits': {'pol': [0, 1]}}, "no channel 'pol'; did you mean 'pole'"),
+        ({'safety__limits': {'pole': [1, 0]}}, 'safety.limits: pole needs lower < upper'),
+        ({'action__joints': ['left', 'left']}, 'action: joints must be unique'),
+        ({'period_s': -0.05}, 'period_s: .*greater than 0, got -0.05'),
+        ({'perod_s': 0.1}, "unknown key 'perod_s'; did you mean 'period_s'"),
+        ({'action__limit': 3}, "unknown key 'action.limit'"),
+    ],
+)
+def test_an_inconsistent_robot_file_is_refused_in_one_line(changes, said):
+    with pytest.raises(UserError, match=f'cart.yaml: .*{said}') as caught:
+        cart(**changes)
+    assert '\n' not in str(caught.value)
+
+
+def test_a_robot_is_found_by_name_and_by_path(tmp_path):
+    assert 'half_cheetah' in robot_names()
+    assert load_robot('half_cheetah').name == 'half_cheetah'
+    path = tmp_path / 'cart.yaml'
+    path.write_text(yaml.safe_dump(CART))
+    assert load_robot(str(path)) == cart()
+
+
+def test_an_unknown_robot_is_refused_with_the_closest_name():
+    with pytest.raises(UserError, match="unknown robot 'half_cheeta'; did you mean 'half_cheetah'"):
+        load_robot('half_cheeta')
+    with pytest.raises(UserError, match='cannot read'):
+        load_robot('nowhere/robot.yaml')
+
+
+def test_the_shipped_cheetah_feeds_everything_but_its_place_on_the_floor():
+    spec = load_robot('half_cheetah')
+    assert (spec.state_size, spec.action_size, len(spec.input_indices)) == (19, 6, 18)
+    assert [channel.name for channel in spec.state if not channel.input] == ['x']
+    data = read_yaml(share_directory() / 'config' / 'robots' / 'half_cheetah.yaml')
+    assert parse(RobotSpec, data, 'half_cheetah.yaml').hash == spec.hash
