@@ -16,9 +16,9 @@ from mbmrl_ros.types import Array
 class Command:
     """What goes to the motors.
 
-    stamp_s: of the state that it answers. values: [A] in the unit of the robot file. fallback:
-    whether this is the safe command instead of a planned one. reason: why it is not what was
-    planned; empty if it is.
+    stamp_s: of the state that it answers, NaN where there was none. values: [A] in the unit of
+    the robot file. fallback: whether this is the safe command instead of a planned one. reason:
+    why it is not what was planned; empty if it is.
     """
 
     stamp_s: float

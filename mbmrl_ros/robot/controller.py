@@ -8,7 +8,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -51,9 +51,19 @@ class Tick:
     decision: Decision | None = None
 
 
+@dataclass(frozen=True)
+class _Proposal:
+    """What adapting and planning came to. wanted: [A] in units, or None and the reason."""
+
+    wanted: Array | None
+    reason: str
+    diagnostics: Diagnostics = field(default_factory=Diagnostics)
+    decision: Decision | None = None
+
+
 @dataclass
 class Counters:
-    """Totals since the start. refused: readings, by reason."""
+    """Totals since the start. overruns: ticks past the deadline. refused: readings, by reason."""
 
     ticks: int = 0
     fallbacks: int = 0
@@ -83,6 +93,7 @@ class Controller:
         self._safety = SafetyFilter(spec)
         self._history = self._empty_history()
         self._last_sent_s = math.nan
+        self._last_stamp_s = -math.inf
 
     def on_reading(self, reading: Reading) -> str | None:
         """Take a sensor reading; return None, or why it was refused."""
@@ -102,13 +113,18 @@ class Controller:
         """
         started = self._clock()
         assembled = self._assembler.assemble(now_s)
-        decision, wanted, reason = self._decide(assembled)
+        proposal = self._propose(assembled)
         elapsed_s = self._clock() - started
-        command, changed = self._safety.filter(
-            wanted, reason, assembled.state, elapsed_s, self._since_last(started)
+        values, reason = self._safety.filter(
+            proposal.wanted, proposal.reason, assembled.state, elapsed_s, self._since_last(started)
         )
-        self._remember(command, assembled)
-        return self._report(assembled, decision, command, changed, self._clock() - started)
+        if assembled.state is not None:
+            self._history.applied(from_units(self.spec, values))
+        self._count(elapsed_s)
+        command = Command(assembled.stamp_s, values, self._safety.fell_back, reason)
+        tick_s = self._clock() - started
+        diagnostics = replace(proposal.diagnostics, tick_s=tick_s, reason=reason)
+        return Tick(command, diagnostics, assembled.state, proposal.decision)
 
     def use(self, mpc: AdaptiveMPC) -> None:
         """Exchange the model, planner or reward between two ticks."""
@@ -116,7 +132,7 @@ class Controller:
         self._history = self._empty_history()
 
     def reset(self) -> None:
-        """Forget history and warm start, for a robot that was put somewhere else."""
+        """Forget history, warm start and adaptation, for a robot that was put somewhere else."""
         self._mpc.reset()
         self._history.clear()
 
@@ -136,22 +152,28 @@ class Controller:
         """Why the emergency stop is latched; empty if it is not."""
         return self._safety.stopped
 
-    def _decide(self, assembled: Assembled) -> tuple[Decision | None, Array | None, str]:
-        """Return how it was decided, the wanted command in units, and why there is none."""
+    def _propose(self, assembled: Assembled) -> _Proposal:
+        """Adapt and plan, whatever the model, the planner or the reward may raise."""
         if assembled.state is None:
             self._history.clear()
-            return None, None, assembled.reason
+            return _Proposal(None, assembled.reason)
         try:
+            if assembled.stamp_s < self._last_stamp_s:
+                self.reset()
+            self._last_stamp_s = assembled.stamp_s
             self._history.observe(assembled.stamp_s, assembled.state)
             window, attempted = stack_windows([self._history])
             state = torch.from_numpy(assembled.state).float()[None]
             decision = self._mpc.act(window, attempted, state)
-        except Exception as error:  # whatever a model or reward raises, the robot is made safe
-            return None, None, f'planning failed: {type(error).__name__}: {error}'
-        if not bool(decision.valid[0]):
-            return decision, None, 'no imagined rollout was finite'
-        action = decision.action[0].double().numpy()
-        return decision, to_units(self.spec, action), ''
+            diagnostics = _diagnose(decision)
+            if not bool(decision.valid[0]):
+                reason = 'no imagined rollout was finite'
+                return _Proposal(None, reason, diagnostics, decision)
+            action = decision.action[0].detach().double().cpu().numpy()
+            return _Proposal(to_units(self.spec, action), '', diagnostics, decision)
+        except Exception as error:  # whatever it is, the robot is made safe
+            text = ' '.join(f'{type(error).__name__}: {error}'.split())
+            return _Proposal(None, f'planning failed: {text[:200]}')
 
     def _since_last(self, now_s: float) -> float:
         period_s = self.spec.period_s
@@ -161,40 +183,25 @@ class Controller:
         # the steady one (lockstep), rates still hold per period.
         return max(elapsed_s, period_s) if math.isfinite(elapsed_s) else period_s
 
-    def _remember(self, command: Array, assembled: Assembled) -> None:
-        if assembled.state is not None:
-            self._history.applied(from_units(self.spec, command))
-
-    def _report(
-        self,
-        assembled: Assembled,
-        decision: Decision | None,
-        command: Array,
-        reason: str,
-        tick_s: float,
-    ) -> Tick:
-        fallback = bool(reason) and reason != 'limited' and not reason.startswith('late')
+    def _count(self, elapsed_s: float) -> None:
         self.counters.ticks += 1
-        self.counters.fallbacks += fallback
-        self.counters.overruns += reason.startswith('late')
-        sent = Command(assembled.stamp_s, command, fallback, reason)
-        if decision is None:
-            return Tick(sent, Diagnostics(tick_s=tick_s, reason=reason), assembled.state)
-        adapted = decision.adapted
-        diagnostics = Diagnostics(
-            tick_s=tick_s,
-            adapt_s=decision.adapt_s,
-            plan_s=decision.plan_s,
-            loss_before=float(adapted.loss_before[0]),
-            loss_after=float(adapted.loss_after[0]),
-            adapted=bool(adapted.accepted[0]),
-            adaptation_refused=bool(adapted.refused[0]),
-            nonfinite_rollouts=int(decision.plan.nonfinite[0]),
-            expected_return=float(decision.plan.expected_return[0]),
-            reason=reason,
-        )
-        return Tick(sent, diagnostics, assembled.state, decision)
+        self.counters.fallbacks += self._safety.fell_back
+        self.counters.overruns += elapsed_s > self.spec.safety.deadline_s
 
     def _empty_history(self) -> History:
         spec = self.spec
         return History(self._mpc.window_size, spec.period_s, spec.state_size, spec.action_size)
+
+
+def _diagnose(decision: Decision) -> Diagnostics:
+    adapted = decision.adapted
+    return Diagnostics(
+        adapt_s=decision.adapt_s,
+        plan_s=decision.plan_s,
+        loss_before=float(adapted.loss_before[0]),
+        loss_after=float(adapted.loss_after[0]),
+        adapted=bool(adapted.accepted[0]),
+        adaptation_refused=bool(adapted.refused[0]),
+        nonfinite_rollouts=int(decision.plan.nonfinite[0]),
+        expected_return=float(decision.plan.expected_return[0]),
+    )

@@ -28,6 +28,12 @@ class SafetyFilter:
             for name, (low, high) in spec.safety.limits.items()
         ]
         self._stopped = ''
+        self._fell_back = False
+
+    @property
+    def fell_back(self) -> bool:
+        """Whether the last command was the fallback instead of a planned one."""
+        return self._fell_back
 
     @property
     def stopped(self) -> str:
@@ -35,14 +41,18 @@ class SafetyFilter:
         return self._stopped
 
     def e_stop(self, reason: str) -> None:
-        """Latch the emergency stop: only the fallback goes out until `release`."""
-        self._stopped = reason or 'emergency stop'
+        """Latch the emergency stop: only the fallback goes out until `release`.
+
+        The reason of a stop that is already latched stays.
+        """
+        self._stopped = self._stopped or reason or 'emergency stop'
 
     def release(self) -> str | None:
-        """Unlatch; return None, or why there was nothing to release."""
+        """Unlatch, to start from the fallback; return None, or why there was nothing to do."""
         if not self._stopped:
             return 'the emergency stop is not latched'
         self._stopped = ''
+        self._last = self._fallback.copy()
         return None
 
     def filter(
@@ -55,26 +65,33 @@ class SafetyFilter:
     ) -> tuple[Array, str]:
         """Return the command [A] in units that may go out, and why it is not the wanted one.
 
-        wanted: [A], or None with the reason why there is no plan. state: [S] for the area
-        limits. elapsed_s: how long the tick took so far. dt_s: time since the last command.
+        wanted: [A] in units, or None with the reason why there is no plan. state: [S], for the
+        area limits. elapsed_s: how long the tick took so far. dt_s: time since the last command.
 
         The fallback is exempt from the rate limits: it is where the robot must be at once.
         """
         stop = self._stopped or self._no_command(wanted, reason) or self._outside(state)
+        self._fell_back = bool(stop)
         if stop or wanted is None:
             return self._send(self._fallback), stop
-        period_s = self._spec.period_s
-        dt_s = min(max(dt_s, 0.0), 2 * period_s) if math.isfinite(dt_s) else period_s
-        if not elapsed_s <= self._spec.safety.deadline_s:
-            share = math.exp(-max(dt_s, period_s) / self._spec.safety.decay_s)
+        if not 0 <= elapsed_s <= self._spec.safety.deadline_s:
             late = f'late: {elapsed_s:.3f} s, limit {self._spec.safety.deadline_s:g} s'
-            return self._send(self._fallback + share * (self._last - self._fallback)), late
+            return self._send(self._decayed(elapsed_s, dt_s)), late
         clipped = np.clip(wanted, self._lower, self._upper)
+        # After a pause a jump is no safer than at any other time: two periods' worth at most.
+        period_s = self._spec.period_s
+        dt_s = period_s if math.isnan(dt_s) else min(max(dt_s, 0.0), 2 * period_s)
         change = self._rate * dt_s
         # A command just within float error of a limit is not worth a message.
         limited = np.clip(clipped, self._last - change, self._last + change)
         moved = np.abs(limited - wanted) > 1e-9 * (self._upper - self._lower)
         return self._send(limited), 'limited' if moved.any() else ''
+
+    def _decayed(self, elapsed_s: float, dt_s: float) -> Array:
+        """Return the last command, nearer to the fallback by the time that has passed."""
+        passed_s = max(t for t in (elapsed_s, dt_s, self._spec.period_s) if not math.isnan(t))
+        share = math.exp(-passed_s / self._spec.safety.decay_s)
+        return np.asarray(self._fallback + share * (self._last - self._fallback))
 
     def _no_command(self, wanted: Array | None, reason: str) -> str:
         if wanted is None:
@@ -85,11 +102,11 @@ class SafetyFilter:
 
     def _outside(self, state: Array | None) -> str:
         if state is None:
-            return ''
+            return 'no state to hold against the limits' if self._limits else ''
         for name, index, low, high in self._limits:
             if not low <= state[index] <= high:
                 return f'{name} is {state[index]:.3g}, outside {low:g} to {high:g}'
-        return ''
+        return '' if np.isfinite(state).all() else 'state is not finite'
 
     def _send(self, command: Array) -> Array:
         self._last = np.clip(command, self._lower, self._upper)

@@ -12,9 +12,14 @@ import numpy as np
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import Array, Reading
 
-# A clock that jumps back by more than this was reset (a bag that loops, a simulator started
-# again); by less, messages came out of order.
+# A stamp before the last one means a clock that was reset (a bag that loops, a simulator started
+# again) if it lies further back than this, or comes after a silence of this length; otherwise
+# messages came out of order.
 RESET_S = 1.0
+
+# Largest distance of a quaternion's norm from 1: drivers round, but a quaternion of zeros comes
+# from one that has no orientation to tell.
+_NORM_TOLERANCE = 0.05
 
 
 @dataclass(frozen=True)
@@ -38,27 +43,46 @@ class StateAssembler:
         self._places = {
             topic: [order[signal] for signal in spec.topic_signals(topic)] for topic in spec.topics
         }
+        self._quaternions = {topic: _quaternion_places(spec, topic) for topic in spec.topics}
+        self._stamp_s, self._first_s = math.nan, math.nan
 
     def on_reading(self, reading: Reading) -> str | None:
         """Take a reading; return None, or why it was refused (the one before it stays)."""
-        if reading.topic not in self._sizes:
-            return f'unknown topic {reading.topic}'
-        if len(reading.values) != self._sizes[reading.topic]:
-            size = self._sizes[reading.topic]
-            return f'{reading.topic}: {len(reading.values)} values instead of {size}'
-        if not all(map(math.isfinite, reading.values)) or not math.isfinite(reading.stamp_s):
-            return f'{reading.topic}: value is not finite'
+        fault = self._fault(reading)
+        if fault:
+            return fault
         newest = self._newest.get(reading.topic)
         if newest is not None and reading.stamp_s < newest.stamp_s:
-            if newest.stamp_s - reading.stamp_s <= RESET_S:
+            silence_s = reading.received_s - newest.received_s
+            if newest.stamp_s - reading.stamp_s <= RESET_S and silence_s <= RESET_S:
                 return f'{reading.topic}: out of order'
             # All topics start afresh, or states would mix readings from before and after.
             self._newest.clear()
         self._newest[reading.topic] = reading
         return None
 
+    def _fault(self, reading: Reading) -> str:
+        """Return what is wrong with a reading by itself; constant texts, to be counted by."""
+        if reading.topic not in self._sizes:
+            return f'unknown topic {reading.topic}'
+        if len(reading.values) != self._sizes[reading.topic]:
+            size = self._sizes[reading.topic]
+            return f'{reading.topic}: {len(reading.values)} values instead of {size}'
+        if not all(map(math.isfinite, reading.values)):
+            return f'{reading.topic}: value is not finite'
+        if not (math.isfinite(reading.stamp_s) and math.isfinite(reading.received_s)):
+            return f'{reading.topic}: time is not finite'
+        for places in self._quaternions[reading.topic]:
+            norm = math.hypot(*(reading.values[place] for place in places))
+            if abs(norm - 1.0) > _NORM_TOLERANCE:
+                return f'{reading.topic}: quaternion is not of norm 1'
+        return ''
+
     def assemble(self, now_s: float) -> Assembled:
         """Return the state if every topic is there and none is older than its time-out.
+
+        Nor may a topic lag behind another by more than that, or a state come back for longer: a
+        driver that repeats its last measurement must not keep the robot moving.
 
         now_s: steady clock, as in `Reading.received_s` [s].
         """
@@ -67,20 +91,52 @@ class StateAssembler:
             if reading is None:
                 return Assembled(None, math.nan, f'{topic}: no reading yet')
             age_s = now_s - reading.received_s
-            if age_s > settings.timeout_s:
+            # The absolute value: a reading from the future tells that clocks got mixed up, and
+            # would never go stale.
+            if not abs(age_s) <= settings.timeout_s:
                 reason = f'{topic}: stale, {age_s:.3f} s old, limit {settings.timeout_s:g} s'
                 return Assembled(None, math.nan, reason)
+        oldest = min(self._newest.values(), key=lambda reading: reading.stamp_s)
+        reason = self._lags(oldest) or self._frozen(oldest, now_s)
+        if reason:
+            return Assembled(None, math.nan, reason)
         signals = np.empty(len(self._spec.signals))
         for topic, places in self._places.items():
             signals[places] = self._newest[topic].values
-        stamp_s = min(reading.stamp_s for reading in self._newest.values())
-        return Assembled(encode(self._spec, signals), stamp_s, '')
+        return Assembled(encode(self._spec, signals), oldest.stamp_s, '')
+
+    def _lags(self, oldest: Reading) -> str:
+        """Return why the oldest reading does not go with the newest one, or nothing."""
+        newest = max(self._newest.values(), key=lambda reading: reading.stamp_s)
+        lag_s, limit_s = newest.stamp_s - oldest.stamp_s, self._spec.topics[oldest.topic].timeout_s
+        if lag_s <= limit_s:
+            return ''
+        return f'{oldest.topic}: {lag_s:.3f} s behind {newest.topic}, limit {limit_s:g} s'
+
+    def _frozen(self, oldest: Reading, now_s: float) -> str:
+        """Return for how long the same stamp has been used, if that is too long."""
+        if oldest.stamp_s != self._stamp_s:
+            self._stamp_s, self._first_s = oldest.stamp_s, now_s
+        held_s, limit_s = now_s - self._first_s, self._spec.topics[oldest.topic].timeout_s
+        if abs(held_s) <= limit_s:
+            return ''
+        return f'{oldest.topic}: stamp has stood still for {held_s:.3f} s, limit {limit_s:g} s'
 
     def complete_stamp(self) -> float | None:
         """Return the stamp that the newest readings of all topics share, or None."""
         stamps = {reading.stamp_s for reading in self._newest.values()}
         whole = len(self._newest) == len(self._sizes) and len(stamps) == 1
         return stamps.pop() if whole else None
+
+
+def _quaternion_places(spec: RobotSpec, topic: str) -> set[tuple[int, ...]]:
+    """Return where in a topic's readings quaternions are."""
+    signals = spec.topic_signals(topic)
+    return {
+        tuple(signals.index(signal) for signal in channel.signals)
+        for channel in spec.state
+        if channel.topic == topic and channel.angle is not None
+    }
 
 
 def encode(spec: RobotSpec, signals: Array) -> Array:
@@ -96,7 +152,7 @@ def encode(spec: RobotSpec, signals: Array) -> Array:
 
 
 def quaternion_angle(angle: str, w: Array, x: Array, y: Array, z: Array) -> Array:
-    """Return an angle [rad] of a unit quaternion; q and -q give the same modulo 2 pi.
+    """Return an angle [rad] of a quaternion of any norm; q and -q give the same modulo 2 pi.
 
     rotation_y: of a planar robot, which only turns about y, over the whole circle; roll, pitch,
     yaw: intrinsic z-y'-x'', REP-103.
@@ -104,7 +160,8 @@ def quaternion_angle(angle: str, w: Array, x: Array, y: Array, z: Array) -> Arra
     if angle == 'rotation_y':
         return 2 * np.arctan2(y, w)
     if angle == 'roll':
-        return np.arctan2(2 * (w * x + y * z), 1 - 2 * (x * x + y * y))
+        return np.arctan2(2 * (w * x + y * z), w * w - x * x - y * y + z * z)
     if angle == 'pitch':
-        return np.arcsin(np.clip(2 * (w * y - z * x), -1.0, 1.0))
-    return np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+        squared_norm = w * w + x * x + y * y + z * z
+        return np.arcsin(np.clip(2 * (w * y - z * x) / squared_norm, -1.0, 1.0))
+    return np.arctan2(2 * (w * z + x * y), w * w + x * x - y * y - z * z)
