@@ -112,14 +112,14 @@ def _whole(text: str) -> int:
 
 def _node(name: str, arguments: list[str]) -> int:
     if name == 'sim':
-        from mbmrl_ros.nodes.sim_node import main as node
+        from mbmrl_ros.nodes.sim_node import main as node_main
     else:
-        from mbmrl_ros.nodes.controller_node import main as node
-    return node(arguments)
+        from mbmrl_ros.nodes.controller_node import main as node_main
+    return node_main(arguments)
 
 
 def _demo(options: argparse.Namespace) -> None:
-    from mbmrl_ros.demo import run_demo
+    from mbmrl_ros.demo.run import run_demo
 
     run_demo(options.task, options.out, options.seeds, options.steps, options.json)
 

@@ -1,0 +1,163 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""One recorded run: simulator and controller as processes of their own, over real topics."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray
+
+from mbmrl_ros.config import UserError
+from mbmrl_ros.nodes.messages import MESSAGES
+from mbmrl_ros.nodes.recorder import BagRecorder
+from mbmrl_ros.spec import RobotSpec
+
+SILENCE_S = 60.0
+
+
+@dataclass(frozen=True)
+class Episode:
+    """What to run. schedule: disturbances as the simulator reads them, kind:target@step.
+
+    sim, controller: further ROS parameters of the two nodes.
+    """
+
+    spec: RobotSpec
+    steps: int
+    schedule: tuple[str, ...]
+    sim: dict[str, Any]
+    controller: dict[str, Any]
+    namespace: str = 'demo'
+
+    @property
+    def topics(self) -> dict[str, Any]:
+        """What is recorded: full names and message classes."""
+        spec, root = self.spec, f'/{self.namespace}'
+        sensors = {f'{root}/{name}': MESSAGES[topic.type] for name, topic in spec.topics.items()}
+        return sensors | {
+            f'{root}/{spec.action.topic}': MESSAGES[spec.action.type],
+            self.applied: JointState,
+            self.stats: Float64MultiArray,
+            '/clock': Clock,
+        }
+
+    @property
+    def applied(self) -> str:
+        """Where the simulator says what its actuators did."""
+        return f'/{self.namespace}/sim_node/applied_command'
+
+    @property
+    def stats(self) -> str:
+        """Where the controller says how its ticks went."""
+        return f'/{self.namespace}/controller_node/stats'
+
+
+def run_episode(episode: Episode, bag: Path, on_step: Callable[[int], None]) -> None:
+    """Run in lockstep until `steps` commands were applied; record everything to a bag.
+
+    UserError if a node ends early, with its last words; both are stopped in any case.
+    """
+    with ExitStack() as stack:
+        context = rclpy.Context()
+        rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
+        stack.callback(context.try_shutdown)
+        node = rclpy.create_node('recorder', context=context, namespace=episode.namespace)
+        stack.callback(node.destroy_node)
+        executor = SingleThreadedExecutor(context=context)
+        executor.add_node(node)
+        stack.callback(executor.shutdown)
+        recorder = stack.enter_context(BagRecorder(node, bag, episode.topics))
+        common = {'robot': episode.spec.name, 'lockstep': True, 'autostart': True}
+        simulation = common | {'schedule': list(episode.schedule)} | episode.sim
+        log = bag.parent / 'log'
+        processes = [
+            stack.enter_context(
+                _process('controller_node', common | episode.controller, episode, log)
+            ),
+            stack.enter_context(_process('sim_node', simulation, episode, log)),
+        ]
+        _spin(executor, recorder, episode, processes, on_step, log)
+
+
+def _spin(
+    executor: SingleThreadedExecutor,
+    recorder: BagRecorder,
+    episode: Episode,
+    processes: list[subprocess.Popen[bytes]],
+    on_step: Callable[[int], None],
+    log: Path,
+) -> None:
+    seen, heard_s = 0, time.monotonic()
+    # One more than the steps: the last one's next state comes with the command after it.
+    while seen < episode.steps + 1:
+        executor.spin_once(timeout_sec=0.2)
+        for process in processes:
+            if process.poll() is not None:
+                raise UserError(f'a node ended early: {_last_words(log)}')
+        if recorder.counts[episode.applied] != seen:
+            seen, heard_s = recorder.counts[episode.applied], time.monotonic()
+            on_step(min(seen, episode.steps))
+        if time.monotonic() - heard_s > SILENCE_S:
+            raise UserError(f'no step for {SILENCE_S:.0f} s: {_last_words(log)}')
+
+
+@contextmanager
+def _process(
+    node: str, parameters: dict[str, Any], episode: Episode, log: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a node; stop it at the end, by SIGINT first so that it can leave in order."""
+    log.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, '-m', f'mbmrl_ros.nodes.{node}', '--ros-args']
+    command += ['-r', f'__ns:=/{episode.namespace}']
+    for name, value in parameters.items():
+        command += ['-p', f'{name}:={_yaml(value)}']
+    environment = os.environ | {'PYTHONUNBUFFERED': '1'}
+    with (log / f'{node}.log').open('wb') as output:
+        process = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+            try:
+                process.wait(10.0)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _yaml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return '[' + ', '.join(f"'{item}'" for item in value) + ']'
+    return str(value)
+
+
+def _last_words(log: Path) -> str:
+    lines = []
+    for path in sorted(log.glob('*.log')):
+        text = path.read_text(errors='replace').strip().splitlines()
+        lines += [f'{path.stem}: {line}' for line in text[-2:]]
+    return ' | '.join(lines) or 'the nodes said nothing'
