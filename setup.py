@@ -53,6 +53,7 @@ setup(
     },
     python_requires='>=3.11',
     install_requires=[
+        'jinja2>=3.1',
         'matplotlib>=3.7',
         'numpy>=1.26',
         'pydantic>=2.5',

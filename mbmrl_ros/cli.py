@@ -112,10 +112,12 @@ def _whole(text: str) -> int:
 
 def _node(name: str, arguments: list[str]) -> int:
     if name == 'sim':
-        from mbmrl_ros.nodes.sim_node import main as node_main
-    else:
-        from mbmrl_ros.nodes.controller_node import main as node_main
-    return node_main(arguments)
+        from mbmrl_ros.nodes import sim_node
+
+        return sim_node.main(arguments)
+    from mbmrl_ros.nodes import controller_node
+
+    return controller_node.main(arguments)
 
 
 def _demo(options: argparse.Namespace) -> None:

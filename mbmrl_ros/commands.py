@@ -16,7 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mbmrl_ros.algorithms import ALGORITHMS
-from mbmrl_ros.algorithms.mb import dynamic_evaluation
+from mbmrl_ros.algorithms.adapters import make_adapter
 from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.envs.tasks import TASKS, Task, load_task
 from mbmrl_ros.models.bundle import Bundle, bundle_names, find_bundle, load_bundle, read_info
@@ -27,9 +27,6 @@ from mbmrl_ros.training.model_based import train
 from mbmrl_ros.training.run import Run, write_text
 from mbmrl_ros.training.settings import load_training_config
 from mbmrl_ros.types import Adapter
-
-ADAPTATIONS = ('auto', 'none', 'dynamic_evaluation')
-DYNAMIC_EVALUATION_STEP = 0.01
 
 
 def train_command(options: argparse.Namespace) -> None:
@@ -45,20 +42,6 @@ def train_command(options: argparse.Namespace) -> None:
     run = Run(folder, config.model_dump(mode='json'), identity)
     train(ALGORITHMS[name], task, config, run, options.seed)
     print(f'bundle: {folder / "bundle"}\ncurves: mbmrl report {folder}')
-
-
-def make_adapter(bundle: Bundle, adaptation: str, step_size: float | None = None) -> Adapter:
-    """Return how a bundle adapts: as it was trained to, not at all, or by MB+DE."""
-    if adaptation not in ADAPTATIONS:
-        raise UserError(f'unknown adaptation {adaptation!r}; {closest(adaptation, ADAPTATIONS)}')
-    if adaptation == 'dynamic_evaluation':
-        return dynamic_evaluation(bundle, step_size or DYNAMIC_EVALUATION_STEP)
-    algorithm = bundle.info.algorithm if adaptation == 'auto' else 'mb'
-    if algorithm not in ALGORITHMS:
-        raise UserError(
-            f'the bundle is of algorithm {algorithm!r}; {closest(algorithm, ALGORITHMS)}'
-        )
-    return ALGORITHMS[algorithm].adapter(bundle)
 
 
 def evaluate_command(options: argparse.Namespace) -> None:

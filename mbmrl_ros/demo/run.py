@@ -26,7 +26,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from mbmrl_ros.commands import make_adapter
+from mbmrl_ros.algorithms.adapters import make_adapter
 from mbmrl_ros.demo.outcomes import COLUMNS, CONTENDERS, Contender, Outcome, summarise, table_rows
 from mbmrl_ros.demo.page import write_demo_page
 from mbmrl_ros.envs.tasks import Task, load_task

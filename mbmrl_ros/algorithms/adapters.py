@@ -1,0 +1,32 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""How a bundle adapts, by name: what the command line and the controller node offer."""
+
+from __future__ import annotations
+
+from mbmrl_ros.algorithms import ALGORITHMS
+from mbmrl_ros.algorithms.mb import dynamic_evaluation
+from mbmrl_ros.config import UserError, closest
+from mbmrl_ros.models.bundle import Bundle
+from mbmrl_ros.types import Adapter
+
+ADAPTATIONS = ('auto', 'none', 'grbal', 'dynamic_evaluation')
+DYNAMIC_EVALUATION_STEP = 0.01
+
+
+def make_adapter(bundle: Bundle, adaptation: str, step_size: float | None = None) -> Adapter:
+    """Return how a bundle adapts: as it was trained to, not at all, by GrBAL or by MB+DE.
+
+    step_size: of dynamic_evaluation. UserError on an unknown name.
+    """
+    if adaptation not in ADAPTATIONS:
+        raise UserError(f'unknown adaptation {adaptation!r}; {closest(adaptation, ADAPTATIONS)}')
+    if adaptation == 'dynamic_evaluation':
+        return dynamic_evaluation(bundle, step_size or DYNAMIC_EVALUATION_STEP)
+    names = {'auto': bundle.info.algorithm, 'none': 'mb'}
+    algorithm = names.get(adaptation, adaptation)
+    if algorithm not in ALGORITHMS:
+        raise UserError(
+            f'the bundle is of algorithm {algorithm!r}; {closest(algorithm, ALGORITHMS)}'
+        )
+    return ALGORITHMS[algorithm].adapter(bundle)
