@@ -1,0 +1,130 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a person types: valid input works, wrong input gets one line and exit code 2."""
+
+import json
+
+import pytest
+
+from mbmrl_ros.cli import main
+
+TINY = [
+    'iterations=2', 'rollouts=4', 'rollout_steps=60', 'past_steps=4', 'future_steps=4',
+    'hidden_sizes=[16]', 'batch_size=8', 'epochs=1', 'held_out=0.5',
+    'planner={candidates: 4, horizon: 3}', 'control_planner={candidates: 4, horizon: 3}',
+]  # fmt: skip
+TASK = 'half_cheetah/disabled_joint'
+
+
+def train(algorithm, out, *more):
+    settings = [part for item in (*TINY, *more) for part in ('--set', item)]
+    return main(['train', algorithm, '--task', TASK, '--out', str(out), '--threads', '1', *settings])
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    out = tmp_path_factory.mktemp('runs') / 'grbal'
+    assert train('grbal', out) == 0
+    return out
+
+
+def wrong(capsys, *arguments):
+    """Run a command that must fail; return the one line it says."""
+    assert main(list(arguments)) == 2
+    said = capsys.readouterr()
+    lines = said.err.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith('mbmrl: ') and 'Traceback' not in said.out
+    return lines[0]
+
+
+@pytest.mark.parametrize('what', ['tasks', 'algorithms', 'robots', 'bundles'])
+def test_lists_say_what_there_is(what, capsys):
+    assert main([what]) == 0
+    expected = {'tasks': TASK, 'algorithms': 'grbal', 'robots': 'half_cheetah'}
+    assert expected.get(what, '') in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'said'),
+    [
+        (['trian'], 'invalid choice'),
+        (['train', 'grabl', '--task', TASK], "unknown algorithm 'grabl'; did you mean 'grbal'"),
+        (['train', 'mb', '--task', 'cheetah'], 'unknown task'),
+        (['train', 'mb', '--task', TASK, '--set', 'epcohs=3'], "did you mean 'epochs'"),
+        (['train', 'mb', '--task', TASK, '--set', 'epochs=0'], 'epochs: '),
+        (['train', 'mb', '--task', TASK, '--set', 'epochs=many'], "got 'many'"),
+        (['train', 'mb', '--task', TASK, '--set', 'epochs'], 'key=value'),
+        (['train', 'mb', '--task', TASK, '--set', 'planner.noise=-1'], 'planner.noise'),
+        (['train', 'mb', '--task', TASK, '--config', 'two_coers'], "did you mean 'two_cores'"),
+        (['train', 'mb', '--task', TASK, '--seed', '-1'], 'at least 0'),
+        (['evaluate', '--bundle', 'nowhere'], "no bundle 'nowhere'"),
+        (['report', 'nowhere'], 'is not a run folder'),
+        (['demo', '--seeds', '0'], 'at least 1'),
+        (['demo', '--task', 'nothing'], 'unknown task'),
+    ],
+)
+def test_wrong_input_gets_one_line_that_says_what_is_valid(arguments, said, capsys, tmp_path):
+    if arguments[0] == 'train':
+        arguments = [*arguments, '--out', str(tmp_path / 'run')]
+    assert said in wrong(capsys, *arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_folder_holds_what_is_promised(trained):
+    names = {path.name for path in trained.iterdir()}
+    assert names >= {'config.yaml', 'run.json', 'metrics.csv', 'tensorboard', 'bundle', 'bundles'}
+    assert not list(trained.rglob('*.partial'))
+    assert {path.name for path in (trained / 'bundles').iterdir()} == {'0001', '0002'}
+
+
+def test_evaluate_writes_its_numbers(trained, tmp_path, capsys):
+    numbers = tmp_path / 'numbers.json'
+    bundle = str(trained / 'bundle')
+    arguments = ['--episodes', '3', '--steps', '30', '--threads', '1', '--json', str(numbers)]
+    assert main(['evaluate', '--bundle', bundle, *arguments]) == 0
+    content = json.loads(numbers.read_text())
+    assert set(content['tests']) == {'undisturbed', 'held_out', 'mid_run'}
+    for result in content['tests'].values():
+        assert len(result['returns']) == 3
+        assert result['mean'] == pytest.approx(sum(result['returns']) / 3, abs=1e-3)
+        before, after = result['mean_before'], result['mean_after']
+        assert before + after == pytest.approx(result['mean'], abs=1e-3)
+        assert result['ratio'] == pytest.approx(result['loss_after'] / result['loss_before'])
+
+
+def test_evaluate_without_adaptation_changes_no_loss(trained, tmp_path):
+    numbers = tmp_path / 'numbers.json'
+    arguments = ['--test', 'held_out', '--adaptation', 'none', '--episodes', '2', '--steps', '20']
+    arguments += ['--json', str(numbers), '--threads', '1']
+    assert main(['evaluate', '--bundle', str(trained / 'bundle'), *arguments]) == 0
+    assert json.loads(numbers.read_text())['tests']['held_out']['ratio'] == pytest.approx(1.0)
+
+
+def test_evaluate_names_a_wrong_test_before_it_runs_anything(trained, capsys):
+    said = wrong(capsys, 'evaluate', '--bundle', str(trained / 'bundle'), '--test', 'midrun')
+    assert "did you mean 'mid_run'" in said
+
+
+def test_report_is_one_page_with_its_figures_inside(trained, capsys):
+    assert main(['report', str(trained)]) == 0
+    page = (trained / 'report.html').read_text()
+    assert page.count('data:image/png;base64,') == 4
+    assert 'http' not in page.replace('http-equiv', '')
+    assert 'rollout_steps' in page
+
+
+def test_the_same_command_with_other_settings_is_refused(trained, capsys):
+    settings = [part for item in (*TINY, 'epochs=2') for part in ('--set', item)]
+    said = wrong(capsys, 'train', 'grbal', '--task', TASK, '--out', str(trained), *settings)
+    assert 'other settings' in said
+
+
+def test_nodes_answer_wrong_parameters_with_exit_code_2(capsys):
+    said = wrong_node(capsys, 'control', 'robot:=half_cheeta')
+    assert "did you mean 'half_cheetah'" in said
+    assert 'unknown robot' in wrong_node(capsys, 'sim', 'robot:=nobody')
+
+
+def wrong_node(capsys, name, parameter):
+    assert main([name, '--ros-args', '-p', parameter]) == 2
+    return capsys.readouterr().err
