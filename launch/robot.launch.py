@@ -3,19 +3,22 @@
 """Start the controller of a robot; sensors and motors are the robot's own drivers."""
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, EmitEvent, RegisterEventHandler
-from launch.conditions import IfCondition
-from launch.events import matches_action
+from launch.actions import DeclareLaunchArgument
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import LifecycleNode
-from launch_ros.event_handlers import OnStateTransition
-from launch_ros.events.lifecycle import ChangeState
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
-from lifecycle_msgs.msg import Transition
 
-PARAMS = PathJoinSubstitution([FindPackageShare('mbmrl_ros'), 'config', 'nodes.params.yaml'])
+FILE = PathJoinSubstitution([FindPackageShare('mbmrl_ros'), 'config', 'nodes.params.yaml'])
 BOOLEAN = ['true', 'false', 'True', 'False']
+# Arguments that are parameters of the node too.
+PARAMETERS = {
+    'use_sim_time': bool,
+    'robot': str,
+    'bundle': str,
+    'autostart': bool,
+    'lockstep': bool,
+}
 ARGUMENTS = [
     DeclareLaunchArgument('namespace', default_value='', description='of nodes and topics'),
     DeclareLaunchArgument(
@@ -28,18 +31,26 @@ ARGUMENTS = [
         'bundle', default_value='', description='trained bundle: a shipped name or a folder'
     ),
     DeclareLaunchArgument(
-        'params_file', default_value=PARAMS, description='all other node parameters'
+        'params_file', default_value=FILE, description='all other node parameters'
     ),
     DeclareLaunchArgument(
-        'autostart', default_value='true', choices=BOOLEAN,
+        'autostart',
+        default_value='true',
+        choices=BOOLEAN,
         description='configure and activate at once: the robot moves',
     ),
     DeclareLaunchArgument('log_level', default_value='info', description='debug, info, warn, ...'),
-]  # fmt: skip
+    DeclareLaunchArgument(
+        'lockstep',
+        default_value='false',
+        choices=BOOLEAN,
+        description='tick with the steps of a simulator in lockstep; never on hardware',
+    ),
+]
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Return the controller, and what takes it to active."""
+    """Return the controller, which takes itself to active unless autostart is false."""
     controller = LifecycleNode(
         package='mbmrl_ros',
         executable='controller_node',
@@ -48,34 +59,11 @@ def generate_launch_description() -> LaunchDescription:
         parameters=[
             LaunchConfiguration('params_file'),
             {
-                'use_sim_time': ParameterValue(
-                    LaunchConfiguration('use_sim_time'), value_type=bool
-                ),
-                'robot': ParameterValue(LaunchConfiguration('robot'), value_type=str),
-                'bundle': ParameterValue(LaunchConfiguration('bundle'), value_type=str),
+                name: ParameterValue(LaunchConfiguration(name), value_type=value_type)
+                for name, value_type in PARAMETERS.items()
             },
         ],
         ros_arguments=['--log-level', LaunchConfiguration('log_level')],
         output='screen',
     )
-    autostart = IfCondition(LaunchConfiguration('autostart'))
-    matcher = matches_action(controller)
-    configure = ChangeState(
-        lifecycle_node_matcher=matcher, transition_id=Transition.TRANSITION_CONFIGURE
-    )
-    activate = ChangeState(
-        lifecycle_node_matcher=matcher, transition_id=Transition.TRANSITION_ACTIVATE
-    )
-    # Only after configuring: a deactivated node stays inactive.
-    configured = OnStateTransition(
-        target_lifecycle_node=controller,
-        start_state='configuring',
-        goal_state='inactive',
-        entities=[EmitEvent(event=activate)],
-    )
-    return LaunchDescription([
-        *ARGUMENTS,
-        RegisterEventHandler(configured, condition=autostart),
-        controller,
-        EmitEvent(event=configure, condition=autostart),
-    ])  # fmt: skip
+    return LaunchDescription([*ARGUMENTS, controller])

@@ -17,13 +17,31 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMON = {'namespace', 'use_sim_time', 'robot', 'bundle', 'params_file', 'autostart', 'log_level'}
-ARGUMENTS = {'robot': COMMON, 'sim': COMMON | {'controller', 'lockstep'}}
+COMMON = {
+    'namespace',
+    'use_sim_time',
+    'robot',
+    'bundle',
+    'params_file',
+    'autostart',
+    'log_level',
+    'lockstep',
+}
+ARGUMENTS = {'robot': COMMON, 'sim': COMMON | {'controller'}}
 DEADLINE_S = 60.0
 
 
 def tree_of(name: str) -> ast.Module:
     return ast.parse((ROOT / 'launch' / f'{name}.launch.py').read_text())
+
+
+def flat(values: dict[str, Any], prefix: str = '') -> dict[str, Any]:
+    """Return nested parameters with the names that rcl gives them."""
+    result = {}
+    for key, value in values.items():
+        nested = isinstance(value, dict)
+        result |= flat(value, f'{prefix}{key}.') if nested else {f'{prefix}{key}': value}
+    return result
 
 
 def calls(tree: ast.Module, name: str) -> list[ast.Call]:
@@ -40,17 +58,12 @@ def keyword(call: ast.Call, name: str) -> ast.expr:
     return next(keyword.value for keyword in call.keywords if keyword.arg == name)
 
 
-def handed_on(tree: ast.Module) -> set[str]:
-    """Return the names in the list SHARED, the arguments for an included launch file."""
+def names_in(tree: ast.Module, constant: str) -> set[str]:
+    """Return the names in a list, or the keys in a dictionary, at the top of a launch file."""
     assigned = (node for node in tree.body if isinstance(node, ast.Assign))
-    lists = [node.value for node in assigned if ast.unparse(node.targets[0]) == 'SHARED']
-    return {name for names in lists for name in ast.literal_eval(names)}
-
-
-def node_parameters(node: ast.Call) -> set[str]:
-    """Return the names of the parameters that a node gets from launch arguments."""
-    dictionaries = [item for item in ast.walk(node) if isinstance(item, ast.Dict)]
-    return {ast.literal_eval(key) for item in dictionaries for key in item.keys if key is not None}
+    values = [node.value for node in assigned if ast.unparse(node.targets[0]) == constant]
+    nodes = [node for value in values for node in ast.iter_child_nodes(value)]
+    return {node.value for node in nodes if isinstance(node, ast.Constant)}
 
 
 @pytest.mark.parametrize('name', ARGUMENTS)
@@ -66,7 +79,7 @@ def test_every_argument_that_is_declared_is_used_and_the_other_way_round(name):
     tree = tree_of(name)
     used = [call.args[0] for call in calls(tree, 'LaunchConfiguration')]
     names = {ast.literal_eval(name) for name in used if isinstance(name, ast.Constant)}
-    assert names | handed_on(tree) == ARGUMENTS[name]
+    assert names | names_in(tree, 'PARAMETERS') | names_in(tree, 'SHARED') == ARGUMENTS[name]
 
 
 @pytest.mark.parametrize(
@@ -83,16 +96,24 @@ def test_the_node_is_an_executable_of_the_package(name, executable):
 def test_the_simulator_includes_robot_launch_with_all_its_arguments():
     tree = tree_of('sim')
     assert len(calls(tree, 'IncludeLaunchDescription')) == 1
-    assert handed_on(tree) == ARGUMENTS['robot']
+    assert names_in(tree, 'SHARED') == ARGUMENTS['robot']
 
 
-def test_no_parameter_comes_both_from_an_argument_and_from_the_shipped_file():
-    # An argument wins even where its default was meant, so the file's value would never count.
+@pytest.mark.parametrize(('name', 'node'), [('sim', 'sim_node'), ('robot', 'controller_node')])
+def test_arguments_and_shipped_file_together_give_every_parameter_once(name, node):
+    # An argument wins even where its default was meant: a value in the file would never count.
+    settings = pytest.importorskip('mbmrl_ros.nodes.settings', reason='the nodes need rclpy')
+    from mbmrl_ros.nodes.params import flat_values, validate
+
+    model = {'sim': settings.SimSettings, 'robot': settings.ControllerSettings}[name]
     data = yaml.safe_load((ROOT / 'config' / 'nodes.params.yaml').read_text())
-    for name, key in [('sim', '/**/sim_node'), ('robot', '/**/controller_node')]:
-        [node] = calls(tree_of(name), 'LifecycleNode')
-        assert node_parameters(node).isdisjoint(data[key]['ros__parameters'])
-    assert set(data) == {'/**/sim_node', '/**/controller_node'}
+    in_file = flat(data[f'/**/{node}']['ros__parameters'])
+    arguments = names_in(tree_of(name), 'PARAMETERS') - {'use_sim_time'}
+    defaults = dict(flat_values(model()))
+    assert set(in_file).isdisjoint(arguments)
+    assert set(in_file) | arguments == set(defaults)
+    shipped = dict(flat_values(validate(model, in_file, 'nodes.params.yaml')))
+    assert shipped == defaults
 
 
 LAUNCH = """
