@@ -48,7 +48,11 @@ def test_a_valid_mapping_becomes_an_immutable_record():
         ({'length_m': 1, 'weels': 4}, ["unknown key 'weels'", "did you mean 'wheels'?"]),
         (
             {'length_m': 1, 'front': {'radius': 1}},
-            ["unknown key 'front.radius'", "did you mean 'radius_m'?", 'valid: material, radius_m'],
+            [
+                "unknown key 'front.radius'",
+                "did you mean 'radius_m'?",
+                'valid: material, radius_m',
+            ],
         ),
         ({'length_m': 1, 'spare': {'radios_m': 1}}, ["did you mean 'radius_m'?"]),
         ({'length_m': 1, 'by_name': {'left': {'materail': 1}}}, ["did you mean 'material'?"]),

@@ -138,7 +138,9 @@ def test_a_robot_is_found_by_name_and_by_path(tmp_path):
 
 
 def test_an_unknown_robot_is_refused_with_the_closest_name():
-    with pytest.raises(UserError, match="unknown robot 'half_cheeta'; did you mean 'half_cheetah'"):
+    with pytest.raises(
+        UserError, match="unknown robot 'half_cheeta'; did you mean 'half_cheetah'"
+    ):
         load_robot('half_cheeta')
     with pytest.raises(UserError, match='cannot read'):
         load_robot('nowhere/robot.yaml')

@@ -8,6 +8,7 @@ model.safetensors   weights, step sizes, statistics
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
@@ -31,6 +32,9 @@ from mbmrl_ros.types import Params
 
 class BundleInfo(Config):
     """bundle.json."""
+
+    # A loss that was not finite is worth knowing, and JSON has no number for it.
+    model_config = ConfigDict(allow_inf_nan=True, ser_json_inf_nan='strings')
 
     format: Literal[1] = 1
     algorithm: str
@@ -68,19 +72,23 @@ def save_bundle(folder: Path, bundle: Bundle) -> None:
     tensors |= {f'step_sizes/{name}': value for name, value in bundle.step_sizes.items()}
     tensors |= {f'normalizer/{name}': value for name, value in vars(normalizer).items()}
     weights, temporary = folder / 'model.safetensors', folder / 'model.partial'
+    description = folder / 'bundle.partial'
     try:
         folder.mkdir(parents=True, exist_ok=True)
         save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, temporary)
-        os.replace(temporary, weights)
         info = bundle.info.model_copy(
-            update={'weights_sha256': _sha256(weights), 'commit': _commit()}
+            update={'weights_sha256': _sha256(temporary), 'commit': _commit()}
         )
-        description = folder / 'bundle.partial'
         description.write_text(info.model_dump_json(indent=2) + '\n')
+        os.replace(temporary, weights)
         os.replace(description, folder / 'bundle.json')
     except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
-        raise UserError(f'cannot write the bundle {folder}: {error}') from error
+        for partial in (temporary, description):
+            with contextlib.suppress(OSError):
+                partial.unlink()
+        raise UserError(
+            f'cannot write the bundle {folder}: {error}; free some space and start again'
+        ) from error
 
 
 def load_bundle(name_or_path: str | Path, spec: RobotSpec) -> Bundle:
@@ -152,13 +160,23 @@ def _check_interface(folder: Path, info: BundleInfo, spec: RobotSpec) -> None:
         if theirs == value:
             continue
         if field == 'state':
-            theirs = [channel.get('name') for channel in theirs or []]
-            value = [channel['name'] for channel in value]
+            theirs, value = _channel_names(theirs), _channel_names(value)
+            if theirs == value:
+                break
         raise UserError(
             f'bundle {folder} does not fit robot {spec.name}: its {field} is {theirs}, '
             f'the robot file says {value}; train again, or use the robot file it was made with'
         )
-    raise UserError(f'bundle {folder} does not fit robot {spec.name}: state channels differ')
+    raise UserError(
+        f'bundle {folder} does not fit robot {spec.name}: its state channels have the same names, '
+        'but other topics, fields, encodings or units; train again'
+    )
+
+
+def _channel_names(channels: object) -> list[object]:
+    """Return the names in what bundle.json says of the state, which may be anything."""
+    entries = channels if isinstance(channels, list) else []
+    return [entry.get('name') if isinstance(entry, dict) else entry for entry in entries]
 
 
 def _group(tensors: Params, prefix: str) -> Params:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -58,6 +59,9 @@ def fit(
         lowest = min(lowest, rolling)
         if waited >= patience:
             break
+    if not math.isfinite(validation[-1]):
+        # Moments that are not finite would spoil every later fit with this optimiser.
+        optimiser.state.clear()
     with torch.no_grad():
         for name, value in params.items():
             value.copy_(kept[name])

@@ -1,0 +1,133 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Fitting: when it stops, what it leaves behind, that it finds the minimum."""
+
+import math
+
+import pytest
+import torch
+
+from mbmrl_ros.models.fit import fit
+
+
+def scripted(losses: list[float], persistency: float, patience: int, epochs: int = 100):
+    """Fit a parameter that counts updates against a given course of validation losses."""
+    value = torch.zeros(1, requires_grad=True)
+    optimiser = torch.optim.SGD([value], lr=1.0)
+    course = iter(losses)
+    result = fit(
+        {'value': value},
+        optimiser,
+        batch_loss=lambda: -value.sum(),
+        validation_loss=lambda: next(course),
+        epochs=epochs,
+        batches_per_epoch=1,
+        persistency=persistency,
+        patience=patience,
+    )
+    return value.item(), result
+
+
+def test_it_stops_where_the_rolling_average_stops_falling_by_worked_numbers():
+    # p = 0.5, r0 = 8: losses 4, 4, 6, 5 give r = 6, 5, 5.5, 5.25. The low is 5 at epoch 2; after
+    # 2 epochs without a new one it stops at epoch 4, and never asks for the 100 that follows.
+    value, result = scripted([8, 4, 4, 6, 5, 100], persistency=0.5, patience=2)
+    assert result.validation == (8, 4, 4, 6, 5)
+    # The best single loss is the first 4, after one update.
+    assert (result.best_epoch, value) == (1, 1.0)
+
+
+def test_a_new_low_of_the_average_starts_the_patience_afresh():
+    # r: 8, 9 (waited 1), 6 (a new low), 7, 7.5 (waited 2: stop).
+    _, result = scripted([8, 10, 3, 8, 8, 0], persistency=0.5, patience=2)
+    assert len(result.training) == 4
+    assert result.best_epoch == 2
+
+
+def test_without_an_average_every_epoch_counts_for_itself():
+    _, result = scripted([5, 4, 3, 3, 2], persistency=0.0, patience=1)
+    assert result.validation == (5, 4, 3, 3)
+
+
+def test_epochs_bound_a_fit_that_keeps_improving():
+    value, result = scripted([5, 4, 3, 2, 1, 0], persistency=0.5, patience=1, epochs=3)
+    assert (len(result.training), result.best_epoch, value) == (3, 3, 3.0)
+
+
+def test_a_fit_that_only_gets_worse_leaves_the_parameters_as_they_were():
+    value, result = scripted([1, 2, 3, 4], persistency=0.9, patience=3)
+    assert (result.best_epoch, value) == (0, 0.0)
+
+
+def test_training_losses_are_means_over_the_batches_of_an_epoch():
+    value = torch.zeros(1, requires_grad=True)
+    batches = iter([1.0, 3.0, 5.0, 9.0])
+    result = fit(
+        {'value': value},
+        torch.optim.SGD([value], lr=0.0),
+        batch_loss=lambda: (value + next(batches)).sum(),
+        validation_loss=lambda: 1.0,
+        epochs=2,
+        batches_per_epoch=2,
+        persistency=0.0,
+        patience=5,
+    )
+    assert result.training == (2.0, 7.0)
+
+
+def test_every_epoch_is_reported():
+    value = torch.zeros(1, requires_grad=True)
+    reported = []
+    course = iter([3.0, 2.0, 1.0])
+    fit(
+        {'value': value},
+        torch.optim.SGD([value], lr=1.0),
+        batch_loss=lambda: -value.sum(),
+        validation_loss=lambda: next(course),
+        epochs=2,
+        batches_per_epoch=1,
+        persistency=0.0,
+        patience=1,
+        on_epoch=lambda *numbers: reported.append(numbers),
+    )
+    assert reported == [(1, 0.0, 2.0), (2, -1.0, 1.0)]
+
+
+def least_squares(optimiser: torch.optim.Optimizer, weight: torch.Tensor, poisoned: bool):
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(64, 3, generator=generator)
+    targets = inputs @ torch.tensor([1.0, -2.0, 0.5])
+    loss = lambda: (inputs @ weight - targets).square().mean()  # noqa: E731
+    return fit(
+        {'weight': weight},
+        optimiser,
+        batch_loss=(lambda: loss() * torch.nan) if poisoned else loss,
+        validation_loss=lambda: float(loss().detach()),
+        epochs=400,
+        batches_per_epoch=5,
+        persistency=0.9,
+        patience=5,
+    )
+
+
+def test_it_finds_the_least_squares_solution():
+    weight = torch.zeros(3, requires_grad=True)
+    result = least_squares(torch.optim.Adam([weight], lr=0.02), weight, poisoned=False)
+    torch.testing.assert_close(weight.detach(), torch.tensor([1.0, -2.0, 0.5]), rtol=0, atol=1e-3)
+    assert result.validation[result.best_epoch] == min(result.validation)
+
+
+def test_a_fit_that_diverged_does_not_spoil_the_next():
+    weight = torch.zeros(3, requires_grad=True)
+    optimiser = torch.optim.Adam([weight], lr=0.02)
+    result = least_squares(optimiser, weight, poisoned=True)
+    assert math.isnan(result.validation[-1])
+    assert (result.best_epoch, weight.tolist()) == (0, [0.0, 0.0, 0.0])
+    result = least_squares(optimiser, weight, poisoned=False)
+    assert result.validation[result.best_epoch] < 1e-4
+
+
+@pytest.mark.parametrize('start', [math.nan, math.inf])
+def test_a_start_that_cannot_be_scored_is_left_after_patience(start):
+    _, result = scripted([start] * 10, persistency=0.9, patience=3)
+    assert len(result.training) == 3
