@@ -1,0 +1,77 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Put a controller together from a robot, a bundle and settings, without ROS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from mbmrl_ros.algorithms.adapters import make_adapter
+from mbmrl_ros.config import UserError, closest, parse
+from mbmrl_ros.envs.tasks import load_task
+from mbmrl_ros.models.bundle import Bundle, bundle_names, find_bundle, load_bundle, read_info
+from mbmrl_ros.nodes.settings import ControllerSettings, PlannerSettings
+from mbmrl_ros.planners.mppi import MPPI, MPPIConfig
+from mbmrl_ros.rewards.reward import build_reward
+from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC
+from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.training.model_based import make_mpc
+from mbmrl_ros.types import Transitions
+
+
+@dataclass(frozen=True)
+class Brain:
+    """A bundle, and the AdaptiveMPC made from it. generator: the planner's random stream."""
+
+    name: str
+    bundle: Bundle
+    mpc: AdaptiveMPC
+    generator: torch.Generator
+
+
+def build_brain(spec: RobotSpec, settings: ControllerSettings) -> Brain:
+    """Load the bundle and make what adapts and plans; UserError if anything does not fit."""
+    name = settings.bundle or default_bundle(spec)
+    bundle = load_bundle(name, spec)
+    adapter = make_adapter(bundle, settings.adaptation, settings.step_size)
+    reward = build_reward(spec, load_task(bundle.info.task).reward)
+    generator = torch.Generator().manual_seed(settings.seed)
+    planner = build_planner(spec, bundle, settings.planner)
+    return Brain(name, bundle, make_mpc(bundle, adapter, planner, reward, generator), generator)
+
+
+def build_planner(spec: RobotSpec, bundle: Bundle, changes: PlannerSettings) -> MPPI:
+    """Return the bundle's planner with the settings that are not zero; UserError if invalid."""
+    values = bundle.info.planner.model_dump()
+    values |= {name: value for name, value in changes.model_dump().items() if value}
+    return MPPI(parse(MPPIConfig, values, 'planner'), spec.action_size)
+
+
+def default_bundle(spec: RobotSpec) -> str:
+    """Return the shipped bundle of a robot, one that adapts first; UserError if there is none."""
+    names = bundle_names()
+    algorithms = {
+        name: info.algorithm
+        for name in names
+        if (info := read_info(find_bundle(name))).robot == spec.name
+    }
+    if not algorithms:
+        raise UserError(f'no shipped bundle is for {spec.name}: set bundle; {closest("", names)}')
+    return min(algorithms, key=lambda name: (algorithms[name] != 'grbal', name))
+
+
+def warm_up(spec: RobotSpec, brain: Brain, ticks: int = 3) -> None:
+    """Run a few ticks on zeros, so that the first real one is not slow, and forget them."""
+    size = brain.mpc.window_size
+    window = Transitions(
+        torch.zeros(1, size, spec.state_size),
+        torch.zeros(1, size, spec.action_size),
+        torch.zeros(1, size, spec.state_size),
+    )
+    stream = brain.generator.get_state()
+    for _ in range(ticks):
+        brain.mpc.act(window, torch.ones(1, dtype=torch.bool), torch.zeros(1, spec.state_size))
+    brain.mpc.reset()
+    brain.generator.set_state(stream)

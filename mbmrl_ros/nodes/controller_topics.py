@@ -1,0 +1,270 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The controller's topics and services.
+
+Subscribes to the sensor topics of the robot file and to e_stop (true latches; it is released by
+~/release only). Publishes the command topic of the robot file, ~/stats (one row per tick, see
+STATS), /diagnostics, and, while somebody listens, ~/optimal_path and ~/candidate_trajectories.
+Services (all Trigger): ~/reset, ~/e_stop, ~/release, ~/reload.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import threading
+import time
+from array import array
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.task import Future
+from std_msgs.msg import Bool, Float64MultiArray, MultiArrayDimension
+from std_srvs.srv import Trigger
+
+from mbmrl_ros.config import UserError
+from mbmrl_ros.nodes.assembly import Brain, build_brain, build_planner, warm_up
+from mbmrl_ros.nodes.control_loop import ControlLoop, Refusal
+from mbmrl_ros.nodes.messages import (
+    MESSAGES,
+    Read,
+    command_message,
+    sensor_reader,
+    stamp_ns,
+    to_nanoseconds,
+)
+from mbmrl_ros.nodes.report import ControllerReport
+from mbmrl_ros.nodes.settings import ControllerSettings
+from mbmrl_ros.nodes.visuals import Visuals
+from mbmrl_ros.robot.command import Command
+from mbmrl_ros.robot.controller import Controller, Tick
+from mbmrl_ros.spec import load_robot
+
+STATS = (
+    'stamp', 'tick_s', 'adapt_s', 'plan_s', 'loss_before', 'loss_after', 'adapted', 'refused',
+    'nonfinite', 'expected_return', 'fallback',
+)  # fmt: skip
+REPORT_S = 1.0
+ACKNOWLEDGE_S = 0.2
+
+
+class ControllerTopics:
+    """Everything of the controller that exists from configure to cleanup."""
+
+    def __init__(self, node: Node, settings: ControllerSettings) -> None:
+        """Load robot and bundle, warm up; UserError if anything is wrong."""
+        self._node, self._settings = node, settings
+        self._spec = spec = load_robot(settings.robot)
+        if settings.lockstep and spec.action.type != 'sensor_msgs/msg/JointState':
+            raise UserError(f'lockstep needs stamped commands, {spec.name} has {spec.action.type}')
+        self._brain = brain = build_brain(spec, settings)
+        self._reloading = threading.Lock()
+        # In lockstep time stands still while a plan is computed: no deadline, constant rates.
+        clock: Callable[[], float] = (lambda: 0.0) if settings.lockstep else time.monotonic
+        self.controller = Controller(spec, brain.mpc, clock)
+        watchdog_s = min(topic.timeout_s for topic in spec.topics.values())
+        self.loop = ControlLoop(
+            self.controller,
+            settings.lockstep,
+            settings.lockstep_timeout_s if settings.lockstep else watchdog_s,
+            settings.threads,
+            self._publish_command,
+            self._on_tick,
+        )
+        self._create_entities()
+        self._report = ControllerReport(node, self._commands, self.loop)
+        self._visuals = Visuals(node, spec)
+        self.loop.open()
+        self.loop.submit(functools.partial(warm_up, spec, brain)).result()
+
+    def start(self) -> None:
+        """Send commands from now on."""
+        self.loop.activate()
+
+    def stop(self) -> None:
+        """Send the fallback, and wait a moment until it has arrived."""
+        self.loop.deactivate('the controller was stopped')
+        self._commands.wait_for_all_acked(Duration(seconds=ACKNOWLEDGE_S))
+
+    def close(self) -> None:
+        """Send the fallback if that has not been done; remove all topics and services."""
+        self.stop()
+        self.loop.close()
+        node = self._node
+        for timer in self._timers:
+            node.destroy_timer(timer)
+        for subscription in self._subscriptions:
+            node.destroy_subscription(subscription)
+        for service in self._services:
+            node.destroy_service(service)
+        for publisher in [self._commands, self._stats]:
+            node.destroy_publisher(publisher)
+        self._report.close()
+        self._visuals.close()
+
+    def check(self, settings: ControllerSettings) -> None:
+        """Raise UserError if changed parameters cannot be used."""
+        build_planner(self._spec, self._brain.bundle, settings.planner)
+
+    def use(self, settings: ControllerSettings) -> None:
+        """Apply changed parameters between two ticks; the warm start stays if its shape does."""
+        if settings.planner != self._settings.planner:
+            planner = build_planner(self._spec, self._brain.bundle, settings.planner)
+            self.loop.submit(functools.partial(self._brain.mpc.use_planner, planner))
+        self._settings = settings
+
+    def _create_entities(self) -> None:
+        node, spec = self._node, self._spec
+        overrides = QoSOverridingOptions.with_default_policies()
+        # Best effort matches every driver; in lockstep a lost reading would cost a second.
+        sensors = QoSProfile(
+            depth=50,
+            reliability=ReliabilityPolicy.RELIABLE
+            if self._settings.lockstep
+            else ReliabilityPolicy.BEST_EFFORT,
+        )
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self._commands = node.create_publisher(
+            MESSAGES[spec.action.type], spec.action.topic, QoSProfile(depth=1),
+            qos_overriding_options=overrides,
+        )  # fmt: skip
+        self._stats = node.create_publisher(Float64MultiArray, '~/stats', QoSProfile(depth=1000))
+        self._subscriptions = [
+            node.create_subscription(
+                MESSAGES[settings.type],
+                topic,
+                functools.partial(self._on_sensor, topic, sensor_reader(spec, topic)),
+                sensors,
+                qos_overriding_options=overrides,
+            )
+            for topic, settings in spec.topics.items()
+        ]
+        self._subscriptions.append(
+            node.create_subscription(Bool, 'e_stop', self._on_e_stop_message, latched)
+        )
+        self._services = [
+            node.create_service(Trigger, '~/reset', self._on_reset),
+            node.create_service(Trigger, '~/e_stop', self._on_e_stop),
+            node.create_service(Trigger, '~/release', self._on_release),
+            node.create_service(Trigger, '~/reload', self._on_reload),
+        ]
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timers = [node.create_timer(REPORT_S, self._on_report, clock=steady)]
+        if not self._settings.lockstep:
+            self._timers.append(node.create_timer(spec.period_s, self._on_period))
+
+    def _on_sensor(self, topic: str, read: Read, message: Any) -> None:
+        reading = read(message, time.monotonic())
+        if isinstance(reading, str):
+            stamp_s = stamp_ns(message.header.stamp) / 1e9
+            self.loop.put(Refusal(topic, stamp_s, reading))
+        else:
+            self.loop.put(reading)
+
+    def _on_period(self) -> None:
+        self.loop.wake()
+
+    def _on_report(self) -> None:
+        self._report.publish()
+
+    def _publish_command(self, command: Command) -> None:
+        stamp_s = command.stamp_s
+        nanoseconds = (
+            to_nanoseconds(stamp_s)
+            if math.isfinite(stamp_s)
+            else self._node.get_clock().now().nanoseconds
+        )
+        self._commands.publish(command_message(self._spec, command.values, nanoseconds))
+
+    def _on_tick(self, tick: Tick) -> None:
+        self._report.add(tick)
+        self._visuals.show(self._brain.bundle.dynamics, tick)
+        self._stats.publish(stats_message(tick))
+
+    async def _on_reset(self, request: Any, response: Any) -> Any:
+        await self._in_worker(self._reset)
+        response.success, response.message = True, 'history and warm start are empty'
+        return response
+
+    def _reset(self) -> None:
+        self.controller.reset()
+        self._brain.generator.manual_seed(self._settings.seed)
+
+    def _on_e_stop(self, request: Any, response: Any) -> Any:
+        self.loop.e_stop('emergency stop by service')
+        response.success, response.message = True, 'latched; ~/release unlatches it'
+        return response
+
+    def _on_e_stop_message(self, message: Bool) -> None:
+        if message.data:
+            self.loop.e_stop('emergency stop by topic')
+
+    async def _on_release(self, request: Any, response: Any) -> Any:
+        refusal = await self._in_worker(self.controller.release)
+        response.success, response.message = refusal is None, refusal or 'released'
+        return response
+
+    async def _on_reload(self, request: Any, response: Any) -> Any:
+        """Load the bundle in a thread of its own; the old one drives on until the new is warm."""
+        if not self._reloading.acquire(blocking=False):
+            response.success, response.message = False, 'a reload is under way'
+            return response
+        try:
+            done: Future[Any] = Future(executor=self._node.executor)
+            threading.Thread(target=self._reload, args=(done,), daemon=True).start()
+            response.success, response.message = await done  # type: ignore[misc]
+        finally:
+            self._reloading.release()
+        return response
+
+    def _reload(self, done: Future[Any]) -> None:
+        try:
+            torch.set_num_threads(self._settings.threads)
+            brain = build_brain(self._spec, self._settings)
+            warm_up(self._spec, brain)
+            self.loop.submit(functools.partial(self._exchange, brain)).result()
+            done.set_result((True, f'running on {brain.name}'))
+        except UserError as error:
+            done.set_result((False, f'{error}; the old bundle drives on'))
+        except Exception as error:  # the caller waits for an answer
+            done.set_result((False, f'{type(error).__name__}: {error}; the old bundle drives on'))
+        self._wake_executor()
+
+    def _exchange(self, brain: Brain) -> None:
+        self.controller.use(brain.mpc)
+        self._brain = brain
+
+    def _in_worker(self, job: Callable[[], Any]) -> Future[Any]:
+        """Do a job between two ticks; readings are taken meanwhile."""
+        done: Future[Any] = Future(executor=self._node.executor)
+
+        def finish(future: Any) -> None:
+            done.set_result(future.result())
+            self._wake_executor()
+
+        self.loop.submit(job).add_done_callback(finish)
+        return done
+
+    def _wake_executor(self) -> None:
+        if self._node.executor is not None:
+            self._node.executor.wake()
+
+
+def stats_message(tick: Tick) -> Float64MultiArray:
+    """Return a tick as one row of numbers, in the order of STATS, which label the dimensions."""
+    report = tick.diagnostics
+    row = (
+        tick.command.stamp_s, report.tick_s, report.adapt_s, report.plan_s, report.loss_before,
+        report.loss_after, report.adapted, report.adaptation_refused, report.nonfinite_rollouts,
+        report.expected_return, tick.command.fallback,
+    )  # fmt: skip
+    message = Float64MultiArray(data=array('d', row))
+    message.layout.dim = [MultiArrayDimension(label=name, size=1, stride=1) for name in STATS]
+    return message

@@ -1,0 +1,111 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The controller's entry of /diagnostics."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import deque
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+
+from mbmrl_ros.nodes.control_loop import ControlLoop
+from mbmrl_ros.nodes.diagnostics import ERROR, OK, WARN, diagnostic_message, reasons
+from mbmrl_ros.robot.controller import Tick
+
+
+class ControllerReport:
+    """Collects ticks, and sums them up once a second."""
+
+    def __init__(self, node: Node, commands: Any, loop: ControlLoop) -> None:
+        """commands: the publisher of the commands, to see whether somebody listens."""
+        self._node, self._commands, self._loop = node, commands, loop
+        self._ticks: deque[Tick] = deque(maxlen=10_000)
+        self._last: Tick | None = None
+        self._adapted = self._adaptations_refused = 0
+        self._overruns = 0
+        self._publisher = node.create_publisher(
+            DiagnosticArray, '/diagnostics', QoSProfile(depth=10)
+        )
+
+    def close(self) -> None:
+        """Remove the publisher."""
+        self._node.destroy_publisher(self._publisher)
+
+    def add(self, tick: Tick) -> None:
+        """Take a tick, from the worker."""
+        self._ticks.append(tick)
+
+    def publish(self) -> None:
+        """Publish what happened since the last time."""
+        ticks = [self._ticks.popleft() for _ in range(len(self._ticks))]
+        self._last = ticks[-1] if ticks else self._last
+        self._adapted += sum(tick.diagnostics.adapted for tick in ticks)
+        self._adaptations_refused += sum(tick.diagnostics.adaptation_refused for tick in ticks)
+        controller = self._loop.controller
+        values: dict[str, Any] = {
+            'active': self._loop.active,
+            'reason': self._reason(),
+            'e_stop': controller.stopped,
+            'listeners': self._commands.get_subscription_count(),
+            'ticks': controller.counters.ticks,
+            'fallbacks': controller.counters.fallbacks,
+            'late_ticks': controller.counters.overruns,
+            'overruns': self._loop.overruns,
+            'adaptations': self._adapted,
+            'adaptations_refused': self._adaptations_refused,
+        }
+        values |= _durations(ticks) | self._losses()
+        values |= reasons('refused_readings', dict(controller.counters.refused))
+        level, message = self._judge(ticks, values)
+        self._publisher.publish(
+            diagnostic_message(self._node, 'control', controller.spec.name, level, message, values)
+        )
+        self._overruns = self._loop.overruns
+
+    def _reason(self) -> str:
+        return '' if self._last is None else self._last.command.reason
+
+    def _losses(self) -> dict[str, Any]:
+        report = self._last.diagnostics if self._last is not None else None
+        return {
+            'loss_before': report.loss_before if report else math.nan,
+            'loss_after': report.loss_after if report else math.nan,
+            'nonfinite_rollouts': report.nonfinite_rollouts if report else 0,
+            'expected_return': report.expected_return if report else math.nan,
+        }
+
+    def _judge(self, ticks: list[Tick], values: dict[str, Any]) -> tuple[bytes, str]:
+        """Return how bad it is, and the worst of it."""
+        if values['e_stop']:
+            return ERROR, str(values['e_stop'])
+        if not values['active']:
+            return OK, 'inactive'
+        if self._last is not None and self._last.command.fallback:
+            return ERROR, f'fallback: {values["reason"]}'
+        if not values['listeners']:
+            return WARN, f'nobody listens on {self._commands.topic_name}'
+        missed = values['overruns'] - self._overruns
+        if missed:
+            period_s = self._loop.controller.spec.period_s
+            return WARN, f'{missed} of {missed + len(ticks)} periods of {period_s:g} s missed'
+        fallbacks = sum(tick.command.fallback for tick in ticks)
+        if fallbacks:
+            return WARN, f'{fallbacks} of {len(ticks)} commands were the fallback'
+        return OK, 'controlling' if ticks else 'no tick yet'
+
+
+def _durations(ticks: list[Tick]) -> dict[str, float]:
+    """Return the last, median and largest durations in ms."""
+    result = {}
+    for name in ('tick_s', 'adapt_s', 'plan_s'):
+        values = [1e3 * getattr(tick.diagnostics, name) for tick in ticks] or [math.nan]
+        key = name.removesuffix('_s')
+        result[f'{key}_ms.last'] = values[-1]
+        result[f'{key}_ms.median'] = statistics.median(values)
+        result[f'{key}_ms.max'] = max(values)
+    return result

@@ -1,0 +1,74 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The parameters of the nodes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from mbmrl_ros.nodes.params import Settings
+
+
+class SimSettings(Settings):
+    """Parameters of sim_node."""
+
+    robot: str = Field('half_cheetah', description='robot file: a shipped name or a path')
+    task: str = Field('', description="services for this task's disturbances only; empty: for all")
+    lockstep: bool = Field(
+        False, description='wait for a command per step: deterministic, as fast as the machine'
+    )
+    lockstep_timeout_s: float = Field(
+        5.0, gt=0, le=3600, description='without a command, after the first: fallback, real time'
+    )
+    speed_factor: float = Field(
+        1.0, ge=0.01, le=100, description='simulated per real seconds, without lockstep'
+    )
+    seed: int = Field(0, ge=0, description='of the start states; set anew, the stream starts anew')
+    schedule: tuple[str, ...] = Field(
+        (), description='disturbances by control step: kind:target@from or kind:target@from-to'
+    )
+    autostart: bool = Field(True, description='configure and activate without being asked')
+
+
+class PlannerSettings(Settings):
+    """Changes to the planner of the bundle; 0 means: as in the bundle."""
+
+    candidates: int = Field(0, ge=0, le=100_000, description="rollouts per plan; 0: the bundle's")
+    horizon: int = Field(0, ge=0, le=1000, description="steps to look ahead; 0: the bundle's")
+    temperature: float = Field(
+        0.0, ge=0, le=1000, description="in standard deviations of the returns; 0: the bundle's"
+    )
+    noise: float = Field(
+        0.0, ge=0, le=10, description="standard deviation, actions in -1..1; 0: the bundle's"
+    )
+    smoothing: float = Field(
+        0.0, ge=0, le=1, description="1: white noise, small: slow noise; 0: the bundle's"
+    )
+
+
+class ControllerSettings(Settings):
+    """Parameters of controller_node."""
+
+    robot: str = Field('half_cheetah', description='robot file: a shipped name or a path')
+    bundle: str = Field(
+        '', description="trained bundle: a shipped name or a folder; empty: the robot's own"
+    )
+    adaptation: Literal['auto', 'none', 'grbal', 'dynamic_evaluation'] = Field(
+        'auto', description='auto (as trained), none, grbal, or dynamic_evaluation (MB+DE)'
+    )
+    step_size: float = Field(0.01, gt=0, le=10, description='of dynamic_evaluation')
+    planner: PlannerSettings = PlannerSettings()
+    seed: int = Field(0, ge=0, description='of the planner; the stream starts anew at ~/reset')
+    threads: int = Field(
+        2, ge=1, le=256, description='of the processor, for adapting and planning'
+    )
+    lockstep: bool = Field(
+        False,
+        description='tick when all topics have the same new stamp; needs a lockstep sim_node',
+    )
+    lockstep_timeout_s: float = Field(
+        5.0, gt=0, le=3600, description='in lockstep, without readings: fallback'
+    )
+    autostart: bool = Field(True, description='configure and activate without being asked')

@@ -1,0 +1,263 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The simulator's topics and services: those of the robot, and what only a simulator has.
+
+Publishes the sensor topics of the robot file, then /clock; ~/applied_command: what the actuators
+really got, stamped with the state it answers, frame_id 'fallback: ...' with the reason where it is
+the fallback; /diagnostics. Subscribes to the command topic of the robot file and to
+~/disturbance: `kind:target`, `kind:target:value` or `none`. Services: ~/reset, ~/pause (SetBool),
+and ~/<kind>/<target> (SetBool) for every disturbance.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rosgraph_msgs.msg import Clock as ClockMessage
+from sensor_msgs.msg import JointState
+from std_msgs.msg import String
+from std_srvs.srv import SetBool, Trigger
+
+from mbmrl_ros.config import UserError
+from mbmrl_ros.envs.tasks import load_task
+from mbmrl_ros.nodes.diagnostics import ERROR, OK, WARN, diagnostic_message, reasons
+from mbmrl_ros.nodes.messages import (
+    MESSAGES,
+    command_stamp_ns,
+    named_command,
+    read_command,
+    sensor_writer,
+    to_stamp,
+)
+from mbmrl_ros.nodes.settings import SimSettings
+from mbmrl_ros.nodes.simulation import Applied, Simulation, parse_schedule
+from mbmrl_ros.sim.disturbances import KINDS, Disturbance, parse
+from mbmrl_ros.spec import RobotSpec, load_robot
+
+# /clock at 200 Hz at most: every subscriber pays for it (rclpy handles it in Python).
+CLOCK_S = 0.005
+# A state without an answer is sent again, for a controller that comes later or missed it.
+AGAIN_S = 0.2
+DIAGNOSTICS_S = 1.0
+
+
+class SimTopics:
+    """Everything of the simulator that exists from configure to cleanup."""
+
+    def __init__(self, node: Node, settings: SimSettings) -> None:
+        """Load robot, world and schedule; UserError if one of them is wrong."""
+        self._node, self._settings = node, settings
+        self._spec = spec = load_robot(settings.robot)
+        disturbances = disturbances_of(spec, settings.task)
+        if settings.lockstep and spec.action.type != 'sensor_msgs/msg/JointState':
+            raise UserError(f'lockstep needs stamped commands, {spec.name} has {spec.action.type}')
+        self.simulation = Simulation(
+            spec,
+            parse_schedule(spec, settings.schedule),
+            settings.seed,
+            settings.lockstep,
+            # In slow motion everything takes longer, commands too.
+            spec.action.timeout_s / min(1.0, settings.speed_factor),
+            settings.lockstep_timeout_s,
+        )
+        self._active = False
+        self._clock_sent_s = self._state_sent_s = 0.0
+        self._reported_s, self._reported_ns = time.monotonic(), self.simulation.stamp_ns
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._create_entities(disturbances)
+
+    def start(self) -> None:
+        """Let time run."""
+        self._active = True
+        self.simulation.resume(time.monotonic())
+        self._publish_state()
+
+    def stop(self) -> None:
+        """Let time stand still."""
+        self._active = False
+
+    def close(self) -> None:
+        """Remove all topics and services."""
+        self.stop()
+        node = self._node
+        for timer in self._timers:
+            node.destroy_timer(timer)
+        for subscription in self._subscriptions:
+            node.destroy_subscription(subscription)
+        for service in self._services:
+            node.destroy_service(service)
+        for publisher in [*self._sensors.values(), *self._publishers]:
+            node.destroy_publisher(publisher)
+
+    def use(self, settings: SimSettings, names: list[str]) -> None:
+        """Apply changed parameters."""
+        if 'seed' in names:
+            self.simulation.seed(settings.seed)
+        if 'speed_factor' in names:
+            self._timers[0].timer_period_ns = int(
+                self._spec.period_s / settings.speed_factor * 1e9
+            )
+            slowness = min(1.0, settings.speed_factor)
+            self.simulation.command_timeout_s = self._spec.action.timeout_s / slowness
+        self._settings = settings
+
+    def _create_entities(self, disturbances: tuple[Disturbance, ...]) -> None:
+        node, spec = self._node, self._spec
+        overrides = QoSOverridingOptions.with_default_policies()
+        self._writers = {topic: sensor_writer(spec, topic) for topic in spec.topics}
+        self._sensors = {
+            topic: node.create_publisher(
+                MESSAGES[settings.type], topic, QoSProfile(depth=10),
+                qos_overriding_options=overrides,
+            )
+            for topic, settings in spec.topics.items()
+        }  # fmt: skip
+        self._clock = node.create_publisher(ClockMessage, '/clock', QoSProfile(depth=1))
+        self._applied = node.create_publisher(
+            JointState, '~/applied_command', QoSProfile(depth=1000)
+        )
+        self._diagnostics = node.create_publisher(
+            DiagnosticArray, '/diagnostics', QoSProfile(depth=10)
+        )
+        self._publishers = [self._clock, self._applied, self._diagnostics]
+        self._subscriptions = [
+            node.create_subscription(
+                MESSAGES[spec.action.type], spec.action.topic, self._on_command,
+                QoSProfile(depth=10), qos_overriding_options=overrides,
+            ),
+            node.create_subscription(
+                String, '~/disturbance', self._on_disturbance, QoSProfile(depth=10)
+            ),
+        ]  # fmt: skip
+        self._services = [
+            node.create_service(Trigger, '~/reset', self._on_reset),
+            node.create_service(SetBool, '~/pause', self._on_pause),
+            *(
+                node.create_service(
+                    SetBool,
+                    f'~/{disturbance.kind}/{disturbance.target}',
+                    functools.partial(self._on_switch, disturbance),
+                )
+                for disturbance in disturbances
+            ),
+        ]
+        period_s = spec.period_s / self._settings.speed_factor
+        self._timers = [
+            node.create_timer(period_s, self._on_period, clock=self._steady),
+            node.create_timer(DIAGNOSTICS_S, self._on_report, clock=self._steady),
+        ]
+
+    def _on_command(self, message: Any) -> None:
+        if not self._active:
+            return
+        command = read_command(self._spec, message)
+        stamp = command_stamp_ns(self._spec, message)
+        if self.simulation.offer(command, stamp, time.monotonic()):
+            self._step()
+
+    def _on_period(self) -> None:
+        if not self._active:
+            return
+        now_s = time.monotonic()
+        if self.simulation.due(now_s):
+            self._step()
+        elif self.simulation.waiting and now_s - self._state_sent_s > AGAIN_S:
+            self._publish_state()
+
+    def _step(self) -> None:
+        applied = self.simulation.step(time.monotonic())
+        self._publish_state()
+        self._publish_applied(applied)
+
+    def _publish_state(self) -> None:
+        """Publish sensors, then the clock: nobody's time is ahead of the state."""
+        simulation = self.simulation
+        signals, stamp_ns = simulation.world.signals(), simulation.stamp_ns
+        for topic, publisher in self._sensors.items():
+            publisher.publish(self._writers[topic](signals, stamp_ns))
+        self._state_sent_s = now_s = time.monotonic()
+        if now_s - self._clock_sent_s >= CLOCK_S:
+            self._clock_sent_s = now_s
+            self._clock.publish(ClockMessage(clock=to_stamp(stamp_ns)))
+
+    def _publish_applied(self, applied: Applied) -> None:
+        message = named_command(self._spec, applied.values, applied.stamp_ns)
+        if applied.reason:
+            message.header.frame_id = f'fallback: {applied.reason}'
+        self._applied.publish(message)
+
+    def _on_reset(self, request: Any, response: Any) -> Any:
+        self.simulation.reset(time.monotonic())
+        if self._active:
+            self._publish_state()
+        response.success = True
+        response.message = f'new start state at {self.simulation.stamp_ns / 1e9:g} s'
+        return response
+
+    def _on_pause(self, request: Any, response: Any) -> Any:
+        self.simulation.paused = bool(request.data)
+        if not request.data:
+            self.simulation.resume(time.monotonic())
+        response.success, response.message = True, self.simulation.mode
+        return response
+
+    def _on_switch(self, disturbance: Disturbance, request: Any, response: Any) -> Any:
+        self.simulation.disturb(disturbance, on=bool(request.data))
+        response.success = True
+        response.message = ', '.join(map(str, self.simulation.disturbances)) or 'none'
+        return response
+
+    def _on_disturbance(self, message: String) -> None:
+        try:
+            if message.data == 'none':
+                self.simulation.undisturb()
+            else:
+                self.simulation.disturb(parse(message.data), on=True)
+        except UserError as error:
+            self._node.get_logger().error(f'~/disturbance: {error}')
+
+    def _on_report(self) -> None:
+        simulation, now_s = self.simulation, time.monotonic()
+        elapsed_s = max(now_s - self._reported_s, 1e-9)
+        factor = (simulation.stamp_ns - self._reported_ns) / 1e9 / elapsed_s
+        self._reported_s, self._reported_ns = now_s, simulation.stamp_ns
+        values = {
+            'mode': simulation.mode if self._active else 'inactive',
+            'real_time_factor': factor,
+            'step': simulation.step_count,
+            'disturbances': ', '.join(map(str, simulation.disturbances)) or 'none',
+            'command_age_s': simulation.command_age_s(now_s),
+            'fallback': bool(simulation.last.reason),
+            'reason': simulation.last.reason,
+            'clamped_commands': simulation.clamped,
+            'physics_healthy': simulation.world.healthy,
+            **reasons('refused_commands', simulation.refused),
+        }
+        level = OK if not simulation.last.reason else WARN
+        level = level if simulation.world.healthy else ERROR
+        message = simulation.last.reason or str(values['mode'])
+        self._diagnostics.publish(
+            diagnostic_message(self._node, 'simulation', self._spec.name, level, message, values)
+        )
+
+
+def disturbances_of(spec: RobotSpec, task: str) -> tuple[Disturbance, ...]:
+    """Return what can be switched on: a task's disturbances, or all that the robot can have."""
+    if not task:
+        return tuple(
+            Disturbance(name, target)
+            for name, kind in KINDS.items()
+            for target in kind.targets(spec)
+        )
+    found = load_task(task)
+    if load_robot(found.robot).name != spec.name:
+        raise UserError(f'task {task} is for robot {found.robot}, not for {spec.name}')
+    return found.disturbances

@@ -1,0 +1,121 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""From command line to exit code: start a lifecycle node, spin it, stop it safely.
+
+The signal handlers are our own: rclpy's invalidate the context first, and then no stopping command
+can go out. The time-out of spin_once is finite because the EventsExecutor of the wheels hangs in
+an infinite one, and so that a missed wake-up costs no more than that.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import rclpy
+from rclpy.exceptions import ROSInterruptException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import remove_ros_args
+
+from mbmrl_ros.config import UserError
+from mbmrl_ros.nodes.params import Settings, help_text
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SPIN_S = 0.1
+
+
+class Runnable(Protocol):
+    """What `run` needs of a node besides being a LifecycleNode."""
+
+    problem: str
+
+    @property
+    def autostart(self) -> bool:
+        """Whether the node takes itself to active."""
+
+    def stop(self) -> None:
+        """Make the robot safe: the last thing that goes out."""
+
+    def close(self) -> None:
+        """End threads and remove all topics."""
+
+
+def run(
+    create: Callable[[], Any],
+    settings: type[Settings],
+    name: str,
+    arguments: list[str] | None,
+) -> int:
+    """Run a node until SIGINT or SIGTERM; return the exit code: 2 for wrong input."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if {'-h', '--help'} & set(arguments):
+        print(f'usage: {name} [--ros-args -p PARAMETER:=VALUE ...]\n\nparameters:')
+        print(help_text(settings))
+        return 0
+    stopping: list[int] = []
+    executor_to_wake: list[SingleThreadedExecutor] = []
+
+    def on_signal(number: int, frame: Any) -> None:
+        stopping.append(number)
+        for executor in executor_to_wake:
+            executor.wake()
+
+    for number in SIGNALS:
+        signal.signal(number, on_signal)
+    try:
+        _init(arguments)
+        executor_to_wake.append(SingleThreadedExecutor())
+        return _spin(create(), executor_to_wake[0], stopping)
+    except UserError as error:
+        print(f'{name}: {error}', file=sys.stderr)
+        return 2
+    finally:
+        # A second signal must not cut the shutdown short, nor the end of the interpreter.
+        _ignore_signals()
+        rclpy.try_shutdown()
+
+
+def _init(arguments: list[str]) -> None:
+    try:
+        left = remove_ros_args(arguments)
+        if left:
+            raise UserError(f'unknown argument {left[0]!r}; parameters: --ros-args -p name:=value')
+        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+    except UserError:
+        raise
+    except Exception as error:  # rcl's errors have no common base
+        line = ' '.join(str(error).split())
+        raise UserError(f'ROS arguments are not valid: {line}') from error
+
+
+def _spin(node: Any, executor: SingleThreadedExecutor, stopping: list[int]) -> int:
+    executor.add_node(node)
+    try:
+        if node.autostart and not stopping:
+            _start(node)
+        while not stopping and rclpy.ok():
+            executor.spin_once(timeout_sec=SPIN_S)
+    except (ExternalShutdownException, ROSInterruptException):
+        pass
+    finally:
+        _ignore_signals()
+        node.stop()
+        node.close()
+        executor.shutdown()
+        node.destroy_node()
+    return 0
+
+
+def _start(node: Any) -> None:
+    for transition in (node.trigger_configure, node.trigger_activate):
+        if transition() != TransitionCallbackReturn.SUCCESS:
+            raise UserError(node.problem or 'the node could not be started; see above')
+
+
+def _ignore_signals() -> None:
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
