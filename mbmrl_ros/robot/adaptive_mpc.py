@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -60,6 +61,14 @@ class AdaptiveMPC:
         self._memory = self._adapter.initial(self.batch)
         self._planner_state = self._planner.initial(self.batch)
 
+    def use_planner(self, planner: Planner) -> None:
+        """Exchange the planner; the warm start is kept if it has the new one's shape."""
+        fresh = planner.initial(self.batch)
+        shapes = [_shapes(state) for state in (self._planner_state, fresh)]
+        self._planner = planner
+        if shapes[0] != shapes[1]:
+            self._planner_state = fresh
+
     def act(self, window: Transitions, attempted: Tensor, state: Tensor) -> Decision:
         """Choose the next action.
 
@@ -88,3 +97,7 @@ class AdaptiveMPC:
             adapted_at - started,
             planned_at - adapted_at,
         )
+
+
+def _shapes(planner_state: Iterable[Tensor] | None) -> list[torch.Size]:
+    return [tensor.shape for tensor in planner_state or ()]

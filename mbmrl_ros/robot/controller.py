@@ -126,6 +126,16 @@ class Controller:
         diagnostics = replace(proposal.diagnostics, tick_s=tick_s, reason=reason)
         return Tick(command, diagnostics, assembled.state, proposal.decision)
 
+    def fall_back(self, reason: str, stamp_s: float) -> Tick:
+        """Return the fallback for a reason that lies outside; the history has a gap there.
+
+        stamp_s: of the state that it answers.
+        """
+        self._history.clear()
+        values, reason = self._safety.filter(None, reason, None, 0.0, self.spec.period_s)
+        self._count(0.0)
+        return Tick(Command(stamp_s, values, True, reason), Diagnostics(reason=reason))
+
     def use(self, mpc: AdaptiveMPC) -> None:
         """Exchange the model, planner or reward between two ticks."""
         self._mpc = mpc
