@@ -40,7 +40,8 @@ os.environ['ROS_DOMAIN_ID'] = str(DOMAIN)
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 os.environ['ROS_PYTHON_CHECK_FIELDS'] = '1'
 os.environ.pop('ROS_STATIC_PEERS', None)
-torch.set_num_threads(min(2, torch.get_num_threads()))
+# On small tensors a second thread mostly waits, and the more so on a busy machine.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope='session', autouse=True)
