@@ -1,6 +1,6 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What tests run under and share: a ROS domain of their own, few threads, an installation."""
+"""What tests run under and share: a ROS domain of their own, one thread, an installation."""
 
 import os
 import shutil
