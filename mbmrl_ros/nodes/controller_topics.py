@@ -12,26 +12,24 @@ from __future__ import annotations
 
 import functools
 import math
-import threading
 import time
 from array import array
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from rclpy.task import Future
 from std_msgs.msg import Bool, Float64MultiArray, MultiArrayDimension
 from std_srvs.srv import Trigger
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.assembly import Brain, build_brain, build_planner, warm_up
-from mbmrl_ros.nodes.control_loop import ControlLoop, Refusal
+from mbmrl_ros.nodes.control_loop import ControlLoop
+from mbmrl_ros.nodes.mailbox import Refusal
 from mbmrl_ros.nodes.messages import (
     MESSAGES,
     Read,
@@ -65,7 +63,6 @@ class ControllerTopics:
         if settings.lockstep and spec.action.type != 'sensor_msgs/msg/JointState':
             raise UserError(f'lockstep needs stamped commands, {spec.name} has {spec.action.type}')
         self._brain = brain = build_brain(spec, settings)
-        self._reloading = threading.Lock()
         # In lockstep time stands still while a plan is computed: no deadline, constant rates.
         clock: Callable[[], float] = (lambda: 0.0) if settings.lockstep else time.monotonic
         self.controller = Controller(spec, brain.mpc, clock)
@@ -77,12 +74,13 @@ class ControllerTopics:
             settings.threads,
             self._publish_command,
             self._on_tick,
+            self._on_fault,
         )
         self._create_entities()
         self._report = ControllerReport(node, self._commands, self.loop)
         self._visuals = Visuals(node, spec)
         self.loop.open()
-        self.loop.submit(functools.partial(warm_up, spec, brain)).result()
+        self.loop.wait(functools.partial(warm_up, spec, brain))
 
     def start(self) -> None:
         """Send commands from now on."""
@@ -130,7 +128,12 @@ class ControllerTopics:
             if self._settings.lockstep
             else ReliabilityPolicy.BEST_EFFORT,
         )
-        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        # Whoever sends the emergency stop: a latched one from before our start reaches the first
+        # subscription, that of a plain publisher only the second.
+        stops = [
+            QoSProfile(depth=1, durability=durability)
+            for durability in (DurabilityPolicy.TRANSIENT_LOCAL, DurabilityPolicy.VOLATILE)
+        ]
         self._commands = node.create_publisher(
             MESSAGES[spec.action.type], spec.action.topic, QoSProfile(depth=1),
             qos_overriding_options=overrides,
@@ -146,9 +149,10 @@ class ControllerTopics:
             )
             for topic, settings in spec.topics.items()
         ]
-        self._subscriptions.append(
-            node.create_subscription(Bool, 'e_stop', self._on_e_stop_message, latched)
-        )
+        self._subscriptions += [
+            node.create_subscription(Bool, 'e_stop', self._on_e_stop_message, profile)
+            for profile in stops
+        ]
         self._services = [
             node.create_service(Trigger, '~/reset', self._on_reset),
             node.create_service(Trigger, '~/e_stop', self._on_e_stop),
@@ -161,10 +165,11 @@ class ControllerTopics:
             self._timers.append(node.create_timer(spec.period_s, self._on_period))
 
     def _on_sensor(self, topic: str, read: Read, message: Any) -> None:
-        reading = read(message, time.monotonic())
+        received_s = time.monotonic()
+        reading = read(message, received_s)
         if isinstance(reading, str):
             stamp_s = stamp_ns(message.header.stamp) / 1e9
-            self.loop.put(Refusal(topic, stamp_s, reading))
+            self.loop.put(Refusal(topic, stamp_s, received_s, reading))
         else:
             self.loop.put(reading)
 
@@ -188,9 +193,12 @@ class ControllerTopics:
         self._visuals.show(self._brain.bundle.dynamics, tick)
         self._stats.publish(stats_message(tick))
 
-    async def _on_reset(self, request: Any, response: Any) -> Any:
-        await self._in_worker(self._reset)
-        response.success, response.message = True, 'history and warm start are empty'
+    def _on_fault(self, trace: str) -> None:
+        self._node.get_logger().error(trace)
+
+    def _on_reset(self, request: Any, response: Any) -> Any:
+        self.loop.submit(self._reset)
+        response.success, response.message = True, 'history and warm start start afresh'
         return response
 
     def _reset(self) -> None:
@@ -206,55 +214,29 @@ class ControllerTopics:
         if message.data:
             self.loop.e_stop('emergency stop by topic')
 
-    async def _on_release(self, request: Any, response: Any) -> Any:
-        refusal = await self._in_worker(self.controller.release)
-        response.success, response.message = refusal is None, refusal or 'released'
+    def _on_release(self, request: Any, response: Any) -> Any:
+        response.success = bool(self.controller.stopped)
+        response.message = 'released' if response.success else 'no emergency stop is latched'
+        self.loop.submit(self.controller.release)
         return response
 
-    async def _on_reload(self, request: Any, response: Any) -> Any:
-        """Load the bundle in a thread of its own; the old one drives on until the new is warm."""
-        if not self._reloading.acquire(blocking=False):
-            response.success, response.message = False, 'a reload is under way'
-            return response
-        try:
-            done: Future[Any] = Future(executor=self._node.executor)
-            threading.Thread(target=self._reload, args=(done,), daemon=True).start()
-            response.success, response.message = await done  # type: ignore[misc]
-        finally:
-            self._reloading.release()
-        return response
+    def _on_reload(self, request: Any, response: Any) -> Any:
+        """Load the bundle of the parameters; where it does not fit, the old one drives on.
 
-    def _reload(self, done: Future[Any]) -> None:
+        Meanwhile the worker goes on, and readings wait in their queues.
+        """
         try:
-            torch.set_num_threads(self._settings.threads)
             brain = build_brain(self._spec, self._settings)
-            warm_up(self._spec, brain)
-            self.loop.submit(functools.partial(self._exchange, brain)).result()
-            done.set_result((True, f'running on {brain.name}'))
         except UserError as error:
-            done.set_result((False, f'{error}; the old bundle drives on'))
-        except Exception as error:  # the caller waits for an answer
-            done.set_result((False, f'{type(error).__name__}: {error}; the old bundle drives on'))
-        self._wake_executor()
+            response.success, response.message = False, f'{error}; the old bundle drives on'
+            return response
+        self.loop.submit(functools.partial(self._exchange, brain))
+        response.success, response.message = True, f'driving with {brain.name}'
+        return response
 
     def _exchange(self, brain: Brain) -> None:
         self.controller.use(brain.mpc)
         self._brain = brain
-
-    def _in_worker(self, job: Callable[[], Any]) -> Future[Any]:
-        """Do a job between two ticks; readings are taken meanwhile."""
-        done: Future[Any] = Future(executor=self._node.executor)
-
-        def finish(future: Any) -> None:
-            done.set_result(future.result())
-            self._wake_executor()
-
-        self.loop.submit(job).add_done_callback(finish)
-        return done
-
-    def _wake_executor(self) -> None:
-        if self._node.executor is not None:
-            self._node.executor.wake()
 
 
 def stats_message(tick: Tick) -> Float64MultiArray:

@@ -27,7 +27,7 @@ class ControllerReport:
         self._ticks: deque[Tick] = deque(maxlen=10_000)
         self._last: Tick | None = None
         self._adapted = self._adaptations_refused = 0
-        self._overruns = 0
+        self._before: dict[str, int] = {'overruns': 0, 'refused': 0}
         self._publisher = node.create_publisher(
             DiagnosticArray, '/diagnostics', QoSProfile(depth=10)
         )
@@ -60,12 +60,14 @@ class ControllerReport:
             'adaptations_refused': self._adaptations_refused,
         }
         values |= _durations(ticks) | self._losses()
-        values |= reasons('refused_readings', dict(controller.counters.refused))
+        refused = dict(controller.counters.refused)
+        values['refused'] = sum(refused.values())
+        values |= reasons('refused_readings', refused)
         level, message = self._judge(ticks, values)
         self._publisher.publish(
             diagnostic_message(self._node, 'control', controller.spec.name, level, message, values)
         )
-        self._overruns = self._loop.overruns
+        self._before = {key: values[key] for key in self._before}
 
     def _reason(self) -> str:
         return '' if self._last is None else self._last.command.reason
@@ -85,11 +87,14 @@ class ControllerReport:
             return ERROR, str(values['e_stop'])
         if not values['active']:
             return OK, 'inactive'
+        missed, refused = (values[key] - count for key, count in self._before.items())
+        refusals = f'; {refused} readings refused' if refused else ''
         if self._last is not None and self._last.command.fallback:
-            return ERROR, f'fallback: {values["reason"]}'
+            return ERROR, f'fallback: {values["reason"]}{refusals}'
         if not values['listeners']:
             return WARN, f'nobody listens on {self._commands.topic_name}'
-        missed = values['overruns'] - self._overruns
+        if refused:
+            return WARN, refusals.removeprefix('; ')
         if missed:
             period_s = self._loop.controller.spec.period_s
             return WARN, f'{missed} of {missed + len(ticks)} periods of {period_s:g} s missed'

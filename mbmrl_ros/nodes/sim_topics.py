@@ -27,7 +27,6 @@ from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
 from mbmrl_ros.config import UserError
-from mbmrl_ros.envs.tasks import load_task
 from mbmrl_ros.nodes.diagnostics import ERROR, OK, WARN, diagnostic_message, reasons
 from mbmrl_ros.nodes.messages import (
     MESSAGES,
@@ -37,10 +36,11 @@ from mbmrl_ros.nodes.messages import (
     sensor_writer,
     to_stamp,
 )
+from mbmrl_ros.nodes.schedules import disturbances_of, parse_schedule
 from mbmrl_ros.nodes.settings import SimSettings
-from mbmrl_ros.nodes.simulation import Applied, Simulation, parse_schedule
-from mbmrl_ros.sim.disturbances import KINDS, Disturbance, parse
-from mbmrl_ros.spec import RobotSpec, load_robot
+from mbmrl_ros.nodes.simulation import Applied, Simulation
+from mbmrl_ros.sim.disturbances import Disturbance, parse
+from mbmrl_ros.spec import load_robot
 
 # /clock at 200 Hz at most: every subscriber pays for it (rclpy handles it in Python).
 CLOCK_S = 0.005
@@ -247,17 +247,3 @@ class SimTopics:
         self._diagnostics.publish(
             diagnostic_message(self._node, 'simulation', self._spec.name, level, message, values)
         )
-
-
-def disturbances_of(spec: RobotSpec, task: str) -> tuple[Disturbance, ...]:
-    """Return what can be switched on: a task's disturbances, or all that the robot can have."""
-    if not task:
-        return tuple(
-            Disturbance(name, target)
-            for name, kind in KINDS.items()
-            for target in kind.targets(spec)
-        )
-    found = load_task(task)
-    if load_robot(found.robot).name != spec.name:
-        raise UserError(f'task {task} is for robot {found.robot}, not for {spec.name}')
-    return found.disturbances

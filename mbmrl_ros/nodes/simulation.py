@@ -5,14 +5,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.messages import to_nanoseconds
-from mbmrl_ros.sim.disturbances import Disturbance, Event, Schedule, active, check, parse
+from mbmrl_ros.sim.disturbances import Disturbance, Schedule, active, check
 from mbmrl_ros.sim.world import World
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import Array
@@ -221,24 +219,3 @@ class Simulation:
     def _expect(self, now_s: float) -> None:
         self._answered, self._refusal = False, ''
         self._waiting_since_s = now_s
-
-
-def parse_schedule(spec: RobotSpec, texts: Sequence[str]) -> Schedule:
-    """Read `kind:target@from` and `kind:target@from-to` (control steps); UserError otherwise."""
-    events: list[Event] = []
-    for text in texts:
-        what, separator, when = text.partition('@')
-        first, dash, last = when.partition('-')
-        steps = [first, last] if dash else [first]
-        if not separator or not all(step.isdecimal() for step in steps):
-            raise UserError(
-                f'schedule takes kind:target@step or kind:target@step-step, got {text!r}'
-            )
-        disturbance = parse(what)
-        check(spec, disturbance)
-        events.append(Event(int(first), disturbance))
-        if dash:
-            if int(last) <= int(first):
-                raise UserError(f'schedule: {text!r} ends before it begins')
-            events.append(Event(int(last), disturbance, on=False))
-    return tuple(events)

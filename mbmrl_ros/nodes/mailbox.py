@@ -1,0 +1,75 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Where the ROS callbacks leave readings for the worker, so that none is lost while it plans."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mbmrl_ros.types import Reading
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A message that held no reading, and why."""
+
+    topic: str
+    stamp_s: float
+    received_s: float
+    reason: str
+
+
+class Mailbox:
+    """Readings since the last time somebody looked, in the order in which they came."""
+
+    def __init__(self, topics: Iterable[str]) -> None:
+        """topics: all that readings come from."""
+        self._topics = frozenset(topics)
+        self._changed = threading.Condition()
+        self._items: deque[Reading | Refusal] = deque()
+        self._stamps: dict[str, float] = {}
+        self._unseen = set(self._topics)
+
+    def put(self, item: Reading | Refusal) -> bool:
+        """Leave an item; return whether all topics now have the same newest stamp."""
+        with self._changed:
+            self._items.append(item)
+            self._stamps[item.topic] = item.stamp_s
+            self._unseen.discard(item.topic)
+            self._changed.notify()
+            return self._common_stamp() is not None
+
+    def wait_for_all(self, timeout_s: float) -> None:
+        """Wait until every topic has left something since the last `take`."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._unseen, timeout_s)
+
+    def take(self) -> tuple[list[Reading | Refusal], float | None]:
+        """Return what was left, and the newest stamp if all topics share it."""
+        with self._changed:
+            items = list(self._items)
+            self._items.clear()
+            self._unseen = set(self._topics)
+            return items, self._common_stamp()
+
+    def clear(self) -> None:
+        """Throw everything away."""
+        with self._changed:
+            self._items.clear()
+            self._stamps.clear()
+            self._unseen = set(self._topics)
+
+    @property
+    def newest_stamp_s(self) -> float:
+        """The newest stamp of any topic; NaN if nothing came."""
+        with self._changed:
+            return max(self._stamps.values(), default=math.nan)
+
+    def _common_stamp(self) -> float | None:
+        stamps = set(self._stamps.values())
+        whole = len(self._stamps) == len(self._topics) and len(stamps) == 1
+        return next(iter(stamps)) if whole else None

@@ -1,0 +1,47 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Disturbances as parameters of the simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mbmrl_ros.config import UserError
+from mbmrl_ros.envs.tasks import load_task
+from mbmrl_ros.sim.disturbances import KINDS, Disturbance, Event, Schedule, check, parse
+from mbmrl_ros.spec import RobotSpec, load_robot
+
+
+def parse_schedule(spec: RobotSpec, texts: Sequence[str]) -> Schedule:
+    """Read `kind:target@from` and `kind:target@from-to` (control steps); UserError otherwise."""
+    events: list[Event] = []
+    for text in texts:
+        what, separator, when = text.partition('@')
+        first, dash, last = when.partition('-')
+        steps = [first, last] if dash else [first]
+        if not separator or not all(step.isdecimal() for step in steps):
+            raise UserError(
+                f'schedule takes kind:target@step or kind:target@step-step, got {text!r}'
+            )
+        disturbance = parse(what)
+        check(spec, disturbance)
+        events.append(Event(int(first), disturbance))
+        if dash:
+            if int(last) <= int(first):
+                raise UserError(f'schedule: {text!r} ends before it begins')
+            events.append(Event(int(last), disturbance, on=False))
+    return tuple(events)
+
+
+def disturbances_of(spec: RobotSpec, task: str) -> tuple[Disturbance, ...]:
+    """Return what can be switched on: a task's disturbances, or all that the robot can have."""
+    if not task:
+        return tuple(
+            Disturbance(name, target)
+            for name, kind in KINDS.items()
+            for target in kind.targets(spec)
+        )
+    found = load_task(task)
+    if load_robot(found.robot).name != spec.name:
+        raise UserError(f'task {task} is for robot {found.robot}, not for {spec.name}')
+    return found.disturbances
