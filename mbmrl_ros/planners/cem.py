@@ -67,16 +67,26 @@ class CEM:
             noise = torch.randn(shape, generator=generator)
             candidates = (mean[:, None] + deviation[:, None] * noise).clamp(-1.0, 1.0)
             returns = score(reward_fn, imagine(step_fn, carry, state, candidates), candidates)
-            elites = elite_candidates(candidates, returns, config.elites)
-            mean = config.inertia * mean + (1 - config.inertia) * elites.mean(1)
-            deviation = config.inertia * deviation + (1 - config.inertia) * elites.std(1)
+            elites, shares = elite_candidates(candidates, returns, config.elites)
+            fitted = torch.einsum('be,beha->bha', shares, elites)
+            variance = torch.einsum('be,beha->bha', shares, (elites - fitted[:, None]).square())
+            # A row without a finite rollout has no elites, and keeps its distribution.
+            inertia = torch.where(shares.any(1), config.inertia, 1.0)[:, None, None]
+            mean = torch.lerp(fitted, mean, inertia)
+            deviation = torch.lerp(variance.sqrt(), deviation, inertia)
             deviation = deviation.clamp(min=config.minimum_noise)
         plan = make_plan(mean, candidates, returns)
         following = torch.cat([plan.actions[:, 1:], plan.actions[:, -1:]], 1)
         return CEMState(following), plan
 
 
-def elite_candidates(candidates: Tensor, returns: Tensor, count: int) -> Tensor:
-    """Return the `count` candidates [B, count, H, A] with the highest returns [B, K]."""
-    best = returns.topk(min(count, returns.shape[1]), dim=1).indices
-    return candidates[torch.arange(len(best))[:, None], best]
+def elite_candidates(candidates: Tensor, returns: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return the `count` candidates [B, count, H, A] with the highest returns [B, K].
+
+    And their shares [B, count] in the next distribution: equal, but zero for those whose return
+    is minus infinity, which are among them where fewer than `count` returns are finite.
+    """
+    best = returns.topk(min(count, returns.shape[1]), dim=1)
+    finite = best.values.isfinite().to(candidates.dtype)
+    shares = finite / finite.sum(1, keepdim=True).clamp(min=1)
+    return candidates[torch.arange(len(returns))[:, None], best.indices], shares

@@ -105,6 +105,8 @@ def path_integral_weights(returns: Tensor, temperature: float) -> Tensor:
     known = torch.where(finite, returns, 0.0)
     mean = known.sum(1, keepdim=True) / count
     spread = (torch.where(finite, known - mean, 0.0).square().sum(1, keepdim=True) / count).sqrt()
-    scaled = (returns - returns.max(1, keepdim=True).values) / (temperature * spread + 1e-8)
+    # Clamped, not added to: with equal returns any divisor gives equal weights.
+    divisor = (temperature * spread).clamp(min=torch.finfo(returns.dtype).tiny)
+    scaled = (returns - returns.max(1, keepdim=True).values) / divisor
     weights = torch.where(finite, scaled.exp(), 0.0)
     return weights / weights.sum(1, keepdim=True).clamp(min=1e-30)
