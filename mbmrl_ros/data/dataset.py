@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -46,6 +47,11 @@ def all_transitions(trajectories: Iterable[Trajectory]) -> Transitions:
     return Transitions(*(torch.cat(tensors) for tensors in zip(*parts)))
 
 
+def held_out_every(held_out: float) -> int:
+    """Return n, where every n-th trajectory is held out for a share of `held_out`."""
+    return max(2, round(1 / held_out))
+
+
 def split(
     trajectories: list[Trajectory], held_out: float
 ) -> tuple[list[Trajectory], list[Trajectory]]:
@@ -53,7 +59,7 @@ def split(
 
     The choice depends on the position only: as data grows, what was held out stays held out.
     """
-    every = max(2, round(1 / held_out))
+    every = held_out_every(held_out)
     training = [t for i, t in enumerate(trajectories) if i % every != every - 1]
     return training, [t for i, t in enumerate(trajectories) if i % every == every - 1]
 
@@ -70,7 +76,8 @@ def save_trajectories(path: Path, trajectories: list[Trajectory]) -> None:
         save_file(tensors, temporary)
         os.replace(temporary, path)
     except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise UserError(
             f'cannot write {path}: {error}; free some space and start again'
         ) from error

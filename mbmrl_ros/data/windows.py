@@ -34,8 +34,10 @@ class Windows:
         states, actions, moments, offset = [], [], [], 0
         for trajectory in trajectories:
             states.append(trajectory.states)
-            actions.append(torch.cat([trajectory.actions, trajectory.actions[-1:]]))
-            moments.append(torch.arange(past, trajectory.steps - future + 1) + offset)
+            padding = trajectory.actions.new_zeros(1, trajectory.actions.shape[1])
+            actions.append(torch.cat([trajectory.actions, padding]))
+            end = max(past, trajectory.steps - future + 1)
+            moments.append(torch.arange(past, end) + offset)
             offset += trajectory.steps + 1
         if not moments or sum(len(m) for m in moments) == 0:
             raise UserError(

@@ -50,9 +50,16 @@ class Reward:
 def build_reward(spec: RobotSpec, terms: tuple[TermConfig, ...]) -> Reward:
     """Build the reward of a task for a robot; UserError names a term that does not exist."""
     functions: dict[str, RewardFn] = {}
+    weights: dict[str, float] = {}
     for config in terms:
         if config.term not in TERMS:
             raise UserError(f'unknown reward term {config.term!r}; {closest(config.term, TERMS)}')
         arguments = {} if config.channel is None else {'channel': config.channel}
-        functions[config.term] = TERMS[config.term](spec, **arguments)
-    return Reward({config.term: config.weight for config in terms}, functions)
+        listed = [(other.term, other.channel) for other in terms]
+        if listed.count((config.term, config.channel)) > 1:
+            raise UserError(f'reward term {config.term} is listed twice; add up its weights')
+        # The same term on two channels is two terms.
+        name = f'{config.term}[{config.channel}]' if config.term in functions else config.term
+        functions[name] = TERMS[config.term](spec, **arguments)
+        weights[name] = config.weight
+    return Reward(weights, functions)

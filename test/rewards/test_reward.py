@@ -1,0 +1,91 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Rewards: sums of named, weighted terms, the same for every leading dimension."""
+
+import pytest
+import torch
+
+from mbmrl_ros.config import UserError, parse
+from mbmrl_ros.rewards.reward import TermConfig, build_reward
+from mbmrl_ros.spec import load_robot
+
+SPEC = load_robot('half_cheetah')
+FORWARD = TermConfig(term='forward_velocity', channel='x')
+EFFORT = TermConfig(term='action_squared', weight=-0.05)
+
+
+def draw(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_the_papers_reward_by_worked_numbers():
+    reward = build_reward(SPEC, (FORWARD, EFFORT))
+    state, next_state = torch.zeros(SPEC.state_size), torch.zeros(SPEC.state_size)
+    next_state[SPEC.channel_index('x')] = 0.03
+    action = torch.tensor([1.0, -1.0, 0.5, 0.0, 0.0, 0.0])
+    # 0.03 m in 0.01 s are 3 m/s; 0.05 times (1 + 1 + 0.25) is 0.1125.
+    torch.testing.assert_close(reward(state, action, next_state), torch.tensor(3 - 0.1125))
+    terms = reward.terms(state, action, next_state)
+    assert list(terms) == ['forward_velocity', 'action_squared']
+    torch.testing.assert_close(terms['forward_velocity'], torch.tensor(3.0))
+    torch.testing.assert_close(terms['action_squared'], torch.tensor(-0.1125))
+
+
+def test_batches_of_any_shape_get_what_each_entry_would():
+    reward = build_reward(SPEC, (FORWARD, EFFORT))
+    state, next_state = draw(2, 3, 4, SPEC.state_size), draw(2, 3, 4, SPEC.state_size, seed=1)
+    action = draw(2, 3, 4, SPEC.action_size, seed=2)
+    result = reward(state, action, next_state)
+    assert result.shape == (2, 3, 4)
+    torch.testing.assert_close(
+        result[1, 2, 3], reward(state[1, 2, 3], action[1, 2, 3], next_state[1, 2, 3])
+    )
+    torch.testing.assert_close(sum(reward.terms(state, action, next_state).values()), result)
+
+
+def test_a_broken_state_breaks_only_its_own_reward():
+    reward = build_reward(SPEC, (FORWARD, EFFORT))
+    state, action = draw(3, SPEC.state_size), draw(3, SPEC.action_size)
+    whole = reward(state, action, state + 1)
+    state[1] = torch.nan
+    broken = reward(state, action, state + 1)
+    assert broken.isnan().tolist() == [False, True, False]
+    assert torch.equal(broken[[0, 2]], whole[[0, 2]])
+
+
+def test_the_same_term_on_two_channels_is_two_terms():
+    terms = (FORWARD, TermConfig(term='forward_velocity', channel='z', weight=-2.0))
+    reward = build_reward(SPEC, terms)
+    state, next_state = torch.zeros(SPEC.state_size), torch.zeros(SPEC.state_size)
+    next_state[SPEC.channel_index('x')], next_state[SPEC.channel_index('z')] = 0.01, 0.02
+    action = torch.zeros(SPEC.action_size)
+    # 1 m/s forward, and twice the 2 m/s upward against it.
+    torch.testing.assert_close(reward(state, action, next_state), torch.tensor(-3.0))
+    assert len(reward.terms(state, action, next_state)) == 2
+
+
+@pytest.mark.parametrize(
+    ('terms', 'said'),
+    [
+        (
+            (TermConfig(term='forward_velocty', channel='x'),),
+            "unknown reward term 'forward_velocty'; did you mean 'forward_velocity'",
+        ),
+        (
+            (TermConfig(term='forward_velocity', channel='y'),),
+            "half_cheetah has no channel 'y'; .*valid: .*vx",
+        ),
+        ((EFFORT, EFFORT), 'action_squared is listed twice'),
+        ((FORWARD, FORWARD, FORWARD), 'forward_velocity is listed twice'),
+    ],
+)
+def test_a_reward_that_cannot_be_is_refused_in_one_line(terms, said):
+    with pytest.raises(UserError, match=said) as caught:
+        build_reward(SPEC, terms)
+    assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('weight', [float('nan'), float('inf'), 'heavy'])
+def test_a_weight_is_a_finite_number(weight):
+    with pytest.raises(UserError, match='weight'):
+        parse(TermConfig, {'term': 'action_squared', 'weight': weight}, 'reward')

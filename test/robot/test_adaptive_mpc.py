@@ -1,0 +1,148 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""One tick of Algorithm 10: adapt to the window, plan with what came out."""
+
+import dataclasses
+
+import torch
+
+from mbmrl_ros.adaptation.adapter import DynamicEvaluation, GradientAdapter, NoAdaptation
+from mbmrl_ros.adaptation.gradient import uniform_step_sizes
+from mbmrl_ros.models.dynamics import MLPDynamics
+from mbmrl_ros.models.normalizer import Normalizer
+from mbmrl_ros.planners.mppi import MPPI, MPPIConfig
+from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC
+from mbmrl_ros.types import Adapter, Transitions
+
+STATE, ACTION, PAST, BATCH = 3, 2, 6, 4
+DYNAMICS = MLPDynamics(STATE, ACTION, (0, 1, 2), (16,), Normalizer.identity(STATE))
+PARAMS = DYNAMICS.init(torch.Generator().manual_seed(0))
+SIZES = uniform_step_sizes(PARAMS, 0.1)
+PLANNER = MPPI(MPPIConfig(candidates=32, horizon=5), ACTION)
+EVERY = torch.ones(BATCH, dtype=torch.bool)
+
+
+def reward(state, action, next_state):
+    return -next_state.square().sum(-1)
+
+
+def grbal() -> GradientAdapter:
+    return GradientAdapter(DYNAMICS.loss, PARAMS, SIZES)
+
+
+def make(adapter: Adapter, batch: int = BATCH, reward_fn=reward, seed: int = 0) -> AdaptiveMPC:
+    generator = torch.Generator().manual_seed(seed)
+    return AdaptiveMPC(DYNAMICS, adapter, PLANNER, reward_fn, generator, PAST, batch)
+
+
+def window(seed: int = 0) -> Transitions:
+    generator = torch.Generator().manual_seed(seed)
+    states = torch.randn(BATCH, PAST, STATE, generator=generator)
+    actions = torch.rand(BATCH, PAST, ACTION, generator=generator) * 2 - 1
+    return Transitions(states, actions, states + torch.randn(states.shape, generator=generator))
+
+
+def start() -> torch.Tensor:
+    return torch.randn(BATCH, STATE, generator=torch.Generator().manual_seed(9))
+
+
+def test_a_tick_adapts_to_the_window_and_plans_with_the_result():
+    decision = make(grbal()).act(window(), EVERY, start())
+    _, adapted = grbal().adapt(None, window(), EVERY)
+    for name, value in adapted.params.items():
+        assert torch.equal(decision.adapted.params[name], value)
+    _, plan = PLANNER.plan(
+        torch.Generator().manual_seed(0),
+        PLANNER.initial(BATCH),
+        DYNAMICS.planning_step(adapted.params),
+        reward,
+        None,
+        start(),
+    )
+    assert torch.equal(decision.plan.actions, plan.actions)
+    assert torch.equal(decision.action, plan.actions[:, 0])
+    assert decision.valid.all()
+    assert min(decision.adapt_s, decision.plan_s) > 0
+    plain = make(NoAdaptation(DYNAMICS.loss, PARAMS)).act(window(), EVERY, start())
+    assert not torch.equal(decision.action, plain.action), 'adaptation matters'
+
+
+def test_without_a_window_it_plans_with_the_parameters_as_trained():
+    attempted = torch.tensor([True, False, True, False])
+    adaptive = make(grbal()).act(window(), attempted, start())
+    plain = make(NoAdaptation(DYNAMICS.loss, PARAMS)).act(window(), attempted, start())
+    # One product for all rows in place of one for each: float32 rounding.
+    torch.testing.assert_close(adaptive.action[1], plain.action[1], rtol=0, atol=1e-5)
+    torch.testing.assert_close(adaptive.action[3], plain.action[3], rtol=0, atol=1e-5)
+    assert not torch.equal(adaptive.action[0], plain.action[0])
+
+
+def test_rows_do_not_influence_each_other_over_several_ticks():
+    for adapter in (grbal(), DynamicEvaluation(DYNAMICS.loss, PARAMS, SIZES)):
+        calm, disturbed = make(adapter), make(adapter)
+        for tick in range(3):
+            before = calm.act(window(tick), EVERY, start())
+            past, state = window(tick), start()
+            past.next_states[1], state[1] = torch.nan, torch.nan
+            after = disturbed.act(past, EVERY, state)
+            assert torch.equal(after.action[[0, 2, 3]], before.action[[0, 2, 3]])
+            assert after.valid.tolist() == [True, False, True, True]
+            assert after.adapted.refused.tolist() == [False, True, False, False]
+            assert not after.action[1].any()
+
+
+def test_a_reset_forgets_warm_start_and_adapters_memory():
+    adapter = DynamicEvaluation(DYNAMICS.loss, PARAMS, SIZES)
+    # Without random numbers in between, so that only memory can tell the two episodes apart.
+    planner = dataclasses.replace(PLANNER, config=MPPIConfig(candidates=2, horizon=5, noise=1e-9))
+
+    def one() -> AdaptiveMPC:
+        generator = torch.Generator().manual_seed(0)
+        return AdaptiveMPC(DYNAMICS, adapter, planner, reward, generator, PAST, BATCH)
+
+    mpc, fresh = one(), one()
+    for tick in range(3):
+        old = mpc.act(window(tick), EVERY, start())
+    mpc.reset()
+    new, expected = (each.act(window(5), EVERY, start()) for each in (mpc, fresh))
+    for name, value in expected.adapted.params.items():
+        assert torch.equal(new.adapted.params[name], value)
+    torch.testing.assert_close(new.action, expected.action, rtol=0, atol=1e-7)
+    assert not torch.equal(new.adapted.params['weight0'], old.adapted.params['weight0'])
+
+
+def test_the_warm_start_and_the_memory_are_carried_from_tick_to_tick():
+    adapter = DynamicEvaluation(DYNAMICS.loss, PARAMS, SIZES)
+    mpc = make(adapter)
+    generator, memory, planner_state = torch.Generator().manual_seed(0), PARAMS, None
+    planner_state = PLANNER.initial(BATCH)
+    for tick in range(3):
+        decision = mpc.act(window(tick), EVERY, start())
+        memory, adapted = adapter.adapt(memory, window(tick), EVERY)
+        planner_state, plan = PLANNER.plan(
+            generator, planner_state, DYNAMICS.planning_step(adapted.params), reward, None, start()
+        )
+        assert torch.equal(decision.action, plan.actions[:, 0])
+
+
+def test_an_error_in_the_planner_leaves_the_memory_as_it_was():
+    adapter = DynamicEvaluation(DYNAMICS.loss, PARAMS, SIZES)
+    broken = [False]
+
+    def fragile(state, action, next_state):
+        if broken[0]:
+            raise FloatingPointError('a reward that fails')
+        return reward(state, action, next_state)
+
+    mpc, calm = make(adapter, reward_fn=fragile), make(adapter)
+    for each in (mpc, calm):
+        each.act(window(0), EVERY, start())
+    broken[0] = True
+    try:
+        mpc.act(window(1), EVERY, start())
+    except FloatingPointError:
+        broken[0] = False
+    assert not broken[0], 'the error is not swallowed here; the controller answers it'
+    after, expected = (each.act(window(2), EVERY, start()) for each in (mpc, calm))
+    for name, value in expected.adapted.params.items():
+        assert torch.equal(after.adapted.params[name], value)
