@@ -176,6 +176,10 @@ class ControlLoop:
             self._on_fault(trace)
 
     def _tick(self, due: bool) -> None:
+        if not self._lockstep:
+            # Sensors and ticks have the same period: where both come at the same moment, a tick
+            # just before the reading would see the old state again, and the history a gap.
+            self._mailbox.wait_for_all(self.controller.spec.period_s / 2)
         started = time.perf_counter()
         tick = self._tick_in_lockstep(due) if self._lockstep else self._tick_in_real_time()
         if tick is None:
@@ -192,9 +196,6 @@ class ControlLoop:
         self._on_tick(replace(tick, diagnostics=replace(tick.diagnostics, tick_s=tick_s)))
 
     def _tick_in_real_time(self) -> Tick:
-        # Sensors and ticks have the same period: where both come at the same moment, a tick just
-        # before the reading would see the old state again, and the history a gap.
-        self._mailbox.wait_for_all(self.controller.spec.period_s / 2)
         self._hand_over()
         return self.controller.tick(time.monotonic())
 

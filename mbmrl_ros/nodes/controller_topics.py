@@ -17,18 +17,16 @@ from array import array
 from collections.abc import Callable
 from typing import Any
 
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from std_msgs.msg import Bool, Float64MultiArray, MultiArrayDimension
 from std_srvs.srv import Trigger
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.assembly import Brain, build_brain, build_planner, warm_up
 from mbmrl_ros.nodes.control_loop import ControlLoop
+from mbmrl_ros.nodes.entities import Entities
 from mbmrl_ros.nodes.mailbox import Refusal
 from mbmrl_ros.nodes.messages import (
     MESSAGES,
@@ -76,11 +74,11 @@ class ControllerTopics:
             self._on_tick,
             self._on_fault,
         )
-        self._create_entities()
-        self._report = ControllerReport(node, self._commands, self.loop)
-        self._visuals = Visuals(node, spec)
-        self.loop.open()
-        self.loop.wait(functools.partial(warm_up, spec, brain))
+        readers = {topic: sensor_reader(spec, topic) for topic in spec.topics}
+        self._warm_up()
+        self._entities = Entities(node)
+        self._create_topics(readers)
+        self._create_services()
 
     def start(self) -> None:
         """Send commands from now on."""
@@ -95,17 +93,7 @@ class ControllerTopics:
         """Send the fallback if that has not been done; remove all topics and services."""
         self.stop()
         self.loop.close()
-        node = self._node
-        for timer in self._timers:
-            node.destroy_timer(timer)
-        for subscription in self._subscriptions:
-            node.destroy_subscription(subscription)
-        for service in self._services:
-            node.destroy_service(service)
-        for publisher in [self._commands, self._stats]:
-            node.destroy_publisher(publisher)
-        self._report.close()
-        self._visuals.close()
+        self._entities.close()
 
     def check(self, settings: ControllerSettings) -> None:
         """Raise UserError if changed parameters cannot be used."""
@@ -118,51 +106,46 @@ class ControllerTopics:
             self.loop.submit(functools.partial(self._brain.mpc.use_planner, planner))
         self._settings = settings
 
-    def _create_entities(self) -> None:
-        node, spec = self._node, self._spec
-        overrides = QoSOverridingOptions.with_default_policies()
-        # Best effort matches every driver; in lockstep a lost reading would cost a second.
+    def _warm_up(self) -> None:
+        """Start the worker; its first ticks, which are slow, are on zeros."""
+        self.loop.open()
+        try:
+            self.loop.wait(functools.partial(warm_up, self._spec, self._brain))
+        except Exception:
+            self.loop.close()
+            raise
+
+    def _create_topics(self, readers: dict[str, Read]) -> None:
+        spec, entities = self._spec, self._entities
+        command = MESSAGES[spec.action.type]
+        self._commands = entities.publisher(command, spec.action.topic, 1, open_qos=True)
+        self._stats = entities.publisher(Float64MultiArray, '~/stats', 1000)
+        self._report = ControllerReport(entities, self._commands, self.loop)
+        self._visuals = Visuals(entities, spec)
+        # Best effort matches every driver; in lockstep a lost reading would cost a while.
+        reliable = self._settings.lockstep
         sensors = QoSProfile(
             depth=50,
-            reliability=ReliabilityPolicy.RELIABLE
-            if self._settings.lockstep
-            else ReliabilityPolicy.BEST_EFFORT,
+            reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
         )
+        for topic, settings in spec.topics.items():
+            callback = functools.partial(self._on_sensor, topic, readers[topic])
+            entities.subscription(MESSAGES[settings.type], topic, callback, sensors, open_qos=True)
         # Whoever sends the emergency stop: a latched one from before our start reaches the first
         # subscription, that of a plain publisher only the second.
-        stops = [
-            QoSProfile(depth=1, durability=durability)
-            for durability in (DurabilityPolicy.TRANSIENT_LOCAL, DurabilityPolicy.VOLATILE)
-        ]
-        self._commands = node.create_publisher(
-            MESSAGES[spec.action.type], spec.action.topic, QoSProfile(depth=1),
-            qos_overriding_options=overrides,
-        )  # fmt: skip
-        self._stats = node.create_publisher(Float64MultiArray, '~/stats', QoSProfile(depth=1000))
-        self._subscriptions = [
-            node.create_subscription(
-                MESSAGES[settings.type],
-                topic,
-                functools.partial(self._on_sensor, topic, sensor_reader(spec, topic)),
-                sensors,
-                qos_overriding_options=overrides,
-            )
-            for topic, settings in spec.topics.items()
-        ]
-        self._subscriptions += [
-            node.create_subscription(Bool, 'e_stop', self._on_e_stop_message, profile)
-            for profile in stops
-        ]
-        self._services = [
-            node.create_service(Trigger, '~/reset', self._on_reset),
-            node.create_service(Trigger, '~/e_stop', self._on_e_stop),
-            node.create_service(Trigger, '~/release', self._on_release),
-            node.create_service(Trigger, '~/reload', self._on_reload),
-        ]
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._timers = [node.create_timer(REPORT_S, self._on_report, clock=steady)]
+        for durability in (DurabilityPolicy.TRANSIENT_LOCAL, DurabilityPolicy.VOLATILE):
+            profile = QoSProfile(depth=1, durability=durability)
+            entities.subscription(Bool, 'e_stop', self._on_e_stop_message, profile)
+        entities.timer(REPORT_S, self._report.publish)
         if not self._settings.lockstep:
-            self._timers.append(node.create_timer(spec.period_s, self._on_period))
+            entities.timer(spec.period_s, self.loop.wake, steady=False)
+
+    def _create_services(self) -> None:
+        entities = self._entities
+        entities.service(Trigger, '~/reset', self._on_reset)
+        entities.service(Trigger, '~/e_stop', self._on_e_stop)
+        entities.service(Trigger, '~/release', self._on_release)
+        entities.service(Trigger, '~/reload', self._on_reload)
 
     def _on_sensor(self, topic: str, read: Read, message: Any) -> None:
         received_s = time.monotonic()
@@ -172,12 +155,6 @@ class ControllerTopics:
             self.loop.put(Refusal(topic, stamp_s, received_s, reading))
         else:
             self.loop.put(reading)
-
-    def _on_period(self) -> None:
-        self.loop.wake()
-
-    def _on_report(self) -> None:
-        self._report.publish()
 
     def _publish_command(self, command: Command) -> None:
         stamp_s = command.stamp_s

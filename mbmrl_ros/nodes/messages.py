@@ -21,6 +21,7 @@ from nav_msgs.msg import Odometry
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
+from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import Array, Reading
 
@@ -54,15 +55,18 @@ def to_nanoseconds(stamp_s: float) -> int:
 
 
 def sensor_reader(spec: RobotSpec, topic: str) -> Read:
-    """Return what turns the messages of a sensor topic into readings."""
+    """Return what turns the messages of a sensor topic into readings.
+
+    UserError if the message type has no such field.
+    """
     fields = [signal.split(':', 1)[1] for signal in spec.topic_signals(topic)]
-    if spec.topics[topic].type == 'sensor_msgs/msg/JointState':
+    kind = spec.topics[topic].type
+    if kind == 'sensor_msgs/msg/JointState':
         return _joint_reader(topic, [_joint_field(field) for field in fields])
-    # The fields of a message are fixed by its type: a wrong path shows up here, at the start.
     getters = [operator.attrgetter(field) for field in fields]
-    blank = MESSAGES[spec.topics[topic].type]()
-    for getter in getters:
-        getter(blank)
+    for field, getter in zip(fields, getters):
+        if not _is_number(getter, MESSAGES[kind]()):
+            raise UserError(f'{spec.name}: {kind} has no number {field!r} (topic {topic})')
 
     def read(message: Any, received_s: float) -> Reading | str:
         values = tuple(getter(message) for getter in getters)
@@ -71,8 +75,17 @@ def sensor_reader(spec: RobotSpec, topic: str) -> Read:
     return read
 
 
+def _is_number(getter: Callable[[Any], Any], blank: Any) -> bool:
+    try:
+        return isinstance(getter(blank), float)
+    except AttributeError:
+        return False
+
+
 def _joint_field(field: str) -> tuple[str, str]:
     kind, joint = field.removesuffix(']').split('[')
+    if kind not in JOINT_FIELDS:
+        raise UserError(f'{field}: a joint has no such field; {closest(kind, JOINT_FIELDS)}')
     return kind, joint
 
 

@@ -10,31 +10,24 @@ from collections import deque
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.node import Node
-from rclpy.qos import QoSProfile
 
 from mbmrl_ros.nodes.control_loop import ControlLoop
 from mbmrl_ros.nodes.diagnostics import ERROR, OK, WARN, diagnostic_message, reasons
+from mbmrl_ros.nodes.entities import Entities
 from mbmrl_ros.robot.controller import Tick
 
 
 class ControllerReport:
     """Collects ticks, and sums them up once a second."""
 
-    def __init__(self, node: Node, commands: Any, loop: ControlLoop) -> None:
+    def __init__(self, entities: Entities, commands: Any, loop: ControlLoop) -> None:
         """commands: the publisher of the commands, to see whether somebody listens."""
-        self._node, self._commands, self._loop = node, commands, loop
+        self._node, self._commands, self._loop = entities.node, commands, loop
         self._ticks: deque[Tick] = deque(maxlen=10_000)
         self._last: Tick | None = None
         self._adapted = self._adaptations_refused = 0
         self._before: dict[str, int] = {'overruns': 0, 'refused': 0}
-        self._publisher = node.create_publisher(
-            DiagnosticArray, '/diagnostics', QoSProfile(depth=10)
-        )
-
-    def close(self) -> None:
-        """Remove the publisher."""
-        self._node.destroy_publisher(self._publisher)
+        self._publisher = entities.publisher(DiagnosticArray, '/diagnostics', 10)
 
     def add(self, tick: Tick) -> None:
         """Take a tick, from the worker."""

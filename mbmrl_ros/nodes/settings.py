@@ -25,7 +25,7 @@ class SimSettings(Settings):
     speed_factor: float = Field(
         1.0, ge=0.01, le=100, description='simulated per real seconds, without lockstep'
     )
-    seed: int = Field(0, ge=0, description='of the start states; set anew, the stream starts anew')
+    seed: int = Field(0, ge=0, description='of the start states; changed, the stream starts anew')
     schedule: tuple[str, ...] = Field(
         (), description='disturbances by control step: kind:target@from or kind:target@from-to'
     )

@@ -16,11 +16,8 @@ import time
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from rosgraph_msgs.msg import Clock as ClockMessage
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
@@ -28,6 +25,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.diagnostics import ERROR, OK, WARN, diagnostic_message, reasons
+from mbmrl_ros.nodes.entities import Entities
 from mbmrl_ros.nodes.messages import (
     MESSAGES,
     command_stamp_ns,
@@ -64,15 +62,15 @@ class SimTopics:
             parse_schedule(spec, settings.schedule),
             settings.seed,
             settings.lockstep,
-            # In slow motion everything takes longer, commands too.
-            spec.action.timeout_s / min(1.0, settings.speed_factor),
+            self._command_timeout_s(settings),
             settings.lockstep_timeout_s,
         )
         self._active = False
         self._clock_sent_s = self._state_sent_s = 0.0
         self._reported_s, self._reported_ns = time.monotonic(), self.simulation.stamp_ns
-        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._create_entities(disturbances)
+        self._entities = Entities(node)
+        self._create_publishers()
+        self._create_services(disturbances)
 
     def start(self) -> None:
         """Let time run."""
@@ -87,73 +85,48 @@ class SimTopics:
     def close(self) -> None:
         """Remove all topics and services."""
         self.stop()
-        node = self._node
-        for timer in self._timers:
-            node.destroy_timer(timer)
-        for subscription in self._subscriptions:
-            node.destroy_subscription(subscription)
-        for service in self._services:
-            node.destroy_service(service)
-        for publisher in [*self._sensors.values(), *self._publishers]:
-            node.destroy_publisher(publisher)
+        self._entities.close()
 
-    def use(self, settings: SimSettings, names: list[str]) -> None:
+    def check(self, settings: SimSettings) -> None:
+        """Everything that is in bounds can be used."""
+
+    def use(self, settings: SimSettings) -> None:
         """Apply changed parameters."""
-        if 'seed' in names:
+        if settings.seed != self._settings.seed:
             self.simulation.seed(settings.seed)
-        if 'speed_factor' in names:
-            self._timers[0].timer_period_ns = int(
-                self._spec.period_s / settings.speed_factor * 1e9
-            )
-            slowness = min(1.0, settings.speed_factor)
-            self.simulation.command_timeout_s = self._spec.action.timeout_s / slowness
+        self._timer.timer_period_ns = round(self._period_s(settings) * 1e9)
+        self.simulation.command_timeout_s = self._command_timeout_s(settings)
         self._settings = settings
 
-    def _create_entities(self, disturbances: tuple[Disturbance, ...]) -> None:
-        node, spec = self._node, self._spec
-        overrides = QoSOverridingOptions.with_default_policies()
-        self._writers = {topic: sensor_writer(spec, topic) for topic in spec.topics}
-        self._sensors = {
-            topic: node.create_publisher(
-                MESSAGES[settings.type], topic, QoSProfile(depth=10),
-                qos_overriding_options=overrides,
-            )
+    def _period_s(self, settings: SimSettings) -> float:
+        return self._spec.period_s / settings.speed_factor
+
+    def _command_timeout_s(self, settings: SimSettings) -> float:
+        """In slow motion everything takes longer, commands too."""
+        return self._spec.action.timeout_s / min(1.0, settings.speed_factor)
+
+    def _create_publishers(self) -> None:
+        spec, make = self._spec, self._entities.publisher
+        self._sensors = [
+            (sensor_writer(spec, topic), make(MESSAGES[settings.type], topic, 10, open_qos=True))
             for topic, settings in spec.topics.items()
-        }  # fmt: skip
-        self._clock = node.create_publisher(ClockMessage, '/clock', QoSProfile(depth=1))
-        self._applied = node.create_publisher(
-            JointState, '~/applied_command', QoSProfile(depth=1000)
-        )
-        self._diagnostics = node.create_publisher(
-            DiagnosticArray, '/diagnostics', QoSProfile(depth=10)
-        )
-        self._publishers = [self._clock, self._applied, self._diagnostics]
-        self._subscriptions = [
-            node.create_subscription(
-                MESSAGES[spec.action.type], spec.action.topic, self._on_command,
-                QoSProfile(depth=10), qos_overriding_options=overrides,
-            ),
-            node.create_subscription(
-                String, '~/disturbance', self._on_disturbance, QoSProfile(depth=10)
-            ),
-        ]  # fmt: skip
-        self._services = [
-            node.create_service(Trigger, '~/reset', self._on_reset),
-            node.create_service(SetBool, '~/pause', self._on_pause),
-            *(
-                node.create_service(
-                    SetBool,
-                    f'~/{disturbance.kind}/{disturbance.target}',
-                    functools.partial(self._on_switch, disturbance),
-                )
-                for disturbance in disturbances
-            ),
         ]
-        period_s = spec.period_s / self._settings.speed_factor
-        self._timers = [
-            node.create_timer(period_s, self._on_period, clock=self._steady),
-            node.create_timer(DIAGNOSTICS_S, self._on_report, clock=self._steady),
-        ]
+        self._clock = make(ClockMessage, '/clock', 1)
+        self._applied = make(JointState, '~/applied_command', 1000)
+        self._diagnostics = make(DiagnosticArray, '/diagnostics', 10)
+
+    def _create_services(self, disturbances: tuple[Disturbance, ...]) -> None:
+        spec, entities, queue = self._spec, self._entities, QoSProfile(depth=10)
+        command = MESSAGES[spec.action.type]
+        entities.subscription(command, spec.action.topic, self._on_command, queue, open_qos=True)
+        entities.subscription(String, '~/disturbance', self._on_disturbance, queue)
+        entities.service(Trigger, '~/reset', self._on_reset)
+        entities.service(SetBool, '~/pause', self._on_pause)
+        for disturbance in disturbances:
+            name = f'~/{disturbance.kind}/{disturbance.target}'
+            entities.service(SetBool, name, functools.partial(self._on_switch, disturbance))
+        self._timer = entities.timer(self._period_s(self._settings), self._on_period)
+        entities.timer(DIAGNOSTICS_S, self._on_report)
 
     def _on_command(self, message: Any) -> None:
         if not self._active:
@@ -181,8 +154,8 @@ class SimTopics:
         """Publish sensors, then the clock: nobody's time is ahead of the state."""
         simulation = self.simulation
         signals, stamp_ns = simulation.world.signals(), simulation.stamp_ns
-        for topic, publisher in self._sensors.items():
-            publisher.publish(self._writers[topic](signals, stamp_ns))
+        for write, publisher in self._sensors:
+            publisher.publish(write(signals, stamp_ns))
         self._state_sent_s = now_s = time.monotonic()
         if now_s - self._clock_sent_s >= CLOCK_S:
             self._clock_sent_s = now_s

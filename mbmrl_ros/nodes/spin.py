@@ -12,9 +12,11 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any, Protocol
+from contextlib import suppress
+from typing import Any
 
 import rclpy
+from rclpy._rclpy_pybind11 import RCLError
 from rclpy.exceptions import ROSInterruptException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -22,30 +24,15 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
 from mbmrl_ros.config import UserError
+from mbmrl_ros.nodes.lifecycle import ManagedNode
 from mbmrl_ros.nodes.params import Settings, help_text
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SPIN_S = 0.1
 
 
-class Runnable(Protocol):
-    """What `run` needs of a node besides being a LifecycleNode."""
-
-    problem: str
-
-    @property
-    def autostart(self) -> bool:
-        """Whether the node takes itself to active."""
-
-    def stop(self) -> None:
-        """Make the robot safe: the last thing that goes out."""
-
-    def close(self) -> None:
-        """End threads and remove all topics."""
-
-
 def run(
-    create: Callable[[], Any],
+    create: Callable[[], ManagedNode],
     settings: type[Settings],
     name: str,
     arguments: list[str] | None,
@@ -92,7 +79,7 @@ def _init(arguments: list[str]) -> None:
         raise UserError(f'ROS arguments are not valid: {line}') from error
 
 
-def _spin(node: Any, executor: SingleThreadedExecutor, stopping: list[int]) -> int:
+def _spin(node: ManagedNode, executor: SingleThreadedExecutor, stopping: list[int]) -> int:
     executor.add_node(node)
     try:
         if node.autostart and not stopping:
@@ -104,13 +91,14 @@ def _spin(node: Any, executor: SingleThreadedExecutor, stopping: list[int]) -> i
     finally:
         _ignore_signals()
         node.stop()
-        node.close()
+        with suppress(RCLError):  # shut down before, by service
+            node.trigger_shutdown()
         executor.shutdown()
         node.destroy_node()
     return 0
 
 
-def _start(node: Any) -> None:
+def _start(node: ManagedNode) -> None:
     for transition in (node.trigger_configure, node.trigger_activate):
         if transition() != TransitionCallbackReturn.SUCCESS:
             raise UserError(node.problem or 'the node could not be started; see above')

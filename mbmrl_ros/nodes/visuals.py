@@ -8,14 +8,11 @@ import numpy as np
 import torch
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Path
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
-from rclpy.node import Node
-from rclpy.qos import QoSProfile
 from sensor_msgs.msg import PointCloud2, PointField
 from torch import Tensor
 
 from mbmrl_ros.models.dynamics import MLPDynamics
+from mbmrl_ros.nodes.entities import Entities
 from mbmrl_ros.nodes.messages import FRAME, to_nanoseconds, to_stamp
 from mbmrl_ros.planners.rollout import imagine
 from mbmrl_ros.robot.controller import Tick
@@ -29,26 +26,14 @@ MOST_CANDIDATES = 50
 class Visuals:
     """Publishes the planned path and a sample of the candidates, coloured by their return."""
 
-    def __init__(self, node: Node, spec: RobotSpec) -> None:
+    def __init__(self, entities: Entities, spec: RobotSpec) -> None:
         """spec: position channels tell where the robot is; without them nothing is shown."""
-        self._node = node
         self._axes = position_channels(spec)
         self._newest: tuple[MLPDynamics, Tick] | None = None
-        if not self._axes:
-            return
-        self._path = node.create_publisher(Path, '~/optimal_path', QoSProfile(depth=1))
-        self._cloud = node.create_publisher(
-            PointCloud2, '~/candidate_trajectories', QoSProfile(depth=1)
-        )
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._timer = node.create_timer(SHOW_S, self._publish, clock=steady)
-
-    def close(self) -> None:
-        """Remove the topics."""
         if self._axes:
-            self._node.destroy_timer(self._timer)
-            self._node.destroy_publisher(self._path)
-            self._node.destroy_publisher(self._cloud)
+            self._path = entities.publisher(Path, '~/optimal_path', 1)
+            self._cloud = entities.publisher(PointCloud2, '~/candidate_trajectories', 1)
+            entities.timer(SHOW_S, self._publish)
 
     def show(self, dynamics: MLPDynamics, tick: Tick) -> None:
         """Take a tick, from the worker."""
