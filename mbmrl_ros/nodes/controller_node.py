@@ -7,6 +7,7 @@ Topics: see controller_topics.py.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from mbmrl_ros.nodes.controller_topics import ControllerTopics
@@ -33,3 +34,7 @@ def make_node(**options: Any) -> ManagedNode:
 def main(arguments: list[str] | None = None) -> int:
     """Run the controller until it is stopped; exit code 2 for wrong input."""
     return run(make_node, ControllerSettings, 'controller_node', arguments)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from mbmrl_ros.nodes.lifecycle import ManagedNode
@@ -22,3 +23,7 @@ def make_node(**options: Any) -> ManagedNode:
 def main(arguments: list[str] | None = None) -> int:
     """Run the simulator until it is stopped; exit code 2 for wrong input."""
     return run(make_node, SimSettings, 'sim_node', arguments)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
