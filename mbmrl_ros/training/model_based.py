@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from tqdm import tqdm
 from mbmrl_ros.data.dataset import Trajectory, all_transitions, split
 from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.envs.tasks import Task
-from mbmrl_ros.models.bundle import Bundle, BundleInfo, save_bundle
+from mbmrl_ros.models.bundle import Bundle, BundleInfo, load_bundle, save_bundle
 from mbmrl_ros.models.dynamics import MLPDynamics, build_dynamics
 from mbmrl_ros.models.fit import FitResult, fit
 from mbmrl_ros.models.normalizer import Normalizer
@@ -83,19 +83,19 @@ def train(algorithm: Algorithm, task: Task, config: TrainingConfig, run: Run, se
     learned, optimiser = _start(spec, config, seed)
     done, tensors, data = run.load()
     _restore(learned, optimiser, tensors)
-    bundle = _bundle(algorithm, task, config, spec, learned, data, {}) if done else None
+    bundle = load_bundle(run.publish(done), spec) if done else None
     for iteration in range(done + 1, config.iterations + 1):
-        # Every iteration has random streams of its own: started again, it repeats itself.
-        generator = torch.Generator().manual_seed(seed * 1000 + iteration)
         started = time.monotonic()
         if run.has_data(iteration):
             data.append(run.load_data(iteration))
         else:
+            generator = _stream(seed, iteration, 'collect')
             act = _policy(algorithm, bundle, config, spec, reward, generator)
             rollouts = _collect(env, reward, act, task, config, seed, iteration)
             run.save_data(iteration, rollouts.trajectories)
             data.append(rollouts.trajectories)
         collected = time.monotonic()
+        generator = _stream(seed, iteration, 'fit')
         result = _fit(algorithm, spec, learned, optimiser, data, config, iteration, generator)
         metrics = _metrics(reward, data, config, result, learned)
         metrics |= {'collect_s': collected - started, 'fit_s': time.monotonic() - collected}
@@ -137,6 +137,15 @@ def _start(
         {'params': list(log_step_sizes.values()), 'lr': config.step_size_learning_rate},
     ]
     return Learned(params, log_step_sizes), torch.optim.Adam(groups)
+
+
+def _stream(seed: int, iteration: int, purpose: Literal['collect', 'fit']) -> torch.Generator:
+    """Return a random stream of its own for every part of an iteration.
+
+    So a training that was killed after it had collected fits as if it had not been killed.
+    """
+    sequence = np.random.SeedSequence((seed, iteration, purpose == 'fit'))
+    return torch.Generator().manual_seed(int(sequence.generate_state(1)[0]))
 
 
 def _policy(
@@ -275,7 +284,7 @@ def _metrics(
         'epochs': float(len(result.training)),
     }
     return metrics | {
-        f'step_size/{name}': float(value) for name, value in learned.step_sizes.items()
+        f'step_size/{name}': float(value.detach()) for name, value in learned.step_sizes.items()
     }
 
 

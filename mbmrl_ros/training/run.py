@@ -12,10 +12,10 @@ be started again and goes on from the last whole iteration.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,8 @@ class Run:
             save_file(whole | {'iteration': torch.tensor(iteration)}, temporary)
             os.replace(temporary, path)
         except (OSError, SafetensorError) as error:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink()
             raise UserError(
                 f'cannot write {path}: {error}; free some space and start the same command again'
             ) from error
@@ -105,19 +106,19 @@ class Run:
         rows.append({'iteration': str(iteration)} | {k: f'{v:.8g}' for k, v in metrics.items()})
         lines = [','.join(rows[-1])] + [','.join(row.values()) for row in rows]
         write_text(path, '\n'.join(lines) + '\n')
-        with SummaryWriter(str(self.folder / 'tensorboard')) as writer:
-            for name, value in metrics.items():
-                writer.add_scalar(name, value, iteration)
+        try:
+            with SummaryWriter(str(self.folder / 'tensorboard')) as writer:
+                for name, value in metrics.items():
+                    writer.add_scalar(name, value, iteration)
+        except OSError as error:
+            raise UserError(
+                f'cannot write {self.folder / "tensorboard"}: {error.strerror}; '
+                'free some space and start the same command again'
+            ) from error
 
     def publish(self, iteration: int) -> Path:
         """Return the folder for this iteration's bundle."""
         return self.folder / 'bundles' / f'{iteration:04d}'
-
-    def finish(self, iteration: int) -> Path:
-        """Copy the last bundle to bundle/, and return it."""
-        final = self.folder / 'bundle'
-        shutil.copytree(self.publish(iteration), final, dirs_exist_ok=True)
-        return final
 
     def _data(self, iteration: int) -> Path:
         return self.folder / 'data' / f'{iteration:04d}.safetensors'
@@ -130,7 +131,8 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text)
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise UserError(f'cannot write {path}: {error.strerror}; free some space') from error
 
 

@@ -18,6 +18,7 @@ from mbmrl_ros.config import (
     read_yaml,
     share_directory,
 )
+from mbmrl_ros.data.dataset import held_out_every
 from mbmrl_ros.planners.mppi import MPPIConfig
 
 Positive = Annotated[float, Field(gt=0)]
@@ -63,6 +64,11 @@ class TrainingConfig(Config):
     def _consistent(self) -> Self:
         if self.past_steps + self.future_steps > self.rollout_steps:
             raise ValueError('rollout_steps must hold past_steps + future_steps')
+        if self.rollouts < held_out_every(self.held_out):
+            raise ValueError(
+                f'rollouts must be at least {held_out_every(self.held_out)} for one of them to '
+                f'be held out (held_out: {self.held_out:g})'
+            )
         return self
 
 
