@@ -10,7 +10,7 @@ from torch.func import functional_call, grad, hessian, vmap
 
 from mbmrl_ros.adaptation.gradient import detach, gradient_step, uniform_step_sizes
 from mbmrl_ros.models.dynamics import MLPDynamics
-from mbmrl_ros.models.mlp import dense, init_mlp, mlp
+from mbmrl_ros.models.mlp import dense, mlp
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.training.meta import meta_loss
 from mbmrl_ros.types import Params, Tap, Transitions
@@ -30,7 +30,7 @@ DYNAMICS = MLPDynamics(STATE, ACTION, (0, 2, 3), (9, 7), NORMALIZER)
 
 
 def parameters(seed: int = 0) -> Params:
-    params = init_mlp(DYNAMICS.sizes, torch.Generator().manual_seed(seed))
+    params = DYNAMICS.init(torch.Generator().manual_seed(seed))
     return {
         name: value.double() + 0.1 * draw(*value.shape, seed=seed + i)
         for i, (name, value) in enumerate(params.items())
@@ -69,9 +69,13 @@ NETWORK = reference_network()
 
 def plain_loss(params: Params, transitions: Transitions) -> torch.Tensor:
     """Return the loss of one task, written anew on torch's own network: the reference."""
-    named = {f'{2 * int(name[-1])}.{name[:-1]}': value for name, value in params.items()}
+    named = {
+        f'{2 * int(name[-1])}.{name[:-1]}': value
+        for name, value in params.items()
+        if name != 'scale'
+    }
     states = (transitions.states - NORMALIZER.state_mean) / NORMALIZER.state_std
-    inputs = torch.cat([states[:, [0, 2, 3]], transitions.actions], -1)
+    inputs = torch.cat([states[:, [0, 2, 3]], transitions.actions], -1) * params.get('scale', 1)
     change = transitions.next_states - transitions.states
     target = (change - NORMALIZER.delta_mean) / NORMALIZER.delta_std
     return (functional_call(NETWORK, named, (inputs,)) - target).square().mean()

@@ -31,7 +31,9 @@ def model(
         0.1 * draw(STATE, seed=4).exp(),
     )
     dynamics = MLPDynamics(STATE, ACTION, (1, 2, 4, 5, 6), hidden, normalizer, precision)
-    return dynamics, dynamics.init(torch.Generator().manual_seed(0))
+    params = dynamics.init(torch.Generator().manual_seed(0))
+    vectors = {k: v + 0.1 * draw(*v.shape, seed=7) for k, v in params.items() if v.dim() == 1}
+    return dynamics, params | vectors
 
 
 def situation(dynamics: MLPDynamics, seed: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
@@ -77,6 +79,7 @@ def bfloat16_bound(dynamics: MLPDynamics, params: Params, inputs: torch.Tensor) 
     unit = 2.0**-8
     value, error = inputs.double(), unit * inputs.double().abs()
     last = layer_count(params) - 1
+    params = params | {'weight0': params['weight0'] * params.get('scale', 1)}
     for layer in range(last + 1):
         weight, bias = params[f'weight{layer}'].double(), params[f'bias{layer}'].double()
         product, magnitude = value @ weight.T, value.abs() @ weight.abs().T
@@ -93,7 +96,6 @@ def bfloat16_bound(dynamics: MLPDynamics, params: Params, inputs: torch.Tensor) 
 def test_bfloat16_stays_within_the_bound_of_its_roundings():
     # One hidden layer: such worst-case bounds grow with the absolute row sums of every layer.
     dynamics, params = model(hidden=(16,), precision='bfloat16')
-    params = {k: v + 0.1 * draw(*v.shape, seed=7) if 'bias' in k else v for k, v in params.items()}
     state, action = situation(dynamics)
     _, exact = dataclasses.replace(dynamics, precision='float32').step(params, None, state, action)
     _, rounded = dynamics.planning_step(params)(None, state, action)
