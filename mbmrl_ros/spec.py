@@ -205,4 +205,9 @@ def load_robot(name_or_path: str) -> RobotSpec:
         path = share_directory() / 'config' / 'robots' / f'{name_or_path}.yaml'
     else:
         raise UserError(f'unknown robot {name_or_path!r}; {closest(name_or_path, robot_names())}')
-    return parse(RobotSpec, read_yaml(path), str(path))
+    spec = parse(RobotSpec, read_yaml(path), str(path))
+    if spec.simulation is None or spec.simulation.model.startswith('gymnasium/'):
+        return spec
+    model = str(path.parent / spec.simulation.model)
+    simulation = spec.simulation.model_copy(update={'model': model})
+    return spec.model_copy(update={'simulation': simulation})

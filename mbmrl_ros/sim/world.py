@@ -124,7 +124,7 @@ class World:
 def prepare_model(spec: RobotSpec, warm_start: bool) -> mujoco.MjModel:
     """Load the robot's model, set up so that unstable physics are seen and not covered up."""
     model = load_model(spec)
-    # MuJoCo would put a robot whose physics blow up back to the origin without a word.
+    # MuJoCo would put a robot whose physics blow up to the origin, and show the sensors of there.
     model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
     if not warm_start:
         model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_WARMSTART
