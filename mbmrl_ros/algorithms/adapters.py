@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import math
+
 from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.algorithms.mb import dynamic_evaluation
 from mbmrl_ros.config import UserError, closest
@@ -22,7 +24,10 @@ def make_adapter(bundle: Bundle, adaptation: str, step_size: float | None = None
     if adaptation not in ADAPTATIONS:
         raise UserError(f'unknown adaptation {adaptation!r}; {closest(adaptation, ADAPTATIONS)}')
     if adaptation == 'dynamic_evaluation':
-        return dynamic_evaluation(bundle, step_size or DYNAMIC_EVALUATION_STEP)
+        size = DYNAMIC_EVALUATION_STEP if step_size is None else step_size
+        if not 0 <= size < math.inf:
+            raise UserError(f'the step size must be a number of at least 0, got {size}')
+        return dynamic_evaluation(bundle, size)
     names = {'auto': bundle.info.algorithm, 'none': 'mb'}
     algorithm = names.get(adaptation, adaptation)
     if algorithm not in ALGORITHMS:
