@@ -11,6 +11,7 @@ from mbmrl_ros.adaptation.gradient import uniform_step_sizes
 from mbmrl_ros.models.dynamics import MLPDynamics
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.planners.mppi import MPPI, MPPIConfig
+from mbmrl_ros.planners.random_shooting import RandomShooting, RandomShootingConfig
 from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC
 from mbmrl_ros.types import Adapter, Transitions
 
@@ -146,3 +147,20 @@ def test_an_error_in_the_planner_leaves_the_memory_as_it_was():
     after, expected = (each.act(window(2), EVERY, start()) for each in (mpc, calm))
     for name, value in expected.adapted.params.items():
         assert torch.equal(after.adapted.params[name], value)
+
+
+def test_an_exchanged_planner_keeps_the_warm_start_if_it_fits():
+    mpc, fresh = make(grbal()), make(grbal())
+    mpc.act(window(), EVERY, start())
+    warm = mpc._planner_state.mean
+    hotter = MPPI(MPPIConfig(candidates=32, horizon=5, temperature=1.0), ACTION)
+    mpc.use_planner(hotter)
+    assert mpc._planner_state.mean is warm
+    mpc.use_planner(MPPI(MPPIConfig(candidates=32, horizon=7), ACTION))
+    assert mpc._planner_state.mean.shape == (BATCH, 7, ACTION)
+    assert not mpc._planner_state.mean.any()
+    mpc.use_planner(RandomShooting(RandomShootingConfig(candidates=32, horizon=5), ACTION))
+    assert mpc._planner_state is None
+    mpc.use_planner(PLANNER)
+    assert torch.equal(mpc._planner_state.mean, fresh._planner_state.mean)
+    assert mpc.act(window(), EVERY, start()).valid.all()
