@@ -44,6 +44,12 @@ def test_a_new_low_of_the_average_starts_the_patience_afresh():
     assert result.best_epoch == 2
 
 
+def test_one_good_loss_is_not_a_new_low_of_the_average():
+    # r: 8, 6, 10 (waited 1), 7.5 (waited 2: stop), although 5 is below the low of 6.
+    _, result = scripted([8, 4, 14, 5, 0], persistency=0.5, patience=2)
+    assert result.validation == (8, 4, 14, 5)
+
+
 def test_without_an_average_every_epoch_counts_for_itself():
     _, result = scripted([5, 4, 3, 3, 2], persistency=0.0, patience=1)
     assert result.validation == (5, 4, 3, 3)
