@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -54,10 +54,14 @@ class Transitions(NamedTuple):
         return Transitions(*(tensor.to(*args) for tensor in self))
 
 
-class Tap(NamedTuple):
-    """What passed through linear layer number `layer`: inputs [B, M, in], outputs [B, M, out]."""
+Layer = int | Literal['scale']
+"""The number of a linear layer, or the scale of the inputs."""
 
-    layer: int
+
+class Tap(NamedTuple):
+    """What passed through a layer: inputs [B, M, in], outputs [B, M, out]."""
+
+    layer: Layer
     inputs: Tensor
     outputs: Tensor
 

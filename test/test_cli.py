@@ -18,7 +18,9 @@ TASK = 'half_cheetah/disabled_joint'
 
 def train(algorithm, out, *more):
     settings = [part for item in (*TINY, *more) for part in ('--set', item)]
-    return main(['train', algorithm, '--task', TASK, '--out', str(out), '--threads', '1', *settings])
+    return main(
+        ['train', algorithm, '--task', TASK, '--out', str(out), '--threads', '1', *settings]
+    )
 
 
 @pytest.fixture(scope='module')

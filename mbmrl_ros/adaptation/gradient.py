@@ -37,6 +37,10 @@ def gradient_step(
         gradients = torch.autograd.grad(loss.sum(), outputs, create_graph=create_graph)
         stepped: Params = {}
         for tap, gradient in zip(taps, gradients):
+            if tap.layer == 'scale':
+                slope = (gradient * tap.inputs).sum(1)
+                stepped['scale'] = params['scale'] - step_sizes['scale'] * slope
+                continue
             bias = params[f'bias{tap.layer}'] - step_sizes[f'bias{tap.layer}'] * gradient.sum(1)
             signals = step_sizes[f'weight{tap.layer}'] * gradient
             stepped |= change(params, tap.layer, tap.inputs, signals, bias)

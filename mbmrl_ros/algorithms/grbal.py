@@ -24,7 +24,7 @@ from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.data.windows import Windows
 from mbmrl_ros.models.bundle import Bundle
 from mbmrl_ros.models.dynamics import MLPDynamics
-from mbmrl_ros.training.meta import losses_before_and_after, meta_loss
+from mbmrl_ros.training.meta import losses_before_and_after, meta_loss, with_motor_gains
 from mbmrl_ros.training.model_based import Algorithm, Learned, Objective
 from mbmrl_ros.training.settings import TrainingConfig
 
@@ -46,6 +46,8 @@ def objective(
 
     def batch_loss() -> Tensor:
         past, future = windows.sample(config.batch_size, generator)
+        if config.motor_gains:
+            past, future = with_motor_gains(past, future, config.motor_gains, generator)
         return meta_loss(
             dynamics.loss, learned.params, learned.step_sizes, past, future, config.inner_steps
         )

@@ -44,8 +44,14 @@ class MLPDynamics:
         return (len(self.input_indices) + self.action_size, *self.hidden_sizes, self.state_size)
 
     def init(self, generator: torch.Generator) -> Params:
-        """Draw parameters."""
-        return init_mlp(self.sizes, generator)
+        """Draw parameters.
+
+        The network's inputs pass a scale of their own, one number per input, at first 1. It adds
+        nothing to what the network can represent, but to what one gradient step can change: a
+        motor that answers half, or not at all, is one number there, whichever motor it is, and
+        a different change of every layer without it.
+        """
+        return {'scale': torch.ones(self.sizes[0])} | init_mlp(self.sizes, generator)
 
     def inputs(self, state: Tensor, action: Tensor) -> Tensor:
         """Return the network's input [..., I + A]."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -32,6 +33,7 @@ def fit(
     batches_per_epoch: int,
     persistency: float,
     patience: int,
+    precision: Literal['float32', 'bfloat16'] = 'float32',
     on_epoch: Callable[[int, float, float], None] = lambda epoch, training, validation: None,
 ) -> FitResult:
     """Fit params in place and leave them at the best validation loss.
@@ -49,7 +51,7 @@ def fit(
     waited = 0
     training, validation = [], [best]
     for epoch in range(1, epochs + 1):
-        training.append(_epoch(optimiser, batch_loss, batches_per_epoch))
+        training.append(_epoch(optimiser, batch_loss, batches_per_epoch, precision))
         validation.append(validation_loss())
         on_epoch(epoch, training[-1], validation[-1])
         if validation[-1] < best:
@@ -69,12 +71,16 @@ def fit(
 
 
 def _epoch(
-    optimiser: torch.optim.Optimizer, batch_loss: Callable[[], Tensor], batches: int
+    optimiser: torch.optim.Optimizer,
+    batch_loss: Callable[[], Tensor],
+    batches: int,
+    precision: str,
 ) -> float:
     total = 0.0
     for _ in range(batches):
         optimiser.zero_grad()
-        loss = batch_loss()
+        with torch.autocast('cpu', torch.bfloat16, enabled=precision == 'bfloat16'):
+            loss = batch_loss()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         total += loss.item()

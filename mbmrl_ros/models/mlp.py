@@ -7,6 +7,7 @@ of the samples' output gradients times their inputs. So parameters after a step 
 shared weight and the two factors, one pair per row B, which is exact and needs no copy of the
 weights per row:
 
+    scale [in] (or [B, in])                 multiplies the inputs of the network, where there is one
     weight0 [out, in] (or [B, out, in])     bias0 [out] (or [B, out])
     inputs0 [B, R, in]  signals0 [B, R, out]    meaning weight0 - signals0^T inputs0
 """
@@ -20,7 +21,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mbmrl_ros.types import Params, Tap
+from mbmrl_ros.types import Layer, Params, Tap
 
 
 def init_mlp(sizes: Sequence[int], generator: torch.Generator) -> Params:
@@ -49,16 +50,25 @@ def mlp(params: Params, inputs: Tensor, taps: list[Tap] | None = None) -> Tensor
     linear layer's inputs and outputs, for `gradient_step`.
     """
     hidden = inputs
+    if 'scale' in params:
+        scale = params['scale']
+        hidden = _tapped(
+            taps, 'scale', inputs, inputs * (scale[:, None] if scale.dim() == 2 else scale)
+        )
     last = layer_count(params) - 1
     for layer in range(last + 1):
-        outputs = linear(params, layer, hidden)
-        if taps is not None:
-            # Without parameters that need a gradient the graph starts at the first output.
-            if not outputs.requires_grad:
-                outputs.requires_grad_()
-            taps.append(Tap(layer, hidden, outputs))
+        outputs = _tapped(taps, layer, hidden, linear(params, layer, hidden))
         hidden = outputs if layer == last else outputs.relu()
     return hidden
+
+
+def _tapped(taps: list[Tap] | None, layer: Layer, inputs: Tensor, outputs: Tensor) -> Tensor:
+    if taps is not None:
+        # Without parameters that need a gradient the graph starts at the first output.
+        if not outputs.requires_grad:
+            outputs.requires_grad_()
+        taps.append(Tap(layer, inputs, outputs))
+    return outputs
 
 
 def linear(params: Params, layer: int, inputs: Tensor) -> Tensor:
@@ -95,7 +105,7 @@ def change(params: Params, layer: int, inputs: Tensor, signals: Tensor, bias: Te
 
 def dense(params: Params) -> Params:
     """Multiply the factors out, to weight{l} [B, out, in], where there are any."""
-    result: Params = {}
+    result: Params = {'scale': params['scale']} if 'scale' in params else {}
     for layer in range(layer_count(params)):
         weight, bias = params[f'weight{layer}'], params[f'bias{layer}']
         if f'inputs{layer}' in params:

@@ -43,6 +43,9 @@ class PackedMLP:
             weight = weight if weight.dim() == 3 else weight[None]
             bias = bias if bias.dim() == 2 else bias[None]
             if layer == 0:
+                if 'scale' in params:
+                    weight = weight * params['scale'].view(-1, 1, weight.shape[-1])
+                    bias = bias.expand(len(weight), -1)
                 weight = _spread(weight, indices, len(scale))
             self._weights.append(weight.to(dtype).transpose(1, 2))
             self._biases.append(bias.to(dtype)[:, None])

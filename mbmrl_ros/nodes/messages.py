@@ -152,7 +152,7 @@ def _joint_writer(fields: list[tuple[str, int]]) -> Callable[[Array, int], Joint
 
     def write(signals: Array, nanoseconds: int) -> JointState:
         padded = np.append(signals, np.nan)
-        message = JointState(name=joints)
+        message = JointState(name=list(joints))
         message.header.stamp = to_stamp(nanoseconds)
         for kind, places in columns.items():
             setattr(message, kind, array('d', padded[places]))

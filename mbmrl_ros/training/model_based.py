@@ -129,7 +129,8 @@ def _start(
 ) -> tuple[Learned, torch.optim.Optimizer]:
     dynamics = build_dynamics(spec, config.hidden_sizes)
     params = dynamics.init(torch.Generator().manual_seed(seed))
-    log_step_sizes = {name: torch.tensor(config.step_size).log() for name in params}
+    sizes = {name: config.step_size for name in params} | {'scale': config.scale_step_size}
+    log_step_sizes = {name: torch.tensor(size).log() for name, size in sizes.items()}
     for value in (*params.values(), *log_step_sizes.values()):
         value.requires_grad_()
     groups = [
@@ -220,6 +221,7 @@ def _fit(
             objective.batches_per_epoch,
             config.persistency,
             config.patience,
+            config.fit_precision,
             on_epoch,
         )
 

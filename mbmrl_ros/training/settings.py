@@ -39,12 +39,22 @@ class TrainingConfig(Config):
     )
     learning_rate: Positive = Field(1e-3, description='Adam, for phi (beta; Table 6)')
     step_size: Positive = Field(0.01, description='psi at the start: inner step size (Table 6)')
+    scale_step_size: Positive = Field(
+        0.01, description='psi at the start, of the scale of the inputs (models/dynamics.py)'
+    )
     step_size_learning_rate: float = Field(
         1e-3,
         ge=0,
         description='Adam, for log psi, per layer (eta; Algorithm 9, line 14); 0: fixed',
     )
     inner_steps: int = Field(1, ge=1, description='gradient steps on the past window')
+    motor_gains: float = Field(
+        0.0,
+        ge=0,
+        le=2,
+        description='GrBAL sees half of its windows as if every motor had a gain of its own, '
+        'exp(U(-motor_gains, motor_gains)); 0: as they are (the thesis)',
+    )
     batch_size: int = Field(
         500, ge=1, description='windows (MB: transitions) per update (Table 6)'
     )
@@ -57,7 +67,10 @@ class TrainingConfig(Config):
         MPPIConfig(candidates=2500, horizon=15), description='on the robot (Table 6: 2500 x 15)'
     )
     precision: Literal['float32', 'bfloat16'] = Field(
-        'bfloat16', description='of imagined rollouts; fits and adaptation are always float32'
+        'bfloat16', description='of imagined rollouts; adaptation is always float32'
+    )
+    fit_precision: Literal['float32', 'bfloat16'] = Field(
+        'float32', description='of the products in a fit; parameters are always float32'
     )
 
     @model_validator(mode='after')
