@@ -133,3 +133,18 @@ def test_taps_hold_what_passed_through_each_layer():
         torch.testing.assert_close(tap.outputs, tap.inputs @ weight.T + bias)
     for before, after in itertools.pairwise(taps):
         assert torch.equal(after.inputs, before.outputs.relu())
+
+
+def test_a_scale_multiplies_the_inputs_of_all_rows_or_of_each():
+    params = drawn()
+    inputs = torch.randn(4, 6, 5, generator=seeded(1), dtype=torch.float64)
+    scale = torch.rand(4, 5, generator=seeded(2), dtype=torch.float64) + 0.5
+    for scales in (scale[0], scale):
+        taps = []
+        outputs = mlp({'scale': scales} | params, inputs, taps)
+        factor = scales if scales.dim() == 1 else scales[:, None]
+        torch.testing.assert_close(outputs, mlp(params, inputs * factor), rtol=1e-12, atol=1e-12)
+        assert [tap.layer for tap in taps] == ['scale', 0, 1, 2]
+        assert taps[0].inputs is inputs
+        assert torch.equal(taps[0].outputs, inputs * factor)
+    assert dense(changed({'scale': scale} | params, rows=4, rank=2, seed=0))['scale'] is scale
