@@ -7,7 +7,7 @@ of the samples' output gradients times their inputs. So parameters after a step 
 shared weight and the two factors, one pair per row B, which is exact and needs no copy of the
 weights per row:
 
-    scale [in] (or [B, in])                 multiplies the inputs of the network, where there is one
+    scale [in] (or [B, in])     multiplies the inputs of the network, where there is one
     weight0 [out, in] (or [B, out, in])     bias0 [out] (or [B, out])
     inputs0 [B, R, in]  signals0 [B, R, out]    meaning weight0 - signals0^T inputs0
 """

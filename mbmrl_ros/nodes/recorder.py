@@ -21,7 +21,8 @@ from mbmrl_ros.config import UserError
 
 DEPTH = 2000
 STAMPED_SUFFIXES = (
-    '/JointState', '/Odometry', '/PoseStamped', '/Clock', '/DiagnosticArray', '/Path', '/PointCloud2',
+    '/JointState', '/Odometry', '/PoseStamped', '/Clock', '/DiagnosticArray', '/Path',
+    '/PointCloud2',
 )  # fmt: skip
 
 

@@ -129,7 +129,7 @@ def _start(
 ) -> tuple[Learned, torch.optim.Optimizer]:
     dynamics = build_dynamics(spec, config.hidden_sizes)
     params = dynamics.init(torch.Generator().manual_seed(seed))
-    sizes = {name: config.step_size for name in params} | {'scale': config.scale_step_size}
+    sizes = dict.fromkeys(params, config.step_size) | {'scale': config.scale_step_size}
     log_step_sizes = {name: torch.tensor(size).log() for name, size in sizes.items()}
     for value in (*params.values(), *log_step_sizes.values()):
         value.requires_grad_()
