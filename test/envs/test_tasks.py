@@ -1,0 +1,74 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+import numpy as np
+import pytest
+import torch
+
+from mbmrl_ros.config import UserError
+from mbmrl_ros.envs.robot_env import RobotEnv
+from mbmrl_ros.envs.tasks import HELD_OUT, TASKS, load_task
+from mbmrl_ros.rewards.reward import build_reward
+from mbmrl_ros.sim.disturbances import active, check
+from mbmrl_ros.spec import load_robot
+
+
+@pytest.fixture(params=list(TASKS))
+def task(request):
+    return TASKS[request.param]
+
+
+def test_every_disturbance_fits_the_robot(task):
+    for disturbance in task.disturbances:
+        check(load_robot(task.robot), disturbance)
+
+
+def test_the_held_out_joint_never_fails_in_training():
+    task = load_task('half_cheetah/disabled_joint')
+    rng = np.random.default_rng(0)
+    seen = set()
+    for _ in range(200):
+        schedule = task.training(rng, 500)
+        seen |= {active(schedule, step) for step in range(0, 500, 10)}
+    assert HELD_OUT not in {disturbance for on in seen for disturbance in on}
+    # Each of the other five alone, and nothing at all.
+    assert seen == {(), *((disturbance,) for disturbance in task.disturbances[1:])}
+
+
+def test_training_rollouts_hold_switches(task):
+    rng = np.random.default_rng(0)
+    switches = [
+        sum(active(schedule, step) != active(schedule, step - 1) for step in range(1, 500))
+        for schedule in (task.training(rng, 500) for _ in range(100))
+    ]
+    # Segments of 100 to 400 steps: about one switch in 500 steps, at most four.
+    assert 0.5 < np.mean(switches) < 2.5 and max(switches) <= 4
+
+
+def test_mid_run_breaks_at_a_third_what_held_out_breaks_at_once():
+    task = load_task('half_cheetah/disabled_joint')
+    mid_run = task.test('mid_run')(900)
+    assert active(mid_run, 299) == () and active(mid_run, 300) == (HELD_OUT,)
+    assert active(task.test('held_out')(900), 0) == (HELD_OUT,)
+    assert task.test('undisturbed')(900) == ()
+
+
+def test_states_are_finite_and_no_channel_is_constant(task):
+    spec = load_robot(task.robot)
+    env = RobotEnv(spec, 2)
+    rng = np.random.default_rng(0)
+    states = [env.reset(rng, [task.training(rng, 100) for _ in range(2)])]
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(100):
+        actions = torch.rand(2, spec.action_size, generator=generator) * 2 - 1
+        states.append(env.step(actions))
+        reward = build_reward(spec, task.reward)(states[-2], actions, states[-1])
+        assert reward.shape == (2,) and reward.isfinite().all()
+    joined = torch.cat(states)
+    assert joined.isfinite().all() and (joined.std(0) > 1e-4).all()
+
+
+def test_unknown_names_are_answered_with_the_valid_ones(task):
+    with pytest.raises(UserError, match=r'did you mean'):
+        load_task(task.name[:-1])
+    with pytest.raises(UserError, match=r'valid: held_out, mid_run, undisturbed'):
+        task.test('windy')
