@@ -62,7 +62,7 @@ class Lesson(NamedTuple):
     objective: Objective
 
 
-def lesson(algorithm: str, step_size: float) -> Lesson:
+def lesson(algorithm: str, step_size: float, motor_gains: float = 0.0) -> Lesson:
     """Return what is there before training on 30 robots, with 10 held out."""
     # In groups of 8, of which the last two, one of each kind, are held out.
     data = robots(40, seed=0)
@@ -71,9 +71,10 @@ def lesson(algorithm: str, step_size: float) -> Lesson:
     dynamics = MLPDynamics(2, 1, (1,), (32, 32), Normalizer.fit(all_transitions(training)))
     learned = make_learned(dynamics, step_size)
     generator = torch.Generator().manual_seed(0)
+    config = CONFIG.model_copy(update={'motor_gains': motor_gains})
     make = ALGORITHMS[algorithm].objective
     return Lesson(
-        dynamics, learned, make(dynamics, learned, training, held_out, CONFIG, generator)
+        dynamics, learned, make(dynamics, learned, training, held_out, config, generator)
     )
 
 
@@ -168,6 +169,15 @@ def test_an_epoch_looks_at_as_many_transitions_as_there_are():
     # 30 robots of 40 steps; a batch is 16 windows of 8 + 5, or 16 transitions.
     assert lesson('grbal', 0.1).objective.batches_per_epoch == 1200 // (16 * 13)
     assert lesson('mb', 0.1).objective.batches_per_epoch == 1200 // 16
+
+
+def test_virtual_motor_gains_are_for_training_only_and_for_grbal_only():
+    for algorithm, changes in (('grbal', True), ('mb', False)):
+        plain, varied = lesson(algorithm, 0.1), lesson(algorithm, 0.1, motor_gains=1.0)
+        validation = [each.objective.validation_loss() for each in (plain, varied)]
+        assert validation[0] == validation[1]
+        losses = [each.objective.batch_loss().item() for each in (plain, varied)]
+        assert (losses[0] != losses[1]) == changes
 
 
 @pytest.mark.parametrize('algorithm', ['grbal', 'mb'])

@@ -133,6 +133,38 @@ def test_a_fit_that_diverged_does_not_spoil_the_next():
     assert result.validation[result.best_epoch] < 1e-4
 
 
+def test_products_of_a_fit_in_bfloat16_are_rounded_and_nothing_else_is():
+    weight = torch.zeros(1, 3, requires_grad=True)
+    inputs = torch.randn(64, 3, generator=torch.Generator().manual_seed(0))
+    target = inputs @ torch.tensor([[1.0], [-2.0], [0.5]])
+    seen = []
+
+    def loss():
+        product = inputs @ weight.T
+        seen.append(product.dtype)
+        return (product - target).square().mean()
+
+    result = fit(
+        {'weight': weight},
+        torch.optim.Adam([weight], lr=0.02),
+        batch_loss=loss,
+        validation_loss=lambda: float(loss().detach()),
+        epochs=100,
+        batches_per_epoch=5,
+        persistency=0.9,
+        patience=5,
+        precision='bfloat16',
+    )
+    # One for validation, then five for training and one for validation again.
+    assert seen[:7] == [torch.float32, *[torch.bfloat16] * 5, torch.float32]
+    assert weight.dtype == torch.float32
+    # A product is off by its roundings, 2^-8 of its size of 2.3, hence the weights by less.
+    torch.testing.assert_close(
+        weight.detach(), torch.tensor([[1.0, -2.0, 0.5]]), rtol=0, atol=2.3 / 256
+    )
+    assert result.validation[result.best_epoch] == min(result.validation)
+
+
 @pytest.mark.parametrize('start', [math.nan, math.inf])
 def test_a_start_that_cannot_be_scored_is_left_after_patience(start):
     _, result = scripted([start] * 10, persistency=0.9, patience=3)

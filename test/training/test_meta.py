@@ -8,7 +8,12 @@ import torch
 from mbmrl_ros.adaptation.gradient import uniform_step_sizes
 from mbmrl_ros.models.dynamics import MLPDynamics
 from mbmrl_ros.models.normalizer import Normalizer
-from mbmrl_ros.training.meta import adapt, losses_before_and_after, meta_loss
+from mbmrl_ros.training.meta import (
+    adapt,
+    losses_before_and_after,
+    meta_loss,
+    with_motor_gains,
+)
 from mbmrl_ros.types import Transitions
 
 DYNAMICS = MLPDynamics(3, 2, (0, 1, 2), (16,), Normalizer.identity(3))
@@ -43,3 +48,50 @@ def test_what_is_not_trained_holds_no_graph():
     losses = losses_before_and_after(DYNAMICS.loss, leaves, SIZES, window(4, 1), window(4, 2))
     assert not any(loss.requires_grad for loss in losses)
     assert all(value.grad is None for value in leaves.values())
+
+
+def motors(seed: int, gains: torch.Tensor, past: int, future: int) -> list[Transitions]:
+    """Simulate s' = 0.9 s + motors' gains times actions, as a past and a future window per row."""
+    generator = torch.Generator().manual_seed(seed)
+    rows, count = gains.shape
+    actions = torch.rand(rows, past + future, count, generator=generator) * 2 - 1
+    states = [torch.randn(rows, count, generator=generator)]
+    for step in range(past + future):
+        states.append(0.9 * states[-1] + gains * actions[:, step])
+    trajectory = torch.stack(states, 1)
+    whole = Transitions(trajectory[:, :-1], actions, trajectory[:, 1:])
+    return [
+        Transitions(*(tensor[:, :past] for tensor in whole)),
+        Transitions(*(tensor[:, past:] for tensor in whole)),
+    ]
+
+
+def test_virtual_motor_gains_are_motors_of_these_gains():
+    past, future = motors(0, torch.ones(500, 3), past=4, future=2)
+    generator = torch.Generator().manual_seed(0)
+    new_past, new_future = with_motor_gains(past, future, 1.5, generator)
+    gains = past.actions / new_past.actions
+    # The same motor at every step of both windows, and motors and rows of their own.
+    torch.testing.assert_close(gains, gains[:, :1].expand_as(gains), rtol=1e-5, atol=0)
+    torch.testing.assert_close(
+        future.actions / new_future.actions, gains[:, :2], rtol=1e-5, atol=0
+    )
+    for before, after in ((past, new_past), (future, new_future)):
+        assert torch.equal(after.states, before.states)
+        assert torch.equal(after.next_states, before.next_states)
+        predicted = 0.9 * after.states + gains[:, :1] * after.actions
+        torch.testing.assert_close(predicted, after.next_states, rtol=1e-4, atol=1e-5)
+    logs = gains[:, 0].log()
+    changed = logs.abs() > 1e-4
+    # 1500 motors, of which half are changed: a deviation of 19. log g is U(-1.5, 1.5).
+    assert abs(int(changed.sum()) - 750) < 5 * 19
+    assert logs.abs().max() <= 1.5 + 1e-5
+    assert float(logs[changed].std()) == pytest.approx(1.5 / 3**0.5, rel=0.1)
+    assert abs(float(logs[changed].mean())) < 5 * 0.87 / 750**0.5
+
+
+def test_no_spread_of_gains_changes_nothing():
+    past, future = motors(0, torch.ones(5, 3), past=4, future=2)
+    same = with_motor_gains(past, future, 0.0, torch.Generator().manual_seed(0))
+    for before, after in zip((past, future), same):
+        assert torch.equal(before.actions, after.actions)
