@@ -257,3 +257,18 @@ def test_tensors_that_need_a_gradient_or_are_views_can_be_saved(tmp_path):
     loaded = load_bundle(tmp_path, SPEC).params
     assert all(torch.equal(loaded[name], params[name]) for name in params)
     assert not any(value.requires_grad for value in loaded.values())
+
+
+@pytest.mark.parametrize('name', bundles.bundle_names())
+def test_every_shipped_bundle_fits_its_robot_and_predicts(name):
+    info = read_info(bundles.find_bundle(name))
+    spec = load_robot(info.robot)
+    bundle = load_bundle(name, spec)
+    assert name.startswith(info.task)
+    assert set(bundle.step_sizes) == set(bundle.params)
+    state = bundle.dynamics.normalizer.state_mean.expand(1, 4, -1)
+    step = bundle.dynamics.planning_step(bundle.params)
+    _, following = step(None, state, torch.zeros(1, 4, spec.action_size))
+    change = (following - state - bundle.dynamics.normalizer.delta_mean).abs()
+    # From its mean state a robot changes by a few of its usual changes.
+    assert (change <= 5 * bundle.dynamics.normalizer.delta_std).all()
