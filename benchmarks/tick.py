@@ -10,14 +10,15 @@ alternating repetitions.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytorch_mppi
 import torch
-from pytorch_mppi import MPPI as PeerMPPI
 
 from mbmrl_ros.adaptation.adapter import GradientAdapter
 from mbmrl_ros.adaptation.gradient import uniform_step_sizes
@@ -116,7 +117,7 @@ def _tick(
 def _matrix_products(dynamics: MLPDynamics, candidates: int, horizon: int) -> Callable[[], object]:
     dtype = getattr(torch, dynamics.precision)
     sizes = dynamics.sizes
-    weights = [torch.randn(i, o).to(dtype) for i, o in zip(sizes, sizes[1:])]
+    weights = [torch.randn(i, o).to(dtype) for i, o in itertools.pairwise(sizes)]
     inputs = [torch.randn(candidates, size).to(dtype) for size in sizes]
     outputs = [torch.empty(candidates, size, dtype=dtype) for size in sizes[1:]]
 
@@ -140,7 +141,7 @@ def _peer(
     def cost(state: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
         return -reward(state, action, state)
 
-    peer = PeerMPPI(
+    peer = pytorch_mppi.MPPI(
         step,
         cost,
         spec.state_size,

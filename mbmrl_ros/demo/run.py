@@ -27,6 +27,7 @@ from rich.progress import (
 from rich.table import Table
 
 from mbmrl_ros.algorithms.adapters import make_adapter
+from mbmrl_ros.config import UserError
 from mbmrl_ros.demo.outcomes import COLUMNS, CONTENDERS, Contender, Outcome, summarise, table_rows
 from mbmrl_ros.demo.page import write_demo_page
 from mbmrl_ros.envs.tasks import Task, load_task
@@ -46,6 +47,7 @@ def run_demo(task_name: str, out: Path, seeds: int, steps: int, json_file: Path 
     spec = load_robot(task.robot)
     reward = build_reward(spec, task.reward)
     bundles = {c.algorithm: load_bundle(f'{task.name}/{c.algorithm}', spec) for c in CONTENDERS}
+    _check_steps(steps, task, bundles)
     event = task.test('mid_run')(steps)[0]
     console.print(
         f'{task.description}.\n{event.disturbance} at step {event.step} of {steps}; '
@@ -69,6 +71,14 @@ def run_demo(task_name: str, out: Path, seeds: int, steps: int, json_file: Path 
             write_text(path, json.dumps(summary, indent=2) + '\n')
     page = write_demo_page(out / 'report.html', task, spec, outcomes, summary)
     console.print(f'page: {page}\nnumbers: {out / "summary.json"}\nbags: {out}/*/bag')
+
+
+def _check_steps(steps: int, task: Task, bundles: dict[str, Bundle]) -> None:
+    """Refuse runs that end before there is a window before and after the failure."""
+    needed = max(bundle.info.past_steps + bundle.info.future_steps for bundle in bundles.values())
+    if steps - task.failure_step(steps) < needed:
+        shortest = 3 * needed // 2
+        raise UserError(f'--steps is {steps}; a run that shows adaptation needs {shortest}')
 
 
 def _episode(task: Task, spec: RobotSpec, contender: Contender, seed: int, steps: int) -> Episode:

@@ -9,7 +9,7 @@ SafetyFilter, and the action that was applied is the one that is stored.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -30,40 +30,40 @@ from mbmrl_ros.types import RewardFn
 class Act(Protocol):
     """What drives the robots: histories and states [B, S] in, actions [B, A] out."""
 
-    def __call__(
-        self, histories: Sequence[History], states: Tensor
-    ) -> tuple[Tensor, Decision | None]:
-        """Return actions in -1..1, not finite where there is no plan; and how they came about."""
+    def __call__(self, histories: Sequence[History], states: Tensor) -> Tensor:
+        """Return actions in -1..1, not finite where there is no plan."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Rollouts:
-    """What a collection brings back, with one entry per robot (trajectories) or per step.
-
-    rewards: [T, B]. decisions: per step, None for random actions. ticks_s: per step.
-    """
+    """What a collection brings back: B trajectories, and rewards [T, B]."""
 
     trajectories: list[Trajectory]
     rewards: Tensor
-    decisions: list[Decision | None] = field(default_factory=list)
 
 
 def random_actions(spec: RobotSpec, generator: torch.Generator) -> Act:
     """Return uniform actions: the first iteration of every training."""
 
-    def act(histories: Sequence[History], states: Tensor) -> tuple[Tensor, None]:
-        return torch.rand(len(states), spec.action_size, generator=generator) * 2 - 1, None
+    def act(histories: Sequence[History], states: Tensor) -> Tensor:
+        return torch.rand(len(states), spec.action_size, generator=generator) * 2 - 1
 
     return act
 
 
-def mpc_actions(mpc: AdaptiveMPC) -> Act:
-    """Return the actions of Algorithm 10."""
+def mpc_actions(
+    mpc: AdaptiveMPC, on_decision: Callable[[Decision], object] = lambda decision: None
+) -> Act:
+    """Return the actions of Algorithm 10.
 
-    def act(histories: Sequence[History], states: Tensor) -> tuple[Tensor, Decision]:
+    on_decision: sees every decision; to keep them all takes megabytes a step.
+    """
+
+    def act(histories: Sequence[History], states: Tensor) -> Tensor:
         window, attempted = stack_windows(histories)
         decision = mpc.act(window, attempted, states)
-        return torch.where(decision.valid[:, None], decision.action, torch.nan), decision
+        on_decision(decision)
+        return torch.where(decision.valid[:, None], decision.action, torch.nan)
 
     return act
 
@@ -88,23 +88,22 @@ def collect(
         History(window, spec.period_s, spec.state_size, spec.action_size) for _ in schedules
     ]
     filters = [SafetyFilter(spec) for _ in schedules]
-    states, actions, rewards, decisions, alive = [env.reset(rng, schedules)], [], [], [], []
+    states, actions, rewards, alive = [env.reset(rng, schedules)], [], [], []
     for step in range(steps):
         state = states[-1]
         for history, row in zip(histories, state.double().numpy()):
             history.observe(step * spec.period_s, row)
-        wanted, decision = act(histories, state)
+        wanted = act(histories, state)
         applied = _filter(spec, filters, wanted, state)
         for history, action in zip(histories, applied):
             history.applied(action)
         actions.append(torch.from_numpy(applied).float())
         states.append(env.step(actions[-1]))
         rewards.append(reward(state, actions[-1], states[-1]))
-        decisions.append(decision)
         alive.append(torch.as_tensor(env.healthy).clone())
         on_step()
     trajectories = _trajectories(states, actions, alive, schedules, disturbances)
-    return Rollouts(trajectories, torch.stack(rewards), decisions)
+    return Rollouts(trajectories, torch.stack(rewards))
 
 
 def _filter(

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from mbmrl_ros.envs.tasks import Task
 from mbmrl_ros.models.bundle import Bundle
 from mbmrl_ros.planners.mppi import MPPI, MPPIConfig
 from mbmrl_ros.rewards.reward import build_reward
+from mbmrl_ros.robot.adaptive_mpc import Decision
 from mbmrl_ros.spec import load_robot
 from mbmrl_ros.training.collect import collect, mpc_actions
 from mbmrl_ros.training.model_based import make_mpc
@@ -75,10 +77,11 @@ def evaluate(
     planning = MPPI(planner or bundle.info.planner, spec.action_size)
     mpc = make_mpc(bundle, adapter, planning, reward, generator, episodes)
     schedules = [task.test(test)(steps)] * episodes
+    ticks: list[_Tick] = []
     rollouts = collect(
         RobotEnv(spec, episodes),
         reward,
-        mpc_actions(mpc),
+        mpc_actions(mpc, lambda decision: ticks.append(_tick(decision))),
         schedules,
         task.disturbances,
         steps,
@@ -86,15 +89,27 @@ def evaluate(
         np.random.default_rng(seed),
         on_step,
     )
-    decisions = [decision for decision in rollouts.decisions if decision is not None]
     return Evaluation(
         rollouts.rewards,
         rollouts.trajectories,
-        [decision.adapt_s for decision in decisions],
-        [decision.plan_s for decision in decisions],
-        sum(int(decision.adapted.accepted.sum()) for decision in decisions),
-        sum(int(decision.adapted.refused.sum()) for decision in decisions),
+        [tick.adapt_s for tick in ticks],
+        [tick.plan_s for tick in ticks],
+        sum(tick.accepted for tick in ticks),
+        sum(tick.refused for tick in ticks),
     )
+
+
+class _Tick(NamedTuple):
+    adapt_s: float
+    plan_s: float
+    accepted: int
+    refused: int
+
+
+def _tick(decision: Decision) -> _Tick:
+    adapted = decision.adapted
+    counts = int(adapted.accepted.sum()), int(adapted.refused.sum())
+    return _Tick(decision.adapt_s, decision.plan_s, *counts)
 
 
 def prediction_losses(

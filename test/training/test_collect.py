@@ -45,7 +45,7 @@ def always(value: float) -> Act:
     """Return what wants the same action all the time."""
 
     def act(histories, states):
-        return torch.full((len(states), SPEC.action_size), value), None
+        return torch.full((len(states), SPEC.action_size), value)
 
     return act
 
@@ -54,7 +54,6 @@ def test_trajectories_hold_every_step_and_rewards_are_theirs(env):
     rollouts = drive(env, random())
     assert len(rollouts.trajectories) == ROBOTS
     assert rollouts.rewards.shape == (STEPS, ROBOTS)
-    assert rollouts.decisions == [None] * STEPS
     for robot, trajectory in enumerate(rollouts.trajectories):
         assert trajectory.states.shape == (STEPS + 1, SPEC.state_size)
         assert trajectory.actions.shape == (STEPS, SPEC.action_size)
@@ -117,9 +116,10 @@ def test_the_planner_is_called_once_per_step_for_all_robots(env):
     planner = MPPI(MPPIConfig(candidates=8, horizon=3), SPEC.action_size)
     generator = torch.Generator().manual_seed(0)
     mpc = AdaptiveMPC(dynamics, adapter, planner, REWARD, generator, PAST, ROBOTS)
-    rollouts = drive(env, mpc_actions(mpc))
-    assert len(rollouts.decisions) == STEPS
-    for step, decision in enumerate(rollouts.decisions):
+    decisions = []
+    rollouts = drive(env, mpc_actions(mpc, decisions.append))
+    assert len(decisions) == STEPS
+    for step, decision in enumerate(decisions):
         stored = torch.stack([t.actions[step] for t in rollouts.trajectories])
         torch.testing.assert_close(decision.action, stored, rtol=0, atol=1e-6)
         known = decision.adapted.accepted | decision.adapted.refused
