@@ -133,9 +133,9 @@ class ControllerTopics:
             entities.subscription(MESSAGES[settings.type], topic, callback, sensors, open_qos=True)
         # Whoever sends the emergency stop: a latched one from before our start reaches the first
         # subscription, that of a plain publisher only the second.
-        for durability in (DurabilityPolicy.TRANSIENT_LOCAL, DurabilityPolicy.VOLATILE):
-            profile = QoSProfile(depth=1, durability=durability)
-            entities.subscription(Bool, 'e_stop', self._on_e_stop_message, profile)
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        entities.subscription(Bool, 'e_stop', self._on_e_stop_message, latched, warn=False)
+        entities.subscription(Bool, 'e_stop', self._on_e_stop_message, QoSProfile(depth=1))
         entities.timer(REPORT_S, self._report.publish)
         if not self._settings.lockstep:
             entities.timer(spec.period_s, self.loop.wake, steady=False)

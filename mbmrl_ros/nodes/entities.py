@@ -9,6 +9,7 @@ from typing import Any
 
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
@@ -46,10 +47,16 @@ class Entities:
         callback: Callable[[Any], None],
         profile: QoSProfile,
         open_qos: bool = False,
+        warn: bool = True,
     ) -> None:
-        """Make a subscription."""
+        """Make a subscription. warn: log publishers whose QoS does not match."""
         subscription = self.node.create_subscription(
-            kind, topic, callback, profile, qos_overriding_options=_overriding(open_qos)
+            kind,
+            topic,
+            callback,
+            profile,
+            event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=warn),
+            qos_overriding_options=_overriding(open_qos),
         )
         self._destroy.append(lambda: self.node.destroy_subscription(subscription))
 

@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import takewhile
 from typing import Any
 
 import rclpy
@@ -68,7 +69,10 @@ def run(
 
 def _init(arguments: list[str]) -> None:
     try:
-        left = remove_ros_args(arguments)
+        # name:=value outside of --ros-args is an old form of remapping to rcl, and not what
+        # whoever writes it means.
+        left = list(takewhile(lambda argument: argument != '--ros-args', arguments))
+        left = left or remove_ros_args(arguments)
         if left:
             raise UserError(f'unknown argument {left[0]!r}; parameters: --ros-args -p name:=value')
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)

@@ -1,0 +1,240 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A bench: nodes under test in this process or in processes of their own, and who watches them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rclpy
+import torch
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile
+from rclpy.signals import SignalHandlerOptions
+
+from mbmrl_ros.models.bundle import Bundle, BundleInfo, save_bundle
+from mbmrl_ros.models.dynamics import build_dynamics
+from mbmrl_ros.models.normalizer import Normalizer
+from mbmrl_ros.nodes import controller_node, sim_node
+from mbmrl_ros.nodes.lifecycle import ManagedNode
+from mbmrl_ros.nodes.messages import MESSAGES, sensor_writer
+from mbmrl_ros.planners.mppi import MPPIConfig
+from mbmrl_ros.spec import RobotSpec, load_robot
+
+SPEC = load_robot('half_cheetah')
+# For the whole of it to happen on a machine that does other things as well.
+PATIENCE_S = 30.0
+ANSWER_S = 1.5
+PAST_STEPS = 8
+SMALL = (32, 32)
+
+
+def tiny_bundle(folder: Path, spec: RobotSpec = SPEC, seed: int = 0, **changes: Any) -> Path:
+    """Write an untrained bundle that is fast."""
+    normalizer = Normalizer.identity(spec.state_size)
+    dynamics = build_dynamics(spec, SMALL, normalizer)
+    params = dynamics.init(torch.Generator().manual_seed(seed))
+    values: dict[str, Any] = {
+        'algorithm': 'grbal',
+        'task': 'half_cheetah/disabled_joint',
+        'robot': spec.name,
+        'robot_hash': spec.hash,
+        'interface': json.loads(json.dumps(spec.interface)),
+        'hidden_sizes': SMALL,
+        'past_steps': PAST_STEPS,
+        'future_steps': 8,
+        'inner_steps': 1,
+        'precision': 'float32',
+        'planner': MPPIConfig(candidates=64, horizon=5),
+        'training': {},
+        'metrics': {},
+    }
+    info = BundleInfo(**(values | changes))
+    steps = {name: torch.tensor(0.01) for name in params}
+    save_bundle(folder, Bundle(info, dynamics, params, steps))
+    return folder
+
+
+class Robot:
+    """The sensors of a robot that stands still, published at its period."""
+
+    def __init__(self, node: Any, spec: RobotSpec = SPEC) -> None:
+        self._writers = {topic: sensor_writer(spec, topic) for topic in spec.topics}
+        self._publishers = {
+            topic: node.create_publisher(MESSAGES[settings.type], topic, QoSProfile(depth=10))
+            for topic, settings in spec.topics.items()
+        }
+        self._signals = np.zeros(len(spec.signals))
+        self._signals[spec.signals.index('odom:pose.pose.orientation.w')] = 1.0
+        self._period_ns = round(spec.period_s * 1e9)
+        self.stamp_ns = self._period_ns
+        self.silent: set[str] = set()
+        self.spoil: Callable[[str, Any], None] = lambda topic, message: None
+        node.create_timer(spec.period_s, self._publish)
+
+    def _publish(self) -> None:
+        self.stamp_ns += self._period_ns
+        for topic, publisher in self._publishers.items():
+            if topic not in self.silent:
+                message = self._writers[topic](self._signals, self.stamp_ns)
+                self.spoil(topic, message)
+                publisher.publish(message)
+
+
+class Bench:
+    """An executor, a node that watches, and everything that has to be cleared away."""
+
+    def __init__(self, log: Path, bundle: Path) -> None:
+        self.bundle = bundle
+        self._log = log
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context, signal_handler_options=SignalHandlerOptions.NO)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.node = rclpy.create_node('bench', context=self.context)
+        self.executor.add_node(self.node)
+        self._nodes: list[ManagedNode] = []
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._statuses: dict[str, Any] = {}
+        self.node.create_subscription(DiagnosticArray, '/diagnostics', self._on_status, 100)
+
+    def _on_status(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            values = {item.key: item.value for item in status.values}
+            self._statuses[status.name] = (status.level, status.message, values)
+
+    def _start(
+        self, make: Any, defaults: dict[str, Any], given: dict[str, Any], namespace: str
+    ) -> ManagedNode:
+        overrides = [
+            Parameter(name.replace('__', '.'), value=value)
+            for name, value in (defaults | given).items()
+        ]
+        node = make(context=self.context, parameter_overrides=overrides, namespace=namespace)
+        self._nodes.append(node)
+        self.executor.add_node(node)
+        for transition in (node.trigger_configure, node.trigger_activate):
+            assert transition() == TransitionCallbackReturn.SUCCESS, node.problem
+        return node
+
+    def sim(self, namespace: str = '', **parameters: Any) -> ManagedNode:
+        """Start a simulator in this process."""
+        return self._start(sim_node.make_node, {'seed': 1}, parameters, namespace)
+
+    def controller(self, namespace: str = '', **parameters: Any) -> ManagedNode:
+        """Start a controller in this process."""
+        defaults = {'bundle': str(self.bundle), 'threads': 1, 'seed': 1}
+        return self._start(controller_node.make_node, defaults, parameters, namespace)
+
+    def process(self, name: str, *arguments: str, **parameters: Any) -> subprocess.Popen[bytes]:
+        """Start a node in a process of its own."""
+        command = [sys.executable, '-m', f'mbmrl_ros.nodes.{name}', '--ros-args', *arguments]
+        for key, value in parameters.items():
+            command += ['-p', f'{key}:={json.dumps(value)}']
+        with (self._log / f'{name}{len(self._processes)}').open('wb') as stream:
+            process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
+        self._processes.append(process)
+        return process
+
+    def output(self) -> str:
+        """Return what the processes have printed."""
+        return '\n'.join(path.read_text() for path in sorted(self._log.iterdir()))
+
+    def listen(self, kind: Any, topic: str, depth: int = 1000) -> list[Any]:
+        """Return the list that messages of a topic will be added to."""
+        received: list[Any] = []
+        self.node.create_subscription(kind, topic, received.append, QoSProfile(depth=depth))
+        return received
+
+    def until(self, condition: Callable[[], Any], what: str = '') -> None:
+        """Spin until something is so."""
+        end = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert time.monotonic() < end, f'{what}\n{self._statuses}\n{self.output()}'
+            self.executor.spin_once(timeout_sec=0.05)
+
+    def call(self, kind: Any, name: str, **fields: Any) -> Any:
+        """Call a service and return its response.
+
+        Asked anew after a while: a server may know of a request before it knows where to answer.
+        """
+        client = self.node.create_client(kind, name)
+        self.until(client.service_is_ready, f'no service {name}')
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            future = client.call_async(kind.Request(**fields))
+            again = time.monotonic() + ANSWER_S
+            while not future.done() and time.monotonic() < again:
+                self.executor.spin_once(timeout_sec=0.05)
+            if future.done():
+                self.node.destroy_client(client)
+                return future.result()
+            assert time.monotonic() < end, f'no answer of {name}'
+
+    def status(self, task: str) -> tuple[bytes, str, dict[str, str]]:
+        """Return the newest level, message and values of a node's diagnostics."""
+        found = [status for name, status in self._statuses.items() if name.endswith(f': {task}')]
+        return found[0] if found else (b'', '', {})
+
+    def until_status(self, task: str, condition: Callable[[str, dict[str, str]], Any]) -> None:
+        """Spin until the diagnostics say something that they have not said before."""
+        self._statuses.clear()
+
+        def met() -> bool:
+            _, message, values = self.status(task)
+            return bool(values) and bool(condition(message, values))
+
+        self.until(met, f'status of {task}')
+
+    def close(self) -> None:
+        """Stop everything."""
+        for node in self._nodes:
+            node.stop()
+            node.close()
+            node.destroy_node()
+        for process in self._processes:
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+        self.executor.shutdown()
+        self.node.destroy_node()
+        rclpy.try_shutdown(context=self.context)
+
+
+@pytest.fixture(scope='session')
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle for the half-cheetah, untrained."""
+    return tiny_bundle(tmp_path_factory.mktemp('bundle') / 'grbal')
+
+
+@pytest.fixture
+def make_bundle() -> Callable[..., Path]:
+    """How to write a bundle that is different."""
+    return tiny_bundle
+
+
+@pytest.fixture
+def bench(tmp_path: Path, bundle: Path) -> Iterator[Bench]:
+    """A place to try nodes out."""
+    log = tmp_path / 'log'
+    log.mkdir()
+    bench = Bench(log, bundle)
+    yield bench
+    bench.close()
+
+
+@pytest.fixture
+def robot(bench: Bench) -> Robot:
+    """A robot whose sensors the test has in its hands."""
+    return Robot(bench.node)

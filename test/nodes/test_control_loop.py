@@ -1,0 +1,325 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The worker thread, with a planner that takes as long as the test wants."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from mbmrl_ros.nodes.control_loop import ControlLoop
+from mbmrl_ros.nodes.mailbox import Mailbox, Refusal
+from mbmrl_ros.robot.adaptive_mpc import Decision
+from mbmrl_ros.robot.command import Command
+from mbmrl_ros.robot.controller import Controller, Tick
+from mbmrl_ros.spec import load_robot
+from mbmrl_ros.types import Adapted, Plan, Reading, Transitions
+
+SPEC = load_robot('half_cheetah')
+PATIENCE_S = 20.0
+PERIOD_S = SPEC.period_s
+
+
+class Planner:
+    """Wants full effort; a plan takes until the test lets it pass."""
+
+    window_size = 4
+
+    def __init__(self) -> None:
+        self.pass_on = threading.Event()
+        self.pass_on.set()
+        self.planning = threading.Event()
+        self.plans = self.resets = 0
+
+    def reset(self) -> None:
+        self.resets += 1
+
+    def act(self, window: Transitions, attempted: torch.Tensor, state: torch.Tensor) -> Decision:
+        self.planning.set()
+        assert self.pass_on.wait(PATIENCE_S)
+        self.plans += 1
+        one, yes = torch.ones(1, 6), torch.ones(1, dtype=torch.bool)
+        nothing = torch.full((1,), torch.nan)
+        plan = Plan(
+            one[:, None], nothing, one[:, None, None], nothing[:, None], 0 * yes.long(), yes
+        )
+        return Decision(one, yes, Adapted({}, nothing, nothing, ~yes, ~yes), plan, 0.0, 0.0)
+
+
+class Rig:
+    """A loop whose commands and ticks end up in lists."""
+
+    def __init__(self, lockstep: bool, watchdog_s: float) -> None:
+        self.planner = Planner()
+        clock = (lambda: 0.0) if lockstep else time.monotonic
+        self.controller = Controller(SPEC, self.planner, clock)
+        self.commands: list[Command] = []
+        self.ticks: list[Tick] = []
+        self.faults: list[str] = []
+        self.loop = ControlLoop(
+            self.controller, lockstep, watchdog_s, 1,
+            self.commands.append, self.ticks.append, self.faults.append,
+        )  # fmt: skip
+        self.loop.open()
+        self.loop.activate()
+
+    def feed(self, stamp_s: float, *topics: str) -> None:
+        for topic in topics or SPEC.topics:
+            values = [0.0] * len(SPEC.topic_signals(topic))
+            if topic == 'odom':
+                values[SPEC.topic_signals(topic).index('odom:pose.pose.orientation.w')] = 1.0
+            self.loop.put(Reading(topic, stamp_s, time.monotonic(), tuple(values)))
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        end = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert time.monotonic() < end, (self.commands, self.faults)
+            time.sleep(0.001)
+
+    def settle(self) -> None:
+        """Return when the worker has done all that it was asked for before."""
+        self.loop.wait(lambda: None)
+
+
+@pytest.fixture
+def make() -> Iterator[Callable[..., Rig]]:
+    rigs: list[Rig] = []
+
+    def build(lockstep: bool = False, watchdog_s: float = 1000.0) -> Rig:
+        rigs.append(Rig(lockstep, watchdog_s))
+        return rigs[-1]
+
+    yield build
+    for rig in rigs:
+        rig.planner.pass_on.set()
+        rig.loop.close()
+
+
+def planned(command: Command) -> bool:
+    return not command.fallback and bool((command.values == SPEC.action.upper).all())
+
+
+def is_fallback(command: Command) -> bool:
+    return command.fallback and bool((command.values == 0).all())
+
+
+def begin_slow_plan(rig: Rig, stamp_s: float = 1.0) -> None:
+    rig.planner.pass_on.clear()
+    rig.planner.planning.clear()
+    rig.feed(stamp_s)
+    rig.loop.wake()
+    assert rig.planner.planning.wait(PATIENCE_S)
+
+
+def test_a_wake_up_makes_one_tick_that_answers_the_newest_readings(make):
+    rig = make()
+    rig.feed(1.0)
+    rig.feed(1.01)
+    rig.loop.wake()
+    rig.until(lambda: len(rig.commands) == 1)
+    assert planned(rig.commands[0]) and rig.commands[0].stamp_s == 1.01
+    assert rig.planner.plans == 1
+
+
+def test_stopping_during_a_plan_sends_the_fallback_at_once_and_the_plan_never(make):
+    rig = make()
+    begin_slow_plan(rig)
+    rig.loop.deactivate('stopped')
+    assert len(rig.commands) == 1 and is_fallback(rig.commands[0])
+    rig.planner.pass_on.set()
+    rig.settle()
+    assert len(rig.commands) == 1 and rig.planner.plans == 1
+
+
+def test_an_emergency_stop_during_a_plan_lets_only_the_fallback_out(make):
+    rig = make()
+    begin_slow_plan(rig)
+    rig.loop.e_stop('pressed')
+    assert is_fallback(rig.commands[0]) and rig.commands[0].reason == 'pressed'
+    rig.planner.pass_on.set()
+    rig.until(lambda: len(rig.commands) == 2)
+    assert is_fallback(rig.commands[1])
+    rig.feed(1.01)
+    rig.loop.wake()
+    rig.until(lambda: len(rig.commands) == 3)
+    assert is_fallback(rig.commands[2]) and rig.commands[2].reason == 'pressed'
+
+
+def test_a_stop_between_safety_filter_and_sending_still_wins(make):
+    rig = make()
+    tick = rig.controller.tick
+
+    def tick_then_stop(now_s: float) -> Tick:
+        result = tick(now_s)
+        rig.controller.e_stop('pressed')
+        return result
+
+    rig.controller.tick = tick_then_stop
+    rig.feed(1.0)
+    rig.loop.wake()
+    rig.until(lambda: len(rig.ticks) == 1)
+    assert is_fallback(rig.commands[0]) and is_fallback(rig.ticks[0].command)
+
+
+def test_periods_that_pass_during_a_plan_are_counted_and_leave_one_tick(make):
+    rig = make()
+    begin_slow_plan(rig)
+    for _ in range(4):
+        rig.loop.wake()
+    # The first of the four waits for its turn; the other three found it still waiting.
+    assert rig.loop.overruns == 3
+    rig.feed(1.05)
+    rig.planner.pass_on.set()
+    rig.until(lambda: len(rig.commands) == 2)
+    rig.settle()
+    assert rig.planner.plans == 2
+
+
+def test_no_reading_is_lost_while_a_plan_is_computed(make):
+    rig = make()
+    taken: list[float] = []
+    on_reading = rig.controller.on_reading
+    rig.controller.on_reading = lambda r: (taken.append(r.stamp_s), on_reading(r))[1]
+    begin_slow_plan(rig)
+    stamps = [1.0 + PERIOD_S * step for step in range(1, 40)]
+    for stamp_s in stamps:
+        rig.feed(stamp_s, 'odom')
+    rig.planner.pass_on.set()
+    rig.loop.wake()
+    rig.until(lambda: len(rig.commands) == 2)
+    assert taken == [1.0, 1.0, *stamps]
+
+
+def test_without_wake_ups_the_watchdog_sends_the_fallback_with_the_reason(make):
+    rig = make(watchdog_s=0.05)
+    rig.feed(1.0)
+    rig.until(lambda: len(rig.commands) > 0 and rig.commands[-1].fallback)
+    assert rig.commands[-1].reason.startswith('odom: stale')
+
+
+def test_in_lockstep_silence_makes_the_fallback_whose_stamp_answers_nothing(make):
+    rig = make(lockstep=True, watchdog_s=0.3)
+    rig.feed(1.0)
+    rig.until(lambda: len(rig.commands) == 2)
+    assert planned(rig.commands[0]) and is_fallback(rig.commands[1])
+    assert rig.commands[1].reason.startswith('odom: stale')
+    assert np.isnan(rig.commands[1].stamp_s)
+
+
+def test_in_lockstep_a_tick_begins_when_all_topics_have_the_same_stamp(make):
+    rig = make(lockstep=True)
+    rig.feed(1.0, 'odom')
+    rig.settle()
+    assert not rig.commands
+    rig.feed(1.0, 'joint_states')
+    rig.until(lambda: len(rig.commands) == 1)
+    rig.feed(1.01, 'joint_states')
+    rig.settle()
+    assert len(rig.commands) == 1
+    rig.feed(1.01, 'odom')
+    rig.until(lambda: len(rig.commands) == 2)
+    assert [command.stamp_s for command in rig.commands] == [1.0, 1.01]
+
+
+def test_in_lockstep_a_state_that_comes_again_gets_the_same_answer_without_a_new_plan(make):
+    rig = make(lockstep=True)
+    rig.feed(1.0)
+    rig.until(lambda: len(rig.commands) == 1)
+    rig.feed(1.0)
+    rig.until(lambda: len(rig.commands) > 1)
+    rig.settle()
+    assert rig.planner.plans == 1 and len(rig.ticks) == 1
+    assert all(command is rig.commands[0] for command in rig.commands)
+
+
+def test_in_lockstep_a_refused_reading_is_answered_by_the_fallback_and_its_reason(make):
+    rig = make(lockstep=True)
+    rig.feed(1.0, 'odom')
+    rig.loop.put(Refusal('joint_states', 1.0, time.monotonic(), 'no joint'))
+    rig.until(lambda: len(rig.commands) == 1)
+    assert is_fallback(rig.commands[0])
+    assert (rig.commands[0].stamp_s, rig.commands[0].reason) == (1.0, 'no joint')
+    assert rig.controller.counters.refused == {'no joint': 1}
+    rig.feed(1.01)
+    rig.until(lambda: len(rig.commands) == 2)
+    assert planned(rig.commands[1])
+
+
+def test_in_lockstep_a_slow_plan_is_not_late_since_time_stands_still(make):
+    rig = make(lockstep=True)
+    begin_slow_plan(rig)
+    time.sleep(1.5 * SPEC.safety.deadline_s)
+    rig.planner.pass_on.set()
+    rig.until(lambda: len(rig.commands) == 1)
+    assert planned(rig.commands[0])
+
+
+def test_a_job_runs_between_two_ticks_without_making_one(make):
+    rig = make()
+    begin_slow_plan(rig)
+    done: list[int] = []
+    rig.loop.submit(lambda: done.append(rig.planner.plans))
+    assert not done
+    rig.planner.pass_on.set()
+    rig.until(lambda: bool(done))
+    rig.settle()
+    assert done == [1] and rig.planner.plans == 1
+
+
+def test_what_a_job_raises_reaches_whoever_waits_for_it_and_the_thread_lives_on(make):
+    rig = make()
+
+    def fail() -> None:
+        raise ValueError('a job')
+
+    with pytest.raises(ValueError, match='a job'):
+        rig.loop.wait(fail)
+    rig.loop.submit(fail)
+    rig.until(lambda: len(rig.faults) == 1)
+    assert 'a job' in rig.faults[0]
+    assert is_fallback(rig.commands[-1]), 'nobody knows what state an error left behind'
+    rig.feed(1.0)
+    rig.loop.wake()
+    rig.until(lambda: planned(rig.commands[-1]))
+
+
+def test_activating_again_forgets_what_was_before(make):
+    rig = make()
+    rig.feed(1.0)
+    rig.loop.deactivate('stopped')
+    rig.feed(1.01)
+    rig.settle()
+    resets = rig.planner.resets
+    rig.loop.activate()
+    rig.loop.wake()
+    rig.until(lambda: len(rig.commands) == 2)
+    assert rig.planner.resets == resets + 1
+    assert rig.commands[1].reason == 'odom: no reading yet'
+
+
+def test_a_mailbox_keeps_the_order_and_tells_when_stamps_meet():
+    mailbox = Mailbox(['a', 'b'])
+    items = [Refusal(topic, stamp, 0.0, '') for topic, stamp in [('a', 1.0), ('a', 2.0)]]
+    assert [mailbox.put(item) for item in items] == [False, False]
+    assert np.isnan(Mailbox(['a']).newest_stamp_s)
+    last = Refusal('b', 2.0, 0.0, '')
+    assert mailbox.put(last) and mailbox.newest_stamp_s == 2.0
+    assert mailbox.take() == ([*items, last], 2.0)
+    assert mailbox.take() == ([], 2.0)
+    mailbox.clear()
+    assert mailbox.take() == ([], None)
+
+
+def test_waiting_for_all_topics_ends_with_the_last_one_and_not_before():
+    mailbox = Mailbox(['a', 'b'])
+    mailbox.put(Refusal('a', 1.0, 0.0, ''))
+    started = time.monotonic()
+    mailbox.wait_for_all(0.05)
+    assert time.monotonic() - started >= 0.05
+    mailbox.put(Refusal('b', 1.0, 0.0, ''))
+    started = time.monotonic()
+    mailbox.wait_for_all(PATIENCE_S)
+    assert time.monotonic() - started < PATIENCE_S / 2

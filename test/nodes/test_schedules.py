@@ -1,0 +1,48 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+import pytest
+
+from mbmrl_ros.config import UserError
+from mbmrl_ros.nodes.schedules import disturbances_of, parse_schedule
+from mbmrl_ros.sim.disturbances import Disturbance, active
+from mbmrl_ros.spec import load_robot
+
+SPEC = load_robot('half_cheetah')
+THIGH, SHIN = Disturbance('disabled_joint', 'bthigh'), Disturbance('disabled_joint', 'fshin', 0.5)
+
+
+def test_a_schedule_switches_on_at_its_first_step_and_off_at_its_last():
+    schedule = parse_schedule(SPEC, ['disabled_joint:bthigh@333', 'disabled_joint:fshin:0.5@0-2'])
+    by_step = {step: active(schedule, step) for step in (0, 1, 2, 332, 333, 10_000)}
+    assert by_step == {0: (SHIN,), 1: (SHIN,), 2: (), 332: (), 333: (THIGH,), 10_000: (THIGH,)}
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('disabled_joint:bthigh', 'kind:target@step'),
+        ('disabled_joint:bthigh@', 'kind:target@step'),
+        ('disabled_joint:bthigh@-5', 'kind:target@step'),
+        ('disabled_joint:bthigh@5-', 'kind:target@step'),
+        ('disabled_joint:bthigh@3.5', 'kind:target@step'),
+        ('disabled_joint:bthigh@200-100', 'ends before it begins'),
+        ('disabled_joint:bthigh@100-100', 'ends before it begins'),
+        ('disabled_joint:bthig@5', "did you mean 'bthigh'"),
+        ('dead_joint:bthigh@5', 'unknown disturbance'),
+    ],
+)
+def test_a_schedule_that_cannot_be_is_refused_in_one_line(text, message):
+    with pytest.raises(UserError, match=message) as error:
+        parse_schedule(SPEC, [text])
+    assert '\n' not in str(error.value)
+
+
+def test_without_a_task_every_joint_can_be_switched_off():
+    assert [d.target for d in disturbances_of(SPEC, '')] == list(SPEC.action.joints)
+
+
+def test_a_task_for_another_robot_is_refused():
+    assert THIGH in disturbances_of(SPEC, 'half_cheetah/disabled_joint')
+    other = SPEC.model_copy(update={'name': 'ant'})
+    with pytest.raises(UserError, match='is for robot half_cheetah, not for ant'):
+        disturbances_of(other, 'half_cheetah/disabled_joint')
