@@ -15,10 +15,10 @@ from pathlib import Path
 import torch
 
 from mbmrl_ros.algorithms.mb import dynamic_evaluation
+from mbmrl_ros.data.dataset import split_all
 from mbmrl_ros.models.bundle import load_bundle, read_info
 from mbmrl_ros.spec import load_robot
 from mbmrl_ros.training.evaluate import interval95, prediction_losses
-from mbmrl_ros.training.model_based import split_data
 from mbmrl_ros.training.run import Run, write_text
 from mbmrl_ros.training.settings import TrainingConfig
 
@@ -39,7 +39,7 @@ def main() -> None:
     identity = json.loads((options.run / 'run.json').read_text())
     run = Run(options.run, config.model_dump(mode='json'), identity)
     _, _, data = run.load()
-    _, held_out = split_data(data[1:], config)
+    _, held_out = split_all(data[1:], config.held_out)
     chosen = held_out[-options.trajectories :]
     losses = {}
     for step_size in STEP_SIZES:

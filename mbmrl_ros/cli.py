@@ -112,12 +112,12 @@ def _whole(text: str) -> int:
 
 def _node(name: str, arguments: list[str]) -> int:
     if name == 'sim':
-        from mbmrl_ros.nodes import sim_node
+        from mbmrl_ros.nodes.sim_node import main as simulate
 
-        return sim_node.main(arguments)
-    from mbmrl_ros.nodes import controller_node
+        return simulate(arguments)
+    from mbmrl_ros.nodes.controller_node import main as control
 
-    return controller_node.main(arguments)
+    return control(arguments)
 
 
 def _demo(options: argparse.Namespace) -> None:

@@ -24,8 +24,9 @@ from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.data.windows import Windows
 from mbmrl_ros.models.bundle import Bundle
 from mbmrl_ros.models.dynamics import MLPDynamics
+from mbmrl_ros.training.learned import Learned
 from mbmrl_ros.training.meta import losses_before_and_after, meta_loss, with_motor_gains
-from mbmrl_ros.training.model_based import Algorithm, Learned, Objective
+from mbmrl_ros.training.model_based import Algorithm, Objective
 from mbmrl_ros.training.settings import TrainingConfig
 
 VALIDATION_WINDOWS = 256

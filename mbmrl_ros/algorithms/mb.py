@@ -17,7 +17,8 @@ from mbmrl_ros.data.dataset import Trajectory, all_transitions
 from mbmrl_ros.data.windows import Windows
 from mbmrl_ros.models.bundle import Bundle
 from mbmrl_ros.models.dynamics import MLPDynamics
-from mbmrl_ros.training.model_based import Algorithm, Learned, Objective
+from mbmrl_ros.training.learned import Learned
+from mbmrl_ros.training.model_based import Algorithm, Objective
 from mbmrl_ros.training.settings import TrainingConfig
 from mbmrl_ros.types import Transitions
 

@@ -64,6 +64,14 @@ def split(
     return training, [t for i, t in enumerate(trajectories) if i % every == every - 1]
 
 
+def split_all(
+    groups: list[list[Trajectory]], held_out: float
+) -> tuple[list[Trajectory], list[Trajectory]]:
+    """Hold whole trajectories out of every group, such as the iterations of a training."""
+    halves = [split(trajectories, held_out) for trajectories in groups]
+    return [t for half in halves for t in half[0]], [t for half in halves for t in half[1]]
+
+
 def save_trajectories(path: Path, trajectories: list[Trajectory]) -> None:
     """Write a file that appears whole or not at all."""
     tensors = {}

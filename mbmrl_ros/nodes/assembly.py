@@ -15,9 +15,8 @@ from mbmrl_ros.models.bundle import Bundle, bundle_names, find_bundle, load_bund
 from mbmrl_ros.nodes.settings import ControllerSettings, PlannerSettings
 from mbmrl_ros.planners.mppi import MPPI, MPPIConfig
 from mbmrl_ros.rewards.reward import build_reward
-from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC
+from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC, make_mpc
 from mbmrl_ros.spec import RobotSpec
-from mbmrl_ros.training.model_based import make_mpc
 from mbmrl_ros.types import Transitions
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mbmrl_ros.models.bundle import Bundle
 from mbmrl_ros.types import Adapted, Adapter, Dynamics, Plan, Planner, RewardFn, Transitions
 
 
@@ -101,3 +102,17 @@ class AdaptiveMPC:
 
 def _shapes(planner_state: Iterable[Tensor] | None) -> list[torch.Size]:
     return [tensor.shape for tensor in planner_state or ()]
+
+
+def make_mpc(
+    bundle: Bundle,
+    adapter: Adapter,
+    planner: Planner,
+    reward: RewardFn,
+    generator: torch.Generator,
+    batch: int = 1,
+) -> AdaptiveMPC:
+    """Put Algorithm 10 together from a bundle: for training, evaluation and the robot."""
+    return AdaptiveMPC(
+        bundle.dynamics, adapter, planner, reward, generator, bundle.info.past_steps, batch
+    )

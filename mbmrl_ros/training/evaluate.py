@@ -20,10 +20,9 @@ from mbmrl_ros.envs.tasks import Task
 from mbmrl_ros.models.bundle import Bundle
 from mbmrl_ros.planners.mppi import MPPI, MPPIConfig
 from mbmrl_ros.rewards.reward import build_reward
-from mbmrl_ros.robot.adaptive_mpc import Decision
+from mbmrl_ros.robot.adaptive_mpc import Decision, make_mpc
 from mbmrl_ros.spec import load_robot
 from mbmrl_ros.training.collect import collect, mpc_actions
-from mbmrl_ros.training.model_based import make_mpc
 from mbmrl_ros.types import Adapter
 
 

@@ -8,7 +8,6 @@ make Algorithm 9.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,33 +18,23 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from mbmrl_ros.data.dataset import Trajectory, all_transitions, split
+from mbmrl_ros.data.dataset import Trajectory, all_transitions, split_all
 from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.envs.tasks import Task
-from mbmrl_ros.models.bundle import Bundle, BundleInfo, load_bundle, save_bundle
+from mbmrl_ros.models.bundle import Bundle, load_bundle, save_bundle
 from mbmrl_ros.models.dynamics import MLPDynamics, build_dynamics
 from mbmrl_ros.models.fit import FitResult, fit
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.planners.mppi import MPPI
 from mbmrl_ros.rewards.reward import Reward, build_reward
-from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC
+from mbmrl_ros.robot.adaptive_mpc import make_mpc
 from mbmrl_ros.spec import RobotSpec, load_robot
 from mbmrl_ros.training.collect import Act, Rollouts, collect, mpc_actions, random_actions
-from mbmrl_ros.training.run import Run, optimiser_tensors, restore_optimiser
+from mbmrl_ros.training.learned import Learned, checkpoint, restore, start
+from mbmrl_ros.training.publish import iteration_metrics, make_bundle
+from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.settings import TrainingConfig
-from mbmrl_ros.types import Adapter, Params
-
-
-class Learned(NamedTuple):
-    """What is trained: phi, and the logarithm of psi (positive by construction)."""
-
-    params: Params
-    log_step_sizes: Params
-
-    @property
-    def step_sizes(self) -> Params:
-        """Psi."""
-        return {name: value.exp() for name, value in self.log_step_sizes.items()}
+from mbmrl_ros.types import Adapter
 
 
 class Objective(NamedTuple):
@@ -80,9 +69,9 @@ def train(algorithm: Algorithm, task: Task, config: TrainingConfig, run: Run, se
     spec = load_robot(task.robot)
     reward = build_reward(spec, task.reward)
     env = RobotEnv(spec, config.rollouts)
-    learned, optimiser = _start(spec, config, seed)
+    learned, optimiser = start(spec, config, seed)
     done, tensors, data = run.load()
-    _restore(learned, optimiser, tensors)
+    restore(learned, optimiser, tensors)
     bundle = load_bundle(run.publish(done), spec) if done else None
     for iteration in range(done + 1, config.iterations + 1):
         started = time.monotonic()
@@ -95,49 +84,23 @@ def train(algorithm: Algorithm, task: Task, config: TrainingConfig, run: Run, se
             run.save_data(iteration, rollouts.trajectories)
             data.append(rollouts.trajectories)
         collected = time.monotonic()
+        training, held_out = split_all(data, config.held_out)
+        statistics = Normalizer.fit(all_transitions(training))
+        dynamics = build_dynamics(spec, config.hidden_sizes, statistics, config.precision)
         generator = _stream(seed, iteration, 'fit')
-        result = _fit(algorithm, spec, learned, optimiser, data, config, iteration, generator)
-        metrics = _metrics(reward, data, config, result, learned)
+        objective = algorithm.objective(dynamics, learned, training, held_out, config, generator)
+        result = _fit(objective, learned, optimiser, config, iteration)
+        metrics = iteration_metrics(reward, data, config, result, learned)
         metrics |= {'collect_s': collected - started, 'fit_s': time.monotonic() - collected}
-        bundle = _bundle(algorithm, task, config, spec, learned, data, metrics)
+        bundle = make_bundle(algorithm.name, task, config, spec, dynamics, learned, metrics)
         save_bundle(run.publish(iteration), bundle)
         run.log(iteration, metrics)
-        run.save_checkpoint(iteration, _checkpoint(learned, optimiser))
+        run.save_checkpoint(iteration, checkpoint(learned, optimiser))
         tqdm.write(_line(iteration, config, metrics))
     if bundle is None:
         raise ValueError('a training needs at least one iteration')
     save_bundle(run.folder / 'bundle', bundle)
     return bundle
-
-
-def make_mpc(
-    bundle: Bundle,
-    adapter: Adapter,
-    planner: MPPI,
-    reward: Reward,
-    generator: torch.Generator,
-    batch: int = 1,
-) -> AdaptiveMPC:
-    """Put Algorithm 10 together from a bundle: for training, evaluation and the robot."""
-    return AdaptiveMPC(
-        bundle.dynamics, adapter, planner, reward, generator, bundle.info.past_steps, batch
-    )
-
-
-def _start(
-    spec: RobotSpec, config: TrainingConfig, seed: int
-) -> tuple[Learned, torch.optim.Optimizer]:
-    dynamics = build_dynamics(spec, config.hidden_sizes)
-    params = dynamics.init(torch.Generator().manual_seed(seed))
-    sizes = dict.fromkeys(params, config.step_size) | {'scale': config.scale_step_size}
-    log_step_sizes = {name: torch.tensor(size).log() for name, size in sizes.items()}
-    for value in (*params.values(), *log_step_sizes.values()):
-        value.requires_grad_()
-    groups = [
-        {'params': list(params.values()), 'lr': config.learning_rate},
-        {'params': list(log_step_sizes.values()), 'lr': config.step_size_learning_rate},
-    ]
-    return Learned(params, log_step_sizes), torch.optim.Adam(groups)
 
 
 def _stream(seed: int, iteration: int, purpose: Literal['collect', 'fit']) -> torch.Generator:
@@ -191,20 +154,12 @@ def _collect(
 
 
 def _fit(
-    algorithm: Algorithm,
-    spec: RobotSpec,
+    objective: Objective,
     learned: Learned,
     optimiser: torch.optim.Optimizer,
-    data: list[list[Trajectory]],
     config: TrainingConfig,
     iteration: int,
-    generator: torch.Generator,
 ) -> FitResult:
-    training, held_out = split_data(data, config)
-    dynamics = build_dynamics(
-        spec, config.hidden_sizes, Normalizer.fit(all_transitions(training)), config.precision
-    )
-    objective = algorithm.objective(dynamics, learned, training, held_out, config, generator)
     parameters = learned.params | {f'log_{k}': v for k, v in learned.log_step_sizes.items()}
     with tqdm(total=config.epochs, desc=f'iteration {iteration}: fit', unit='epoch') as bar:
 
@@ -224,88 +179,6 @@ def _fit(
             config.fit_precision,
             on_epoch,
         )
-
-
-def split_data(
-    data: list[list[Trajectory]], config: TrainingConfig
-) -> tuple[list[Trajectory], list[Trajectory]]:
-    """Hold whole trajectories out of every iteration."""
-    halves = [split(trajectories, config.held_out) for trajectories in data]
-    return [t for half in halves for t in half[0]], [t for half in halves for t in half[1]]
-
-
-def _bundle(
-    algorithm: Algorithm,
-    task: Task,
-    config: TrainingConfig,
-    spec: RobotSpec,
-    learned: Learned,
-    data: list[list[Trajectory]],
-    metrics: dict[str, float],
-) -> Bundle:
-    training, _ = split_data(data, config)
-    dynamics = build_dynamics(
-        spec, config.hidden_sizes, Normalizer.fit(all_transitions(training)), config.precision
-    )
-    info = BundleInfo(
-        algorithm=algorithm.name,
-        task=task.name,
-        robot=spec.name,
-        robot_hash=spec.hash,
-        interface=json.loads(json.dumps(spec.interface)),
-        hidden_sizes=config.hidden_sizes,
-        past_steps=config.past_steps,
-        future_steps=config.future_steps,
-        inner_steps=config.inner_steps,
-        precision=config.precision,
-        planner=config.control_planner,
-        training=config.model_dump(mode='json'),
-        metrics=metrics,
-    )
-    fixed = {name: value.detach().clone() for name, value in learned.params.items()}
-    steps = {name: value.detach().clone() for name, value in learned.step_sizes.items()}
-    return Bundle(info, dynamics, fixed, steps)
-
-
-def _metrics(
-    reward: Reward,
-    data: list[list[Trajectory]],
-    config: TrainingConfig,
-    result: FitResult,
-    learned: Learned,
-) -> dict[str, float]:
-    newest = data[-1]
-    returns = [float(reward(*trajectory.transitions()).sum()) for trajectory in newest]
-    metrics = {
-        'environment_steps': float(sum(t.steps for group in data for t in group)),
-        'return_mean': float(np.mean(returns)),
-        'return_std': float(np.std(returns)),
-        'rollout_steps': float(config.rollout_steps),
-        'training_loss': result.training[max(result.best_epoch - 1, 0)],
-        'held_out_loss': result.validation[result.best_epoch],
-        'epochs': float(len(result.training)),
-    }
-    return metrics | {
-        f'step_size/{name}': float(value.detach()) for name, value in learned.step_sizes.items()
-    }
-
-
-def _checkpoint(learned: Learned, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    tensors = {f'params/{name}': value for name, value in learned.params.items()}
-    tensors |= {f'log_step_sizes/{name}': v for name, v in learned.log_step_sizes.items()}
-    return tensors | optimiser_tensors(optimiser)
-
-
-def _restore(
-    learned: Learned, optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]
-) -> None:
-    if not tensors:
-        return
-    with torch.no_grad():
-        for group, values in (('params', learned.params), ('log_step_sizes', learned[1])):
-            for name, value in values.items():
-                value.copy_(tensors[f'{group}/{name}'])
-    restore_optimiser(optimiser, tensors)
 
 
 def _line(iteration: int, config: TrainingConfig, metrics: dict[str, float]) -> str:

@@ -20,8 +20,9 @@ from mbmrl_ros.models.fit import fit
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.planners.mppi import MPPIConfig
 from mbmrl_ros.spec import load_robot
+from mbmrl_ros.training.learned import Learned
 from mbmrl_ros.training.meta import losses_before_and_after
-from mbmrl_ros.training.model_based import Learned, Objective
+from mbmrl_ros.training.model_based import Objective
 from mbmrl_ros.training.settings import TrainingConfig
 
 PAST, FUTURE = 8, 5

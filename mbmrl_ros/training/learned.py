@@ -1,0 +1,65 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a training changes: parameters and step sizes, with their optimiser, and its checkpoint."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mbmrl_ros.models.dynamics import build_dynamics
+from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.training.run import optimiser_tensors, restore_optimiser
+from mbmrl_ros.training.settings import TrainingConfig
+from mbmrl_ros.types import Params
+
+
+class Learned(NamedTuple):
+    """What is trained: phi, and the logarithm of psi (positive by construction)."""
+
+    params: Params
+    log_step_sizes: Params
+
+    @property
+    def step_sizes(self) -> Params:
+        """Psi."""
+        return {name: value.exp() for name, value in self.log_step_sizes.items()}
+
+
+def start(
+    spec: RobotSpec, config: TrainingConfig, seed: int
+) -> tuple[Learned, torch.optim.Optimizer]:
+    """Draw parameters, set step sizes, and make the Adam that trains both."""
+    dynamics = build_dynamics(spec, config.hidden_sizes)
+    params = dynamics.init(torch.Generator().manual_seed(seed))
+    sizes = dict.fromkeys(params, config.step_size) | {'scale': config.scale_step_size}
+    log_step_sizes = {name: torch.tensor(size).log() for name, size in sizes.items()}
+    for value in (*params.values(), *log_step_sizes.values()):
+        value.requires_grad_()
+    groups = [
+        {'params': list(params.values()), 'lr': config.learning_rate},
+        {'params': list(log_step_sizes.values()), 'lr': config.step_size_learning_rate},
+    ]
+    return Learned(params, log_step_sizes), torch.optim.Adam(groups)
+
+
+def checkpoint(learned: Learned, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return all tensors that a training needs to go on."""
+    tensors = {f'params/{name}': value for name, value in learned.params.items()}
+    tensors |= {f'log_step_sizes/{name}': v for name, v in learned.log_step_sizes.items()}
+    return tensors | optimiser_tensors(optimiser)
+
+
+def restore(
+    learned: Learned, optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]
+) -> None:
+    """Put back what `checkpoint` returned; nothing, if there is none yet."""
+    if not tensors:
+        return
+    with torch.no_grad():
+        for group, values in (('params', learned.params), ('log_step_sizes', learned[1])):
+            for name, value in values.items():
+                value.copy_(tensors[f'{group}/{name}'])
+    restore_optimiser(optimiser, tensors)

@@ -1,0 +1,73 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a training publishes after every iteration: a bundle, and its numbers."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+
+from mbmrl_ros.data.dataset import Trajectory
+from mbmrl_ros.envs.tasks import Task
+from mbmrl_ros.models.bundle import Bundle, BundleInfo
+from mbmrl_ros.models.dynamics import MLPDynamics
+from mbmrl_ros.models.fit import FitResult
+from mbmrl_ros.rewards.reward import Reward
+from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.training.learned import Learned
+from mbmrl_ros.training.settings import TrainingConfig
+
+
+def make_bundle(
+    algorithm: str,
+    task: Task,
+    config: TrainingConfig,
+    spec: RobotSpec,
+    dynamics: MLPDynamics,
+    learned: Learned,
+    metrics: dict[str, float],
+) -> Bundle:
+    """Copy what was learned into a bundle that further training does not change."""
+    info = BundleInfo(
+        algorithm=algorithm,
+        task=task.name,
+        robot=spec.name,
+        robot_hash=spec.hash,
+        interface=json.loads(json.dumps(spec.interface)),
+        hidden_sizes=config.hidden_sizes,
+        past_steps=config.past_steps,
+        future_steps=config.future_steps,
+        inner_steps=config.inner_steps,
+        precision=config.precision,
+        planner=config.control_planner,
+        training=config.model_dump(mode='json'),
+        metrics=metrics,
+    )
+    fixed = {name: value.detach().clone() for name, value in learned.params.items()}
+    steps = {name: value.detach().clone() for name, value in learned.step_sizes.items()}
+    return Bundle(info, dynamics, fixed, steps)
+
+
+def iteration_metrics(
+    reward: Reward,
+    data: list[list[Trajectory]],
+    config: TrainingConfig,
+    result: FitResult,
+    learned: Learned,
+) -> dict[str, float]:
+    """Return one row of metrics.csv."""
+    newest = data[-1]
+    returns = [float(reward(*trajectory.transitions()).sum()) for trajectory in newest]
+    metrics = {
+        'environment_steps': float(sum(t.steps for group in data for t in group)),
+        'return_mean': float(np.mean(returns)),
+        'return_std': float(np.std(returns)),
+        'rollout_steps': float(config.rollout_steps),
+        'training_loss': result.training[max(result.best_epoch - 1, 0)],
+        'held_out_loss': result.validation[result.best_epoch],
+        'epochs': float(len(result.training)),
+    }
+    return metrics | {
+        f'step_size/{name}': float(value.detach()) for name, value in learned.step_sizes.items()
+    }
