@@ -13,7 +13,8 @@ from mbmrl_ros.models.bundle import Bundle
 from mbmrl_ros.types import Adapter
 
 ADAPTATIONS = ('auto', 'none', 'grbal', 'dynamic_evaluation')
-DYNAMIC_EVALUATION_STEP = 0.01
+# Lowest loss on held-out training trajectories: benchmarks/step_size_sweep.py, docs/results.
+DYNAMIC_EVALUATION_STEP = 0.0003
 
 
 def make_adapter(bundle: Bundle, adaptation: str, step_size: float | None = None) -> Adapter:

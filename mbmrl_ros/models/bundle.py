@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,8 @@ def save_bundle(folder: Path, bundle: Bundle) -> None:
             update={'weights_sha256': _sha256(temporary), 'commit': _commit()}
         )
         description.write_text(info.model_dump_json(indent=2) + '\n')
+        # safetensors writes files that only their owner may read.
+        shutil.copymode(description, temporary)
         os.replace(temporary, weights)
         os.replace(description, folder / 'bundle.json')
     except (OSError, SafetensorError) as error:

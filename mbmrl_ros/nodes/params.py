@@ -12,7 +12,6 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
-from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
@@ -130,26 +129,29 @@ def _from_ros(value: Any) -> Any:
 def _descriptor(field: FieldInfo) -> ParameterDescriptor:
     """Return description and bounds; a range in ROS includes its ends, so open ends do too."""
     descriptor = ParameterDescriptor(description=field.description or '')
-    low, high = None, None
-    for bound in field.metadata:
-        if isinstance(bound, (Ge, Gt)):
-            low = bound.ge if isinstance(bound, Ge) else bound.gt
-        elif isinstance(bound, (Le, Lt)):
-            high = bound.le if isinstance(bound, Le) else bound.lt
+    low, high = _bound(field, 'ge', 'gt'), _bound(field, 'le', 'lt')
     if low is None and high is None:
         return descriptor
     if field.annotation is int:
         descriptor.integer_range = [
             IntegerRange(
-                from_value=-_LARGEST_INTEGER if low is None else int(low),  # type: ignore[call-overload]
-                to_value=_LARGEST_INTEGER if high is None else int(high),  # type: ignore[call-overload]
+                from_value=-_LARGEST_INTEGER if low is None else int(low),
+                to_value=_LARGEST_INTEGER if high is None else int(high),
             )
         ]
     else:
         descriptor.floating_point_range = [
             FloatingPointRange(
-                from_value=-math.inf if low is None else float(low),  # type: ignore[arg-type]
-                to_value=math.inf if high is None else float(high),  # type: ignore[arg-type]
+                from_value=-math.inf if low is None else low,
+                to_value=math.inf if high is None else high,
             )
         ]
     return descriptor
+
+
+def _bound(field: FieldInfo, *kinds: str) -> float | None:
+    for constraint in field.metadata:
+        for kind in kinds:
+            if (value := getattr(constraint, kind, None)) is not None:
+                return float(value)
+    return None

@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from mbmrl_ros.algorithms.adapters import DYNAMIC_EVALUATION_STEP
 from mbmrl_ros.nodes.params import Settings
 
 
@@ -23,7 +24,11 @@ class SimSettings(Settings):
         5.0, gt=0, le=3600, description='without a command, after the first: fallback, real time'
     )
     speed_factor: float = Field(
-        1.0, ge=0.01, le=100, description='simulated per real seconds, without lockstep'
+        1.0,
+        ge=0.01,
+        le=100,
+        description='simulated per real seconds, without lockstep; the time-outs of the '
+        "controller's sensors stay in real seconds",
     )
     seed: int = Field(0, ge=0, description='of the start states; changed, the stream starts anew')
     schedule: tuple[str, ...] = Field(
@@ -58,7 +63,7 @@ class ControllerSettings(Settings):
     adaptation: Literal['auto', 'none', 'grbal', 'dynamic_evaluation'] = Field(
         'auto', description='auto (as trained), none, grbal, or dynamic_evaluation (MB+DE)'
     )
-    step_size: float = Field(0.01, gt=0, le=10, description='of dynamic_evaluation')
+    step_size: float = Field(DYNAMIC_EVALUATION_STEP, gt=0, le=10, description='of dynamic_evaluation')
     planner: PlannerSettings = PlannerSettings()
     seed: int = Field(0, ge=0, description='of the planner; the stream starts anew at ~/reset')
     threads: int = Field(
