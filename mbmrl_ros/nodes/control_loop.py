@@ -88,9 +88,7 @@ class ControlLoop:
 
     def activate(self) -> None:
         """Begin to send commands, from an empty history."""
-        self._mailbox.clear()
-        self._answered = None
-        self.submit(self.controller.reset)
+        self.reset()
         self._active = True
 
     def deactivate(self, reason: str) -> None:
@@ -106,6 +104,16 @@ class ControlLoop:
             self.controller.e_stop(reason)
             if self._active:
                 self._publish(self._safe(self.controller.stopped))
+
+    def reset(self) -> None:
+        """Forget history and warm start before the next tick, and readings not yet ticked."""
+
+        def restart() -> None:
+            self._mailbox.clear()
+            self._answered = None
+            self.controller.reset()
+
+        self.submit(restart)
 
     def submit(self, job: Job) -> None:
         """Do something in the worker before its next tick."""

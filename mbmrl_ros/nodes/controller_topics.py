@@ -174,12 +174,12 @@ class ControllerTopics:
         self._node.get_logger().error(trace)
 
     def _on_reset(self, request: Any, response: Any) -> Any:
-        self.loop.submit(self._reset)
+        self.loop.reset()
+        self.loop.submit(self._restart_random_stream)
         response.success, response.message = True, 'history and warm start start afresh'
         return response
 
-    def _reset(self) -> None:
-        self.controller.reset()
+    def _restart_random_stream(self) -> None:
         self._brain.generator.manual_seed(self._settings.seed)
 
     def _on_e_stop(self, request: Any, response: Any) -> Any:

@@ -63,7 +63,9 @@ class ControllerSettings(Settings):
     adaptation: Literal['auto', 'none', 'grbal', 'dynamic_evaluation'] = Field(
         'auto', description='auto (as trained), none, grbal, or dynamic_evaluation (MB+DE)'
     )
-    step_size: float = Field(DYNAMIC_EVALUATION_STEP, gt=0, le=10, description='of dynamic_evaluation')
+    step_size: float = Field(
+        DYNAMIC_EVALUATION_STEP, gt=0, le=10, description='of dynamic_evaluation'
+    )
     planner: PlannerSettings = PlannerSettings()
     seed: int = Field(0, ge=0, description='of the planner; the stream starts anew at ~/reset')
     threads: int = Field(

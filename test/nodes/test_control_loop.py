@@ -300,6 +300,20 @@ def test_activating_again_forgets_what_was_before(make):
     assert rig.commands[1].reason == 'odom: no reading yet'
 
 
+def test_a_reset_in_lockstep_drops_a_state_that_waits_for_its_tick(make):
+    rig = make(lockstep=True)
+    begin_slow_plan(rig)
+    rig.feed(1.01)
+    rig.loop.reset()
+    rig.planner.pass_on.set()
+    rig.settle()
+    assert [command.stamp_s for command in rig.commands] == [1.0]
+    # The simulator sends it again, and then it is the first one of a new history.
+    rig.feed(1.01)
+    rig.until(lambda: len(rig.commands) == 2)
+    assert rig.planner.plans == 2
+
+
 def test_a_mailbox_keeps_the_order_and_tells_when_stamps_meet():
     mailbox = Mailbox(['a', 'b'])
     items = [Refusal(topic, stamp, 0.0, '') for topic, stamp in [('a', 1.0), ('a', 2.0)]]
