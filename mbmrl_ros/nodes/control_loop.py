@@ -109,10 +109,10 @@ class ControlLoop:
         """Forget history and warm start before the next tick, and readings not yet ticked."""
 
         def restart() -> None:
-            self._mailbox.clear()
             self._answered = None
             self.controller.reset()
 
+        self._mailbox.clear()
         self.submit(restart)
 
     def submit(self, job: Job) -> None:
