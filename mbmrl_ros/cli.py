@@ -71,6 +71,12 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--task', required=True, help='see: mbmrl tasks')
     parser.add_argument('--config', help="variant such as two_cores, or a .yaml; default: thesis'")
     parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE')
+    parser.add_argument(
+        '--start-from',
+        type=Path,
+        metavar='RUN',
+        help='take over the data and the weights of a run',
+    )
     parser.add_argument('--seed', type=_whole, default=0)
     parser.add_argument('--threads', type=_positive, default=2, help='of the processor (2)')
     parser.add_argument('--out', type=Path, help='run folder (default: runs/<task>/<algo>/<seed>)')

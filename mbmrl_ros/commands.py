@@ -39,7 +39,11 @@ def train_command(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     folder = options.out or Path('runs') / task.name / name / f'seed{options.seed}'
     identity = {'algorithm': name, 'task': task.name, 'seed': options.seed}
+    if options.start_from:
+        identity['start_from'] = str(options.start_from)
     run = Run(folder, config.model_dump(mode='json'), identity)
+    if options.start_from:
+        run.adopt(options.start_from)
     train(ALGORITHMS[name], task, config, run, options.seed)
     print(f'bundle: {folder / "bundle"}\ncurves: mbmrl report {folder}')
 

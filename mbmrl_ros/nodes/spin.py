@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import takewhile
@@ -30,6 +31,7 @@ from mbmrl_ros.nodes.params import Settings, help_text
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SPIN_S = 0.1
+SETTLE_S = 0.3
 
 
 def run(
@@ -87,7 +89,7 @@ def _spin(node: ManagedNode, executor: SingleThreadedExecutor, stopping: list[in
     executor.add_node(node)
     try:
         if node.autostart and not stopping:
-            _start(node)
+            _start(node, executor, stopping)
         while not stopping and rclpy.ok():
             executor.spin_once(timeout_sec=SPIN_S)
     except (ExternalShutdownException, ROSInterruptException):
@@ -102,10 +104,19 @@ def _spin(node: ManagedNode, executor: SingleThreadedExecutor, stopping: list[in
     return 0
 
 
-def _start(node: ManagedNode) -> None:
-    for transition in (node.trigger_configure, node.trigger_activate):
-        if transition() != TransitionCallbackReturn.SUCCESS:
-            raise UserError(node.problem or 'the node could not be started; see above')
+def _start(node: ManagedNode, executor: SingleThreadedExecutor, stopping: list[int]) -> None:
+    """Take the node to active, with a moment in between to hear what is latched (e_stop)."""
+    _demand(node, node.trigger_configure())
+    end = time.monotonic() + SETTLE_S
+    while not stopping and time.monotonic() < end:
+        executor.spin_once(timeout_sec=SPIN_S)
+    if not stopping:
+        _demand(node, node.trigger_activate())
+
+
+def _demand(node: ManagedNode, result: TransitionCallbackReturn) -> None:
+    if result != TransitionCallbackReturn.SUCCESS:
+        raise UserError(node.problem or 'the node could not be started; see above')
 
 
 def _ignore_signals() -> None:

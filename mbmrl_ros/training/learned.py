@@ -34,8 +34,12 @@ def start(
     """Draw parameters, set step sizes, and make the Adam that trains both."""
     dynamics = build_dynamics(spec, config.hidden_sizes)
     params = dynamics.init(torch.Generator().manual_seed(seed))
-    sizes = dict.fromkeys(params, config.step_size) | {'scale': config.scale_step_size}
-    log_step_sizes = {name: torch.tensor(size).log() for name, size in sizes.items()}
+    log_step_sizes = {name: torch.tensor(config.step_size).log() for name in params}
+    # One step size per input: a change of a motor's scale moves a prediction a little, one of a
+    # velocity's scale moves it a lot.
+    scale = torch.full(params['scale'].shape, config.step_size)
+    scale[-spec.action_size :] = config.motor_step_size
+    log_step_sizes['scale'] = scale.log()
     for value in (*params.values(), *log_step_sizes.values()):
         value.requires_grad_()
     groups = [
@@ -55,11 +59,10 @@ def checkpoint(learned: Learned, optimiser: torch.optim.Optimizer) -> dict[str, 
 def restore(
     learned: Learned, optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]
 ) -> None:
-    """Put back what `checkpoint` returned; nothing, if there is none yet."""
-    if not tensors:
-        return
+    """Put back what `checkpoint` returned, or the part of it that there is."""
     with torch.no_grad():
         for group, values in (('params', learned.params), ('log_step_sizes', learned[1])):
             for name, value in values.items():
-                value.copy_(tensors[f'{group}/{name}'])
+                if f'{group}/{name}' in tensors:
+                    value.copy_(tensors[f'{group}/{name}'])
     restore_optimiser(optimiser, tensors)

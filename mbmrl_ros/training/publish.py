@@ -69,5 +69,6 @@ def iteration_metrics(
         'epochs': float(len(result.training)),
     }
     return metrics | {
-        f'step_size/{name}': float(value.detach()) for name, value in learned.step_sizes.items()
+        f'step_size/{name}': float(value.detach().mean())
+        for name, value in learned.step_sizes.items()
     }

@@ -16,6 +16,7 @@ import contextlib
 import csv
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -57,29 +58,43 @@ class Run:
 
     def load(self) -> tuple[int, dict[str, Tensor], list[list[Trajectory]]]:
         """Return the last whole iteration (0: none), its checkpoint, and all data up to it."""
-        path = self.folder / 'checkpoint.safetensors'
-        if not path.exists():
-            return 0, {}, []
-        try:
-            with safe_open(path, 'pt') as file:
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError) as error:
-            raise UserError(f'{path} is damaged: {error}') from error
-        iteration = int(tensors.pop('iteration'))
-        data = [load_trajectories(self._data(i)) for i in range(1, iteration + 1)]
+        iteration, tensors = _last_checkpoint(self.folder)
+        data = [self.load_data(i) for i in range(1, iteration + 1)]
         return iteration, tensors, data
+
+    def adopt(self, source: Path) -> None:
+        """Take over another run's data and last parameters, so that the last fit is left to do.
+
+        Does nothing if this run has begun; UserError if the other has no finished iteration.
+        """
+        if (self.folder / 'checkpoint.safetensors').exists():
+            return
+        last, tensors = _last_checkpoint(source)
+        if last == 0:
+            raise UserError(f'{source} is not a run folder with a finished iteration')
+        try:
+            for iteration in range(1, last + 1):
+                shutil.copy(_data_file(source, iteration), _data_file(self.folder, iteration))
+            if last > 1:
+                before = f'{last - 1:04d}'
+                copied = self.folder / 'bundles' / before
+                shutil.copytree(source / 'bundles' / before, copied, dirs_exist_ok=True)
+        except OSError as error:
+            raise UserError(f'cannot copy {source} to {self.folder}: {error}') from error
+        params = {key: value for key, value in tensors.items() if key.startswith('params/')}
+        self.save_checkpoint(last - 1, params)
 
     def save_data(self, iteration: int, trajectories: list[Trajectory]) -> None:
         """Write what one iteration collected."""
-        save_trajectories(self._data(iteration), trajectories)
+        save_trajectories(_data_file(self.folder, iteration), trajectories)
 
     def has_data(self, iteration: int) -> bool:
         """Whether this iteration had collected before it was killed."""
-        return self._data(iteration).exists()
+        return _data_file(self.folder, iteration).exists()
 
     def load_data(self, iteration: int) -> list[Trajectory]:
         """Read what an iteration collected."""
-        return load_trajectories(self._data(iteration))
+        return load_trajectories(_data_file(self.folder, iteration))
 
     def save_checkpoint(self, iteration: int, tensors: dict[str, Tensor]) -> None:
         """Replace the checkpoint: the moment at which the iteration counts as done."""
@@ -120,8 +135,21 @@ class Run:
         """Return the folder for this iteration's bundle."""
         return self.folder / 'bundles' / f'{iteration:04d}'
 
-    def _data(self, iteration: int) -> Path:
-        return self.folder / 'data' / f'{iteration:04d}.safetensors'
+
+def _data_file(folder: Path, iteration: int) -> Path:
+    return folder / 'data' / f'{iteration:04d}.safetensors'
+
+
+def _last_checkpoint(folder: Path) -> tuple[int, dict[str, Tensor]]:
+    path = folder / 'checkpoint.safetensors'
+    if not path.exists():
+        return 0, {}
+    try:
+        with safe_open(path, 'pt') as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise UserError(f'{path} is damaged: {error}') from error
+    return int(tensors.pop('iteration')), tensors
 
 
 def write_text(path: Path, text: str) -> None:

@@ -39,8 +39,8 @@ class TrainingConfig(Config):
     )
     learning_rate: Positive = Field(1e-3, description='Adam, for phi (beta; Table 6)')
     step_size: Positive = Field(0.01, description='psi at the start: inner step size (Table 6)')
-    scale_step_size: Positive = Field(
-        0.01, description='psi at the start, of the scale of the inputs (models/dynamics.py)'
+    motor_step_size: Positive = Field(
+        0.01, description='psi at the start, of the scale of the motors (models/dynamics.py)'
     )
     step_size_learning_rate: float = Field(
         1e-3,

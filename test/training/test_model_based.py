@@ -36,7 +36,7 @@ PLANNER = {'candidates': 8, 'horizon': 3}
 CONFIG = TrainingConfig(
     iterations=3, rollouts=2, rollout_steps=80, past_steps=8, future_steps=6, hidden_sizes=(16,),
     batch_size=4, epochs=2, held_out=0.5, planner=PLANNER, control_planner=PLANNER,
-    precision='float32', step_size=0.02, scale_step_size=0.05,
+    precision='float32', step_size=0.02, motor_step_size=0.05,
 )  # fmt: skip
 
 
