@@ -15,17 +15,25 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 METHODS = {'mb': 'MB', 'mb_de': 'MB+DE', 'grbal': 'GrBAL'}
+TESTS = ('undisturbed', 'held_out', 'mid_run')
 COLOURS = {'mb': '#8c6d31', 'mb_de': '#7b7b7b', 'grbal': '#1f6fb2'}
 
 
 def main() -> None:
     """Write tables.md, learning_curves.png and returns.png beside the files."""
     folder = Path(sys.argv[1])
-    results = {key: json.loads((folder / f'{key}.json').read_text())['tests'] for key in METHODS}
+    results = {key: _read(folder, key) for key in METHODS}
     (folder / 'tables.md').write_text(_tables(results))
     _learning_curves(folder)
     _returns(folder, results)
     print((folder / 'tables.md').read_text())
+
+
+def _read(folder: Path, method: str) -> dict[str, Any]:
+    tests: dict[str, Any] = {}
+    for test in TESTS:
+        tests |= json.loads((folder / f'{method}_{test}.json').read_text())['tests']
+    return tests
 
 
 def ratio_interval(first: list[float], second: list[float]) -> tuple[float, float, float]:

@@ -18,10 +18,13 @@ keep mb
 mbmrl train grbal --task $task --config two_cores --seed 0 --start-from runs/mb --out runs/grbal
 keep grbal
 python benchmarks/step_size_sweep.py runs/mb --json $out/mb_de_step_sizes.json
-evaluate() {
-    mbmrl evaluate --bundle $task/$1 --adaptation $2 --episodes 10 --candidates 250 --seed 100 --json $out/$3.json
-}
-evaluate mb none mb
-evaluate mb dynamic_evaluation mb_de
-evaluate grbal auto grbal
+for test in undisturbed held_out mid_run; do
+    evaluate() {
+        mbmrl evaluate --bundle $task/$1 --adaptation $2 --test $test --episodes 10 \
+            --candidates 128 --seed 100 --threads 1 --json $out/$3_$test.json
+    }
+    evaluate mb none mb
+    evaluate mb dynamic_evaluation mb_de
+    evaluate grbal auto grbal
+done
 python benchmarks/results.py $out
