@@ -7,6 +7,8 @@ import json
 import pytest
 
 from mbmrl_ros.cli import main
+from mbmrl_ros.models.bundle import load_bundle
+from mbmrl_ros.spec import load_robot
 
 TINY = [
     'iterations=2', 'rollouts=4', 'rollout_steps=60', 'past_steps=4', 'future_steps=4',
@@ -16,11 +18,11 @@ TINY = [
 TASK = 'half_cheetah/disabled_joint'
 
 
-def train(algorithm, out, *more):
+def train(algorithm, out, *more, start_from=None):
     settings = [part for item in (*TINY, *more) for part in ('--set', item)]
-    return main(
-        ['train', algorithm, '--task', TASK, '--out', str(out), '--threads', '1', *settings]
-    )
+    start = ['--start-from', str(start_from)] if start_from else []
+    arguments = ['--task', TASK, '--out', str(out), '--threads', '1', *start, *settings]
+    return main(['train', algorithm, *arguments])
 
 
 @pytest.fixture(scope='module')
@@ -113,6 +115,25 @@ def test_report_is_one_page_with_its_figures_inside(trained, capsys):
     assert page.count('data:image/png;base64,') == 4
     assert 'http' not in page.replace('http-equiv', '')
     assert 'rollout_steps' in page
+
+
+def test_a_training_can_start_from_another_run(trained, tmp_path):
+    out = tmp_path / 'mb'
+    assert train('mb', out, start_from=trained) == 0
+    for name in ('0001', '0002'):
+        data = f'data/{name}.safetensors'
+        assert (out / data).read_bytes() == (trained / data).read_bytes()
+    # Only the last fit was done, and it began at the other run's weights: one epoch of Adam at a
+    # rate of 0.001 moves a weight by less than 0.02, a new draw by the size of the weights.
+    assert (out / 'metrics.csv').read_text().splitlines()[1].startswith('2,')
+    spec = load_robot('half_cheetah')
+    start, end = (load_bundle(folder / 'bundle', spec).params for folder in (trained, out))
+    assert 0 < (end['weight0'] - start['weight0']).abs().max() < 0.02
+
+
+def test_a_start_from_nowhere_is_refused(tmp_path, capsys):
+    arguments = ['--task', TASK, '--out', str(tmp_path / 'run'), '--start-from', str(tmp_path)]
+    assert 'not a run folder' in wrong(capsys, 'train', 'mb', *arguments)
 
 
 def test_the_same_command_with_other_settings_is_refused(trained, capsys):
