@@ -123,12 +123,12 @@ def test_a_training_can_start_from_another_run(trained, tmp_path):
     for name in ('0001', '0002'):
         data = f'data/{name}.safetensors'
         assert (out / data).read_bytes() == (trained / data).read_bytes()
-    # Only the last fit was done, and it began at the other run's weights: one epoch of Adam at a
-    # rate of 0.001 moves a weight by less than 0.02, a new draw by the size of the weights.
+    # Only the last fit was done, and it began at the other run's weights: an epoch of 30 updates by Adam at a
+    # rate of 0.001 moves a weight by about 0.03; a new draw differs by up to 2 * 0.39 (Glorot).
     assert (out / 'metrics.csv').read_text().splitlines()[1].startswith('2,')
     spec = load_robot('half_cheetah')
     start, end = (load_bundle(folder / 'bundle', spec).params for folder in (trained, out))
-    assert 0 < (end['weight0'] - start['weight0']).abs().max() < 0.02
+    assert 0 < (end['weight0'] - start['weight0']).abs().max() < 0.05
 
 
 def test_a_start_from_nowhere_is_refused(tmp_path, capsys):
