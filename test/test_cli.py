@@ -123,8 +123,9 @@ def test_a_training_can_start_from_another_run(trained, tmp_path):
     for name in ('0001', '0002'):
         data = f'data/{name}.safetensors'
         assert (out / data).read_bytes() == (trained / data).read_bytes()
-    # Only the last fit was done, and it began at the other run's weights: an epoch of 30 updates by Adam at a
-    # rate of 0.001 moves a weight by about 0.03; a new draw differs by up to 2 * 0.39 (Glorot).
+    # Only the last fit was done, and it began at the other run's weights: an epoch of 30 updates
+    # by Adam at a rate of 0.001 moves a weight by about 0.03; a new draw differs by up to
+    # 2 * 0.39 (Glorot).
     assert (out / 'metrics.csv').read_text().splitlines()[1].startswith('2,')
     spec = load_robot('half_cheetah')
     start, end = (load_bundle(folder / 'bundle', spec).params for folder in (trained, out))
