@@ -48,6 +48,8 @@ STATS = (
     'nonfinite', 'expected_return', 'fallback',
 )  # fmt: skip
 REPORT_S = 1.0
+# Rows that a recorder gets that is connected late (transient local).
+KEPT = 1000
 ACKNOWLEDGE_S = 0.2
 
 
@@ -119,7 +121,7 @@ class ControllerTopics:
         spec, entities = self._spec, self._entities
         command = MESSAGES[spec.action.type]
         self._commands = entities.publisher(command, spec.action.topic, 1, open_qos=True)
-        self._stats = entities.publisher(Float64MultiArray, '~/stats', 1000)
+        self._stats = entities.publisher(Float64MultiArray, '~/stats', KEPT, keep=True)
         self._report = ControllerReport(entities, self._commands, self.loop)
         self._visuals = Visuals(entities, spec)
         # Best effort matches every driver; in lockstep a lost reading would cost a while.

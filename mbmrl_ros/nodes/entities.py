@@ -12,7 +12,7 @@ from rclpy.clock_type import ClockType
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.qos import QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.timer import Timer
 
@@ -31,11 +31,15 @@ class Entities:
         self._destroy: list[Callable[[], object]] = []
 
     def publisher(
-        self, kind: Any, topic: str, depth: int, open_qos: bool = False
+        self, kind: Any, topic: str, depth: int, open_qos: bool = False, keep: bool = False
     ) -> Publisher[Any]:
-        """Make a reliable publisher."""
+        """Make a reliable publisher. keep: whoever comes late and asks for it gets the past."""
+        durability = DurabilityPolicy.TRANSIENT_LOCAL if keep else DurabilityPolicy.VOLATILE
         publisher = self.node.create_publisher(
-            kind, topic, QoSProfile(depth=depth), qos_overriding_options=_overriding(open_qos)
+            kind,
+            topic,
+            QoSProfile(depth=depth, durability=durability),
+            qos_overriding_options=_overriding(open_qos),
         )
         self._destroy.append(lambda: self.node.destroy_publisher(publisher))
         return publisher

@@ -57,6 +57,12 @@ class Episode:
         }
 
     @property
+    def kept(self) -> set[str]:
+        """What both nodes keep for a recorder that is connected late."""
+        sensors = {f'/{self.namespace}/{name}' for name in self.spec.topics}
+        return sensors | {self.applied, self.stats}
+
+    @property
     def applied(self) -> str:
         """Where the simulator says what its actuators did."""
         return f'/{self.namespace}/sim_node/applied_command'
@@ -81,7 +87,7 @@ def run_episode(episode: Episode, bag: Path, on_step: Callable[[int], None]) -> 
         executor = SingleThreadedExecutor(context=context)
         executor.add_node(node)
         stack.callback(executor.shutdown)
-        recorder = stack.enter_context(BagRecorder(node, bag, episode.topics))
+        recorder = stack.enter_context(BagRecorder(node, bag, episode.topics, episode.kept))
         common = {'robot': episode.spec.name, 'lockstep': True, 'autostart': True}
         simulation = common | {'schedule': list(episode.schedule)} | episode.sim
         log = bag.parent / 'log'

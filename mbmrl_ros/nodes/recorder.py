@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.rosbag2.errors import WriterError
 from rosbags.typesys import Stores, get_typestore
@@ -33,8 +33,14 @@ class BagRecorder:
     one seen. What was written before a kill stays readable (MCAP).
     """
 
-    def __init__(self, node: Node, folder: Path, topics: Mapping[str, Any]) -> None:
-        """topics: full names to message classes. folder: must not exist yet."""
+    def __init__(
+        self, node: Node, folder: Path, topics: Mapping[str, Any], kept: Collection[str] = ()
+    ) -> None:
+        """topics: full names to message classes. folder: must not exist yet.
+
+        kept: topics whose publishers keep the past (transient local), so that nothing is lost
+        before the recorder is connected.
+        """
         self.counts: Counter[str] = Counter()
         self._now_ns = 0
         self._writer = Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP)
@@ -44,8 +50,13 @@ class BagRecorder:
         except (OSError, WriterError) as error:
             raise UserError(f'cannot write a bag at {folder}: {error}') from error
         store = get_typestore(Stores.ROS2_KILTED)
-        quality = QoSProfile(depth=DEPTH, reliability=ReliabilityPolicy.RELIABLE)
         for topic, message in topics.items():
+            durability = (
+                DurabilityPolicy.TRANSIENT_LOCAL if topic in kept else DurabilityPolicy.VOLATILE
+            )
+            quality = QoSProfile(
+                depth=DEPTH, reliability=ReliabilityPolicy.RELIABLE, durability=durability
+            )
             name = f'{message.__module__.split(".")[0]}/msg/{message.__name__}'
             connection = self._writer.add_connection(topic, name, typestore=store)
             stamped = name.endswith(STAMPED_SUFFIXES)

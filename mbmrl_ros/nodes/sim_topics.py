@@ -45,6 +45,8 @@ CLOCK_S = 0.005
 # A state without an answer is sent again, for a controller that comes later or missed it.
 AGAIN_S = 0.2
 DIAGNOSTICS_S = 1.0
+# Messages that a recorder gets that is connected late (transient local).
+KEPT = 1000
 
 
 class SimTopics:
@@ -107,12 +109,18 @@ class SimTopics:
 
     def _create_publishers(self) -> None:
         spec, make = self._spec, self._entities.publisher
+        # In lockstep no time passes until a recorder is connected, only steps.
+        keep = self._settings.lockstep
+        depth = KEPT if keep else 10
         self._sensors = [
-            (sensor_writer(spec, topic), make(MESSAGES[settings.type], topic, 10, open_qos=True))
+            (
+                sensor_writer(spec, topic),
+                make(MESSAGES[settings.type], topic, depth, open_qos=True, keep=keep),
+            )
             for topic, settings in spec.topics.items()
         ]
         self._clock = make(ClockMessage, '/clock', 1)
-        self._applied = make(JointState, '~/applied_command', 1000)
+        self._applied = make(JointState, '~/applied_command', KEPT, keep=True)
         self._diagnostics = make(DiagnosticArray, '/diagnostics', 10)
 
     def _create_services(self, disturbances: tuple[Disturbance, ...]) -> None:

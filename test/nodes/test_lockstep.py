@@ -7,7 +7,9 @@ import time
 import numpy as np
 import pytest
 import yaml
+from nav_msgs.msg import Odometry
 from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
@@ -88,6 +90,24 @@ def test_each_state_gets_one_answer_and_the_clock_never_runs_ahead_or_back(bench
     ticks = [stamp_ns(message.clock) for message in clock]
     assert (np.diff(ticks) >= 0).all()
     assert set(ticks) <= {stamp_ns(message.header.stamp) for message in states}
+
+
+def test_a_recorder_that_is_connected_late_still_gets_every_step_from_the_first_on(bench):
+    bench.controller(lockstep=True)
+    bench.sim(lockstep=True)
+    bench.until_status('simulation', lambda _, values: int(values['step']) >= 20)
+    profile = QoSProfile(depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    late = {topic: [] for topic in ('odom', 'joint_states', APPLIED)}
+    for topic, kind in zip(late, (Odometry, JointState, JointState)):
+        bench.node.create_subscription(kind, topic, late[topic].append, profile)
+    rows = []
+    stats = 'controller_node/stats'
+    bench.node.create_subscription(Float64MultiArray, stats, rows.append, profile)
+    bench.until(lambda: min(len(rows), *map(len, late.values())) >= 30)
+    for messages in late.values():
+        stamps = dict.fromkeys(stamp_ns(message.header.stamp) for message in messages)
+        assert list(stamps)[:30] == [10_000_000 * (step + 1) for step in range(30)]
+    assert rows[0].data[STATS.index('stamp')] == 0.01
 
 
 def test_a_controller_that_comes_later_is_waited_for_from_the_first_state_on(bench):
