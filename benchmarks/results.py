@@ -32,7 +32,9 @@ def main() -> None:
 def _read(folder: Path, method: str) -> dict[str, Any]:
     tests: dict[str, Any] = {}
     for test in TESTS:
-        tests |= json.loads((folder / f'{method}_{test}.json').read_text())['tests']
+        path = folder / f'{method}_{test}.json'
+        if path.exists():
+            tests |= json.loads(path.read_text())['tests']
     return tests
 
 
@@ -56,6 +58,8 @@ def _tables(results: dict[str, dict[str, Any]]) -> str:
             cells = [
                 f'{results[key][test][f"mean{suffix}"]:.0f} +- '
                 f'{results[key][test][f"interval95{suffix}"]:.0f}'
+                if test in results[key]
+                else 'not run'
                 for key in METHODS
             ]
             pair = [results[key][test][f'returns{suffix}'] for key in ('grbal', 'mb')]
@@ -64,13 +68,16 @@ def _tables(results: dict[str, dict[str, Any]]) -> str:
                 f'| {test} | {label} | {" | ".join(cells)} | '
                 f'{ratio:.2f} ({low:.2f} to {high:.2f}) |'
             )
-    lines += ['', '| test | method | loss before | loss after | ratio |', '|---|---|---|---|---|']
+    lines += ['', '| test | method | loss before | loss after | ratio | from step 333 on |']
+    lines += ['|---|---|---|---|---|---|']
     for test in results['mb']:
         for key, label in METHODS.items():
+            if test not in results[key]:
+                continue
             row = results[key][test]
             lines.append(
                 f'| {test} | {label} | {row["loss_before"]:.4f} | {row["loss_after"]:.4f} | '
-                f'{row["ratio"]:.3f} |'
+                f'{row["ratio"]:.3f} | {row["ratio_after_failure"]:.3f} |'
             )
     return '\n'.join(lines) + '\n'
 
@@ -96,6 +103,8 @@ def _returns(folder: Path, results: dict[str, dict[str, Any]]) -> None:
     tests = list(results['mb'])
     for offset, (key, label) in enumerate(METHODS.items()):
         for place, test in enumerate(tests):
+            if test not in results[key]:
+                continue
             returns = np.array(results[key][test]['returns'])
             x = place + 0.25 * (offset - 1)
             half = stats.t.ppf(0.975, len(returns) - 1) * stats.sem(returns)
