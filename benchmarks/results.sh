@@ -27,4 +27,12 @@ for test in undisturbed held_out mid_run; do
     evaluate mb dynamic_evaluation mb_de
     evaluate grbal auto grbal
 done
+mbmrl_control() {
+    mbmrl evaluate --bundle $task/grbal --adaptation none --test $1 --episodes 10 --candidates 128 \
+        --seed 100 --threads 1 --json $out/grbal_not_adapting_$1.json
+}
+mbmrl_control held_out
+mbmrl_control mid_run
 python benchmarks/results.py $out
+python benchmarks/tick.py --json docs/results/tick.json
+python benchmarks/lockstep.py --json docs/results/lockstep.json
