@@ -34,5 +34,6 @@ mbmrl_control() {
 mbmrl_control held_out
 mbmrl_control mid_run
 python benchmarks/results.py $out
+unset GOMP_SPINCOUNT
 python benchmarks/tick.py --json docs/results/tick.json
 python benchmarks/lockstep.py --json docs/results/lockstep.json
