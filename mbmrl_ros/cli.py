@@ -94,6 +94,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--seed', type=_whole, default=0)
     parser.add_argument('--candidates', type=_positive, help="default: the bundle's")
     parser.add_argument('--horizon', type=_positive, help="default: the bundle's")
+    parser.add_argument('--precision', default='auto', help='auto, float32 or bfloat16')
     parser.add_argument('--threads', type=_positive, default=2)
     parser.add_argument('--json', type=Path, help='write the numbers here')
     parser.set_defaults(run=_evaluate)

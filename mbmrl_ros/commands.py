@@ -19,7 +19,15 @@ from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.algorithms.adapters import make_adapter
 from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.envs.tasks import TASKS, Task, load_task
-from mbmrl_ros.models.bundle import Bundle, bundle_names, find_bundle, load_bundle, read_info
+from mbmrl_ros.models.bundle import (
+    Bundle,
+    bundle_names,
+    find_bundle,
+    load_bundle,
+    on_device,
+    read_info,
+)
+from mbmrl_ros.models.device import choose_precision
 from mbmrl_ros.planners.mppi import MPPIConfig
 from mbmrl_ros.spec import load_robot, robot_names
 from mbmrl_ros.training.evaluate import evaluate, interval95, prediction_losses
@@ -56,7 +64,9 @@ def evaluate_command(options: argparse.Namespace) -> None:
     tests = list(task.tests) if options.test == 'all' else [options.test]
     for test in tests:
         task.test(test)
-    bundle = load_bundle(options.bundle, load_robot(task.robot))
+    cpu = torch.device('cpu')
+    precision = choose_precision(options.precision, cpu)
+    bundle = on_device(load_bundle(options.bundle, load_robot(task.robot)), cpu, precision)
     adapter = make_adapter(bundle, options.adaptation, options.step_size)
     changes = {'candidates': options.candidates, 'horizon': options.horizon}
     planner = bundle.info.planner.model_copy(update={k: v for k, v in changes.items() if v})
@@ -72,6 +82,7 @@ def evaluate_command(options: argparse.Namespace) -> None:
             'task': task.name,
             'seed': options.seed,
             'planner': planner.model_dump(),
+            'precision': precision,
         }
         write_text(options.json, json.dumps(head | {'tests': results}, indent=2) + '\n')
 

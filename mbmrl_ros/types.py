@@ -130,8 +130,11 @@ class Dynamics(Protocol):
     ) -> Tensor:
         """Return the mean squared error of normalised deltas: [B] for transitions [B, M, .]."""
 
-    def planning_step(self, params: Params) -> StepFn:
-        """Return `step` with these parameters packed for the planner's many evaluations."""
+    def planning_step(self, params: Params, reuse: StepFn | None = None) -> StepFn:
+        """Return `step` with these parameters packed for the planner's many evaluations.
+
+        reuse: what an earlier call returned, whose memory may be written over.
+        """
 
 
 class Adapter(Protocol):

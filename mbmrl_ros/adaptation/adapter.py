@@ -88,7 +88,8 @@ def _descend(
     with torch.no_grad():
         losses.append(loss_fn(params, window, None))
         accepted = attempted & losses[-1].isfinite() & (losses[-1] <= losses[0])
-        if not bool(accepted.all()):
+        # A CUDA graph cannot branch on values.
+        if accepted.is_cuda or not bool(accepted.all()):
             params = _keep_start(params, start, accepted)
     return Adapted(
         params,

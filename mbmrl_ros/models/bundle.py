@@ -14,17 +14,19 @@ import json
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from pydantic import ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from mbmrl_ros import __version__
 from mbmrl_ros.config import Config, UserError, closest, share_directory
-from mbmrl_ros.models.dynamics import MLPDynamics, Precision
+from mbmrl_ros.models.device import Precision
+from mbmrl_ros.models.dynamics import MLPDynamics
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.planners.mppi import MPPIConfig
 from mbmrl_ros.spec import RobotSpec
@@ -119,6 +121,21 @@ def load_bundle(name_or_path: str | Path, spec: RobotSpec) -> Bundle:
         info.precision,
     )
     return Bundle(info, dynamics, _group(tensors, 'params'), _group(tensors, 'step_sizes'))
+
+
+def on_device(bundle: Bundle, device: torch.device, precision: Precision | None = None) -> Bundle:
+    """Return the bundle with its tensors on a device, planning in a precision (None: its own)."""
+    statistics = {k: v.to(device) for k, v in vars(bundle.dynamics.normalizer).items()}
+    dynamics = replace(
+        bundle.dynamics,
+        normalizer=Normalizer(**statistics),
+        precision=precision or bundle.dynamics.precision,
+    )
+    params, step_sizes = (
+        {name: value.to(device) for name, value in group.items()}
+        for group in (bundle.params, bundle.step_sizes)
+    )
+    return Bundle(bundle.info, dynamics, params, step_sizes)
 
 
 def find_bundle(name_or_path: str | Path) -> Path:

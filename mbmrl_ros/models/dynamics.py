@@ -9,18 +9,17 @@ a constant (thesis, appendix E; equation 23).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from mbmrl_ros.models.device import Precision
 from mbmrl_ros.models.mlp import init_mlp, mlp
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.models.packed import PackedMLP
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import Carry, Params, StepFn, Tap, Transitions
-
-Precision = Literal['float32', 'bfloat16']
 
 
 @dataclass(frozen=True)
@@ -55,10 +54,15 @@ class MLPDynamics:
 
     def inputs(self, state: Tensor, action: Tensor) -> Tensor:
         """Return the network's input [..., I + A]."""
-        indices = list(self.input_indices)
+        columns, mean, std = self._input_statistics
+        return torch.cat([(state.index_select(-1, columns) - mean) / std, action], -1)
+
+    @cached_property
+    def _input_statistics(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Which channels are inputs [I], their means and standard deviations."""
         normalizer = self.normalizer
-        centred = (state - normalizer.state_mean)[..., indices]
-        return torch.cat([centred / normalizer.state_std[indices], action], -1)
+        columns = torch.tensor(self.input_indices, device=normalizer.state_mean.device)
+        return columns, normalizer.state_mean[columns], normalizer.state_std[columns]
 
     def step(
         self, params: Params, carry: Carry, state: Tensor, action: Tensor
@@ -80,10 +84,15 @@ class MLPDynamics:
         """Return the mean squared error over window and channels, [B] (thesis, equation 23)."""
         return self.errors(params, transitions, taps).mean((-2, -1))
 
-    def planning_step(self, params: Params) -> StepFn:
-        """Return `step` with the parameters packed in the planner's precision."""
-        dtype = getattr(torch, self.precision)
-        return PackedMLP(params, self.normalizer, self.input_indices, dtype)
+    def planning_step(self, params: Params, reuse: StepFn | None = None) -> StepFn:
+        """Return `step` with the parameters packed in the planner's precision.
+
+        reuse: what an earlier call returned; its memory then holds the new parameters.
+        """
+        if not isinstance(reuse, PackedMLP):
+            dtype = getattr(torch, self.precision)
+            reuse = PackedMLP(self.normalizer, self.input_indices, dtype)
+        return reuse.pack(params)
 
 
 def build_dynamics(

@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The planner's hot loop: the network with packed weights and buffers that are allocated once.
 
-One tick evaluates the network K x H times with the same weights, so they are converted once, and
-every layer writes into a buffer of its own. Inputs are centred and scaled in float32 before they
-are rounded: bfloat16 keeps 8 bits, which is plenty about zero and too little about 0.7 m.
+One tick evaluates the network K x H times with the same weights, so they are converted once. The
+statistics of the changes are folded into the last layer. Those of the inputs are not folded into
+the first: inputs are centred and scaled in float32 before they are rounded, since bfloat16 keeps
+8 bits, which is plenty about zero and too little about 0.7 m.
 """
 
 from __future__ import annotations
@@ -21,64 +22,84 @@ class PackedMLP:
     """A StepFn: (carry, state [B, K, S], action [B, K, A]) -> (carry, next_state [B, K, S])."""
 
     def __init__(
-        self,
-        params: Params,
-        normalizer: Normalizer,
-        input_indices: tuple[int, ...],
-        dtype: torch.dtype,
+        self, normalizer: Normalizer, input_indices: tuple[int, ...], dtype: torch.dtype
     ) -> None:
-        """Pack parameters with or without a leading B."""
+        """dtype: of weights and products; states stay float32."""
         self._normalizer = normalizer
+        self._dtype = dtype
         # All channels go in and those that must not count get a weight of zero: slicing rows of
         # 19 floats out of K x H states costs more than the wider product.
+        self._columns = torch.tensor(input_indices, device=normalizer.state_std.device)
         scale = torch.zeros_like(normalizer.state_std)
-        indices = list(input_indices)
-        scale[indices] = 1.0 / normalizer.state_std[indices]
+        scale[self._columns] = 1.0 / normalizer.state_std[self._columns]
         self._scale, self._offset = scale, -normalizer.state_mean * scale
         self._weights: list[Tensor] = []
         self._biases: list[Tensor] = []
+        self._buffers: list[Tensor] = []
+
+    def pack(self, params: Params) -> PackedMLP:
+        """Take parameters with or without a leading B, into the memory of those before."""
         params = dense(params)
-        for layer in range(layer_count(params)):
+        last = layer_count(params) - 1
+        for layer in range(last + 1):
             weight, bias = params[f'weight{layer}'], params[f'bias{layer}']
             weight = weight if weight.dim() == 3 else weight[None]
             bias = bias if bias.dim() == 2 else bias[None]
             if layer == 0:
-                if 'scale' in params:
-                    weight = weight * params['scale'].view(-1, 1, weight.shape[-1])
-                    bias = bias.expand(len(weight), -1)
-                weight = _spread(weight, indices, len(scale))
-            self._weights.append(weight.to(dtype).transpose(1, 2))
-            self._biases.append(bias.to(dtype)[:, None])
-        self._buffers: list[Tensor] = []
+                weight = self._spread(weight, params)
+                bias = bias.expand(len(weight), -1)
+            if layer == last:
+                bias = torch.addcmul(self._normalizer.delta_mean, bias, self._normalizer.delta_std)
+                weight = weight * self._normalizer.delta_std[:, None]
+            self._store(layer, weight, bias)
+        return self
+
+    def _store(self, layer: int, weight: Tensor, bias: Tensor) -> None:
+        if layer < len(self._weights) and self._weights[layer].shape == weight.shape:
+            self._weights[layer].copy_(weight)
+            self._biases[layer].copy_(bias[:, None])
+            return
+        del self._weights[layer:], self._biases[layer:]
+        self._buffers = []
+        self._weights.append(weight.to(self._dtype, copy=True).contiguous())
+        self._biases.append(bias.to(self._dtype, copy=True)[:, None].contiguous())
+
+    def _spread(self, weight: Tensor, params: Params) -> Tensor:
+        """Give the first layer [B, out, I + A] a column per state channel: [B, out, S + A]."""
+        if 'scale' in params:
+            weight = weight * params['scale'].view(-1, 1, weight.shape[-1])
+        size, inputs = len(self._scale), len(self._columns)
+        wide = weight.new_zeros(*weight.shape[:-1], size + weight.shape[-1] - inputs)
+        wide[..., self._columns] = weight[..., :inputs]
+        wide[..., size:] = weight[..., inputs:]
+        return wide
 
     def __call__(self, carry: Carry, state: Tensor, action: Tensor) -> tuple[Carry, Tensor]:
         """Predict the next states in float32, in units."""
         # With one set of weights for all robots, their candidates are rows of one product.
         groups, size = len(self._weights[0]), state.shape[-1]
         rows = state.reshape(groups, -1, size)
-        if not self._buffers:
+        if not self._buffers or self._buffers[0].shape[1] != rows.shape[1]:
             self._allocate(groups, rows.shape[1], size + action.shape[-1])
         hidden = self._buffers[0]
         hidden[..., :size] = torch.addcmul(self._offset, rows, self._scale)
         hidden[..., size:] = action.reshape(groups, -1, action.shape[-1])
         last = len(self._weights) - 1
         for layer, buffer in enumerate(self._buffers[1:]):
-            torch.baddbmm(self._biases[layer], hidden, self._weights[layer], out=buffer)
+            self._product(layer, hidden, buffer)
+            # oneDNN's fused ReLU is a tenth faster, but turns NaN into 0: a rollout that broke
+            # would look sound.
             hidden = buffer if layer == last else buffer.relu_()
-        normalizer = self._normalizer
-        delta = torch.addcmul(normalizer.delta_mean, hidden.float(), normalizer.delta_std)
-        return carry, delta.add_(rows).view(state.shape)
+        return carry, torch.add(rows, hidden).view(state.shape)
+
+    def _product(self, layer: int, hidden: Tensor, out: Tensor) -> None:
+        weight, bias = self._weights[layer].transpose(1, 2), self._biases[layer]
+        if len(weight) == 1:
+            torch.addmm(bias[0], hidden[0], weight[0], out=out[0])
+        else:
+            torch.baddbmm(bias, hidden, weight, out=out)
 
     def _allocate(self, groups: int, rows: int, inputs: int) -> None:
-        widths = [inputs, *(weight.shape[-1] for weight in self._weights)]
-        dtype = self._weights[0].dtype
-        self._buffers = [torch.empty(groups, rows, width, dtype=dtype) for width in widths]
-
-
-def _spread(weight: Tensor, indices: list[int], state_size: int) -> Tensor:
-    """Give the first layer [B, out, I + A] a column for every state channel: [B, out, S + A]."""
-    actions = weight.shape[-1] - len(indices)
-    wide = weight.new_zeros(*weight.shape[:-1], state_size + actions)
-    wide[..., indices] = weight[..., : len(indices)]
-    wide[..., state_size:] = weight[..., len(indices) :]
-    return wide
+        widths = [inputs, *(weight.shape[1] for weight in self._weights)]
+        like = self._weights[0]
+        self._buffers = [like.new_empty(groups, rows, width) for width in widths]

@@ -11,7 +11,15 @@ import torch
 from mbmrl_ros.algorithms.adapters import make_adapter
 from mbmrl_ros.config import UserError, closest, parse
 from mbmrl_ros.envs.tasks import load_task
-from mbmrl_ros.models.bundle import Bundle, bundle_names, find_bundle, load_bundle, read_info
+from mbmrl_ros.models.bundle import (
+    Bundle,
+    bundle_names,
+    find_bundle,
+    load_bundle,
+    on_device,
+    read_info,
+)
+from mbmrl_ros.models.device import choose_device, choose_precision
 from mbmrl_ros.nodes.settings import ControllerSettings, PlannerSettings
 from mbmrl_ros.planners.mppi import MPPI, MPPIConfig
 from mbmrl_ros.rewards.reward import build_reward
@@ -22,23 +30,30 @@ from mbmrl_ros.types import Transitions
 
 @dataclass(frozen=True)
 class Brain:
-    """A bundle, and the AdaptiveMPC made from it. generator: the planner's random stream."""
+    """A bundle, and the AdaptiveMPC made from it.
+
+    generator: the planner's random stream. notice: what the user should know; mostly empty.
+    """
 
     name: str
     bundle: Bundle
     mpc: AdaptiveMPC
     generator: torch.Generator
+    notice: str = ''
 
 
 def build_brain(spec: RobotSpec, settings: ControllerSettings) -> Brain:
     """Load the bundle and make what adapts and plans; UserError if anything does not fit."""
     name = settings.bundle or default_bundle(spec)
-    bundle = load_bundle(name, spec)
+    device, notice = choose_device(settings.device)
+    precision = choose_precision(settings.precision, device)
+    bundle = on_device(load_bundle(name, spec), device, precision)
     adapter = make_adapter(bundle, settings.adaptation, settings.step_size)
     reward = build_reward(spec, load_task(bundle.info.task).reward)
-    generator = torch.Generator().manual_seed(settings.seed)
+    generator = torch.Generator(device).manual_seed(settings.seed)
     planner = build_planner(spec, bundle, settings.planner)
-    return Brain(name, bundle, make_mpc(bundle, adapter, planner, reward, generator), generator)
+    mpc = make_mpc(bundle, adapter, planner, reward, generator)
+    return Brain(name, bundle, mpc, generator, notice)
 
 
 def build_planner(spec: RobotSpec, bundle: Bundle, changes: PlannerSettings) -> MPPI:

@@ -63,6 +63,8 @@ class ControllerTopics:
         if settings.lockstep and spec.action.type != 'sensor_msgs/msg/JointState':
             raise UserError(f'lockstep needs stamped commands, {spec.name} has {spec.action.type}')
         self._brain = brain = build_brain(spec, settings)
+        if brain.notice:
+            node.get_logger().warning(brain.notice)
         # In lockstep time stands still while a plan is computed: no deadline, constant rates.
         clock: Callable[[], float] = (lambda: 0.0) if settings.lockstep else time.monotonic
         self.controller = Controller(spec, brain.mpc, clock)

@@ -68,6 +68,12 @@ class ControllerSettings(Settings):
     )
     planner: PlannerSettings = PlannerSettings()
     seed: int = Field(0, ge=0, description='of the planner; the stream starts anew at ~/reset')
+    device: Literal['auto', 'cpu', 'cuda'] = Field(
+        'cpu', description='where to adapt and plan; auto: on the GPU if there is one'
+    )
+    precision: Literal['auto', 'float32', 'bfloat16'] = Field(
+        'auto', description='of imagined rollouts; auto: the faster one, measured at configure'
+    )
     threads: int = Field(
         2, ge=1, le=256, description='of the processor, for adapting and planning'
     )

@@ -64,7 +64,7 @@ class CEM:
         deviation = torch.full_like(mean, config.noise)
         for _ in range(config.iterations):
             shape = (len(mean), config.candidates, *mean.shape[1:])
-            noise = torch.randn(shape, generator=generator)
+            noise = torch.randn(shape, generator=generator, device=mean.device)
             candidates = (mean[:, None] + deviation[:, None] * noise).clamp(-1.0, 1.0)
             returns = score(reward_fn, imagine(step_fn, carry, state, candidates), candidates)
             elites, shares = elite_candidates(candidates, returns, config.elites)
@@ -89,4 +89,5 @@ def elite_candidates(candidates: Tensor, returns: Tensor, count: int) -> tuple[T
     best = returns.topk(min(count, returns.shape[1]), dim=1)
     finite = best.values.isfinite().to(candidates.dtype)
     shares = finite / finite.sum(1, keepdim=True).clamp(min=1)
-    return candidates[torch.arange(len(returns))[:, None], best.indices], shares
+    rows = torch.arange(len(returns), device=returns.device)[:, None]
+    return candidates[rows, best.indices], shares

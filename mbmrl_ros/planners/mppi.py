@@ -84,9 +84,9 @@ class MPPI:
         """
         config = self.config
         batch = len(mean)
-        noise = torch.randn(
-            config.horizon, batch, config.candidates, self.action_size, generator=generator
-        ) * (config.noise * config.smoothing)
+        shape = (config.horizon, batch, config.candidates, self.action_size)
+        noise = torch.randn(shape, generator=generator, device=mean.device)
+        noise *= config.noise * config.smoothing
         noise[:, :, 0] = 0.0
         for time in range(1, config.horizon):
             noise[time] += (1 - config.smoothing) * noise[time - 1]

@@ -43,6 +43,6 @@ class RandomShooting:
     ) -> tuple[None, Plan]:
         """Draw uniformly over the whole box, imagine, take the best."""
         shape = (len(state), self.config.candidates, self.config.horizon, self.action_size)
-        candidates = torch.rand(shape, generator=generator) * 2 - 1
+        candidates = torch.rand(shape, generator=generator, device=state.device) * 2 - 1
         returns = score(reward_fn, imagine(step_fn, carry, state, candidates), candidates)
         return None, make_plan(best_candidate(candidates, returns), candidates, returns)

@@ -51,4 +51,4 @@ def make_plan(actions: Tensor, candidates: Tensor, returns: Tensor) -> Plan:
 def best_candidate(candidates: Tensor, returns: Tensor) -> Tensor:
     """Return the actions [B, H, A] of the candidate with the highest return."""
     best = returns.argmax(1)
-    return candidates[torch.arange(len(best)), best]
+    return candidates[torch.arange(len(best), device=best.device), best]

@@ -5,21 +5,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from mbmrl_ros.models.bundle import Bundle
-from mbmrl_ros.types import Adapted, Adapter, Dynamics, Plan, Planner, RewardFn, Transitions
+from mbmrl_ros.models.device import synchronize
+from mbmrl_ros.robot.cuda_graph import CudaGraph, map_tensors
+from mbmrl_ros.types import (
+    Adapted,
+    Adapter,
+    Dynamics,
+    Params,
+    Plan,
+    Planner,
+    RewardFn,
+    StepFn,
+    Transitions,
+)
 
 
 @dataclass(frozen=True)
 class Decision:
     """What one tick decided, and how.
 
-    action: [B, A] in -1..1, zero where not valid. valid: [B]. adapt_s, plan_s: durations [s].
+    action: [B, A] in -1..1, zero where not valid. valid: [B]. Both are on the CPU, what else
+    there is lies where it was computed. adapt_s, plan_s: durations [s].
     """
 
     action: Tensor
@@ -47,7 +61,10 @@ class AdaptiveMPC:
         window_size: int,
         batch: int = 1,
     ) -> None:
-        """window_size: M transitions (T1). batch: B robots that share model and planner."""
+        """window_size: M transitions (T1). batch: B robots that share model and planner.
+
+        Everything is computed where the generator lies: dynamics and adapter must lie there too.
+        """
         self.window_size = window_size
         self.batch = batch
         self._dynamics = dynamics
@@ -55,18 +72,23 @@ class AdaptiveMPC:
         self._planner = planner
         self._reward = reward
         self._generator = generator
+        self._device = generator.device
+        self._step: StepFn | None = None
+        self._adapt = self._recorded(self._adapter.adapt)
+        self._plan = self._recorded(self._imagine_and_choose)
         self.reset()
 
     def reset(self) -> None:
         """Forget the warm start and what the adapter remembers; parameters are as trained."""
         self._memory = self._adapter.initial(self.batch)
-        self._planner_state = self._planner.initial(self.batch)
+        self._planner_state = self._on_device(self._planner.initial(self.batch))
 
     def use_planner(self, planner: Planner) -> None:
         """Exchange the planner; the warm start is kept if it has the new one's shape."""
-        fresh = planner.initial(self.batch)
+        fresh = self._on_device(planner.initial(self.batch))
         shapes = [_shapes(state) for state in (self._planner_state, fresh)]
         self._planner = planner
+        self._plan = self._recorded(self._imagine_and_choose)
         if shapes[0] != shapes[1]:
             self._planner_state = fresh
 
@@ -77,27 +99,33 @@ class AdaptiveMPC:
         parameters stay as trained; state: [B, S] in units.
         """
         started = time.perf_counter()
-        memory, adapted = self._adapter.adapt(self._memory, window, attempted)
+        window, attempted, state = self._on_device((window, attempted, state))
+        memory, adapted = self._adapt(self._memory, window, attempted)
+        synchronize(self._device)
         adapted_at = time.perf_counter()
         with torch.no_grad():
-            planner_state, plan = self._planner.plan(
-                self._generator,
-                self._planner_state,
-                self._dynamics.planning_step(adapted.params),
-                self._reward,
-                None,
-                state,
-            )
+            planner_state, plan = self._plan(adapted.params, self._planner_state, state)
+            action, valid = plan.actions[:, 0].cpu(), plan.valid.cpu()
         self._memory, self._planner_state = memory, planner_state
         planned_at = time.perf_counter()
-        return Decision(
-            plan.actions[:, 0],
-            plan.valid,
-            adapted,
-            plan,
-            adapted_at - started,
-            planned_at - adapted_at,
+        durations = (adapted_at - started, planned_at - adapted_at)
+        return Decision(action, valid, adapted, plan, *durations)
+
+    def _imagine_and_choose(
+        self, params: Params, planner_state: Any, state: Tensor
+    ) -> tuple[Any, Plan]:
+        self._step = self._dynamics.planning_step(params, self._step)
+        return self._planner.plan(
+            self._generator, planner_state, self._step, self._reward, None, state
         )
+
+    def _recorded(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        if self._device.type == 'cpu':
+            return function
+        return CudaGraph(function, self._generator)
+
+    def _on_device(self, tree: Any) -> Any:
+        return map_tensors(lambda tensor: tensor.to(self._device), tree)
 
 
 def _shapes(planner_state: Iterable[Tensor] | None) -> list[torch.Size]:
@@ -112,7 +140,10 @@ def make_mpc(
     generator: torch.Generator,
     batch: int = 1,
 ) -> AdaptiveMPC:
-    """Put Algorithm 10 together from a bundle: for training, evaluation and the robot."""
+    """Put Algorithm 10 together from a bundle: for training, evaluation and the robot.
+
+    bundle and adapter lie where the generator does (models/bundle.py, `on_device`).
+    """
     return AdaptiveMPC(
         bundle.dynamics, adapter, planner, reward, generator, bundle.info.past_steps, batch
     )

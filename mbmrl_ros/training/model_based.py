@@ -22,6 +22,7 @@ from mbmrl_ros.data.dataset import Trajectory, all_transitions, split_all
 from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.envs.tasks import Task
 from mbmrl_ros.models.bundle import Bundle, load_bundle, save_bundle
+from mbmrl_ros.models.device import choose_precision
 from mbmrl_ros.models.dynamics import MLPDynamics, build_dynamics
 from mbmrl_ros.models.fit import FitResult, fit
 from mbmrl_ros.models.normalizer import Normalizer
@@ -69,6 +70,7 @@ def train(algorithm: Algorithm, task: Task, config: TrainingConfig, run: Run, se
     spec = load_robot(task.robot)
     reward = build_reward(spec, task.reward)
     env = RobotEnv(spec, config.rollouts)
+    precision = choose_precision(config.precision, torch.device('cpu'))
     learned, optimiser = start(spec, config, seed)
     done, tensors, data = run.load()
     restore(learned, optimiser, tensors)
@@ -86,7 +88,7 @@ def train(algorithm: Algorithm, task: Task, config: TrainingConfig, run: Run, se
         collected = time.monotonic()
         training, held_out = split_all(data, config.held_out)
         statistics = Normalizer.fit(all_transitions(training))
-        dynamics = build_dynamics(spec, config.hidden_sizes, statistics, config.precision)
+        dynamics = build_dynamics(spec, config.hidden_sizes, statistics, precision)
         generator = _stream(seed, iteration, 'fit')
         objective = algorithm.objective(dynamics, learned, training, held_out, config, generator)
         result = _fit(objective, learned, optimiser, config, iteration)

@@ -66,8 +66,10 @@ class TrainingConfig(Config):
     control_planner: MPPIConfig = Field(
         MPPIConfig(candidates=2500, horizon=15), description='on the robot (Table 6: 2500 x 15)'
     )
-    precision: Literal['float32', 'bfloat16'] = Field(
-        'bfloat16', description='of imagined rollouts; adaptation is always float32'
+    precision: Literal['auto', 'float32', 'bfloat16'] = Field(
+        'auto',
+        description='of imagined rollouts: the faster one by a measurement at the start, or '
+        'this one; adaptation is always float32',
     )
     fit_precision: Literal['float32', 'bfloat16'] = Field(
         'float32', description='of the products in a fit; parameters are always float32'

@@ -139,6 +139,48 @@ def test_buffers_are_allocated_once_and_results_do_not_lie_in_them(precision):
 
 
 @pytest.mark.parametrize('precision', ['float32', 'bfloat16'])
+def test_new_parameters_go_into_the_memory_of_the_old_ones(precision):
+    dynamics, params = model(precision=precision)
+    state, action = situation(dynamics)
+    step = dynamics.planning_step(params)
+    step(None, state, action)
+    addresses = [tensor.data_ptr() for tensor in (*step._weights, *step._biases, *step._buffers)]
+    others = {name: 0.5 * value for name, value in params.items()}
+    again = dynamics.planning_step(others, step)
+    _, result = again(None, state, action)
+    kept = [tensor.data_ptr() for tensor in (*again._weights, *again._biases, *again._buffers)]
+    assert kept == addresses
+    _, expected = dynamics.planning_step(others)(None, state, action)
+    assert torch.equal(result, expected)
+
+
+def test_parameters_of_another_shape_get_memory_of_their_own():
+    dynamics, params = model()
+    state, action = situation(dynamics)
+    step = dynamics.planning_step(params)
+    step(None, state, action)
+    each = adapted(dynamics, params)
+    for now in (each, params):
+        _, result = dynamics.planning_step(now, step)(None, state, action)
+        _, expected = dynamics.step(now, None, state, action)
+        torch.testing.assert_close(result, expected, rtol=0, atol=1e-5)
+    _, fewer = step(None, state[:, :7], action[:, :7])
+    torch.testing.assert_close(fewer, expected[:, :7], rtol=0, atol=1e-5)
+
+
+def test_a_network_evaluation_allocates_its_result_and_its_scaled_input_only():
+    dynamics, params = model(hidden=(512, 512, 512), precision='bfloat16')
+    state, action = situation(dynamics)
+    step = dynamics.planning_step(params)
+    step(None, state, action)
+    with torch.profiler.profile(profile_memory=True) as profile:
+        step(None, state, action)
+    allocated = sum(max(event.self_cpu_memory_usage, 0) for event in profile.events())
+    # Two arrays [B, K, S] in float32; one hidden layer alone would be 205 kB.
+    assert 0 < allocated <= 2 * state.numel() * 4 + 1024
+
+
+@pytest.mark.parametrize('precision', ['float32', 'bfloat16'])
 @pytest.mark.parametrize('per_row', [False, True])
 def test_rows_do_not_influence_each_other(precision, per_row):
     dynamics, params = model(precision=precision)
