@@ -74,12 +74,13 @@ def _tapped(taps: list[Tap] | None, layer: Layer, inputs: Tensor, outputs: Tenso
 def linear(params: Params, layer: int, inputs: Tensor) -> Tensor:
     """Apply one linear layer, with its low-rank change where it has one."""
     weight, bias = params[f'weight{layer}'], params[f'bias{layer}']
-    if bias.dim() == 2:
-        bias = bias[:, None]
-    if weight.dim() == 2:
-        outputs = torch.nn.functional.linear(inputs, weight) + bias
+    if weight.dim() == 3:
+        rows = bias[:, None] if bias.dim() == 2 else bias
+        outputs = torch.baddbmm(rows, inputs, weight.transpose(1, 2))
+    elif bias.dim() == 2:
+        outputs = torch.nn.functional.linear(inputs, weight) + bias[:, None]
     else:
-        outputs = torch.baddbmm(bias, inputs, weight.transpose(1, 2))
+        outputs = torch.nn.functional.linear(inputs, weight, bias)
     if f'inputs{layer}' not in params:
         return outputs
     overlap = inputs @ params[f'inputs{layer}'].transpose(1, 2)
