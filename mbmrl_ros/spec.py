@@ -21,8 +21,9 @@ from mbmrl_ros.config import Config, UserError, closest, parse, read_yaml, share
 Positive = Annotated[FiniteFloat, Field(gt=0)]
 Angle = Literal['rotation_y', 'roll', 'pitch', 'yaw']
 SENSOR_TYPES = Literal[
-    'nav_msgs/msg/Odometry', 'sensor_msgs/msg/JointState', 'geometry_msgs/msg/PoseStamped'
-]
+    'nav_msgs/msg/Odometry', 'sensor_msgs/msg/JointState', 'geometry_msgs/msg/PoseStamped',
+    'sensor_msgs/msg/Imu', 'std_msgs/msg/Float64MultiArray',
+]  # fmt: skip
 COMMAND_TYPES = Literal['sensor_msgs/msg/JointState', 'std_msgs/msg/Float64MultiArray']
 
 
@@ -31,6 +32,16 @@ class Topic(Config):
 
     type: SENSOR_TYPES
     timeout_s: Positive = Field(description='age of the newest message that stops the robot')
+    period_s: Positive | None = Field(
+        None, description='between two messages, to count lost ones; default: unknown'
+    )
+    frozen_s: Positive | None = Field(
+        None, description='values that repeat to the last digit for longer than this are no '
+        'measurements (motion capture that lost its markers); default: they may'
+    )  # fmt: skip
+    slow: bool = Field(
+        False, description='comes less often than once a period, and does not date the state'
+    )
 
 
 class Channel(Config):
@@ -38,13 +49,18 @@ class Channel(Config):
 
     name: str
     topic: str
-    field: str = Field(description='path into the message; for joints: position, velocity, effort')
+    field: str = Field(
+        description='path into the message; for joints: position, velocity, effort; for arrays: '
+        'data and a place, as in data.0'
+    )
     joint: str | None = None
     encoding: Literal[
-        'raw', 'sin', 'cos',
+        'raw', 'rate', 'sin', 'cos',
         'sin_rotation_y', 'cos_rotation_y', 'sin_roll', 'cos_roll',
         'sin_pitch', 'cos_pitch', 'sin_yaw', 'cos_yaw',
-    ] = Field('raw', description='sin_, cos_: of an angle of a quaternion')  # fmt: skip
+    ] = Field(
+        'raw', description='sin_, cos_: of an angle of a quaternion; rate: change per second'
+    )  # fmt: skip
     unit: str
     input: bool = Field(True, description='false: predicted, but not fed to the network')
 
@@ -100,6 +116,19 @@ class Safety(Config):
     )
 
 
+class Plausible(Config):
+    """What a channel can be on this robot; a state beyond is a fault of a sensor."""
+
+    range: tuple[FiniteFloat, FiniteFloat] | None = Field(None, description='[lower, upper]')
+    step: Positive | None = Field(None, description='largest change in one period')
+
+    @model_validator(mode='after')
+    def _consistent(self) -> Self:
+        if self.range is not None and self.range[0] >= self.range[1]:
+            raise ValueError('range needs lower < upper')
+        return self
+
+
 class Simulation(Config):
     """How MuJoCo plays this robot."""
 
@@ -120,7 +149,11 @@ class RobotSpec(Config):
     topics: dict[str, Topic]
     state: tuple[Channel, ...]
     action: Action
+    latency_s: Annotated[FiniteFloat, Field(ge=0)] = Field(
+        0.0, description='of sensors and actuators: what the controller cannot measure'
+    )
     safety: Safety
+    plausible: dict[str, Plausible] = Field(default={}, description='by channel')
     simulation: Simulation | None = None
 
     @model_validator(mode='after')
@@ -134,6 +167,11 @@ class RobotSpec(Config):
             is_joint = self.topics[channel.topic].type == 'sensor_msgs/msg/JointState'
             if is_joint != (channel.joint is not None):
                 raise ValueError(f'channel {channel.name}: a joint goes with JointState, only')
+        for name in self.plausible:
+            if name not in names:
+                raise ValueError(f'plausible: no channel {name!r}; {closest(name, names)}')
+        if all(topic.slow for topic in self.topics.values()):
+            raise ValueError('topics: one at least must not be slow, to date the state')
         for name, (low, high) in self.safety.limits.items():
             if name not in names:
                 raise ValueError(f'safety.limits: no channel {name!r}; {closest(name, names)}')

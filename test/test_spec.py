@@ -82,6 +82,7 @@ def test_the_hash_covers_everything_a_model_depends_on():
         cart(period_s=0.04),
         cart(state__0__input=True),
         cart(state__1__unit='deg'),
+        cart(state__1__encoding='rate'),
         cart(action__joints=['right', 'left']),
         cart(action__field='velocity'),
         cart(action__upper=[1, 3]),
@@ -96,6 +97,8 @@ def test_the_hash_ignores_what_a_model_does_not_depend_on():
         cart(safety__deadline_s=0.01),
         cart(action__fallback=[0.5, 0]),
         cart(topics__odom__timeout_s=1.0),
+        cart(topics__odom__frozen_s=0.1, topics__joints__slow=True),
+        cart(plausible={'pole': {'range': [-1, 1], 'step': 0.1}}),
     ]
     assert {spec.hash for spec in same} == {cart().hash}
 
@@ -117,6 +120,13 @@ def test_the_hash_ignores_what_a_model_does_not_depend_on():
         ({'action__upper': [float('inf'), 2]}, 'action.upper.0: .*finite'),
         ({'safety__limits': {'pol': [0, 1]}}, "no channel 'pol'; did you mean 'pole'"),
         ({'safety__limits': {'pole': [1, 0]}}, 'safety.limits: pole needs lower < upper'),
+        ({'plausible': {'pol': {'step': 1}}}, "plausible: no channel 'pol'; did you mean 'pole'"),
+        ({'plausible': {'pole': {'range': [1, 0]}}}, 'plausible.pole: range needs lower < upper'),
+        ({'plausible': {'pole': {'step': 0}}}, 'plausible.pole.step: .*greater than 0'),
+        (
+            {'topics__odom__slow': True, 'topics__joints__slow': True},
+            'topics: one at least must not be slow',
+        ),
         ({'action__joints': ['left', 'left']}, 'action: joints must be unique'),
         ({'period_s': -0.05}, 'period_s: .*greater than 0, got -0.05'),
         ({'perod_s': 0.1}, "unknown key 'perod_s'; did you mean 'period_s'"),
@@ -152,3 +162,18 @@ def test_the_shipped_cheetah_feeds_everything_but_its_place_on_the_floor():
     assert [channel.name for channel in spec.state if not channel.input] == ['x']
     data = read_yaml(share_directory() / 'config' / 'robots' / 'half_cheetah.yaml')
     assert parse(RobotSpec, data, 'half_cheetah.yaml').hash == spec.hash
+
+
+def test_the_shipped_bundles_robot_keeps_its_hash():
+    assert load_robot('half_cheetah').hash == '6b4d331dc382ae03'
+
+
+def test_the_millirobot_has_the_channels_of_the_papers_in_their_order():
+    spec = load_robot('millirobot')
+    assert (spec.state_size, spec.action_size, len(spec.input_indices)) == (24, 2, 22)
+    assert [channel.name for channel in spec.state if not channel.input] == ['x', 'y']
+    groups = [channel.topic for channel in spec.state]
+    expected = ['pose'] * 12 + ['imu'] * 3 + ['joint_states'] * 6 + ['telemetry'] * 3
+    assert groups == expected
+    rates = [channel.name for channel in spec.state if channel.encoding == 'rate']
+    assert rates == ['vx', 'vy', 'vz', 'left_rate', 'right_rate']

@@ -28,19 +28,13 @@ from mbmrl_ros.nodes.assembly import Brain, build_brain, build_planner, warm_up
 from mbmrl_ros.nodes.control_loop import ControlLoop
 from mbmrl_ros.nodes.entities import Entities
 from mbmrl_ros.nodes.mailbox import Refusal
-from mbmrl_ros.nodes.messages import (
-    MESSAGES,
-    Read,
-    command_message,
-    sensor_reader,
-    stamp_ns,
-    to_nanoseconds,
-)
+from mbmrl_ros.nodes.messages import MESSAGES, command_message, to_nanoseconds
 from mbmrl_ros.nodes.report import ControllerReport
 from mbmrl_ros.nodes.settings import ControllerSettings
 from mbmrl_ros.nodes.visuals import Visuals
 from mbmrl_ros.robot.command import Command
 from mbmrl_ros.robot.controller import Controller, Tick
+from mbmrl_ros.robot.readings import Read, message_stamp_s, sensor_reader
 from mbmrl_ros.spec import load_robot
 
 STATS = (
@@ -153,9 +147,10 @@ class ControllerTopics:
 
     def _on_sensor(self, topic: str, read: Read, message: Any) -> None:
         received_s = time.monotonic()
-        reading = read(message, received_s)
+        arrived_s = self._node.get_clock().now().nanoseconds / 1e9
+        reading = read(message, received_s, arrived_s)
         if isinstance(reading, str):
-            stamp_s = stamp_ns(message.header.stamp) / 1e9
+            stamp_s = message_stamp_s(message, arrived_s)
             self.loop.put(Refusal(topic, stamp_s, received_s, reading))
         else:
             self.loop.put(reading)

@@ -15,8 +15,8 @@ from rosbags.highlevel import AnyReader
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.nodes.episode import Episode
-from mbmrl_ros.nodes.messages import read_command, sensor_reader, stamp_ns
 from mbmrl_ros.robot.command import from_units
+from mbmrl_ros.robot.readings import read_command, sensor_reader, stamp_ns
 from mbmrl_ros.robot.state import encode
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import Array

@@ -30,13 +30,13 @@ from mbmrl_ros.nodes.messages import (
     MESSAGES,
     command_stamp_ns,
     named_command,
-    read_command,
     sensor_writer,
     to_stamp,
 )
 from mbmrl_ros.nodes.schedules import disturbances_of, parse_schedule
 from mbmrl_ros.nodes.settings import SimSettings
 from mbmrl_ros.nodes.simulation import Applied, Simulation
+from mbmrl_ros.robot.readings import read_command
 from mbmrl_ros.sim.disturbances import Disturbance, parse
 from mbmrl_ros.spec import load_robot
 

@@ -14,6 +14,11 @@ from torch import Tensor
 from mbmrl_ros.types import Array, Transitions
 
 
+def follows(elapsed_s: float, period_s: float) -> bool:
+    """Whether two states so far apart are one control step: half to one and a half periods."""
+    return 0.5 <= elapsed_s / period_s <= 1.5
+
+
 class History:
     """Transitions (state, applied action, next state) that follow each other without a gap."""
 
@@ -30,12 +35,11 @@ class History:
     def observe(self, stamp_s: float, state: Array) -> None:
         """Add the state [S] of a tick, measured at stamp_s.
 
-        It closes a transition if it comes one period after the state before (half to one and a
-        half) and an action was applied in between; otherwise there is a gap, and what was before
-        it is forgotten, since a window must not span it.
+        It closes a transition if it comes one period after the state before and an action was
+        applied in between; otherwise there is a gap, and what was before it is forgotten, since a
+        window must not span it.
         """
-        elapsed = stamp_s - self._stamp_s
-        if self._pending is not None and 0.5 <= elapsed / self._period_s <= 1.5:
+        if self._pending is not None and follows(stamp_s - self._stamp_s, self._period_s):
             self._actions.append(self._pending)
         else:
             self.clear()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mbmrl_ros.robot.plausible import Fault, Plausibility, Rates, StandStill
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import Array, Reading
 
@@ -21,14 +22,29 @@ RESET_S = 1.0
 # from one that has no orientation to tell.
 _NORM_TOLERANCE = 0.05
 
+FAULTS = {
+    'missing': 'a topic has not come yet',
+    'stale': 'a topic is older than its time-out, or stamps stand still',
+    'lag': 'topics were measured too far apart',
+    'frozen': 'values of a topic stand still to the last digit',
+    'no rate': 'first reading after a gap: no rate of change yet',
+    'range': 'a channel is outside its plausible range',
+    'jump': 'a channel changed by more than the robot can',
+}
+
 
 @dataclass(frozen=True)
 class Assembled:
-    """A state [S], or None and the reason. stamp_s: of the oldest reading that went into it."""
+    """A state [S], or None and the reason.
+
+    stamp_s: of the oldest reading that went into it, slow topics apart. fault: the kind of the
+    reason, one of FAULTS.
+    """
 
     state: Array | None
     stamp_s: float
     reason: str
+    fault: str = ''
 
 
 class StateAssembler:
@@ -45,6 +61,8 @@ class StateAssembler:
         }
         self._quaternions = {topic: _quaternion_places(spec, topic) for topic in spec.topics}
         self._stamp_s, self._first_s = math.nan, math.nan
+        self._rates, self._still = Rates(spec), StandStill(spec)
+        self._plausible = Plausibility(spec)
 
     def on_reading(self, reading: Reading) -> str | None:
         """Take a reading; return None, or why it was refused (the one before it stays)."""
@@ -58,7 +76,9 @@ class StateAssembler:
                 return f'{reading.topic}: out of order'
             # All topics start afresh, or states would mix readings from before and after.
             self._newest.clear()
+            self._rates.clear()
         self._newest[reading.topic] = reading
+        self._still.add(reading)
         return None
 
     def _fault(self, reading: Reading) -> str:
@@ -86,41 +106,62 @@ class StateAssembler:
 
         now_s: steady clock, as in `Reading.received_s` [s].
         """
+        fault = self._absent(now_s)
+        if fault:
+            return Assembled(None, math.nan, fault.text, fault.kind)
+        oldest = min(
+            (r for r in self._newest.values() if not self._spec.topics[r.topic].slow),
+            key=lambda reading: reading.stamp_s,
+        )
+        still = self._still.faults(self._newest)
+        for topic in still:
+            self._rates.forget(topic)
+        fault = self._lags() or self._stopped(oldest, now_s) or next(iter(still.values()), None)
+        fault = fault or self._rates.update(self._newest)
+        if fault:
+            return Assembled(None, math.nan, fault.text, fault.kind)
+        signals = np.empty(len(self._spec.signals))
+        for topic, places in self._places.items():
+            signals[places] = self._newest[topic].values
+        state = encode(self._spec, signals, self._rates.values)
+        fault = self._plausible.check(state, oldest.stamp_s)
+        if fault:
+            return Assembled(None, math.nan, fault.text, fault.kind)
+        return Assembled(state, oldest.stamp_s, '')
+
+    def _absent(self, now_s: float) -> Fault | None:
+        """Say which topic has not come, or not for too long."""
         for topic, settings in self._spec.topics.items():
             reading = self._newest.get(topic)
             if reading is None:
-                return Assembled(None, math.nan, f'{topic}: no reading yet')
+                return Fault('missing', f'{topic}: no reading yet')
             age_s = now_s - reading.received_s
             # The absolute value: a reading from the future tells that clocks got mixed up, and
             # would never go stale.
             if not abs(age_s) <= settings.timeout_s:
-                reason = f'{topic}: stale, {age_s:.3f} s old, limit {settings.timeout_s:g} s'
-                return Assembled(None, math.nan, reason)
-        oldest = min(self._newest.values(), key=lambda reading: reading.stamp_s)
-        reason = self._lags(oldest) or self._frozen(oldest, now_s)
-        if reason:
-            return Assembled(None, math.nan, reason)
-        signals = np.empty(len(self._spec.signals))
-        for topic, places in self._places.items():
-            signals[places] = self._newest[topic].values
-        return Assembled(encode(self._spec, signals), oldest.stamp_s, '')
+                limit_s = settings.timeout_s
+                return Fault('stale', f'{topic}: stale, {age_s:.3f} s old, limit {limit_s:g} s')
+        return None
 
-    def _lags(self, oldest: Reading) -> str:
-        """Return why the oldest reading does not go with the newest one, or nothing."""
+    def _lags(self) -> Fault | None:
+        """Say which reading does not go with the newest one."""
         newest = max(self._newest.values(), key=lambda reading: reading.stamp_s)
-        lag_s, limit_s = newest.stamp_s - oldest.stamp_s, self._spec.topics[oldest.topic].timeout_s
-        if lag_s <= limit_s:
-            return ''
-        return f'{oldest.topic}: {lag_s:.3f} s behind {newest.topic}, limit {limit_s:g} s'
+        for topic, reading in self._newest.items():
+            lag_s, limit_s = newest.stamp_s - reading.stamp_s, self._spec.topics[topic].timeout_s
+            if lag_s > limit_s:
+                text = f'{topic}: {lag_s:.3f} s behind {newest.topic}, limit {limit_s:g} s'
+                return Fault('lag', text)
+        return None
 
-    def _frozen(self, oldest: Reading, now_s: float) -> str:
-        """Return for how long the same stamp has been used, if that is too long."""
+    def _stopped(self, oldest: Reading, now_s: float) -> Fault | None:
+        """Say for how long the same stamp has been used, if that is too long."""
         if oldest.stamp_s != self._stamp_s:
             self._stamp_s, self._first_s = oldest.stamp_s, now_s
         held_s, limit_s = now_s - self._first_s, self._spec.topics[oldest.topic].timeout_s
         if abs(held_s) <= limit_s:
-            return ''
-        return f'{oldest.topic}: stamp has stood still for {held_s:.3f} s, limit {limit_s:g} s'
+            return None
+        text = f'{oldest.topic}: stamp has stood still for {held_s:.3f} s, limit {limit_s:g} s'
+        return Fault('stale', text)
 
     def complete_stamp(self) -> float | None:
         """Return the stamp that the newest readings of all topics share, or None."""
@@ -139,11 +180,19 @@ def _quaternion_places(spec: RobotSpec, topic: str) -> set[tuple[int, ...]]:
     }
 
 
-def encode(spec: RobotSpec, signals: Array) -> Array:
-    """Compute states [..., S] from raw signals [..., R] in the order of spec.signals."""
+def encode(spec: RobotSpec, signals: Array, rates: Array | None = None) -> Array:
+    """Compute states [..., S] from raw signals [..., R] in the order of spec.signals.
+
+    rates: [..., R] change per second of the signals, for channels of that encoding.
+    """
     order = {signal: i for i, signal in enumerate(spec.signals)}
     columns = []
     for channel in spec.state:
+        if channel.encoding == 'rate':
+            if rates is None:
+                raise ValueError(f'{spec.name}: channel {channel.name} needs rates')
+            columns.append(rates[..., order[channel.signals[0]]])
+            continue
         raw = [signals[..., order[signal]] for signal in channel.signals]
         value = raw[0] if channel.angle is None else quaternion_angle(channel.angle, *raw)
         wave = {'raw': None, 'sin': np.sin, 'cos': np.cos}[channel.encoding[:3]]

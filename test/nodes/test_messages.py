@@ -1,6 +1,7 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
 import math
+import operator
 from array import array
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry
 from rclpy.serialization import deserialize_message, serialize_message
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import Imu, JointState
 from std_msgs.msg import Float64MultiArray
 
 from mbmrl_ros.config import UserError
@@ -17,13 +18,11 @@ from mbmrl_ros.nodes.messages import (
     command_message,
     command_stamp_ns,
     named_command,
-    read_command,
-    sensor_reader,
     sensor_writer,
-    stamp_ns,
     to_nanoseconds,
     to_stamp,
 )
+from mbmrl_ros.robot.readings import NUMBERS, read_command, sensor_reader, stamp_ns
 from mbmrl_ros.spec import Channel, RobotSpec, Topic, load_robot
 from mbmrl_ros.types import Reading
 
@@ -190,3 +189,46 @@ def test_messages_share_nothing_that_a_receiver_in_the_same_process_could_change
     first = write(np.zeros(len(SPEC.signals)), 0)
     first.name[0] = 'changed'
     assert write(np.zeros(len(SPEC.signals)), 0).name == JOINTS
+
+
+@pytest.mark.parametrize('kind', NUMBERS)
+def test_the_numbers_that_a_robot_file_can_name_are_floats_of_the_message(kind):
+    for path in NUMBERS[kind]:
+        assert isinstance(operator.attrgetter(path)(MESSAGES[kind]()), float)
+
+
+def spec_of(topic: str, kind: str, *fields: str) -> RobotSpec:
+    """Return a robot with one channel for every field of one topic."""
+    data = SPEC.model_dump() | {'simulation': None}
+    data['topics'] = {topic: {'type': kind, 'timeout_s': 0.1}}
+    data['state'] = [
+        {'name': field, 'topic': topic, 'field': field, 'unit': '1'} for field in fields
+    ]
+    return RobotSpec.model_validate(data)
+
+
+def test_an_imu_comes_back_exactly():
+    spec = spec_of('imu', 'sensor_msgs/msg/Imu', *NUMBERS['sensor_msgs/msg/Imu'])
+    values = np.resize(WIDE, len(spec.signals))
+    message = sensor_writer(spec, 'imu')(values, STAMP_NS)
+    wired = deserialize_message(serialize_message(message), Imu)
+    reading = reading_of('imu', wired, spec)
+    assert np.array(reading.values).tobytes() == values.tobytes()
+    assert reading.stamp_s == STAMP_NS / 1e9
+
+
+def test_an_array_without_a_stamp_is_dated_by_its_arrival():
+    spec = spec_of('raw', 'std_msgs/msg/Float64MultiArray', 'data.2', 'data.0')
+    message = sensor_writer(spec, 'raw')(np.array([3.0, 1.0]), STAMP_NS)
+    assert list(message.data)[::2] == [1.0, 3.0] and math.isnan(message.data[1])
+    reading = sensor_reader(spec, 'raw')(message, 7.5, 123.25)
+    assert reading == Reading('raw', 123.25, 7.5, (3.0, 1.0))
+    short = sensor_reader(spec, 'raw')(Float64MultiArray(data=[0.0, 1.0]), 7.5, 123.25)
+    assert short == 'raw: 2 values, place 2 is wanted'
+
+
+@pytest.mark.parametrize('field', ['data', 'data.x', 'data.-1', 'layout.0'])
+def test_a_place_that_an_array_cannot_have_is_an_error_of_the_robot_file(field):
+    spec = spec_of('raw', 'std_msgs/msg/Float64MultiArray', field)
+    with pytest.raises(UserError, match=r'an array of numbers has data\.0, data\.1'):
+        sensor_reader(spec, 'raw')
