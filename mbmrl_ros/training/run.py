@@ -42,18 +42,21 @@ class Run:
             (folder / 'bundles').mkdir(exist_ok=True)
         except OSError as error:
             raise UserError(f'cannot create the run folder {folder}: {error.strerror}') from error
-        self._claim('config.yaml', yaml.safe_dump(config, sort_keys=False))
-        self._claim('run.json', json.dumps(identity, indent=2))
+        self._claim('run.json', identity, json.dumps(identity, indent=2))
+        self._claim('config.yaml', config, yaml.safe_dump(config, sort_keys=False))
 
-    def _claim(self, name: str, text: str) -> None:
+    def _claim(self, name: str, settings: dict[str, Any], text: str) -> None:
+        """Write the settings, or compare; a run may go on for more iterations than it had."""
         path = self.folder / name
         if path.exists():
-            if path.read_text() != text:
+            other = _difference(path, settings)
+            if other:
                 raise UserError(
-                    f'{path} is of a training with other settings; choose another --out, '
-                    'or start again with the same settings to go on with that one'
+                    f'{path} is of a training with other settings ({other}); choose another '
+                    '--out, or start again with the same settings to go on with that one'
                 )
-            return
+            if path.read_text() == text:
+                return
         write_text(path, text)
 
     def load(self) -> tuple[int, dict[str, Tensor], list[list[Trajectory]]]:
@@ -134,6 +137,20 @@ class Run:
     def publish(self, iteration: int) -> Path:
         """Return the folder for this iteration's bundle."""
         return self.folder / 'bundles' / f'{iteration:04d}'
+
+
+def _difference(path: Path, settings: dict[str, Any]) -> str:
+    """Return the first setting that a file has otherwise, the number of iterations apart."""
+    try:
+        found = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError):
+        found = None
+    if not isinstance(found, dict):
+        return 'it cannot be read'
+    for key in sorted((set(settings) | set(found)) - {'iterations'}):
+        if found.get(key) != settings.get(key):
+            return f'{key}: {found.get(key)!r} there, {settings.get(key)!r} here'
+    return ''
 
 
 def _data_file(folder: Path, iteration: int) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mbmrl_ros.config import UserError
@@ -58,6 +59,13 @@ def test_a_checkpoint_and_the_data_up_to_it_come_back(run):
     assert torch.equal(run.load_data(3)[0].states, trajectory(3).states)
 
 
+def test_a_run_may_go_on_for_more_iterations(run):
+    longer = CONFIG | {'iterations': 99}
+    again = Run(run.folder, longer, IDENTITY)
+    assert yaml.safe_load((run.folder / 'config.yaml').read_text()) == longer
+    assert again.load()[0] == run.load()[0]
+
+
 def test_a_folder_with_other_settings_is_refused_and_left_alone(run):
     before = {path: path.read_bytes() for path in run.folder.glob('*.*')}
     for config, identity in (
@@ -65,7 +73,7 @@ def test_a_folder_with_other_settings_is_refused_and_left_alone(run):
         (CONFIG, IDENTITY | {'seed': 1}),
         (CONFIG, IDENTITY | {'algorithm': 'mb'}),
     ):
-        with pytest.raises(UserError, match='other settings; choose another --out') as caught:
+        with pytest.raises(UserError, match='other settings .*; choose another --out') as caught:
             Run(run.folder, config, identity)
         assert '\n' not in str(caught.value)
     assert {path: path.read_bytes() for path in run.folder.glob('*.*')} == before
