@@ -4,12 +4,15 @@
 
 import dataclasses
 
+import pytest
 import torch
 
 from mbmrl_ros.adaptation.adapter import DynamicEvaluation, GradientAdapter, NoAdaptation
 from mbmrl_ros.adaptation.gradient import uniform_step_sizes
+from mbmrl_ros.models import dynamics as dynamics_module
 from mbmrl_ros.models.dynamics import MLPDynamics
 from mbmrl_ros.models.normalizer import Normalizer
+from mbmrl_ros.models.packed import PackedMLP
 from mbmrl_ros.planners.mppi import MPPI, MPPIConfig
 from mbmrl_ros.planners.random_shooting import RandomShooting, RandomShootingConfig
 from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC
@@ -164,3 +167,34 @@ def test_an_exchanged_planner_keeps_the_warm_start_if_it_fits():
     mpc.use_planner(PLANNER)
     assert torch.equal(mpc._planner_state.mean, fresh._planner_state.mean)
     assert mpc.act(window(), EVERY, start()).valid.all()
+
+
+@pytest.mark.parametrize(('adapter', 'passes'), [('none', 1), ('grbal', 2)])
+def test_a_tick_evaluates_the_network_once_per_step_of_the_horizon_for_all_candidates(
+    adapter, passes, monkeypatch
+):
+    adapters = {
+        'none': NoAdaptation(DYNAMICS.loss, PARAMS),
+        'grbal': GradientAdapter(DYNAMICS.loss, PARAMS, SIZES),
+    }
+    imagined, windows = [], []
+    step, forward = PackedMLP.__call__, dynamics_module.mlp
+
+    def count_step(self, carry, state, action):
+        imagined.append(state.shape)
+        return step(self, carry, state, action)
+
+    def count_window(params, inputs, taps=None):
+        windows.append(inputs.shape)
+        return forward(params, inputs, taps)
+
+    monkeypatch.setattr(PackedMLP, '__call__', count_step)
+    monkeypatch.setattr(dynamics_module, 'mlp', count_window)
+    mpc = make(adapters[adapter])
+    mpc.act(window(0), EVERY, start())
+    config = PLANNER.config
+    assert imagined == [(BATCH, config.candidates, DYNAMICS.state_size)] * config.horizon
+    # The loss before, and for GrBAL the loss after; the gradient is the first one's backward pass.
+    assert len(windows) == passes
+    mpc.act(window(1), EVERY, start())
+    assert len(imagined) == 2 * config.horizon
