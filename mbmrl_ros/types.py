@@ -152,10 +152,12 @@ class Reading:
     """One sensor message, stripped of ROS.
 
     topic: name in the robot file. stamp_s: time of measurement [s]. received_s: arrival on the
-    steady clock [s]. values: the topic's signals in the order of the robot file.
+    steady clock [s]. values: the topic's signals in the order of the robot file. transport_s: from
+    measurement to arrival; 0 where that is not known.
     """
 
     topic: str
     stamp_s: float
     received_s: float
     values: tuple[float, ...]
+    transport_s: float = 0.0

@@ -24,7 +24,8 @@ import torch
 
 from mbmrl_ros.nodes.mailbox import Mailbox, Refusal
 from mbmrl_ros.robot.command import Command
-from mbmrl_ros.robot.controller import Controller, Tick
+from mbmrl_ros.robot.controller import Controller
+from mbmrl_ros.robot.tick import Tick
 from mbmrl_ros.types import Reading
 
 Publish = Callable[[Command], None]

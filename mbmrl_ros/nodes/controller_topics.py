@@ -33,8 +33,9 @@ from mbmrl_ros.nodes.report import ControllerReport
 from mbmrl_ros.nodes.settings import ControllerSettings
 from mbmrl_ros.nodes.visuals import Visuals
 from mbmrl_ros.robot.command import Command
-from mbmrl_ros.robot.controller import Controller, Tick
+from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.robot.readings import Read, message_stamp_s, sensor_reader
+from mbmrl_ros.robot.tick import Tick
 from mbmrl_ros.spec import load_robot
 
 STATS = (

@@ -14,7 +14,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from mbmrl_ros.nodes.control_loop import ControlLoop
 from mbmrl_ros.nodes.diagnostics import ERROR, OK, WARN, diagnostic_message, reasons
 from mbmrl_ros.nodes.entities import Entities
-from mbmrl_ros.robot.controller import Tick
+from mbmrl_ros.robot.tick import Tick
 
 
 class ControllerReport:

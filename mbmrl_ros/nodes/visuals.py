@@ -15,7 +15,7 @@ from mbmrl_ros.models.dynamics import MLPDynamics
 from mbmrl_ros.nodes.entities import Entities
 from mbmrl_ros.nodes.messages import FRAME, to_nanoseconds, to_stamp
 from mbmrl_ros.planners.rollout import imagine
-from mbmrl_ros.robot.controller import Tick
+from mbmrl_ros.robot.tick import Tick
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import Array
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import Tensor
 from mbmrl_ros.models.bundle import Bundle
 from mbmrl_ros.models.device import synchronize
 from mbmrl_ros.robot.cuda_graph import CudaGraph, map_tensors
+from mbmrl_ros.robot.latency import Pending, predict_forward
 from mbmrl_ros.types import (
     Adapted,
     Adapter,
@@ -33,7 +34,8 @@ class Decision:
     """What one tick decided, and how.
 
     action: [B, A] in -1..1, zero where not valid. valid: [B]. Both are on the CPU, what else
-    there is lies where it was computed. adapt_s, plan_s: durations [s].
+    there is lies where it was computed. adapt_s, plan_s: durations [s]. start: [B, S] the state
+    that the plan begins with.
     """
 
     action: Tensor
@@ -42,6 +44,7 @@ class Decision:
     plan: Plan
     adapt_s: float
     plan_s: float
+    start: Tensor | None = None
 
 
 class AdaptiveMPC:
@@ -83,20 +86,30 @@ class AdaptiveMPC:
         self._memory = self._adapter.initial(self.batch)
         self._planner_state = self._on_device(self._planner.initial(self.batch))
 
+    @property
+    def planner(self) -> Planner:
+        """What plans."""
+        return self._planner
+
     def use_planner(self, planner: Planner) -> None:
-        """Exchange the planner; the warm start is kept if it has the new one's shape."""
+        """Exchange the planner; the warm start stays, cut or extended to the new horizon."""
         fresh = self._on_device(planner.initial(self.batch))
-        shapes = [_shapes(state) for state in (self._planner_state, fresh)]
         self._planner = planner
         self._plan = self._recorded(self._imagine_and_choose)
-        if shapes[0] != shapes[1]:
-            self._planner_state = fresh
+        self._planner_state = _refitted(self._planner_state, fresh)
 
-    def act(self, window: Transitions, attempted: Tensor, state: Tensor) -> Decision:
+    def take_over(self, other: AdaptiveMPC) -> None:
+        """Go on with the warm start of another one, for the same robots."""
+        self._planner_state = _refitted(self._on_device(other._planner_state), self._planner_state)
+
+    def act(
+        self, window: Transitions, attempted: Tensor, state: Tensor, pending: Pending = ()
+    ) -> Decision:
         """Choose the next action.
 
         window: [B, M, .]; attempted: [B] False where there is no full window yet, so that the
-        parameters stay as trained; state: [B, S] in units.
+        parameters stay as trained; state: [B, S] in units; pending: what the robot does before
+        the action can take effect (robot/latency.py).
         """
         started = time.perf_counter()
         window, attempted, state = self._on_device((window, attempted, state))
@@ -104,12 +117,15 @@ class AdaptiveMPC:
         synchronize(self._device)
         adapted_at = time.perf_counter()
         with torch.no_grad():
+            # Not recorded: how many actions are pending changes from tick to tick.
+            moving = [(self._on_device(action), periods) for action, periods in pending]
+            state = predict_forward(self._dynamics, adapted.params, state, moving)
             planner_state, plan = self._plan(adapted.params, self._planner_state, state)
             action, valid = plan.actions[:, 0].cpu(), plan.valid.cpu()
         self._memory, self._planner_state = memory, planner_state
         planned_at = time.perf_counter()
         durations = (adapted_at - started, planned_at - adapted_at)
-        return Decision(action, valid, adapted, plan, *durations)
+        return Decision(action, valid, adapted, plan, *durations, state)
 
     def _imagine_and_choose(
         self, params: Params, planner_state: Any, state: Tensor
@@ -128,8 +144,22 @@ class AdaptiveMPC:
         return map_tensors(lambda tensor: tensor.to(self._device), tree)
 
 
-def _shapes(planner_state: Iterable[Tensor] | None) -> list[torch.Size]:
-    return [tensor.shape for tensor in planner_state or ()]
+def _refitted(warm: Any, fresh: Any) -> Any:
+    """Return a warm start in the shape of a fresh one, which it gives way to if it is no kin.
+
+    Both are tuples of tensors [B, H, ...] or None. Where the horizon has become longer, the last
+    action is repeated, as it is when a plan moves on by a step.
+    """
+    if warm is None or type(warm) is not type(fresh):
+        return fresh
+    return type(fresh)(*(_lasting(old, new.shape[1]) for old, new in zip(warm, fresh)))
+
+
+def _lasting(actions: Tensor, horizon: int) -> Tensor:
+    lacking = horizon - actions.shape[1]
+    if lacking <= 0:
+        return actions[:, :horizon]
+    return torch.cat([actions, actions[:, -1:].expand(-1, lacking, -1)], 1)
 
 
 def make_mpc(

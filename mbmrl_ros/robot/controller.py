@@ -6,49 +6,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import torch
 
 from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC, Decision
+from mbmrl_ros.robot.budget import CandidateBudget, with_candidates
 from mbmrl_ros.robot.command import Command, from_units, to_units
 from mbmrl_ros.robot.history import History, stack_windows
+from mbmrl_ros.robot.latency import Latency, Pending
 from mbmrl_ros.robot.safety import SafetyFilter
 from mbmrl_ros.robot.state import Assembled, StateAssembler
+from mbmrl_ros.robot.tick import Counters, Diagnostics, Tick, diagnose
 from mbmrl_ros.spec import RobotSpec
-from mbmrl_ros.types import Array, Reading
-
-
-@dataclass(frozen=True)
-class Diagnostics:
-    """How a tick went.
-
-    Durations in seconds. loss_before, loss_after: on the past window, NaN without one.
-    reason: why the command is not what was planned; empty if it is.
-    """
-
-    tick_s: float = 0.0
-    adapt_s: float = 0.0
-    plan_s: float = 0.0
-    loss_before: float = math.nan
-    loss_after: float = math.nan
-    adapted: bool = False
-    adaptation_refused: bool = False
-    nonfinite_rollouts: int = 0
-    expected_return: float = math.nan
-    reason: str = ''
-
-
-@dataclass(frozen=True)
-class Tick:
-    """The outcome of one tick. decision: for plots, None where nothing was planned."""
-
-    command: Command
-    diagnostics: Diagnostics
-    state: Array | None = None
-    decision: Decision | None = None
+from mbmrl_ros.types import Array, Planner, Reading
 
 
 @dataclass(frozen=True)
@@ -59,16 +31,6 @@ class _Proposal:
     reason: str
     diagnostics: Diagnostics = field(default_factory=Diagnostics)
     decision: Decision | None = None
-
-
-@dataclass
-class Counters:
-    """Totals since the start. overruns: ticks past the deadline. refused: readings, by reason."""
-
-    ticks: int = 0
-    fallbacks: int = 0
-    overruns: int = 0
-    refused: Counter[str] = field(default_factory=Counter)
 
 
 class Controller:
@@ -83,17 +45,23 @@ class Controller:
         spec: RobotSpec,
         mpc: AdaptiveMPC,
         clock: Callable[[], float] = time.monotonic,
+        latency: Latency | None = None,
     ) -> None:
-        """clock: steady [s], for durations and time-outs."""
+        """clock: steady [s], for durations and time-outs. latency: plan for where the robot will
+        be; without it, commands take effect at once (as they do in lockstep).
+        """
         self.spec = spec
         self.counters = Counters()
         self._mpc = mpc
         self._clock = clock
         self._assembler = StateAssembler(spec)
         self._safety = SafetyFilter(spec)
-        self._history = self._empty_history()
+        self._latency = latency
+        self._budget: CandidateBudget | None = None
+        self._history = History(mpc.window_size, spec.period_s, spec.state_size, spec.action_size)
         self._last_sent_s = math.nan
         self._last_stamp_s = -math.inf
+        self._last_measured_s = math.nan
 
     def on_reading(self, reading: Reading) -> str | None:
         """Take a sensor reading; return None, or why it was refused."""
@@ -106,20 +74,26 @@ class Controller:
         """Return the stamp that all newest readings share, or None (for lockstep)."""
         return self._assembler.complete_stamp()
 
-    def tick(self, now_s: float) -> Tick:
+    def tick(self, now_s: float, send_s: float = -math.inf) -> Tick:
         """Adapt, plan and return the command that may go out (thesis, Algorithm 10).
 
-        now_s: steady clock, as in `Reading.received_s`.
+        now_s: steady clock, as in `Reading.received_s`. send_s: when the command will be sent, if
+        it is ready by then.
         """
         started = self._clock()
         assembled = self._assembler.assemble(now_s)
-        proposal = self._propose(assembled)
+        proposal = self._propose(assembled, started, send_s)
         elapsed_s = self._clock() - started
         values, reason = self._safety.filter(
             proposal.wanted, proposal.reason, assembled.state, elapsed_s, self._since_last(started)
         )
+        action = from_units(self.spec, values)
         if assembled.state is not None:
-            self._history.applied(from_units(self.spec, values))
+            self._history.applied(action)
+        if self._latency is not None:
+            self._latency.sent(max(self._clock(), send_s), action)
+            if proposal.decision is not None:
+                self._latency.took(self._clock() - started)
         self._count(elapsed_s)
         command = Command(assembled.stamp_s, values, self._safety.fell_back, reason)
         tick_s = self._clock() - started
@@ -136,10 +110,35 @@ class Controller:
         self._count(0.0)
         return Tick(Command(stamp_s, values, True, reason), Diagnostics(reason=reason))
 
+    def held(self, elapsed_s: float) -> Command:
+        """Return what goes out while a tick is past its deadline; the tick may still run."""
+        values, reason = self._safety.late(elapsed_s)
+        return Command(math.nan, values, False, reason)
+
+    def pace(self, tick_s: float) -> None:
+        """Take how long a tick took, from its wake-up on, so that the next one fits."""
+        if self._budget is None:
+            return
+        before = self._budget.candidates
+        if self._budget.record(tick_s) != before:
+            self._mpc.use_planner(with_candidates(self._mpc.planner, self._budget.candidates))
+
+    def use_planner(self, planner: Planner, budget: CandidateBudget | None) -> None:
+        """Exchange the planner between two ticks; the warm start stays.
+
+        budget: decides on the number of candidates in the planner's place.
+        """
+        self._budget = budget
+        self._mpc.use_planner(with_candidates(planner, budget.candidates) if budget else planner)
+
     def use(self, mpc: AdaptiveMPC) -> None:
-        """Exchange the model, planner or reward between two ticks."""
+        """Exchange model, planner and reward between two ticks; what is known of the robot stays.
+
+        That is its history, as far as it reaches for the new model, and the warm start.
+        """
+        mpc.take_over(self._mpc)
         self._mpc = mpc
-        self._history = self._empty_history()
+        self._history = self._history.resized(mpc.window_size)
 
     def reset(self) -> None:
         """Forget history, warm start and adaptation, for a robot that was put somewhere else."""
@@ -162,7 +161,7 @@ class Controller:
         """Why the emergency stop is latched; empty if it is not."""
         return self._safety.stopped
 
-    def _propose(self, assembled: Assembled) -> _Proposal:
+    def _propose(self, assembled: Assembled, now_s: float, send_s: float) -> _Proposal:
         """Adapt and plan, whatever the model, the planner or the reward may raise."""
         if assembled.state is None:
             self._history.clear()
@@ -171,11 +170,12 @@ class Controller:
             if assembled.stamp_s < self._last_stamp_s:
                 self.reset()
             self._last_stamp_s = assembled.stamp_s
+            pending, latency_s = self._account(assembled.measured_s, now_s, send_s)
             self._history.observe(assembled.stamp_s, assembled.state)
             window, attempted = stack_windows([self._history])
             state = torch.from_numpy(assembled.state).float()[None]
-            decision = self._mpc.act(window, attempted, state)
-            diagnostics = _diagnose(decision)
+            decision = self._mpc.act(window, attempted, state, pending)
+            diagnostics = replace(diagnose(decision), latency_s=latency_s)
             if not bool(decision.valid[0]):
                 reason = 'no imagined rollout was finite'
                 return _Proposal(None, reason, diagnostics, decision)
@@ -184,6 +184,19 @@ class Controller:
         except Exception as error:  # whatever it is, the robot is made safe
             text = ' '.join(f'{type(error).__name__}: {error}'.split())
             return _Proposal(None, f'planning failed: {text[:200]}')
+
+    def _account(self, measured_s: float, now_s: float, send_s: float) -> tuple[Pending, float]:
+        """Return what the robot does before the command takes effect, and how long that is [s].
+
+        And tell the history what it has done since the state before, commands being on their way.
+        """
+        if self._latency is None:
+            return (), 0.0
+        if measured_s > self._last_measured_s:
+            self._history.applied(self._latency.mean(self._last_measured_s, measured_s))
+        self._last_measured_s = measured_s
+        effect_s = self._latency.effect_s(now_s, send_s)
+        return self._latency.pending(measured_s, effect_s), effect_s - measured_s
 
     def _since_last(self, now_s: float) -> float:
         period_s = self.spec.period_s
@@ -197,21 +210,3 @@ class Controller:
         self.counters.ticks += 1
         self.counters.fallbacks += self._safety.fell_back
         self.counters.overruns += elapsed_s > self.spec.safety.deadline_s
-
-    def _empty_history(self) -> History:
-        spec = self.spec
-        return History(self._mpc.window_size, spec.period_s, spec.state_size, spec.action_size)
-
-
-def _diagnose(decision: Decision) -> Diagnostics:
-    adapted = decision.adapted
-    return Diagnostics(
-        adapt_s=decision.adapt_s,
-        plan_s=decision.plan_s,
-        loss_before=float(adapted.loss_before[0]),
-        loss_after=float(adapted.loss_after[0]),
-        adapted=bool(adapted.accepted[0]),
-        adaptation_refused=bool(adapted.refused[0]),
-        nonfinite_rollouts=int(decision.plan.nonfinite[0]),
-        expected_return=float(decision.plan.expected_return[0]),
-    )

@@ -56,6 +56,14 @@ class History:
         self._actions.clear()
         self._stamp_s, self._pending = float('nan'), None
 
+    def resized(self, window: int) -> History:
+        """Return one of another length that begins with what this one knows."""
+        other = History(window, self._period_s, self.state_size, self.action_size)
+        other._states.extend(self._states)
+        other._actions.extend(self._actions)
+        other._stamp_s, other._pending = self._stamp_s, self._pending
+        return other
+
     @property
     def full(self) -> bool:
         """Whether there are M transitions."""

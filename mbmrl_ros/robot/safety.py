@@ -70,13 +70,13 @@ class SafetyFilter:
 
         The fallback is exempt from the rate limits: it is where the robot must be at once.
         """
-        stop = self._stopped or self._no_command(wanted, reason) or self._outside(state)
+        stop = self._stopped or self._no_command(wanted, reason) or self.outside(state)
         self._fell_back = bool(stop)
         if stop or wanted is None:
             return self._send(self._fallback), stop
         if not 0 <= elapsed_s <= self._spec.safety.deadline_s:
-            late = f'late: {elapsed_s:.3f} s, limit {self._spec.safety.deadline_s:g} s'
-            return self._send(self._decayed(elapsed_s, dt_s)), late
+            values, reason = self.late(elapsed_s, dt_s)
+            return self._send(values), reason
         clipped = np.clip(wanted, self._lower, self._upper)
         # After a pause a jump is no safer than at any other time: two periods' worth at most.
         period_s = self._spec.period_s
@@ -87,11 +87,15 @@ class SafetyFilter:
         moved = np.abs(limited - wanted) > 1e-9 * (self._upper - self._lower)
         return self._send(limited), 'limited' if moved.any() else ''
 
-    def _decayed(self, elapsed_s: float, dt_s: float) -> Array:
-        """Return the last command, nearer to the fallback by the time that has passed."""
+    def late(self, elapsed_s: float, dt_s: float = math.nan) -> tuple[Array, str]:
+        """Return the last command, nearer to the fallback by the time that has passed, and why.
+
+        It changes nothing, so that it may be asked while a tick goes on.
+        """
         passed_s = max(t for t in (elapsed_s, dt_s, self._spec.period_s) if not math.isnan(t))
         share = math.exp(-passed_s / self._spec.safety.decay_s)
-        return np.asarray(self._fallback + share * (self._last - self._fallback))
+        reason = f'late: {elapsed_s:.3f} s, limit {self._spec.safety.deadline_s:g} s'
+        return np.asarray(self._fallback + share * (self._last - self._fallback)), reason
 
     def _no_command(self, wanted: Array | None, reason: str) -> str:
         if wanted is None:
@@ -100,7 +104,8 @@ class SafetyFilter:
             return f'command has shape {np.shape(wanted)} instead of {self._fallback.shape}'
         return '' if np.isfinite(wanted).all() else 'command is not finite'
 
-    def _outside(self, state: Array | None) -> str:
+    def outside(self, state: Array | None) -> str:
+        """Say which limit of the robot file a state [S] is beyond, if any."""
         if state is None:
             return 'no state to hold against the limits' if self._limits else ''
         for name, index, low, high in self._limits:

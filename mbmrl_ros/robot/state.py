@@ -38,13 +38,14 @@ class Assembled:
     """A state [S], or None and the reason.
 
     stamp_s: of the oldest reading that went into it, slow topics apart. fault: the kind of the
-    reason, one of FAULTS.
+    reason, one of FAULTS. measured_s: the time of that stamp on the steady clock.
     """
 
     state: Array | None
     stamp_s: float
     reason: str
     fault: str = ''
+    measured_s: float = math.nan
 
 
 class StateAssembler:
@@ -127,7 +128,8 @@ class StateAssembler:
         fault = self._plausible.check(state, oldest.stamp_s)
         if fault:
             return Assembled(None, math.nan, fault.text, fault.kind)
-        return Assembled(state, oldest.stamp_s, '')
+        measured_s = oldest.received_s - oldest.transport_s
+        return Assembled(state, oldest.stamp_s, '', measured_s=measured_s)
 
     def _absent(self, now_s: float) -> Fault | None:
         """Say which topic has not come, or not for too long."""

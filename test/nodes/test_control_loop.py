@@ -14,7 +14,8 @@ from mbmrl_ros.nodes.control_loop import ControlLoop
 from mbmrl_ros.nodes.mailbox import Mailbox, Refusal
 from mbmrl_ros.robot.adaptive_mpc import Decision
 from mbmrl_ros.robot.command import Command
-from mbmrl_ros.robot.controller import Controller, Tick
+from mbmrl_ros.robot.controller import Controller
+from mbmrl_ros.robot.tick import Tick
 from mbmrl_ros.spec import load_robot
 from mbmrl_ros.types import Adapted, Plan, Reading, Transitions
 
@@ -37,7 +38,9 @@ class Planner:
     def reset(self) -> None:
         self.resets += 1
 
-    def act(self, window: Transitions, attempted: torch.Tensor, state: torch.Tensor) -> Decision:
+    def act(
+        self, window: Transitions, attempted: torch.Tensor, state: torch.Tensor, pending
+    ) -> Decision:
         self.planning.set()
         assert self.pass_on.wait(PATIENCE_S)
         self.plans += 1

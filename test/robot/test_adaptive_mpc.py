@@ -13,9 +13,10 @@ from mbmrl_ros.models import dynamics as dynamics_module
 from mbmrl_ros.models.dynamics import MLPDynamics
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.models.packed import PackedMLP
-from mbmrl_ros.planners.mppi import MPPI, MPPIConfig
+from mbmrl_ros.planners.mppi import MPPI, MPPIConfig, MPPIState
 from mbmrl_ros.planners.random_shooting import RandomShooting, RandomShootingConfig
 from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC
+from mbmrl_ros.robot.budget import with_candidates
 from mbmrl_ros.types import Adapter, Transitions
 
 STATE, ACTION, PAST, BATCH = 3, 2, 6, 4
@@ -158,15 +159,44 @@ def test_an_exchanged_planner_keeps_the_warm_start_if_it_fits():
     warm = mpc._planner_state.mean
     hotter = MPPI(MPPIConfig(candidates=32, horizon=5, temperature=1.0), ACTION)
     mpc.use_planner(hotter)
-    assert mpc._planner_state.mean is warm
+    assert torch.equal(mpc._planner_state.mean, warm)
+    mpc.use_planner(with_candidates(hotter, 8))
+    assert torch.equal(mpc._planner_state.mean, warm)
+    assert mpc.act(window(), EVERY, start()).plan.candidates.shape == (BATCH, 8, 5, ACTION)
+    mpc._planner_state = MPPIState(warm)
     mpc.use_planner(MPPI(MPPIConfig(candidates=32, horizon=7), ACTION))
-    assert mpc._planner_state.mean.shape == (BATCH, 7, ACTION)
-    assert not mpc._planner_state.mean.any()
+    longer = mpc._planner_state.mean
+    assert torch.equal(longer[:, :5], warm)
+    assert torch.equal(longer[:, 5:], warm[:, -1:].expand(-1, 2, -1)), 'the last action is held'
+    mpc.use_planner(MPPI(MPPIConfig(candidates=32, horizon=3), ACTION))
+    assert torch.equal(mpc._planner_state.mean, warm[:, :3])
+    assert mpc.act(window(), EVERY, start()).valid.all()
     mpc.use_planner(RandomShooting(RandomShootingConfig(candidates=32, horizon=5), ACTION))
     assert mpc._planner_state is None
     mpc.use_planner(PLANNER)
     assert torch.equal(mpc._planner_state.mean, fresh._planner_state.mean)
     assert mpc.act(window(), EVERY, start()).valid.all()
+
+
+def test_another_model_goes_on_from_the_plan_of_the_first():
+    mpc, other = make(grbal()), make(NoAdaptation(DYNAMICS.loss, PARAMS))
+    mpc.act(window(), EVERY, start())
+    other.take_over(mpc)
+    assert torch.equal(other._planner_state.mean, mpc._planner_state.mean)
+
+
+def test_a_plan_begins_where_the_robot_will_be_and_without_delay_where_it_is():
+    mpc, late = make(grbal()), make(grbal())
+    action = torch.full((BATCH, ACTION), 0.5)
+    _, ahead = DYNAMICS.step(
+        grbal().adapt(None, window(), EVERY)[1].params, None, start()[:, None], action[:, None]
+    )
+    delayed = late.act(window(), EVERY, start(), [(action, 1.0)])
+    there = mpc.act(window(), EVERY, ahead[:, 0])
+    assert torch.equal(delayed.start, ahead[:, 0])
+    assert torch.equal(delayed.action, there.action)
+    at_once = make(grbal()).act(window(), EVERY, start(), [])
+    assert torch.equal(at_once.start, start())
 
 
 @pytest.mark.parametrize(('adapter', 'passes'), [('none', 1), ('grbal', 2)])

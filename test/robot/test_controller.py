@@ -29,11 +29,15 @@ class FakeMPC:
     window_size: int = WINDOW
     asked: list = field(default_factory=list)
     resets: int = 0
+    taken_over: object = None
 
     def reset(self):
         self.resets += 1
 
-    def act(self, window, attempted, state):
+    def take_over(self, other):
+        self.taken_over = other
+
+    def act(self, window, attempted, state, pending):
         if self.error is not None:
             raise self.error
         self.asked.append((window, bool(attempted[0]), state))
@@ -302,13 +306,20 @@ def test_a_clock_that_starts_anew_starts_adaptation_and_plan_anew():
         assert not mpc.asked[-1][1]
 
 
-def test_another_model_may_have_another_window():
-    controller, _, clock = make()
+def test_another_model_goes_on_from_what_is_known_with_its_own_window():
+    controller, mpc, clock = make()
     drive(controller, clock, WINDOW + 1)
-    other = FakeMPC(window_size=2)
-    controller.use(other)
-    drive(controller, clock, 3, start=WINDOW + 1)
-    assert [attempted for _, attempted, _ in other.asked] == [False, False, True]
+    shorter, longer = FakeMPC(window_size=2), FakeMPC(window_size=WINDOW + 2)
+    controller.use(shorter)
+    drive(controller, clock, 1, start=WINDOW + 1)
+    assert shorter.taken_over is mpc
+    # The one before had seen the last of these two transitions, and the one before that.
+    window, attempted, _ = shorter.asked[0]
+    assert attempted and torch.equal(window.actions, mpc.asked[-1][0].actions[:, -2:])
+    # Two transitions are left of the history; the tick of each adds one until there are six.
+    controller.use(longer)
+    drive(controller, clock, 5, start=WINDOW + 2)
+    assert [attempted for _, attempted, _ in longer.asked] == [False] * 3 + [True] * 2
 
 
 def test_whatever_happens_a_tick_gives_a_safe_command_and_raises_nothing():

@@ -120,6 +120,19 @@ def test_a_window_stays_as_it_was_when_time_goes_on():
     assert all(torch.equal(a, b) for a, b in zip(window, kept))
 
 
+@pytest.mark.parametrize('window', [1, 3, 5])
+def test_a_history_of_another_length_knows_what_the_first_one_knew(window):
+    history, plain = History(3, PERIOD, 2, 1), History(window, PERIOD, 2, 1)
+    feed(history, 4)
+    resized = history.resized(window)
+    feed(resized, 3, start=4, stamp=4 * PERIOD)
+    feed(plain, 7)
+    assert resized.size == window
+    for mine, expected in zip(resized.window(), plain.window()):
+        assert torch.equal(mine, expected)
+    assert history.window().states[:, 0].tolist() == [0, 1, 2], 'and the first one stays'
+
+
 @pytest.mark.parametrize('seed', range(20))
 def test_windows_are_those_of_a_plain_search_through_everything_that_happened(seed):
     rng = np.random.default_rng(seed)

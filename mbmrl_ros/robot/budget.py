@@ -1,0 +1,81 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""How many candidates a tick can afford: the controller's own measurement decides."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from typing import Any
+
+STEP = 1.05
+# The number is changed by the median of LONG ticks, so that single slow ones change nothing; much
+# too slow by the median of SHORT is enough for fewer, so that an overload is over after a few.
+SHORT, LONG = 5, 15
+MUCH = 1.1
+# What a change aims at, as a share of the goal: noise below a twentieth does not undo it.
+AIM = 0.95
+LARGEST_GROWTH = 2.0
+
+
+class CandidateBudget:
+    """Chooses the number of candidates such that ticks take no longer than a goal.
+
+    A tick takes a + b K seconds for K candidates, with a and b unknown and drifting. A tick with
+    c K candidates is taken to last c times as long. For c > 1 that is too long by (c - 1) a, so a
+    step up never overshoots; for c < 1 it is too short, so steps down go on until the goal is
+    met. Both end, and the gap between AIM and the goal keeps them from alternating.
+
+    Numbers are rungs of a ladder, each a twentieth above the one below, so that noise in the
+    measurement does not change the shapes of all tensors at every tick.
+    """
+
+    def __init__(self, goal_s: float, minimum: int, maximum: int, candidates: int) -> None:
+        """goal_s: of a tick. candidates: to begin with. `settled`: whether the number was left as
+        it is after the last ticks that were judged.
+        """
+        self.goal_s = goal_s
+        self.ladder = _ladder(min(minimum, maximum), maximum)
+        self.candidates = max((n for n in self.ladder if n <= candidates), default=self.ladder[0])
+        self.settled = False
+        self._durations: list[float] = []
+        self._first = False
+
+    def record(self, tick_s: float) -> int:
+        """Take how long a tick with the present number took; return the number for the next.
+
+        The first tick after a change does not count: new shapes need new memory.
+        """
+        if self._first or not tick_s >= 0:
+            self._first = False
+            return self.candidates
+        self._durations.append(tick_s)
+        short = statistics.median(self._durations[-SHORT:])
+        if len(self._durations) >= SHORT and short > MUCH * self.goal_s:
+            self._decide(short)
+        elif len(self._durations) == LONG:
+            self._decide(statistics.median(self._durations))
+        return self.candidates
+
+    def _decide(self, typical_s: float) -> None:
+        self._durations.clear()
+        factor = min(AIM * self.goal_s / max(typical_s, 1e-9), LARGEST_GROWTH)
+        fitting = (n for n in self.ladder if n <= factor * self.candidates)
+        candidates = max(fitting, default=self.ladder[0])
+        within = AIM * self.goal_s <= typical_s <= self.goal_s
+        self.settled = within or candidates == self.candidates
+        if not self.settled:
+            self.candidates, self._first = candidates, True
+
+
+def _ladder(minimum: int, maximum: int) -> list[int]:
+    rungs = [minimum]
+    while rungs[-1] < maximum:
+        rungs.append(min(max(rungs[-1] + 1, int(rungs[-1] * STEP)), maximum))
+    return rungs
+
+
+def with_candidates(planner: Any, candidates: int) -> Any:
+    """Return a planner that differs in the number of candidates only."""
+    config = planner.config.model_copy(update={'candidates': candidates})
+    return dataclasses.replace(planner, config=config)

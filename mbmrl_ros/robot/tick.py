@@ -1,0 +1,74 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What comes out of a control tick: the command, and how it went."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+
+from mbmrl_ros.robot.adaptive_mpc import Decision
+from mbmrl_ros.robot.command import Command
+from mbmrl_ros.types import Array
+
+
+@dataclass(frozen=True)
+class Diagnostics:
+    """How a tick went.
+
+    Durations in seconds. loss_before, loss_after: on the past window, NaN without one.
+    reason: why the command is not what was planned; empty if it is. latency_s: from the state to
+    the effect of the command, as predicted. period_error_s: how far the time since the command
+    before was from a whole number of periods, NaN if there was none.
+    """
+
+    tick_s: float = 0.0
+    adapt_s: float = 0.0
+    plan_s: float = 0.0
+    loss_before: float = math.nan
+    loss_after: float = math.nan
+    adapted: bool = False
+    adaptation_refused: bool = False
+    nonfinite_rollouts: int = 0
+    expected_return: float = math.nan
+    candidates: int = 0
+    latency_s: float = 0.0
+    period_error_s: float = math.nan
+    reason: str = ''
+
+
+@dataclass(frozen=True)
+class Tick:
+    """The outcome of one tick. decision: for plots, None where nothing was planned."""
+
+    command: Command
+    diagnostics: Diagnostics
+    state: Array | None = None
+    decision: Decision | None = None
+
+
+@dataclass
+class Counters:
+    """Totals since the start. overruns: ticks past the deadline. refused: readings, by reason."""
+
+    ticks: int = 0
+    fallbacks: int = 0
+    overruns: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+
+
+def diagnose(decision: Decision) -> Diagnostics:
+    """Say how adapting and planning went."""
+    adapted = decision.adapted
+    return Diagnostics(
+        adapt_s=decision.adapt_s,
+        plan_s=decision.plan_s,
+        loss_before=float(adapted.loss_before[0]),
+        loss_after=float(adapted.loss_after[0]),
+        adapted=bool(adapted.accepted[0]),
+        adaptation_refused=bool(adapted.refused[0]),
+        nonfinite_rollouts=int(decision.plan.nonfinite[0]),
+        expected_return=float(decision.plan.expected_return[0]),
+        candidates=decision.plan.candidates.shape[1],
+    )
