@@ -10,9 +10,17 @@ import mujoco
 import numpy as np
 from mujoco import rollout
 
+from mbmrl_ros.config import UserError
 from mbmrl_ros.sim.disturbances import Disturbance, disturbed
-from mbmrl_ros.sim.sensors import command_units, signal_columns, simulation_of
-from mbmrl_ros.sim.world import PHYSICS, initial_state, plausible, prepare_model
+from mbmrl_ros.sim.sensors import command_units, model_path, signal_columns, simulation_of
+from mbmrl_ros.sim.world import (
+    PHYSICS,
+    configure,
+    initial_state,
+    plausible,
+    prepare_model,
+    silence_mujoco,
+)
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import Array
 
@@ -27,12 +35,11 @@ class BatchWorld:
         self._columns = signal_columns(spec, self._model)
         self._actuators, self._units = command_units(spec, self._model)
         self._steps = simulation_of(spec).physics_steps
-        self._rollout = rollout.Rollout(nthread=threads)
-        self._data = [mujoco.MjData(self._model) for _ in range(threads)]
+        self._rollouts = _Rollouts(self._model, threads)
         self._models = [self._model] * batch
         self._gains = np.ones((batch, spec.action_size))
         start = np.zeros(mujoco.mj_stateSize(self._model, PHYSICS))
-        mujoco.mj_getState(self._model, self._data[0], start, PHYSICS)
+        mujoco.mj_getState(self._model, mujoco.MjData(self._model), start, PHYSICS)
         self._states = np.tile(start, (batch, 1))
         self._controls = np.zeros((batch, self._model.nu))
         self._signals: Array | None = None
@@ -93,10 +100,70 @@ class BatchWorld:
 
     def close(self) -> None:
         """Stop the threads."""
-        self._rollout.close()
+        self._rollouts.close()
 
     def _run(self, controls: Array, steps: int) -> tuple[Array, Array]:
-        states, sensors = self._rollout.rollout(
-            self._models, self._data, self._states, controls[:, None], nstep=steps
+        return self._rollouts.run(self._models, self._states, controls, steps)
+
+
+class BatchPhysics:
+    """N copies of a model file, without a robot file: controls in, states out, no sensors."""
+
+    def __init__(self, model: str, threads: int = 2) -> None:
+        """model: gymnasium/<file>.xml, or a path."""
+        silence_mujoco()
+        path = model_path(model)
+        try:
+            loaded = mujoco.MjModel.from_xml_path(str(path))
+        except ValueError as error:
+            line = ' '.join(str(error).split())
+            raise UserError(f'MuJoCo cannot load {path}: {line}') from error
+        self.model = configure(loaded, warm_start=False)
+        self._rollouts = _Rollouts(self.model, threads)
+
+    def step(self, states: Array, controls: Array, steps: int = 1) -> Array:
+        """Return the states [N, .] after some physics steps under controls [N, A].
+
+        A state holds time, qpos, qvel (and activations).
+        """
+        width = mujoco.mj_stateSize(self.model, PHYSICS)
+        expected = (len(states), width), (len(states), self.model.nu)
+        if (states.shape, controls.shape) != expected:
+            raise ValueError(
+                f'states and controls are {expected}, got {states.shape, controls.shape}'
+            )
+        return self._rollouts.run([self.model] * len(states), states, controls, steps)[0][:, -1]
+
+    def close(self) -> None:
+        """Stop the threads."""
+        self._rollouts.close()
+
+
+class _Rollouts:
+    """mujoco.rollout with threads of its own."""
+
+    def __init__(self, model: mujoco.MjModel, threads: int) -> None:
+        self._rollout = rollout.Rollout(nthread=threads)
+        self._data = [mujoco.MjData(model) for _ in range(threads)]
+
+    def run(
+        self, models: list[mujoco.MjModel], states: Array, controls: Array, steps: int
+    ) -> tuple[Array, Array]:
+        """Return states [N, steps, .] and sensors [N, steps, .] under constant controls [N, .]."""
+        reached = np.empty((len(states), steps, states.shape[1]))
+        sensors = np.empty((len(states), steps, models[0].nsensordata))
+        # The checks look at every model of the list in Python: a tenth of a step of 256 robots.
+        self._rollout.rollout(
+            models,
+            self._data,
+            np.ascontiguousarray(states, np.float64),
+            np.repeat(np.asarray(controls, np.float64)[:, None], steps, axis=1),
+            skip_checks=True,
+            nstep=steps,
+            state=reached,
+            sensordata=sensors,
         )
-        return states, sensors
+        return reached, sensors
+
+    def close(self) -> None:
+        self._rollout.close()

@@ -1,12 +1,14 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
+import mujoco
 import numpy as np
 import pytest
 
-from mbmrl_ros.config import parse
+from mbmrl_ros.config import UserError, parse
 from mbmrl_ros.sim import disturbances
-from mbmrl_ros.sim.batch import BatchWorld
+from mbmrl_ros.sim.batch import BatchPhysics, BatchWorld
 from mbmrl_ros.sim.disturbances import Disturbance, Kind
+from mbmrl_ros.sim.sensors import model_path
 from mbmrl_ros.sim.world import World
 from mbmrl_ros.spec import RobotSpec, load_robot
 
@@ -187,3 +189,37 @@ def test_what_is_handed_out_is_a_copy():
 def test_commands_of_the_wrong_shape_are_refused():
     with pytest.raises(ValueError, match=r'commands are \(2, 6\), got \(1, 6\)'):
         BatchWorld(CHEETAH, 2).step(np.zeros((1, 6)))
+
+
+@pytest.mark.parametrize('file', ['half_cheetah.xml', 'ant.xml'])
+def test_physics_without_a_robot_file_are_plain_mujoco_row_by_row(file):
+    physics = BatchPhysics(f'gymnasium/{file}')
+    model = mujoco.MjModel.from_xml_path(str(model_path(f'gymnasium/{file}')))
+    # Without a warm start, as ours; with the search for islands, which ours leaves out.
+    model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_WARMSTART
+    rng = np.random.default_rng(0)
+    start = np.concatenate([[0.0], model.qpos0, np.zeros(model.nv)])
+    states = np.tile(start, (3, 1))
+    states[:, 1 + model.nq :] = 0.1 * rng.normal(size=(3, model.nv))
+    rows = [mujoco.MjData(model) for _ in states]
+    for data, state in zip(rows, states):
+        data.qpos[:], data.qvel[:] = state[1 : 1 + model.nq], state[1 + model.nq :]
+    for controls in rng.uniform(-1, 1, (100, 3, model.nu)).astype(np.float32):
+        states = physics.step(states, controls, 5)
+        for data, control in zip(rows, controls):
+            data.ctrl[:] = control
+            mujoco.mj_step(model, data, 5)
+    expected = [[data.time, *data.qpos, *data.qvel] for data in rows]
+    assert np.array_equal(states, expected)
+    physics.close()
+
+
+def test_physics_refuse_wrong_shapes_and_files():
+    physics = BatchPhysics('gymnasium/half_cheetah.xml')
+    for states, controls in ((18, 6), (19, 5)):
+        with pytest.raises(ValueError, match='states and controls are'):
+            physics.step(np.zeros((2, states)), np.zeros((2, controls)))
+    with pytest.raises(ValueError, match='states and controls are'):
+        physics.step(np.zeros((2, 19)), np.zeros((3, 6)))
+    with pytest.raises(UserError, match=r'cannot load nowhere\.xml'):
+        BatchPhysics('nowhere.xml')
