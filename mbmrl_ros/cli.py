@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands.add_parser('demo', help='a robot loses a joint and keeps running'))
     _add_train(commands.add_parser('train', help='train a model; started again, it goes on'))
     _add_evaluate(commands.add_parser('evaluate', help='returns and losses of a bundle'))
+    _add_bench(commands.add_parser('bench', help='how fast, beside peers, in one run'))
     report = commands.add_parser('report', help='a page with curves of a training run')
     report.add_argument('run_folder', type=Path, metavar='RUN')
     report.add_argument('--out', type=Path, help='HTML file (default: RUN/report.html)')
@@ -100,6 +101,33 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_evaluate)
 
 
+def _add_bench(parser: argparse.ArgumentParser) -> None:
+    kinds = parser.add_subparsers(dest='what', required=True, parser_class=_Parser)
+    tick = kinds.add_parser('tick', help='adapt and plan once; beside pytorch_mppi')
+    tick.add_argument('--candidates', type=_positive, default=2500, help='K (2500)')
+    tick.add_argument('--horizon', type=_positive, default=15, help='H (15)')
+    tick.add_argument('--window', type=_positive, default=32, help='M (32)')
+    tick.add_argument('--precision', default='auto', help='auto, float32 or bfloat16')
+    meta = kinds.add_parser('meta', help='one meta-gradient; beside autograd and torch.func')
+    meta.add_argument('--tasks', type=_positive, default=32)
+    meta.add_argument('--past', type=_positive, default=32, help='transitions to adapt on (32)')
+    meta.add_argument('--future', type=_positive, default=32, help='to score on (32)')
+    for network in (tick, meta):
+        network.add_argument('--width', type=_positive, default=512, help='of three layers (512)')
+        network.add_argument('--device', default='cpu', help='auto, cpu or cuda (cpu)')
+    sim = kinds.add_parser('sim', help='the batched simulator; beside gymnasium')
+    sim.add_argument('--robots', nargs='+', default=['half_cheetah', 'ant'], metavar='ROBOT')
+    sim.add_argument('--environments', type=_positive, default=256, help='rows of ours (256)')
+    sim.add_argument('--steps', type=_positive, default=200, help='control steps per run (200)')
+    for kind, repetitions in ((tick, 40), (meta, 20), (sim, 11)):
+        kind.add_argument(
+            '--repetitions', type=_positive, default=repetitions, help=f'({repetitions})'
+        )
+        kind.add_argument('--threads', type=_positive, default=2, help='of the processor (2)')
+        kind.add_argument('--json', type=Path, help='also write the numbers here')
+    parser.set_defaults(run=_bench)
+
+
 def _positive(text: str) -> int:
     value = _whole(text)
     if value < 1:
@@ -143,6 +171,12 @@ def _evaluate(options: argparse.Namespace) -> None:
     from mbmrl_ros.commands import evaluate_command
 
     evaluate_command(options)
+
+
+def _bench(options: argparse.Namespace) -> None:
+    from mbmrl_ros.bench.command import bench_command
+
+    bench_command(options)
 
 
 def _report(options: argparse.Namespace) -> None:

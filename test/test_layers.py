@@ -27,7 +27,7 @@ LAYERS = [
     {'algorithms'},
     {'page'},
     {'nodes', 'report'},
-    {'commands', 'demo'},
+    {'commands', 'demo', 'bench'},
     {'cli'},
 ]
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}

@@ -1,0 +1,75 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the command line's `bench` does: measure, print JSON, write it on request."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mbmrl_ros.bench.meta import MetaSize, bench_meta
+from mbmrl_ros.bench.tick import TickSize, bench_tick
+from mbmrl_ros.config import UserError
+from mbmrl_ros.models.device import choose_device, choose_precision
+from mbmrl_ros.training.run import write_text
+
+
+def bench_command(options: argparse.Namespace) -> None:
+    """Run one benchmark."""
+    if options.json:
+        _check_folder(options.json)
+    torch.set_num_threads(options.threads)
+    result = {'tick': _tick, 'meta': _meta, 'sim': _sim}[options.what](options)
+    text = json.dumps(rounded(result), indent=2) + '\n'
+    print(text, end='')
+    if options.json:
+        write_text(options.json, text)
+
+
+def rounded(value: Any) -> Any:
+    """Return a result with floats of five digits."""
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    return float(f'{value:.5g}') if isinstance(value, float) else value
+
+
+def _tick(options: argparse.Namespace) -> dict[str, Any]:
+    device = _device(options.device)
+    precision = choose_precision(options.precision, device)
+    size = TickSize(options.candidates, options.horizon, options.width, options.window)
+    result = bench_tick(size, precision, device, options.repetitions)
+    if result['note']:
+        print(f'mbmrl: {result["note"]}', file=sys.stderr)
+    return result
+
+
+def _meta(options: argparse.Namespace) -> dict[str, Any]:
+    size = MetaSize(options.tasks, options.past, options.future, options.width)
+    return bench_meta(size, _device(options.device), options.repetitions)
+
+
+def _sim(options: argparse.Namespace) -> dict[str, Any]:
+    try:
+        from mbmrl_ros.bench.sim import SimSize, bench_sim
+    except ImportError as error:
+        raise UserError(f"{error}: bench sim needs pip install 'mbmrl_ros[sim]'") from error
+    size = SimSize(options.environments, options.steps)
+    return bench_sim(size, options.threads, options.repetitions, tuple(options.robots))
+
+
+def _device(wanted: str) -> torch.device:
+    device, message = choose_device(wanted)
+    if message:
+        print(f'mbmrl: {message}', file=sys.stderr)
+    return device
+
+
+def _check_folder(path: Path) -> None:
+    """Say before the measurement, not after it, that there is no place for the numbers."""
+    if not path.parent.is_dir():
+        raise UserError(f'--json {path}: there is no folder {path.parent}; make it first')
