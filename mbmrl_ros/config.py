@@ -8,6 +8,7 @@ messages that name the closest valid key.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import sys
@@ -75,6 +76,18 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise UserError(f'{path} must hold a mapping of keys to values')
     return data
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that appears whole or not at all; UserError if the disk refuses."""
+    temporary = path.with_name(path.name + '.partial')
+    try:
+        temporary.write_text(text)
+        os.replace(temporary, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise UserError(f'cannot write {path}: {error.strerror}; free some space') from error
 
 
 def parse(model: type[ConfigType], data: Mapping[str, Any], source: str) -> ConfigType:

@@ -27,7 +27,7 @@ from rich.progress import (
 from rich.table import Table
 
 from mbmrl_ros.algorithms.adapters import make_adapter
-from mbmrl_ros.config import UserError
+from mbmrl_ros.config import UserError, write_text
 from mbmrl_ros.demo.outcomes import COLUMNS, CONTENDERS, Contender, Outcome, summarise, table_rows
 from mbmrl_ros.demo.page import write_demo_page
 from mbmrl_ros.envs.tasks import Task, load_task
@@ -37,7 +37,6 @@ from mbmrl_ros.nodes.read_bag import RecordedRun, read_run
 from mbmrl_ros.rewards.reward import Reward, build_reward
 from mbmrl_ros.spec import RobotSpec, load_robot
 from mbmrl_ros.training.evaluate import prediction_losses
-from mbmrl_ros.training.run import write_text
 
 
 def run_demo(task_name: str, out: Path, seeds: int, steps: int, json_file: Path | None) -> None:

@@ -28,6 +28,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from mbmrl_ros.config import UserError
+from mbmrl_ros.config import write_text as write_text
 from mbmrl_ros.data.dataset import Trajectory, load_trajectories, save_trajectories
 
 
@@ -167,18 +168,6 @@ def _last_checkpoint(folder: Path) -> tuple[int, dict[str, Tensor]]:
     except (OSError, SafetensorError) as error:
         raise UserError(f'{path} is damaged: {error}') from error
     return int(tensors.pop('iteration')), tensors
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file that appears whole or not at all; UserError if the disk refuses."""
-    temporary = path.with_name(path.name + '.partial')
-    try:
-        temporary.write_text(text)
-        os.replace(temporary, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise UserError(f'cannot write {path}: {error.strerror}; free some space') from error
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

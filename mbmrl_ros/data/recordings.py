@@ -1,0 +1,129 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A dataset of recorded sessions: what `mbmrl bag` writes and offline training reads.
+
+manifest.json                  for which robot, what was kept, what was dropped and why
+<session>.safetensors          trajectories of one bag
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from pydantic import ValidationError
+
+from mbmrl_ros import __version__
+from mbmrl_ros.config import Config, UserError, write_text
+from mbmrl_ros.data.dataset import Trajectory, load_trajectories, save_trajectories
+from mbmrl_ros.spec import RobotSpec
+
+MANIFEST = 'manifest.json'
+
+
+class Account(Config):
+    """Where the time of recordings went, in seconds and in trajectories."""
+
+    seconds: float
+    kept_s: float
+    dropped_s: dict[str, float]
+    trajectories: int
+    transitions: int
+
+
+class SessionAccount(Account):
+    """One bag. refused: messages that held no reading, by reason. damage: empty if whole."""
+
+    name: str
+    bag: str
+    messages: dict[str, int]
+    refused: dict[str, int]
+    damage: str
+
+
+class Manifest(Config):
+    """manifest.json. reasons: what the keys of `dropped_s` mean."""
+
+    format: Literal[1] = 1
+    robot: str
+    robot_hash: str
+    period_s: float
+    shortest_steps: int
+    package_version: str = __version__
+    total: Account
+    sessions: tuple[SessionAccount, ...]
+    unreadable: dict[str, str]
+    reasons: dict[str, str]
+
+
+class Session(NamedTuple):
+    """The trajectories of one bag."""
+
+    name: str
+    trajectories: list[Trajectory]
+
+
+def total(accounts: list[SessionAccount]) -> Account:
+    """Add accounts up."""
+    reasons = dict.fromkeys(reason for account in accounts for reason in account.dropped_s)
+    return Account(
+        seconds=sum(account.seconds for account in accounts),
+        kept_s=sum(account.kept_s for account in accounts),
+        dropped_s={
+            reason: sum(account.dropped_s.get(reason, 0.0) for account in accounts)
+            for reason in reasons
+        },
+        trajectories=sum(account.trajectories for account in accounts),
+        transitions=sum(account.transitions for account in accounts),
+    )
+
+
+def save_recordings(folder: Path, manifest: Manifest, sessions: list[Session]) -> None:
+    """Write a dataset; the manifest comes last, so that half a dataset is none.
+
+    UserError if the folder holds something else already.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f'{folder} is not an empty folder; choose another --out, or remove it')
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f'cannot create {folder}: {error.strerror}') from error
+    for session in sessions:
+        save_trajectories(_file(folder, session.name), session.trajectories)
+    write_text(folder / MANIFEST, manifest.model_dump_json(indent=2) + '\n')
+
+
+def load_manifest(folder: Path) -> Manifest:
+    """Read manifest.json; UserError if there is none, or of another format."""
+    path = folder / MANIFEST
+    try:
+        return Manifest.model_validate(json.loads(path.read_text()))
+    except OSError as error:
+        raise UserError(
+            f'{folder} is no dataset of recordings ({MANIFEST} cannot be read); '
+            'make one with: mbmrl bag BAG --robot ROBOT --out DIR'
+        ) from error
+    except (ValueError, ValidationError) as error:
+        line = ' '.join(str(error).split())[:200]
+        raise UserError(f'{path} is damaged or of another format: {line}') from error
+
+
+def load_recordings(folder: Path, spec: RobotSpec) -> list[Session]:
+    """Read the sessions that hold trajectories; UserError if they are of another robot."""
+    manifest = load_manifest(folder)
+    if manifest.robot_hash != spec.hash:
+        raise UserError(
+            f'{folder} was made for robot {manifest.robot} with other channels, period or limits '
+            f'than {spec.name} has now; make it again with: mbmrl bag'
+        )
+    return [
+        Session(account.name, load_trajectories(_file(folder, account.name)))
+        for account in manifest.sessions
+        if account.trajectories
+    ]
+
+
+def _file(folder: Path, session: str) -> Path:
+    return folder / f'{session}.safetensors'
