@@ -11,4 +11,5 @@ mbmrl bench meta --json $out/meta.json
 mbmrl bench sim --json $out/sim.json
 python benchmarks/growth.py --json $out/growth.json
 python benchmarks/lockstep.py --json $out/lockstep.json
+python benchmarks/overlap.py --json $out/overlap.json
 python benchmarks/performance.py $out
