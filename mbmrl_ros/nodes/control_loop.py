@@ -1,38 +1,37 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The thread that adapts and plans.
+"""Ticks in a thread of their own, one per control period.
 
 ROS callbacks only leave things for it: readings, a wake-up per period, jobs to do between two
-ticks. The thread is its own watchdog: if nothing wakes it for `watchdog_s`, it ticks all the same,
-finds its sensors stale, and sends the fallback; so neither a paused /clock nor a dead simulator
-disarms the time-outs.
+ticks. Without wake-ups the thread ticks all the same after `watchdog_s`, finds its sensors stale,
+and sends the fallback; so neither a paused /clock nor a dead simulator disarms the time-outs.
+
+A command goes out at a fixed moment of its period, `send_after_s` after the wake-up, so that
+commands are a period apart and latency is a constant. A tick that is not done by then is sent when
+it is; one that runs into the next period costs that period, so that ticks never come in a burst;
+past its deadline, the last command goes out every period, decaying to the fallback.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-import traceback
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from mbmrl_ros.nodes.mailbox import Mailbox, Refusal
+from mbmrl_ros.nodes.worker import Due, Worker
 from mbmrl_ros.robot.command import Command
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.robot.tick import Tick
 from mbmrl_ros.types import Reading
 
-Publish = Callable[[Command], None]
-OnTick = Callable[[Tick], None]
-OnFault = Callable[[str], None]
-Job = Callable[[], object]
-JOIN_S = 5.0
+# How late in its period, as a share of it, a tick may begin because the last one took so long.
+GRACE = 0.2
 
 
 class ControlLoop:
@@ -44,48 +43,51 @@ class ControlLoop:
         lockstep: bool,
         watchdog_s: float,
         threads: int,
-        publish: Publish,
-        on_tick: OnTick,
-        on_fault: OnFault,
+        publish: Callable[[Command], None],
+        on_tick: Callable[[Tick], None],
+        on_fault: Callable[[str], None],
+        send_after_s: float = 0.0,
     ) -> None:
         """publish: sends a command; on_tick: reports a tick; on_fault: reports what they raised.
 
-        All three are called from the worker, publish also from `deactivate` and `e_stop`.
+        All three are called from the worker, publish also from `wake`, `deactivate` and `e_stop`.
+        send_after_s: from a wake-up to its command; a tick that takes longer is sent when done.
         """
         self.controller = controller
-        self.overruns = 0
+        # One counter per thread: += is not atomic.
+        self._missed_asleep = self._missed_busy = 0
         self._lockstep = lockstep
-        self._watchdog_s = watchdog_s
-        self._threads = threads
+        self._period_s, self._send_after_s = controller.spec.period_s, send_after_s
         self._publish, self._on_tick, self._on_fault = publish, on_tick, on_fault
         self._fallback = np.asarray(controller.spec.action.fallback, np.float64)
-        self._mailbox = Mailbox(controller.spec.topics)
-        self._work = threading.Condition()
-        self._jobs: deque[Job] = deque()
-        self._due = self._closing = False
+        self.mailbox = Mailbox({k: topic.period_s for k, topic in controller.spec.topics.items()})
+        self._worker = Worker(watchdog_s, threads, self._begin, self._fail)
         # Guards what goes out: after the fallback of a stop, no plan may follow.
         self._outbox = threading.Lock()
         self._active = False
         self._answered: Command | None = None
-        self._thread = threading.Thread(target=self._run, name='control', daemon=True)
+        self._began_s = math.inf
+        self._sent_s = math.nan
+        self.submit, self.wait = self._worker.submit, self._worker.wait
 
     @property
     def active(self) -> bool:
         """Whether commands go out."""
         return self._active
 
+    @property
+    def periods_missed(self) -> int:
+        """Periods in which no tick has begun."""
+        return self._missed_asleep + self._missed_busy
+
     def open(self) -> None:
         """Start the thread; it sends nothing before `activate`."""
-        self._thread.start()
+        self._worker.open()
 
     def close(self) -> None:
         """Send the fallback if active, and end the thread."""
         self.deactivate('closed')
-        with self._work:
-            self._closing = True
-            self._work.notify()
-        if self._thread.is_alive():
-            self._thread.join(timeout=JOIN_S)
+        self._worker.close()
 
     def activate(self) -> None:
         """Begin to send commands, from an empty history."""
@@ -110,89 +112,81 @@ class ControlLoop:
         """Forget history and warm start before the next tick, and readings not yet ticked."""
 
         def restart() -> None:
-            self._answered = None
+            self._answered, self._sent_s = None, math.nan
             self.controller.reset()
 
-        self._mailbox.clear()
+        self.mailbox.clear()
         self.submit(restart)
-
-    def submit(self, job: Job) -> None:
-        """Do something in the worker before its next tick."""
-        with self._work:
-            self._jobs.append(job)
-            self._work.notify()
-
-    def wait(self, job: Job) -> None:
-        """Do something in the worker and wait for it; raise what it raises."""
-        done: Future[object] = Future()
-
-        def report() -> None:
-            try:
-                done.set_result(job())
-            except Exception as error:  # belongs to whoever waits
-                done.set_exception(error)
-
-        self.submit(report)
-        done.result()
 
     def put(self, item: Reading | Refusal) -> None:
         """Leave a reading, or say that a message held none."""
-        if self._active and self._mailbox.put(item) and self._lockstep:
-            with self._work:
-                self._due = True
-                self._work.notify()
+        if self._active and self.mailbox.put(item) and self._lockstep:
+            self._worker.due(time.monotonic())
 
-    def wake(self) -> None:
-        """Say that a control period has begun; an overrun if the one before it has no tick yet."""
+    def wake(self, at_s: float | None = None, skipped: int = 0) -> None:
+        """Say that a control period has begun.
+
+        at_s: when it has, if not now. skipped: periods since the last one that nobody woke us for.
+        """
         if not self._active:
             return
-        with self._work:
-            self.overruns += self._due
-            self._due = True
-            self._work.notify()
+        now_s = time.monotonic()
+        self._missed_asleep += skipped + self._worker.due(now_s if at_s is None else at_s)
+        if now_s - self._began_s > self.controller.spec.safety.deadline_s:
+            self._send_held(now_s - self._began_s)
 
-    def _run(self) -> None:
-        # The number of threads is a property of the thread that starts them.
-        torch.set_num_threads(self._threads)
-        next_s = time.monotonic() + self._watchdog_s
-        while True:
-            with self._work:
-                self._work.wait_for(self._has_work, max(0.0, next_s - time.monotonic()))
-                jobs, self._jobs = self._jobs, deque()
-                due, self._due = self._due, False
-                if self._closing:
-                    return
-            overdue = time.monotonic() >= next_s
-            try:
-                for job in jobs:
-                    job()
-                if self._active and (due or overdue):
-                    self._tick(due)
-            except Exception:  # whatever it is, the thread must live
-                self._fail(traceback.format_exc())
-            if due or overdue:
-                next_s = time.monotonic() + self._watchdog_s
-
-    def _has_work(self) -> bool:
-        return self._due or bool(self._jobs) or self._closing
+    def _send_held(self, running_s: float) -> None:
+        """Send the last command, decayed, in the place of a tick that is past its deadline."""
+        with self._outbox:
+            if not self._active or math.isinf(self._began_s):
+                return
+            stopped = self.controller.stopped
+            held = self._safe(stopped) if stopped else self.controller.held(running_s)
+            self._publish(replace(held, stamp_s=self.mailbox.newest_stamp_s))
 
     def _fail(self, trace: str) -> None:
         """Send the fallback after an error outside of planning (planning catches its own)."""
         with suppress(Exception), self._outbox:
+            self._began_s = math.inf
             if self._active:
                 self._publish(self._safe('internal error'))
         with suppress(Exception):
             self._on_fault(trace)
 
-    def _tick(self, due: bool) -> None:
-        if not self._lockstep:
-            # Sensors and ticks have the same period: where both come at the same moment, a tick
-            # just before the reading would see the old state again, and the history a gap.
-            self._mailbox.wait_for_all(self.controller.spec.period_s / 2)
-        started = time.perf_counter()
-        tick = self._tick_in_lockstep(due) if self._lockstep else self._tick_in_real_time()
-        if tick is None:
+    def _begin(self, due: Due | None) -> None:
+        """Tick, unless the period has gone by while the last tick went on."""
+        if not self._active:
             return
+        began_s = time.monotonic()
+        if self._lockstep:
+            tick = self._tick_in_lockstep(due is not None)
+            if tick is not None:
+                self._send(tick, time.monotonic() - began_s)
+            return
+        at_s = began_s if due is None else due.at_s
+        if due is not None and due.busy and began_s - at_s > GRACE * self._period_s:
+            self._missed_busy += 1
+            return
+        send_s = at_s + self._send_after_s if due and self._send_after_s else -math.inf
+        tick = self._tick_in_real_time(send_s)
+        tick_s = time.monotonic() - at_s
+        if tick.decision is not None:
+            self.controller.pace(tick_s)
+        if not tick.command.fallback:
+            time.sleep(max(0.0, send_s - time.monotonic()))
+        self._send(tick, tick_s)
+
+    def _tick_in_real_time(self, send_s: float) -> Tick:
+        # Sensors and ticks may have the same period: where both come at the same moment, a tick
+        # just before the reading would see the old state again, and the history a gap.
+        self.mailbox.wait_for_all(self._period_s / 2)
+        self._hand_over()
+        self._began_s = time.monotonic()
+        tick = self.controller.tick(self._began_s, send_s)
+        self._began_s = math.inf
+        return tick
+
+    def _send(self, tick: Tick, tick_s: float) -> None:
         with self._outbox:
             if not self._active:
                 return
@@ -200,13 +194,18 @@ class ControlLoop:
                 # Stopped after the safety filter had let the plan pass.
                 tick = replace(tick, command=self._safe(self.controller.stopped))
             self._publish(tick.command)
+            sent_s = time.monotonic()
         self._answered = tick.command
-        tick_s = time.perf_counter() - started
-        self._on_tick(replace(tick, diagnostics=replace(tick.diagnostics, tick_s=tick_s)))
+        error_s, self._sent_s = self._period_error_s(sent_s), sent_s
+        diagnostics = replace(tick.diagnostics, tick_s=tick_s, period_error_s=error_s)
+        self._on_tick(replace(tick, diagnostics=diagnostics))
 
-    def _tick_in_real_time(self) -> Tick:
-        self._hand_over()
-        return self.controller.tick(time.monotonic())
+    def _period_error_s(self, sent_s: float) -> float:
+        """Return how far the time since the last command was from a whole number of periods."""
+        elapsed_s = sent_s - self._sent_s
+        if math.isnan(elapsed_s):
+            return math.nan
+        return elapsed_s - max(1, round(elapsed_s / self._period_s)) * self._period_s
 
     def _tick_in_lockstep(self, due: bool) -> Tick | None:
         """Answer a new state; answer again if the simulator sent the same state again."""
@@ -231,7 +230,7 @@ class ControlLoop:
         Returns the stamp that all topics share (None if there is none, or nothing came), the last
         arrival, and why readings were refused.
         """
-        items, stamp_s = self._mailbox.take()
+        items, stamp_s = self.mailbox.take()
         if not items:
             return None, time.monotonic(), ''
         received_s = max(item.received_s for item in items)
@@ -248,4 +247,4 @@ class ControlLoop:
         return stamp_s, received_s, '; '.join(dict.fromkeys(reasons))
 
     def _safe(self, reason: str) -> Command:
-        return Command(self._mailbox.newest_stamp_s, self._fallback, True, reason)
+        return Command(self.mailbox.newest_stamp_s, self._fallback, True, reason)

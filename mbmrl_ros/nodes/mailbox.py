@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import deque
-from collections.abc import Iterable
+from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mbmrl_ros.types import Reading
@@ -24,10 +24,16 @@ class Refusal:
 
 
 class Mailbox:
-    """Readings since the last time somebody looked, in the order in which they came."""
+    """Readings since the last time somebody looked, in the order in which they came.
 
-    def __init__(self, topics: Iterable[str]) -> None:
-        """topics: all that readings come from."""
+    received, lost: messages since the start, by topic; lost ones leave a gap in the stamps.
+    """
+
+    def __init__(self, topics: Mapping[str, float | None]) -> None:
+        """topics: all that readings come from, with the time between two [s] if it is known."""
+        self.received: Counter[str] = Counter()
+        self.lost: Counter[str] = Counter()
+        self._periods_s = dict(topics)
         self._topics = frozenset(topics)
         self._changed = threading.Condition()
         self._items: deque[Reading | Refusal] = deque()
@@ -38,6 +44,7 @@ class Mailbox:
         """Leave an item; return whether all topics now have the same newest stamp."""
         with self._changed:
             self._items.append(item)
+            self._count(item)
             self._stamps[item.topic] = item.stamp_s
             self._unseen.discard(item.topic)
             self._changed.notify()
@@ -68,6 +75,12 @@ class Mailbox:
         """The newest stamp of any topic; NaN if nothing came."""
         with self._changed:
             return max(self._stamps.values(), default=math.nan)
+
+    def _count(self, item: Reading | Refusal) -> None:
+        self.received[item.topic] += 1
+        period_s, last_s = self._periods_s[item.topic], self._stamps.get(item.topic)
+        if period_s is not None and last_s is not None:
+            self.lost[item.topic] += max(0, round((item.stamp_s - last_s) / period_s) - 1)
 
     def _common_stamp(self) -> float | None:
         stamps = set(self._stamps.values())

@@ -26,7 +26,7 @@ class ControllerReport:
         self._ticks: deque[Tick] = deque(maxlen=10_000)
         self._last: Tick | None = None
         self._adapted = self._adaptations_refused = 0
-        self._before: dict[str, int] = {'overruns': 0, 'refused': 0}
+        self._before: dict[str, int] = {'periods_missed': 0, 'lost': 0, 'refused': 0}
         self._publisher = entities.publisher(DiagnosticArray, '/diagnostics', 10)
 
     def add(self, tick: Tick) -> None:
@@ -48,11 +48,12 @@ class ControllerReport:
             'ticks': controller.counters.ticks,
             'fallbacks': controller.counters.fallbacks,
             'late_ticks': controller.counters.overruns,
-            'overruns': self._loop.overruns,
+            'periods_missed': self._loop.periods_missed,
             'adaptations': self._adapted,
             'adaptations_refused': self._adaptations_refused,
         }
-        values |= _durations(ticks) | self._losses()
+        values |= _durations(ticks) | self._pace(ticks) | self._losses()
+        values |= self._traffic()
         refused = dict(controller.counters.refused)
         values['refused'] = sum(refused.values())
         values |= reasons('refused_readings', refused)
@@ -61,6 +62,29 @@ class ControllerReport:
             diagnostic_message(self._node, 'control', controller.spec.name, level, message, values)
         )
         self._before = {key: values[key] for key in self._before}
+
+    def _pace(self, ticks: list[Tick]) -> dict[str, Any]:
+        """Return what the ticks made of their period."""
+        report = self._last.diagnostics if self._last is not None else None
+        period_s = self._loop.controller.spec.period_s
+        taken = [tick.diagnostics.tick_s / period_s for tick in ticks]
+        errors = [abs(tick.diagnostics.period_error_s) for tick in ticks]
+        known = [error for error in errors if not math.isnan(error)]
+        return {
+            'candidates': report.candidates if report else 0,
+            'latency_ms': 1e3 * report.latency_s if report else math.nan,
+            'period_share.goal': self._loop.controller.goal_s / period_s,
+            'period_share.median': statistics.median(taken or [math.nan]),
+            'period_error_ms.median': 1e3 * statistics.median(known or [math.nan]),
+            'period_error_ms.max': 1e3 * max(known, default=math.nan),
+        }
+
+    def _traffic(self) -> dict[str, int]:
+        """Return how many messages came, and how many did not where that can be told."""
+        box = self._loop.mailbox
+        counts = {f'received: {topic}': count for topic, count in sorted(box.received.items())}
+        counts |= {f'lost: {topic}': count for topic, count in sorted(box.lost.items())}
+        return counts | {'lost': sum(box.lost.values())}
 
     def _reason(self) -> str:
         return '' if self._last is None else self._last.command.reason
@@ -80,7 +104,7 @@ class ControllerReport:
             return ERROR, str(values['e_stop'])
         if not values['active']:
             return OK, 'inactive'
-        missed, refused = (values[key] - count for key, count in self._before.items())
+        missed, lost, refused = (values[key] - count for key, count in self._before.items())
         refusals = f'; {refused} readings refused' if refused else ''
         if self._last is not None and self._last.command.fallback:
             return ERROR, f'fallback: {values["reason"]}{refusals}'
@@ -91,6 +115,8 @@ class ControllerReport:
         if missed:
             period_s = self._loop.controller.spec.period_s
             return WARN, f'{missed} of {missed + len(ticks)} periods of {period_s:g} s missed'
+        if lost:
+            return WARN, f'{lost} sensor messages lost'
         fallbacks = sum(tick.command.fallback for tick in ticks)
         if fallbacks:
             return WARN, f'{fallbacks} of {len(ticks)} commands were the fallback'

@@ -87,13 +87,9 @@ class Controller:
         values, reason = self._safety.filter(
             proposal.wanted, proposal.reason, assembled.state, elapsed_s, self._since_last(started)
         )
-        action = from_units(self.spec, values)
         if assembled.state is not None:
-            self._history.applied(action)
-        if self._latency is not None:
-            self._latency.sent(max(self._clock(), send_s), action)
-            if proposal.decision is not None:
-                self._latency.took(self._clock() - started)
+            self._history.applied(from_units(self.spec, values))
+        self._remember(values, send_s, elapsed_s if proposal.decision is not None else None)
         self._count(elapsed_s)
         command = Command(assembled.stamp_s, values, self._safety.fell_back, reason)
         tick_s = self._clock() - started
@@ -122,6 +118,11 @@ class Controller:
         before = self._budget.candidates
         if self._budget.record(tick_s) != before:
             self._mpc.use_planner(with_candidates(self._mpc.planner, self._budget.candidates))
+
+    @property
+    def goal_s(self) -> float:
+        """How long a tick may take, NaN where nothing is done about it."""
+        return math.nan if self._budget is None else self._budget.goal_s
 
     def use_planner(self, planner: Planner, budget: CandidateBudget | None) -> None:
         """Exchange the planner between two ticks; the warm start stays.
@@ -197,6 +198,16 @@ class Controller:
         self._last_measured_s = measured_s
         effect_s = self._latency.effect_s(now_s, send_s)
         return self._latency.pending(measured_s, effect_s), effect_s - measured_s
+
+    def _remember(self, values: Array, send_s: float, planned_in_s: float | None) -> None:
+        """Remember from when on a command counts, and how long planning it took."""
+        if self._latency is None:
+            return
+        now_s = self._clock()
+        sent_s = now_s if self._safety.fell_back else max(now_s, send_s)
+        self._latency.sent(sent_s, from_units(self.spec, values))
+        if planned_in_s is not None:
+            self._latency.took(planned_in_s)
 
     def _since_last(self, now_s: float) -> float:
         period_s = self.spec.period_s

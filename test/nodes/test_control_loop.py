@@ -55,19 +55,24 @@ class Planner:
 class Rig:
     """A loop whose commands and ticks end up in lists."""
 
-    def __init__(self, lockstep: bool, watchdog_s: float) -> None:
+    def __init__(self, lockstep: bool, watchdog_s: float, send_after_s: float) -> None:
         self.planner = Planner()
         clock = (lambda: 0.0) if lockstep else time.monotonic
         self.controller = Controller(SPEC, self.planner, clock)
         self.commands: list[Command] = []
+        self.sent_s: list[float] = []
         self.ticks: list[Tick] = []
         self.faults: list[str] = []
         self.loop = ControlLoop(
             self.controller, lockstep, watchdog_s, 1,
-            self.commands.append, self.ticks.append, self.faults.append,
+            self.publish, self.ticks.append, self.faults.append, send_after_s,
         )  # fmt: skip
         self.loop.open()
         self.loop.activate()
+
+    def publish(self, command: Command) -> None:
+        self.sent_s.append(time.monotonic())
+        self.commands.append(command)
 
     def feed(self, stamp_s: float, *topics: str) -> None:
         for topic in topics or SPEC.topics:
@@ -91,8 +96,10 @@ class Rig:
 def make() -> Iterator[Callable[..., Rig]]:
     rigs: list[Rig] = []
 
-    def build(lockstep: bool = False, watchdog_s: float = 1000.0) -> Rig:
-        rigs.append(Rig(lockstep, watchdog_s))
+    def build(
+        lockstep: bool = False, watchdog_s: float = 1000.0, send_after_s: float = 0.0
+    ) -> Rig:
+        rigs.append(Rig(lockstep, watchdog_s, send_after_s))
         return rigs[-1]
 
     yield build
@@ -155,8 +162,8 @@ def test_a_stop_between_safety_filter_and_sending_still_wins(make):
     rig = make()
     tick = rig.controller.tick
 
-    def tick_then_stop(now_s: float) -> Tick:
-        result = tick(now_s)
+    def tick_then_stop(now_s: float, send_s: float) -> Tick:
+        result = tick(now_s, send_s)
         rig.controller.e_stop('pressed')
         return result
 
@@ -167,18 +174,114 @@ def test_a_stop_between_safety_filter_and_sending_still_wins(make):
     assert is_fallback(rig.commands[0]) and is_fallback(rig.ticks[0].command)
 
 
-def test_periods_that_pass_during_a_plan_are_counted_and_leave_one_tick(make):
+def test_periods_that_pass_during_a_plan_are_missed_and_make_no_burst_of_ticks(make):
     rig = make()
     begin_slow_plan(rig)
-    for _ in range(4):
-        rig.loop.wake()
-    # The first of the four waits for its turn; the other three found it still waiting.
-    assert rig.loop.overruns == 3
+    for ago in range(4, 0, -1):
+        rig.loop.wake(time.monotonic() - ago * PERIOD_S)
+    rig.planner.pass_on.set()
+    rig.settle()
+    assert rig.loop.periods_missed == 4
+    assert rig.planner.plans == 1 and len(rig.commands) == 1
     rig.feed(1.05)
+    rig.loop.wake()
+    rig.until(lambda: len(rig.commands) == 2)
+    assert rig.planner.plans == 2 and rig.loop.periods_missed == 4
+
+
+def test_a_tick_that_ends_just_after_its_period_costs_no_other_period(make):
+    rig = make()
+    begin_slow_plan(rig)
+    # As if the plan had run into the first fifth of the next period: at no time late enough.
+    rig.loop.wake(time.monotonic() + PATIENCE_S)
     rig.planner.pass_on.set()
     rig.until(lambda: len(rig.commands) == 2)
+    assert rig.loop.periods_missed == 0
+
+
+def test_a_worker_that_was_idle_ticks_however_late_it_is_woken(make):
+    rig = make()
+    rig.feed(1.0)
+    rig.loop.wake(time.monotonic() - 3 * PERIOD_S)
+    rig.until(lambda: len(rig.commands) == 1)
+    assert rig.loop.periods_missed == 0
+
+
+def test_periods_without_a_wake_up_are_missed(make):
+    rig = make()
+    rig.feed(1.0)
+    rig.loop.wake(skipped=2)
+    rig.until(lambda: len(rig.commands) == 1)
+    assert rig.loop.periods_missed == 2
+
+
+def test_past_its_deadline_a_tick_is_replaced_by_the_last_command_that_decays(make):
+    rig = make()
+    rig.feed(1.0)
+    rig.loop.wake()
+    rig.until(lambda: len(rig.commands) == 1)
+    begin_slow_plan(rig, 1.01)
+    rig.until(lambda: rig.loop.wake() or len(rig.commands) == 6)
+    rig.planner.pass_on.set()
+    rig.until(lambda: len(rig.commands) > 6)
     rig.settle()
-    assert rig.planner.plans == 2
+    full, *decaying = rig.commands[:7]
+    upper = np.array(SPEC.action.upper)
+    shares = [command.values / upper for command in decaying]
+    assert planned(full) and all(np.ptp(share) < 1e-9 for share in shares)
+    # exp(-t / decay_s) from the begin of the tick on, where t is over deadline_s = decay_s; and
+    # the tick's own command goes on from there.
+    sizes = [share[0] for share in shares]
+    assert np.exp(-1) > sizes[0] and sizes == sorted(sizes, reverse=True) and sizes[-1] > 0
+    assert all(command.reason.startswith('late: ') for command in decaying)
+    assert not any(command.fallback for command in decaying)
+    assert [tick.command for tick in rig.ticks[:2]] == [full, decaying[-1]]
+
+
+def test_an_emergency_stop_ends_the_decay(make):
+    rig = make()
+    rig.feed(1.0)
+    rig.loop.wake()
+    rig.until(lambda: len(rig.commands) == 1)
+    begin_slow_plan(rig, 1.01)
+    rig.until(lambda: rig.loop.wake() or len(rig.commands) == 3)
+    rig.loop.e_stop('pressed')
+    rig.loop.wake()
+    assert len(rig.commands) == 5 and all(map(is_fallback, rig.commands[3:]))
+    rig.loop.deactivate('stopped')
+    rig.loop.wake()
+    assert len(rig.commands) == 6, 'and nothing after the last one'
+
+
+def test_a_command_goes_out_at_its_moment_of_the_period_and_a_fallback_at_once(make):
+    rig = make(send_after_s=0.05)
+    rig.feed(1.0)
+    at_s = time.monotonic()
+    rig.loop.wake(at_s)
+    rig.until(lambda: len(rig.ticks) == 1)
+    assert rig.sent_s[0] >= at_s + 0.05
+    report = rig.ticks[0].diagnostics
+    assert report.tick_s < rig.sent_s[0] - at_s, 'waiting is no part of the tick'
+    # Nobody would wait for a moment that far away.
+    rig = make(send_after_s=1000 * PATIENCE_S)
+    rig.loop.wake()
+    rig.until(lambda: len(rig.commands) == 1)
+    assert is_fallback(rig.commands[0]) and 'no reading yet' in rig.commands[0].reason
+
+
+def test_the_period_error_is_how_far_commands_are_from_whole_periods_apart(make):
+    rig = make()
+    for stamp_s in (1.0, 1.01, 1.04):
+        rig.feed(stamp_s)
+        count = len(rig.ticks)
+        rig.loop.wake()
+        rig.until(lambda count=count: len(rig.ticks) > count)
+    errors = [tick.diagnostics.period_error_s for tick in rig.ticks]
+    assert np.isnan(errors[0])
+    for error_s, gap_s in zip(errors[1:], np.diff(rig.sent_s)):
+        periods = max(1, round(gap_s / PERIOD_S))
+        # The rig takes its time a moment before the loop does.
+        assert error_s == pytest.approx(gap_s - periods * PERIOD_S, abs=PERIOD_S / 4)
 
 
 def test_no_reading_is_lost_while_a_plan_is_computed(make):
@@ -318,10 +421,10 @@ def test_a_reset_in_lockstep_drops_a_state_that_waits_for_its_tick(make):
 
 
 def test_a_mailbox_keeps_the_order_and_tells_when_stamps_meet():
-    mailbox = Mailbox(['a', 'b'])
+    mailbox = Mailbox({'a': None, 'b': None})
     items = [Refusal(topic, stamp, 0.0, '') for topic, stamp in [('a', 1.0), ('a', 2.0)]]
     assert [mailbox.put(item) for item in items] == [False, False]
-    assert np.isnan(Mailbox(['a']).newest_stamp_s)
+    assert np.isnan(Mailbox({'a': None}).newest_stamp_s)
     last = Refusal('b', 2.0, 0.0, '')
     assert mailbox.put(last) and mailbox.newest_stamp_s == 2.0
     assert mailbox.take() == ([*items, last], 2.0)
@@ -331,7 +434,7 @@ def test_a_mailbox_keeps_the_order_and_tells_when_stamps_meet():
 
 
 def test_waiting_for_all_topics_ends_with_the_last_one_and_not_before():
-    mailbox = Mailbox(['a', 'b'])
+    mailbox = Mailbox({'a': None, 'b': None})
     mailbox.put(Refusal('a', 1.0, 0.0, ''))
     started = time.monotonic()
     mailbox.wait_for_all(0.05)
@@ -340,3 +443,15 @@ def test_waiting_for_all_topics_ends_with_the_last_one_and_not_before():
     started = time.monotonic()
     mailbox.wait_for_all(PATIENCE_S)
     assert time.monotonic() - started < PATIENCE_S / 2
+
+
+def test_messages_that_are_missing_between_two_stamps_are_counted_as_lost():
+    mailbox = Mailbox({'a': 0.01, 'b': None})
+    for stamp_s in (1.0, 1.0101, 1.02, 1.05, 1.0599, 0.2, 0.21):
+        mailbox.put(Reading('a', stamp_s, 0.0, ()))
+        mailbox.put(Reading('b', stamp_s, 0.0, ()))
+    # 1.03 and 1.04 never came; 0.2 is a clock that was set back.
+    assert mailbox.lost == {'a': 2} and mailbox.received == {'a': 7, 'b': 7}
+    mailbox.clear()
+    mailbox.put(Refusal('a', 9.0, 0.0, 'no joint'))
+    assert mailbox.lost == {'a': 2} and mailbox.received['a'] == 8
