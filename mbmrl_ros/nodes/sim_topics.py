@@ -96,12 +96,12 @@ class SimTopics:
         """Apply changed parameters."""
         if settings.seed != self._settings.seed:
             self.simulation.seed(settings.seed)
-        self._timer.timer_period_ns = round(self._period_s(settings) * 1e9)
+        self._timer.timer_period_ns = round(self._step_s(settings) * 1e9)
         self.simulation.command_timeout_s = self._command_timeout_s(settings)
         self._settings = settings
 
-    def _period_s(self, settings: SimSettings) -> float:
-        return self._spec.period_s / settings.speed_factor
+    def _step_s(self, settings: SimSettings) -> float:
+        return self.simulation.rates.step_s / settings.speed_factor
 
     def _command_timeout_s(self, settings: SimSettings) -> float:
         """In slow motion everything takes longer, commands too."""
@@ -114,6 +114,7 @@ class SimTopics:
         depth = KEPT if keep else 10
         self._sensors = [
             (
+                self.simulation.rates.every[topic],
                 sensor_writer(spec, topic),
                 make(MESSAGES[settings.type], topic, depth, open_qos=True, keep=keep),
             )
@@ -133,7 +134,7 @@ class SimTopics:
         for disturbance in disturbances:
             name = f'~/{disturbance.kind}/{disturbance.target}'
             entities.service(SetBool, name, functools.partial(self._on_switch, disturbance))
-        self._timer = entities.timer(self._period_s(self._settings), self._on_period)
+        self._timer = entities.timer(self._step_s(self._settings), self._on_step)
         entities.timer(DIAGNOSTICS_S, self._on_report)
 
     def _on_command(self, message: Any) -> None:
@@ -144,7 +145,7 @@ class SimTopics:
         if self.simulation.offer(command, stamp, time.monotonic()):
             self._step()
 
-    def _on_period(self) -> None:
+    def _on_step(self) -> None:
         if not self._active:
             return
         now_s = time.monotonic()
@@ -162,8 +163,9 @@ class SimTopics:
         """Publish sensors, then the clock: nobody's time is ahead of the state."""
         simulation = self.simulation
         signals, stamp_ns = simulation.world.signals(), simulation.stamp_ns
-        for write, publisher in self._sensors:
-            publisher.publish(write(signals, stamp_ns))
+        for every, write, publisher in self._sensors:
+            if simulation.step_count % every == 0:
+                publisher.publish(write(signals, stamp_ns))
         self._state_sent_s = now_s = time.monotonic()
         if now_s - self._clock_sent_s >= CLOCK_S:
             self._clock_sent_s = now_s
@@ -213,7 +215,7 @@ class SimTopics:
         values = {
             'mode': simulation.mode if self._active else 'inactive',
             'real_time_factor': factor,
-            'step': simulation.step_count,
+            'step': simulation.period_count,
             'disturbances': ', '.join(map(str, simulation.disturbances)) or 'none',
             'command_age_s': simulation.command_age_s(now_s),
             'fallback': bool(simulation.last.reason),

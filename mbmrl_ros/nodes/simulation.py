@@ -11,6 +11,7 @@ import numpy as np
 
 from mbmrl_ros.nodes.messages import to_nanoseconds
 from mbmrl_ros.sim.disturbances import Disturbance, Schedule, active, check
+from mbmrl_ros.sim.rates import lockstep_rates, real_time_rates
 from mbmrl_ros.sim.world import World
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import Array
@@ -28,10 +29,11 @@ class Applied:
 class Simulation:
     """A world, and the actuators' own watchdog over the commands that reach it.
 
-    Real time: `due` at every period; the last command is held until it is too old. Lockstep: a
-    step is due as soon as the command that answers the present state is there; if none comes for
-    `lockstep_timeout_s` (after the first one), the simulation goes on in real time with the
-    fallback, until commands come again.
+    Real time: `due` at every step, which is as long as the shortest period of a sensor; the last
+    command is held until it is too old, and counts from the step on that begins after it came, as
+    no motor acts on a command before it is there. Lockstep: a step is due as soon as the command
+    that answers the present state is there; if none comes for `lockstep_timeout_s` (after the
+    first one), the simulation goes on in real time with the fallback, until commands come again.
 
     Stamps are simulated time. They start at one period, since zero means no time in ROS, and a
     reset takes two periods, so that nobody takes what was before it and after it for a transition.
@@ -48,7 +50,8 @@ class Simulation:
     ) -> None:
         """command_timeout_s, lockstep_timeout_s: on the steady clock."""
         self.spec = spec
-        self.world = World(spec)
+        self.rates = lockstep_rates(spec) if lockstep else real_time_rates(spec)
+        self.world = World(spec, physics_steps=self.rates.physics_steps)
         self.lockstep = lockstep
         self.command_timeout_s = command_timeout_s
         self.refused: Counter[str] = Counter()
@@ -66,6 +69,7 @@ class Simulation:
         self._offset_ns = self._period_ns
         self._command: Array | None = None
         self._command_s = 0.0
+        self._held: tuple[Array, str] = (self._fallback, 'no command yet')
         self._refusal = ''
         self._answered = False
         self._waiting_since_s = float('nan')
@@ -120,7 +124,12 @@ class Simulation:
     @property
     def disturbances(self) -> tuple[Disturbance, ...]:
         """What is wrong with the robot at the coming step."""
-        return tuple(dict.fromkeys([*active(self._schedule, self.step_count), *self._by_hand]))
+        return tuple(dict.fromkeys([*active(self._schedule, self.period_count), *self._by_hand]))
+
+    @property
+    def period_count(self) -> int:
+        """Control periods since the last reset, by which schedules count."""
+        return self.step_count // self.rates.steps
 
     def offer(self, command: Array | str, stamp_ns: int | None, now_s: float) -> bool:
         """Take a command, or the reason why it is none; True if a step is due now."""
@@ -157,19 +166,21 @@ class Simulation:
     def resume(self, now_s: float) -> None:
         """Go on after a pause: what went by in it counts for no time-out in lockstep."""
         self._waiting_since_s = now_s
+        self._held = self._choose(now_s)
 
     def waiting_s(self, now_s: float) -> float:
         """Return for how long the present state has gone without an answer."""
         return now_s - self._waiting_since_s
 
     def step(self, now_s: float) -> Applied:
-        """Advance by one period under the command that counts."""
-        values, reason = self._choose(now_s)
+        """Advance by one step under the command that counts."""
+        values, reason = self._choose(now_s) if self.lockstep else self._held
         self.last = Applied(self.stamp_ns, values, reason)
         if self.world.disturbances != self.disturbances:
             self.world.set_disturbances(self.disturbances)
         self.world.step(values)
         self.step_count += 1
+        self._held = self._choose(now_s)
         self._expect(now_s)
         return self.last
 
@@ -203,7 +214,7 @@ class Simulation:
     def _choose(self, now_s: float) -> tuple[Array, str]:
         if self.lockstep:
             if self._answered:
-                return (self._fallback, self._refusal) if self._refusal else (self._held(), '')
+                return (self._fallback, self._refusal) if self._refusal else (self._newest(), '')
             return self._fallback, f'no command for {self.waiting_s(now_s):.1f} s'
         if self._command is None:
             return self._fallback, 'no command yet'
@@ -213,7 +224,7 @@ class Simulation:
             return self._fallback, f'command is {age_s:.3f} s old, {limit}'
         return self._command, ''
 
-    def _held(self) -> Array:
+    def _newest(self) -> Array:
         return self._fallback if self._command is None else self._command
 
     def _expect(self, now_s: float) -> None:

@@ -32,13 +32,18 @@ class World:
     with it; from the same start the two part by 5e-4 within a second, contacts being chaotic.
     """
 
-    def __init__(self, spec: RobotSpec, warm_start: bool = False) -> None:
-        """warm_start: let the solver start from the last step's solution, as gymnasium does."""
+    def __init__(
+        self, spec: RobotSpec, warm_start: bool = False, physics_steps: int | None = None
+    ) -> None:
+        """warm_start: let the solver start from the last step's solution, as gymnasium does.
+
+        physics_steps: in one step of the world; None: as many as make a control period.
+        """
         self.spec = spec
         self._original = prepare_model(spec, warm_start)
         self._columns = signal_columns(spec, self._original)
         self._actuators, self._units = command_units(spec, self._original)
-        self._steps = simulation_of(spec).physics_steps
+        self._steps = physics_steps or simulation_of(spec).physics_steps
         self.model, self._gain = disturbed(spec, self._original, ())
         self.data = mujoco.MjData(self.model)
         self.disturbances: tuple[Disturbance, ...] = ()
@@ -64,7 +69,7 @@ class World:
             self._put(state)
 
     def step(self, command: Array) -> None:
-        """Advance by one period under a command [A] in units.
+        """Advance by one step, a control period by default, under a command [A] in units.
 
         If the command or the physics are not finite, the robot stays where it is and is no
         longer `healthy` until the next reset.

@@ -5,11 +5,12 @@
 import numpy as np
 import pytest
 
+from mbmrl_ros.config import UserError, parse
 from mbmrl_ros.nodes.schedules import parse_schedule
 from mbmrl_ros.nodes.simulation import Simulation
 from mbmrl_ros.sim.disturbances import Disturbance
 from mbmrl_ros.sim.world import World
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec import RobotSpec, load_robot
 
 SPEC = load_robot('half_cheetah')
 PERIOD_NS = 10_000_000
@@ -42,20 +43,24 @@ def test_in_real_time_a_step_is_due_at_every_period_and_the_last_command_is_held
     sim = simulation()
     assert not sim.offer(PUSH, None, 0.0), 'a command by itself makes no step'
     applied = []
-    for now_s in (0.01, 0.05, 0.1):
+    for now_s in (0.01, 0.02, 0.06, 0.1):
         assert sim.due(now_s)
         applied.append(sim.step(now_s))
-    assert all((a.values == PUSH).all() and a.reason == '' for a in applied)
+    # It came while the first step went on, and moves the robot from the second one on.
+    assert (applied[0].values == NOTHING).all() and applied[0].reason == 'no command yet'
+    assert all((a.values == PUSH).all() and a.reason == '' for a in applied[1:])
 
 
 def test_in_real_time_an_old_command_gives_way_to_the_fallback_until_a_new_one_comes():
     sim = simulation()
     assert sim.step(0.0).reason == 'no command yet'
     sim.offer(PUSH, None, 1.0)
-    stale = sim.step(1.1001)
+    sim.step(1.1001)
+    stale = sim.step(1.11)
     assert (stale.values == NOTHING).all() and 'command is 0.100 s old' in stale.reason
     sim.offer(PUSH, None, 1.2)
-    assert sim.step(1.2).reason == ''
+    sim.step(1.2)
+    assert sim.step(1.21).reason == ''
 
 
 def test_a_command_out_of_limits_is_clamped_and_counted():
@@ -71,6 +76,7 @@ def test_a_refused_command_is_counted_and_the_one_before_it_held_in_real_time():
     sim = simulation()
     sim.offer(PUSH, None, 0.0)
     sim.offer('command is not finite', None, 0.01)
+    sim.step(0.01)
     assert (sim.step(0.02).values == PUSH).all()
     assert sim.refused == {'command is not finite': 1}
 
@@ -192,6 +198,54 @@ def test_physics_that_are_not_finite_stop_the_simulation_until_a_reset():
     sim.reset(0.0)
     assert sim.stamp_ns > stamp
     lockstep_step(sim, PUSH)
+
+
+def test_after_a_pause_in_real_time_the_command_from_before_it_is_too_old():
+    sim = simulation()
+    sim.offer(PUSH, None, 0.0)
+    sim.step(0.01)
+    sim.paused = True
+    sim.resume(100.0)
+    sim.paused = False
+    assert 'command is 100.000 s old' in sim.step(100.01).reason
+
+
+def test_with_sensors_faster_than_commands_steps_are_as_short_as_they_and_physics_the_same():
+    coarse = Simulation(slow(1), (), 3, True, 0.1, 5.0)
+    fine = Simulation(slow(10), parse_schedule(slow(10), ('disabled_joint:bthigh@1',)), 3, False,
+                      0.5, 5.0)  # fmt: skip
+    assert fine.rates.step_s == 0.01 and fine.rates.every == {'odom': 1, 'joint_states': 2}
+    fine.offer(PUSH, None, 0.0)
+    fine.resume(0.0)
+    lockstep_step(coarse, PUSH)
+    stamps = [fine.stamp_ns]
+    for step in range(10):
+        assert fine.disturbances == ()
+        fine.step(0.01 * step)
+        stamps.append(fine.stamp_ns)
+    assert np.diff(stamps).tolist() == [PERIOD_NS] * 10 and fine.stamp_ns == coarse.stamp_ns
+    assert (fine.world.signals() == coarse.world.signals()).all()
+    # Schedules count control periods, as in lockstep.
+    assert fine.period_count == 1 and fine.disturbances == (THIGH,)
+
+
+def slow(times: int) -> RobotSpec:
+    """The half-cheetah at ten physics steps a period; odom comes `times` a period."""
+    data = SPEC.model_dump()
+    data['period_s'] = 0.1
+    data['simulation']['physics_steps'] = 10
+    data['topics']['odom']['period_s'] = 0.1 / times
+    data['topics']['joint_states']['period_s'] = 0.02
+    return parse(RobotSpec, data, 'test')
+
+
+@pytest.mark.parametrize(
+    ('times', 'reason'),
+    [(3, 'odom .0.0333333 s. is no multiple'), (20, 'sensors come 20 times a period')],
+)
+def test_rates_that_do_not_go_into_each_other_are_refused(times, reason):
+    with pytest.raises(UserError, match=reason):
+        Simulation(slow(times), (), 3, False, 0.5, 5.0)
 
 
 @pytest.mark.parametrize('lockstep', [False, True])
