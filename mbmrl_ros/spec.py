@@ -106,6 +106,14 @@ class Action(Config):
         return self
 
 
+class Battery(Config):
+    """A battery that is no state channel: sensor_msgs/msg/BatteryState, for command_gate."""
+
+    topic: str = 'battery_state'
+    minimum_v: Positive = Field(description='voltage below which the robot is stopped')
+    timeout_s: Positive = Field(5.0, description='age of the newest message that stops the robot')
+
+
 class Safety(Config):
     """Bounds beyond which the robot is stopped."""
 
@@ -114,6 +122,7 @@ class Safety(Config):
     limits: dict[str, tuple[FiniteFloat, FiniteFloat]] = Field(
         default={}, description='channel: [lower, upper]'
     )
+    battery: Battery | None = None
 
 
 class Plausible(Config):
