@@ -11,7 +11,7 @@ package_name = 'mbmrl_ros'
 
 # ros2 run and launch look for executables in lib/<package>, where pip puts none: scripts/ holds
 # one shim per console script. Under colcon the generated scripts take that place.
-executables = ('mbmrl', 'sim_node', 'controller_node')
+executables = ('mbmrl', 'sim_node', 'controller_node', 'command_gate')
 
 
 def tree(folder: str) -> list[tuple[str, list[str]]]:
@@ -49,6 +49,7 @@ setup(
             'mbmrl = mbmrl_ros.cli:main',
             'sim_node = mbmrl_ros.nodes.sim_node:main',
             'controller_node = mbmrl_ros.nodes.controller_node:main',
+            'command_gate = mbmrl_ros.nodes.gate_node:main',
         ],
     },
     python_requires='>=3.11',

@@ -1,9 +1,13 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Start the controller of a robot; sensors and motors are the robot's own drivers."""
+"""Start the controller of a robot; sensors and motors are the robot's own drivers.
+
+With gate:=true commands go to the motors through command_gate, a process of its own.
+"""
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument
+from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import LifecycleNode
 from launch_ros.parameter_descriptions import ParameterValue
@@ -11,14 +15,16 @@ from launch_ros.substitutions import FindPackageShare
 
 FILE = PathJoinSubstitution([FindPackageShare('mbmrl_ros'), 'config', 'nodes.params.yaml'])
 BOOLEAN = ['true', 'false', 'True', 'False']
-# Arguments that are parameters of the node too.
+# Arguments that are parameters of the controller too, and of the gate.
 PARAMETERS = {
     'use_sim_time': bool,
     'robot': str,
     'bundle': str,
     'autostart': bool,
     'lockstep': bool,
+    'gate': bool,
 }
+GATE_PARAMETERS = {'use_sim_time': bool, 'robot': str, 'autostart': bool}
 ARGUMENTS = [
     DeclareLaunchArgument('namespace', default_value='', description='of nodes and topics'),
     DeclareLaunchArgument(
@@ -46,24 +52,42 @@ ARGUMENTS = [
         choices=BOOLEAN,
         description='tick with the steps of a simulator in lockstep; never on hardware',
     ),
+    DeclareLaunchArgument(
+        'gate',
+        default_value='false',
+        choices=BOOLEAN,
+        description='put command_gate between controller and motors',
+    ),
 ]
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Return the controller, which takes itself to active unless autostart is false."""
+    """Return the controller and the gate, which go to active unless autostart is false."""
     controller = LifecycleNode(
         package='mbmrl_ros',
         executable='controller_node',
         name='controller_node',
         namespace=LaunchConfiguration('namespace'),
-        parameters=[
-            LaunchConfiguration('params_file'),
-            {
-                name: ParameterValue(LaunchConfiguration(name), value_type=value_type)
-                for name, value_type in PARAMETERS.items()
-            },
-        ],
+        parameters=[LaunchConfiguration('params_file'), given(PARAMETERS)],
         ros_arguments=['--log-level', LaunchConfiguration('log_level')],
         output='screen',
     )
-    return LaunchDescription([*ARGUMENTS, controller])
+    gate = LifecycleNode(
+        package='mbmrl_ros',
+        executable='command_gate',
+        name='command_gate',
+        namespace=LaunchConfiguration('namespace'),
+        parameters=[LaunchConfiguration('params_file'), given(GATE_PARAMETERS)],
+        ros_arguments=['--log-level', LaunchConfiguration('log_level')],
+        output='screen',
+        condition=IfCondition(LaunchConfiguration('gate')),
+    )
+    return LaunchDescription([*ARGUMENTS, gate, controller])
+
+
+def given(parameters: dict[str, type]) -> dict[str, ParameterValue]:
+    """Return the launch arguments that are parameters of a node."""
+    return {
+        name: ParameterValue(LaunchConfiguration(name), value_type=value_type)
+        for name, value_type in parameters.items()
+    }

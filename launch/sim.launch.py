@@ -23,6 +23,7 @@ SHARED = [
     'autostart',
     'log_level',
     'lockstep',
+    'gate',
 ]
 # Arguments that are parameters of the node too.
 PARAMETERS = {'robot': str, 'lockstep': bool, 'autostart': bool}
@@ -58,6 +59,12 @@ ARGUMENTS = [
         default_value='false',
         choices=BOOLEAN,
         description='wait for a command per step: deterministic, as fast as the machine',
+    ),
+    DeclareLaunchArgument(
+        'gate',
+        default_value='false',
+        choices=BOOLEAN,
+        description='put command_gate between controller and simulator',
     ),
 ]
 

@@ -9,18 +9,25 @@ far is whole.
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from pathlib import Path
 
 from mbmrl_ros import __version__
 from mbmrl_ros.config import UserError
 
+NODES = {
+    'sim': ('sim_node', 'the simulator node'),
+    'control': ('controller_node', 'the controller node'),
+    'gate': ('gate_node', 'the node between controller and motors'),
+}
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; return its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        if arguments[:1] in (['sim'], ['control']):
+        if arguments[:1] and arguments[0] in NODES:
             return _node(arguments[0], arguments[1:])
         options = _parser().parse_args(arguments)
         return int(options.run(options) or 0)
@@ -53,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     report.set_defaults(run=_report)
     for name in ('tasks', 'algorithms', 'robots', 'bundles'):
         commands.add_parser(name, help=f'list the {name}').set_defaults(run=_list, what=name)
-    for name, text in (('sim', 'the simulator node'), ('control', 'the controller node')):
+    for name, (_, text) in NODES.items():
         commands.add_parser(name, help=f'{text}; takes --ros-args', add_help=False)
     return parser
 
@@ -146,13 +153,8 @@ def _whole(text: str) -> int:
 
 
 def _node(name: str, arguments: list[str]) -> int:
-    if name == 'sim':
-        from mbmrl_ros.nodes.sim_node import main as simulate
-
-        return simulate(arguments)
-    from mbmrl_ros.nodes.controller_node import main as control
-
-    return control(arguments)
+    module = importlib.import_module(f'mbmrl_ros.nodes.{NODES[name][0]}')
+    return int(module.main(arguments))
 
 
 def _demo(options: argparse.Namespace) -> None:

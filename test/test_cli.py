@@ -147,6 +147,7 @@ def test_nodes_answer_wrong_parameters_with_exit_code_2(capsys):
     said = wrong_node(capsys, 'control', 'robot:=half_cheeta')
     assert "did you mean 'half_cheetah'" in said
     assert 'unknown robot' in wrong_node(capsys, 'sim', 'robot:=nobody')
+    assert 'timeout_s' in wrong_node(capsys, 'gate', 'timeout_s:=0.0')
 
 
 def wrong_node(capsys, name, parameter):

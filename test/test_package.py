@@ -17,7 +17,7 @@ from mbmrl_ros import config
 
 ROOT = Path(__file__).resolve().parent.parent
 MANIFEST = ElementTree.parse(ROOT / 'package.xml').getroot()
-EXECUTABLES = {'mbmrl', 'sim_node', 'controller_node'}
+EXECUTABLES = {'mbmrl', 'sim_node', 'controller_node', 'command_gate'}
 
 
 def setup_arguments() -> dict[str, ast.expr]:

@@ -3,8 +3,9 @@
 """The controller's topics and services.
 
 Subscribes to the sensor topics of the robot file and to e_stop (true latches; it is released by
-~/release only). Publishes the command topic of the robot file, ~/stats (one row per tick, see
-STATS), /diagnostics, and, while somebody listens, ~/optimal_path and ~/candidate_trajectories.
+~/release only). Publishes the command topic of the robot file (with `gate`: wanted_commands),
+~/stats (one row per tick, see STATS), /diagnostics, and, while somebody listens, ~/optimal_path
+and ~/candidate_trajectories.
 Services (all Trigger): ~/reset, ~/e_stop, ~/release, ~/reload.
 """
 
@@ -19,22 +20,27 @@ from typing import Any
 
 from rclpy.duration import Duration
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from std_msgs.msg import Bool, Float64MultiArray, MultiArrayDimension
+from std_msgs.msg import Float64MultiArray, MultiArrayDimension
 from std_srvs.srv import Trigger
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.assembly import Brain, build_brain, build_planner, warm_up
 from mbmrl_ros.nodes.control_loop import ControlLoop
 from mbmrl_ros.nodes.entities import Entities
-from mbmrl_ros.nodes.mailbox import Refusal
+from mbmrl_ros.nodes.inputs import (
+    RELIABLE_SENSORS,
+    SENSORS,
+    WANTED_COMMANDS,
+    subscribe_to_e_stop,
+    subscribe_to_sensors,
+)
 from mbmrl_ros.nodes.messages import MESSAGES, command_message, to_nanoseconds
 from mbmrl_ros.nodes.report import ControllerReport
 from mbmrl_ros.nodes.settings import ControllerSettings
 from mbmrl_ros.nodes.visuals import Visuals
 from mbmrl_ros.robot.command import Command
 from mbmrl_ros.robot.controller import Controller
-from mbmrl_ros.robot.readings import Read, message_stamp_s, sensor_reader
+from mbmrl_ros.robot.readings import Read, sensor_reader
 from mbmrl_ros.robot.tick import Tick
 from mbmrl_ros.spec import load_robot
 
@@ -117,24 +123,15 @@ class ControllerTopics:
     def _create_topics(self, readers: dict[str, Read]) -> None:
         spec, entities = self._spec, self._entities
         command = MESSAGES[spec.action.type]
-        self._commands = entities.publisher(command, spec.action.topic, 1, open_qos=True)
+        topic = WANTED_COMMANDS if self._settings.gate else spec.action.topic
+        self._commands = entities.publisher(command, topic, 1, open_qos=True)
         self._stats = entities.publisher(Float64MultiArray, '~/stats', KEPT, keep=True)
         self._report = ControllerReport(entities, self._commands, self.loop)
         self._visuals = Visuals(entities, spec)
-        # Best effort matches every driver; in lockstep a lost reading would cost a while.
-        reliable = self._settings.lockstep
-        sensors = QoSProfile(
-            depth=50,
-            reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
-        )
-        for topic, settings in spec.topics.items():
-            callback = functools.partial(self._on_sensor, topic, readers[topic])
-            entities.subscription(MESSAGES[settings.type], topic, callback, sensors, open_qos=True)
-        # Whoever sends the emergency stop: a latched one from before our start reaches the first
-        # subscription, that of a plain publisher only the second.
-        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        entities.subscription(Bool, 'e_stop', self._on_e_stop_message, latched, warn=False)
-        entities.subscription(Bool, 'e_stop', self._on_e_stop_message, QoSProfile(depth=1))
+        # In lockstep a lost reading would cost a while.
+        sensors = RELIABLE_SENSORS if self._settings.lockstep else SENSORS
+        subscribe_to_sensors(entities, spec, readers, sensors, self.loop.put)
+        subscribe_to_e_stop(entities, lambda: self.loop.e_stop('emergency stop by topic'))
         entities.timer(REPORT_S, self._report.publish)
         if not self._settings.lockstep:
             entities.timer(spec.period_s, self.loop.wake, steady=False)
@@ -145,16 +142,6 @@ class ControllerTopics:
         entities.service(Trigger, '~/e_stop', self._on_e_stop)
         entities.service(Trigger, '~/release', self._on_release)
         entities.service(Trigger, '~/reload', self._on_reload)
-
-    def _on_sensor(self, topic: str, read: Read, message: Any) -> None:
-        received_s = time.monotonic()
-        arrived_s = self._node.get_clock().now().nanoseconds / 1e9
-        reading = read(message, received_s, arrived_s)
-        if isinstance(reading, str):
-            stamp_s = message_stamp_s(message, arrived_s)
-            self.loop.put(Refusal(topic, stamp_s, received_s, reading))
-        else:
-            self.loop.put(reading)
 
     def _publish_command(self, command: Command) -> None:
         stamp_s = command.stamp_s
@@ -186,10 +173,6 @@ class ControllerTopics:
         self.loop.e_stop('emergency stop by service')
         response.success, response.message = True, 'latched; ~/release unlatches it'
         return response
-
-    def _on_e_stop_message(self, message: Bool) -> None:
-        if message.data:
-            self.loop.e_stop('emergency stop by topic')
 
     def _on_release(self, request: Any, response: Any) -> Any:
         response.success = bool(self.controller.stopped)

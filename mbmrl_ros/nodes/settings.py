@@ -10,6 +10,7 @@ from pydantic import Field
 
 from mbmrl_ros.algorithms.adapters import DYNAMIC_EVALUATION_STEP
 from mbmrl_ros.nodes.params import Settings
+from mbmrl_ros.robot.gate import LONGEST_SILENCE_S
 
 
 class SimSettings(Settings):
@@ -33,6 +34,28 @@ class SimSettings(Settings):
     seed: int = Field(0, ge=0, description='of the start states; changed, the stream starts anew')
     schedule: tuple[str, ...] = Field(
         (), description='disturbances by control step: kind:target@from or kind:target@from-to'
+    )
+    autostart: bool = Field(True, description='configure and activate without being asked')
+
+
+class GateSettings(Settings):
+    """Parameters of command_gate."""
+
+    robot: str = Field('half_cheetah', description='robot file: a shipped name or a path')
+    timeout_s: float = Field(
+        LONGEST_SILENCE_S,
+        gt=0,
+        le=60,
+        description='longest silence of controller and sensors, where the robot file has no '
+        'shorter one; slow topics apart',
+    )
+    check_s: float = Field(0.02, ge=0.001, le=0.05, description='between two checks for silence')
+    deadman_topic: str = Field('', description='Bool or Joy of a switch to be held; empty: none')
+    deadman_button: int = Field(
+        -1, ge=-1, le=255, description='of a Joy; -1: the topic is a std_msgs/msg/Bool'
+    )
+    deadman_timeout_s: float = Field(
+        LONGEST_SILENCE_S, gt=0, le=60, description='a silent switch counts as let go after this'
     )
     autostart: bool = Field(True, description='configure and activate without being asked')
 
@@ -84,4 +107,5 @@ class ControllerSettings(Settings):
     lockstep_timeout_s: float = Field(
         5.0, gt=0, le=3600, description='in lockstep, without readings: fallback'
     )
+    gate: bool = Field(False, description='commands go to wanted_commands, for command_gate')
     autostart: bool = Field(True, description='configure and activate without being asked')

@@ -26,8 +26,15 @@ COMMON = {
     'autostart',
     'log_level',
     'lockstep',
+    'gate',
 }
 ARGUMENTS = {'robot': COMMON, 'sim': COMMON | {'controller'}}
+# Launch file, node, the constant that says which arguments are its parameters, its settings.
+NODES = [
+    ('sim', 'sim_node', 'PARAMETERS', 'SimSettings'),
+    ('robot', 'controller_node', 'PARAMETERS', 'ControllerSettings'),
+    ('robot', 'command_gate', 'GATE_PARAMETERS', 'GateSettings'),
+]
 DEADLINE_S = 60.0
 
 
@@ -82,15 +89,15 @@ def test_every_argument_that_is_declared_is_used_and_the_other_way_round(name):
     assert names | names_in(tree, 'PARAMETERS') | names_in(tree, 'SHARED') == ARGUMENTS[name]
 
 
-@pytest.mark.parametrize(
-    ('name', 'executable'), [('sim', 'sim_node'), ('robot', 'controller_node')]
-)
-def test_the_node_is_an_executable_of_the_package(name, executable):
-    [node] = calls(tree_of(name), 'LifecycleNode')
-    assert ast.literal_eval(keyword(node, 'package')) == 'mbmrl_ros'
-    assert ast.literal_eval(keyword(node, 'executable')) == executable
-    assert ast.literal_eval(keyword(node, 'name')) == executable
-    assert (ROOT / 'scripts' / executable).is_file()
+@pytest.mark.parametrize('name', ARGUMENTS)
+def test_every_node_is_an_executable_of_the_package(name):
+    executables = []
+    for node in calls(tree_of(name), 'LifecycleNode'):
+        assert ast.literal_eval(keyword(node, 'package')) == 'mbmrl_ros'
+        executables.append(ast.literal_eval(keyword(node, 'executable')))
+        assert ast.literal_eval(keyword(node, 'name')) == executables[-1]
+        assert (ROOT / 'scripts' / executables[-1]).is_file()
+    assert sorted(executables) == sorted(node for file, node, _, _ in NODES if file == name)
 
 
 def test_the_simulator_includes_robot_launch_with_all_its_arguments():
@@ -99,16 +106,18 @@ def test_the_simulator_includes_robot_launch_with_all_its_arguments():
     assert names_in(tree, 'SHARED') == ARGUMENTS['robot']
 
 
-@pytest.mark.parametrize(('name', 'node'), [('sim', 'sim_node'), ('robot', 'controller_node')])
-def test_arguments_and_shipped_file_together_give_every_parameter_once(name, node):
+@pytest.mark.parametrize(('name', 'node', 'constant', 'model'), NODES)
+def test_arguments_and_shipped_file_together_give_every_parameter_once(
+    name, node, constant, model
+):
     # An argument wins even where its default was meant: a value in the file would never count.
     settings = pytest.importorskip('mbmrl_ros.nodes.settings', reason='the nodes need rclpy')
     from mbmrl_ros.nodes.params import flat_values, validate
 
-    model = {'sim': settings.SimSettings, 'robot': settings.ControllerSettings}[name]
+    model = getattr(settings, model)
     data = yaml.safe_load((ROOT / 'config' / 'nodes.params.yaml').read_text())
     in_file = flat(data[f'/**/{node}']['ros__parameters'])
-    arguments = names_in(tree_of(name), 'PARAMETERS') - {'use_sim_time'}
+    arguments = names_in(tree_of(name), constant) - {'use_sim_time'}
     defaults = dict(flat_values(model()))
     assert set(in_file).isdisjoint(arguments)
     assert set(in_file) | arguments == set(defaults)
@@ -183,6 +192,10 @@ class Observer:
         finally:
             self._node.destroy_client(client)
 
+    def publishers_of(self, topic: str) -> list[str]:
+        """Return the names of the nodes that publish on a topic."""
+        return [info.node_name for info in self._node.get_publishers_info_by_topic(topic)]
+
     def close(self) -> None:
         self._executor.shutdown()
         self._node.destroy_node()
@@ -211,6 +224,20 @@ def test_sim_launch_takes_both_nodes_to_active_in_a_namespace_and_ends_with_ctrl
     with launched(installation, log, 'sim', 'namespace:=bot', 'lockstep:=true') as process:
         nodes = {'/bot/sim_node': 'active', '/bot/controller_node': 'active'}
         wait_for_states(observer, nodes, log)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(timeout=DEADLINE_S) == 0, log.read_text()
+    assert 'Traceback' not in log.read_text()
+
+
+def test_with_the_gate_commands_of_the_simulated_robot_pass_through_it(
+    installation, observer, tmp_path
+):
+    log = tmp_path / 'log'
+    with launched(installation, log, 'sim', 'namespace:=bot', 'gate:=true') as process:
+        nodes = {f'/bot/{name}': 'active' for name in ('sim_node', 'controller_node')}
+        wait_for_states(observer, nodes | {'/bot/command_gate': 'active'}, log)
+        assert observer.publishers_of('/bot/joint_commands') == ['command_gate']
+        assert observer.publishers_of('/bot/wanted_commands') == ['controller_node']
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(timeout=DEADLINE_S) == 0, log.read_text()
     assert 'Traceback' not in log.read_text()

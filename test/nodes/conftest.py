@@ -27,7 +27,7 @@ from rclpy.signals import SignalHandlerOptions
 from mbmrl_ros.models.bundle import Bundle, BundleInfo, save_bundle
 from mbmrl_ros.models.dynamics import build_dynamics
 from mbmrl_ros.models.normalizer import Normalizer
-from mbmrl_ros.nodes import controller_node, sim_node
+from mbmrl_ros.nodes import controller_node, gate_node, sim_node
 from mbmrl_ros.nodes.lifecycle import ManagedNode
 from mbmrl_ros.nodes.messages import MESSAGES, sensor_writer
 from mbmrl_ros.planners.mppi import MPPIConfig
@@ -115,13 +115,24 @@ class Bench:
             self._statuses[status.name] = (status.level, status.message, values)
 
     def _start(
-        self, make: Any, defaults: dict[str, Any], given: dict[str, Any], namespace: str
+        self,
+        make: Any,
+        defaults: dict[str, Any],
+        given: dict[str, Any],
+        namespace: str,
+        remap: dict[str, str] | None = None,
     ) -> ManagedNode:
         overrides = [
             Parameter(name.replace('__', '.'), value=value)
             for name, value in (defaults | given).items()
         ]
-        node = make(context=self.context, parameter_overrides=overrides, namespace=namespace)
+        rules = [part for rule in (remap or {}).items() for part in ('-r', ':='.join(rule))]
+        node = make(
+            context=self.context,
+            parameter_overrides=overrides,
+            namespace=namespace,
+            cli_args=['--ros-args', *rules],
+        )
         self._nodes.append(node)
         self.executor.add_node(node)
         for transition in (node.trigger_configure, node.trigger_activate):
@@ -136,6 +147,12 @@ class Bench:
         """Start a controller in this process."""
         defaults = {'bundle': str(self.bundle), 'threads': 1, 'seed': 1}
         return self._start(controller_node.make_node, defaults, parameters, namespace)
+
+    def gate(
+        self, namespace: str = '', remap: dict[str, str] | None = None, **parameters: Any
+    ) -> ManagedNode:
+        """Start a gate in this process. remap: topics to other names."""
+        return self._start(gate_node.make_node, {}, parameters, namespace, remap)
 
     def process(self, name: str, *arguments: str, **parameters: Any) -> subprocess.Popen[bytes]:
         """Start a node in a process of its own."""

@@ -1,0 +1,66 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What controller and gate listen to: sensors, the emergency stop."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from std_msgs.msg import Bool
+
+from mbmrl_ros.nodes.entities import Entities
+from mbmrl_ros.nodes.mailbox import Refusal
+from mbmrl_ros.nodes.messages import MESSAGES
+from mbmrl_ros.robot.readings import Read, message_stamp_s
+from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.types import Reading
+
+Take = Callable[[Reading | Refusal], None]
+
+# Best effort matches every driver.
+SENSORS = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
+RELIABLE_SENSORS = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
+# From the controller to the gate.
+WANTED_COMMANDS = 'wanted_commands'
+
+
+def subscribe_to_sensors(
+    entities: Entities,
+    spec: RobotSpec,
+    readers: Mapping[str, Read],
+    profile: QoSProfile,
+    take: Take,
+) -> None:
+    """Call `take` for every sensor message; readers: `sensor_reader` of every topic."""
+    for topic, settings in spec.topics.items():
+        callback = functools.partial(_on_sensor, entities.node, take, topic, readers[topic])
+        entities.subscription(MESSAGES[settings.type], topic, callback, profile, open_qos=True)
+
+
+def subscribe_to_e_stop(entities: Entities, stop: Callable[[], None]) -> None:
+    """Call `stop` for every `true` on the topic e_stop."""
+
+    def on_message(message: Bool) -> None:
+        if message.data:
+            stop()
+
+    # Whoever sends the emergency stop: a latched one from before our start reaches the first
+    # subscription, that of a plain publisher only the second.
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    entities.subscription(Bool, 'e_stop', on_message, latched, warn=False)
+    entities.subscription(Bool, 'e_stop', on_message, QoSProfile(depth=1))
+
+
+def _on_sensor(node: Node, take: Take, topic: str, read: Read, message: Any) -> None:
+    received_s = time.monotonic()
+    arrived_s = node.get_clock().now().nanoseconds / 1e9
+    reading = read(message, received_s, arrived_s)
+    if isinstance(reading, str):
+        take(Refusal(topic, message_stamp_s(message, arrived_s), received_s, reading))
+    else:
+        take(reading)
