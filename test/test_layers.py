@@ -17,6 +17,7 @@ MODULES = sorted(PACKAGE.rglob('*.py'))
 LAYERS = [
     {'types'},
     {'config'},
+    {'simulation'},
     {'spec'},
     {'rewards', 'policies', 'objectives', 'planners'},
     {'models'},

@@ -1,0 +1,100 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The simulation section of the robot file: what MuJoCo adds to a robot, and how it is sensed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, FiniteFloat
+
+from mbmrl_ros.config import Config
+
+Positive = Annotated[FiniteFloat, Field(gt=0)]
+NotNegative = Annotated[FiniteFloat, Field(ge=0)]
+
+
+class Terrain(Config):
+    """What the ground does to a foot."""
+
+    friction: Positive = Field(0.8, description='Coulomb')
+    compliance_s: Positive = Field(
+        0.004, description='time constant in which the ground pushes a foot out: large is soft'
+    )
+    damping: Positive = Field(1.0, description='damping ratio of that')
+    roughness_m: NotNegative = Field(0.0, description='height of the bumps above the plane')
+
+
+class Battery(Config):
+    """A voltage behind a resistance."""
+
+    voltage_v: Positive = Field(description='without load')
+    spread_v: NotNegative = Field(0.0, description='standard deviation over resets: its charge')
+    resistance_ohm: NotNegative
+
+
+class Readout(Config):
+    """A signal that is a voltage, read by an analog-to-digital converter."""
+
+    quantity: Literal['back_emf', 'battery']
+    joint: str = Field('', description='of back_emf')
+    counts_per_v: FiniteFloat
+    driven_counts_per_v: FiniteFloat = Field(
+        0.0, description='of a back_emf that is sampled while the motor is driven, which happens '
+        'as often as the duty cycle says: the supply is seen then'
+    )  # fmt: skip
+
+
+class Motors(Config):
+    """Direct-current motors behind speed controllers on one battery; quantities at the leg."""
+
+    set_point: Positive = Field(description='units of the command for 1 rad/s')
+    delay_s: NotNegative = Field(0.0, description='until a command is in force; below a period')
+    period_s: Positive = Field(description='of the speed controllers')
+    proportional_v_s: Positive = Field(description='volts for an error of 1 rad/s')
+    integral_v: NotNegative = Field(0.0, description='volts for an error of 1 rad')
+    torque_constant_nm_a: Positive = Field(description='also the back-EMF in V s/rad')
+    winding_ohm: Positive
+    inertia_kg_m2: Positive = Field(description='of rotor and gear, seen at the leg')
+    battery: Battery
+    readouts: dict[str, Readout] = Field(default={}, description='by signal, as in telemetry:data.0')
+
+
+class Sensing(Config):
+    """How the messages of a topic differ from the truth."""
+
+    delay_s: NotNegative = Field(0.0, description='age of what is measured; below a period')
+    jitter_s: NotNegative = Field(0.0, description='standard deviation of that age')
+    noise: dict[str, NotNegative] = Field(
+        default={},
+        description='standard deviation by field, as in pose.position; of a quaternion: of the '
+        'turn about each axis [rad]',
+    )
+    resolution: dict[str, Positive] = Field(default={}, description='smallest change by field')
+    lost: Annotated[FiniteFloat, Field(ge=0, lt=1)] = Field(
+        0.0, description='probability that drop-outs start at a period'
+    )
+    lost_periods: Annotated[FiniteFloat, Field(ge=1)] = Field(
+        1.0, description='mean length of a drop-out, in which the last values are repeated'
+    )
+
+
+class Simulation(Config):
+    """How MuJoCo plays this robot."""
+
+    model: str = Field(
+        description='gymnasium/<file>.xml, or a path relative to the robot file (MJCF or URDF)'
+    )
+    physics_steps: int = Field(1, ge=1, description='physics steps per control period')
+    bodies: dict[str, str] = Field(default={}, description='topic: MuJoCo body')
+    reset_noise: dict[Literal['position', 'velocity', 'driven'], NotNegative] = Field(
+        default={},
+        description='standard deviation of the start state; driven: of the joints of the action, '
+        'default: position',
+    )
+    start_height_m: FiniteFloat = Field(0.0, description='of the root body of a URDF')
+    terrains: dict[str, Terrain] = Field(
+        default={}, description='the ground below a URDF, by name; the first is the usual one'
+    )
+    motors: Motors | None = Field(None, description='default: those of the model file')
+    sensing: dict[str, Sensing] = Field(default={}, description='by topic; default: the truth')
