@@ -57,7 +57,9 @@ class Motors(Config):
     winding_ohm: Positive
     inertia_kg_m2: Positive = Field(description='of rotor and gear, seen at the leg')
     battery: Battery
-    readouts: dict[str, Readout] = Field(default={}, description='by signal, as in telemetry:data.0')
+    readouts: dict[str, Readout] = Field(
+        default={}, description='by signal, as in telemetry:data.0'
+    )
 
 
 class Sensing(Config):

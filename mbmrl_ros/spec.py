@@ -17,6 +17,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, FiniteFloat, model_validator
 
 from mbmrl_ros.config import Config, UserError, closest, parse, read_yaml, share_directory
+from mbmrl_ros.simulation import Simulation
 
 Positive = Annotated[FiniteFloat, Field(gt=0)]
 Angle = Literal['rotation_y', 'roll', 'pitch', 'yaw']
@@ -136,17 +137,6 @@ class Plausible(Config):
         if self.range is not None and self.range[0] >= self.range[1]:
             raise ValueError('range needs lower < upper')
         return self
-
-
-class Simulation(Config):
-    """How MuJoCo plays this robot."""
-
-    model: str = Field(description='gymnasium/<file>.xml, or a path relative to the robot file')
-    physics_steps: int = Field(1, ge=1, description='physics steps per control period')
-    bodies: dict[str, str] = Field(default={}, description='topic: MuJoCo body')
-    reset_noise: dict[Literal['position', 'velocity'], Annotated[FiniteFloat, Field(ge=0)]] = (
-        Field(default={}, description='standard deviation of the start state')
-    )
 
 
 class RobotSpec(Config):

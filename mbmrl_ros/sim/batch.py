@@ -9,14 +9,18 @@ from collections.abc import Sequence
 import mujoco
 import numpy as np
 from mujoco import rollout
+from numpy.typing import NDArray
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.sim.disturbances import Disturbance, disturbed
+from mbmrl_ros.sim.drive import make_drive
+from mbmrl_ros.sim.senses import make_senses
 from mbmrl_ros.sim.sensors import command_units, model_path, signal_columns, simulation_of
 from mbmrl_ros.sim.world import (
     PHYSICS,
     configure,
     initial_state,
+    joint_speeds,
     plausible,
     prepare_model,
     silence_mujoco,
@@ -28,19 +32,25 @@ from mbmrl_ros.types import Array
 class BatchWorld:
     """N worlds with one robot each; row i equals a `World` with the same start and commands."""
 
-    def __init__(self, spec: RobotSpec, batch: int, threads: int = 2) -> None:
-        """batch: N. threads: of the physics."""
+    def __init__(
+        self, spec: RobotSpec, batch: int, threads: int = 2, dropouts: bool = True
+    ) -> None:
+        """batch: N. threads: of the physics. dropouts: whether sensors lose messages."""
         self.spec, self.batch = spec, batch
         self._model = prepare_model(spec, warm_start=False)
         self._columns = signal_columns(spec, self._model)
-        self._actuators, self._units = command_units(spec, self._model)
-        self._steps = simulation_of(spec).physics_steps
+        self._actuators, _ = command_units(spec, self._model)
+        self._drive = make_drive(spec, self._model, batch, simulation_of(spec).physics_steps)
+        self._senses = make_senses(spec, batch, self._drive, dropouts)
         self._rollouts = _Rollouts(self._model, threads)
         self._models = [self._model] * batch
+        # Robots with the same disturbances share a model.
+        self._variants: dict[tuple[Disturbance, ...], tuple[mujoco.MjModel, Array]] = {}
         self._gains = np.ones((batch, spec.action_size))
         start = np.zeros(mujoco.mj_stateSize(self._model, PHYSICS))
         mujoco.mj_getState(self._model, mujoco.MjData(self._model), start, PHYSICS)
         self._states = np.tile(start, (batch, 1))
+        self._speeds = 1 + self._model.nq + joint_speeds(spec, self._model)
         self._controls = np.zeros((batch, self._model.nu))
         self._signals: Array | None = None
         self.healthy = np.ones(batch, bool)
@@ -50,15 +60,23 @@ class BatchWorld:
         for row in range(self.batch):
             self._states[row] = initial_state(self.spec, self._model, rng)
             self.set_disturbances(row, ())
+            self._drive.reset(row, self._model, rng)
+            if self._senses is not None:
+                self._senses.reset(row, rng)
         self._controls[:] = 0.0
         self._signals = None
         self.healthy[:] = True
+        self._sense(self._run(self._states, self._controls, 1)[1][:, :, self._columns])
 
     def set_disturbances(self, row: int, disturbances: Sequence[Disturbance]) -> None:
         """Say what is wrong with one robot from now on; UserError if it cannot be."""
-        model, self._gains[row] = disturbed(self.spec, self._model, disturbances)
+        key = tuple(disturbances)
+        if key not in self._variants:
+            self._variants[key] = disturbed(self.spec, self._model, key)
+        model, self._gains[row] = self._variants[key]
         if model is not self._models[row]:
             self._models[row], self._signals = model, None
+            self._drive.use_model(row, model)
 
     def step(self, commands: Array) -> None:
         """Advance by one period under commands [N, A] in units.
@@ -70,27 +88,65 @@ class BatchWorld:
         if commands.shape != self._gains.shape:
             raise ValueError(f'commands are {self._gains.shape}, got {commands.shape}')
         moving = self.healthy & np.isfinite(commands).all(-1)
-        controls = self._controls.copy()
-        effective = commands * self._gains / self._units
-        controls[:, self._actuators] = np.where(
-            moving[:, None], effective, controls[:, self._actuators]
-        )
+        effective = np.where(moving[:, None], commands * self._gains, 0.0)
+        if self._senses is None:
+            self._step_exactly(effective, moving)
+        else:
+            self._step_in_parts(effective, moving)
+        self.healthy = moving
+
+    def _step_exactly(self, commands: Array, moving: NDArray[np.bool_]) -> None:
+        """Advance those that can, and take their sensors from the very end of the period."""
+        controls = self._next_controls(0, commands, moving)
         # MuJoCo computes sensors at the start of a step: those of the new states come with a
         # step more than asked for, which is otherwise dropped.
         before = self.signals()
-        states, sensors = self._run(controls, self._steps + 1)
+        states, sensors = self._run(self._states, controls, self._drive.steps + 1)
         reached = states[:, -2]
         # A rollout in which MuJoCo warned stands still from there on, in time as well.
         moving &= (states[:, -1, 0] > reached[:, 0]) & plausible(reached)
-        self.healthy = moving
         self._states[moving] = reached[moving]
         self._controls[moving] = controls[moving]
         self._signals = np.where(moving[:, None], sensors[:, -1, self._columns], before)
 
+    def _step_in_parts(self, commands: Array, moving: NDArray[np.bool_]) -> None:
+        """Advance those that can, part by part, each with a moment that sensors may sample."""
+        start, truth = self._states.copy(), []
+        for part in range(self._drive.parts):
+            self._controls = self._next_controls(part, commands, moving)
+            states, sensors = self._run(self._states, self._controls, self._drive.steps)
+            # As above, a rollout in which MuJoCo warned stands still.
+            moving &= (states[:, -1, 0] > states[:, 0, 0]) | (self._drive.steps == 1)
+            self._states = states[:, -1]
+            truth.append(sensors[:, -1, self._columns])
+        moving &= plausible(self._states)
+        self._states[~moving] = start[~moving]
+        self._sense(np.stack(truth, 1), moving)
+
+    def _next_controls(self, part: int, commands: Array, moving: NDArray[np.bool_]) -> Array:
+        """Return controls [N, .]: new ones for those that move, for the others the old ones."""
+        controls = self._controls.copy()
+        wanted = self._drive.controls(part, commands, self._states[:, self._speeds])
+        controls[:, self._actuators] = np.where(
+            moving[:, None], wanted, controls[:, self._actuators]
+        )
+        return controls
+
+    def _sense(self, truth: Array, moving: NDArray[np.bool_] | None = None) -> None:
+        """Let the sensors of those that moved (None: all) read samples [N, parts, R]."""
+        if self._senses is None:
+            return
+        speeds = self._states[:, self._speeds]
+        for row in np.flatnonzero(self.healthy if moving is None else moving):
+            self._senses.read(int(row), truth[row], speeds[row])
+
     def signals(self) -> Array:
         """Return the sensors [N, R] at the present state, in the order of the robot file."""
+        if self._senses is not None:
+            return np.array(self._senses.values)
         if self._signals is None:
-            self._signals = self._run(self._controls, 1)[1][:, 0, self._columns]
+            _, sensors = self._run(self._states, self._controls, 1)
+            self._signals = sensors[:, 0, self._columns]
         return self._signals.copy()
 
     @property
@@ -102,8 +158,8 @@ class BatchWorld:
         """Stop the threads."""
         self._rollouts.close()
 
-    def _run(self, controls: Array, steps: int) -> tuple[Array, Array]:
-        return self._rollouts.run(self._models, self._states, controls, steps)
+    def _run(self, states: Array, controls: Array, steps: int) -> tuple[Array, Array]:
+        return self._rollouts.run(self._models, states, controls, steps)
 
 
 class BatchPhysics:

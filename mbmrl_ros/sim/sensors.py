@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbmrl_ros.config import UserError, closest
-from mbmrl_ros.spec import RobotSpec, Simulation
+from mbmrl_ros.sim.urdf import complete, use_terrain
+from mbmrl_ros.simulation import Simulation
+from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import Array
 
 _JOINT_SENSORS = {
@@ -30,6 +32,9 @@ _BODY_SENSORS = {
     'twist.twist.angular': (mujoco.mjtSensor.mjSENS_GYRO, 'xyz'),
     'pose.position': (mujoco.mjtSensor.mjSENS_FRAMEPOS, 'xyz'),
     'pose.orientation': (mujoco.mjtSensor.mjSENS_FRAMEQUAT, 'wxyz'),
+    'orientation': (mujoco.mjtSensor.mjSENS_FRAMEQUAT, 'wxyz'),
+    'angular_velocity': (mujoco.mjtSensor.mjSENS_GYRO, 'xyz'),
+    'linear_acceleration': (mujoco.mjtSensor.mjSENS_ACCELEROMETER, 'xyz'),
 }
 
 
@@ -45,8 +50,11 @@ def load_model(spec: RobotSpec) -> mujoco.MjModel:
         warnings.filterwarnings('ignore', message='.*settotalmass.*')
         try:
             description = mujoco.MjSpec.from_file(str(path))
+            if path.suffix == '.urdf':
+                complete(description, spec, path)
             for signal in spec.signals:
-                _add_sensor(description, simulation, signal)
+                if signal not in readouts_of(simulation):
+                    _add_sensor(description, simulation, signal)
             model = description.compile()
         except UserError:
             raise
@@ -54,6 +62,8 @@ def load_model(spec: RobotSpec) -> mujoco.MjModel:
             line = ' '.join(str(error).split())
             raise UserError(f'{spec.name}: MuJoCo cannot load {path}: {line}') from error
     _check_period(spec, model)
+    if simulation.terrains:
+        use_terrain(model, next(iter(simulation.terrains.values())))
     return model
 
 
@@ -64,10 +74,18 @@ def simulation_of(spec: RobotSpec) -> Simulation:
     return spec.simulation
 
 
+def readouts_of(simulation: Simulation) -> set[str]:
+    """Return the signals that come from the motors and not from MuJoCo."""
+    return set() if simulation.motors is None else set(simulation.motors.readouts)
+
+
 def signal_columns(spec: RobotSpec, model: mujoco.MjModel) -> NDArray[np.int64]:
-    """Return where in sensordata each of the R signals is."""
+    """Return where in sensordata each of the R signals is; 0 for one that MuJoCo has not."""
     columns = []
     for signal in spec.signals:
+        if signal in readouts_of(simulation_of(spec)):
+            columns.append(0)
+            continue
         name, column = _sensor_of(signal)
         columns.append(model.sensor(name).adr[0] + column)
     return np.array(columns, np.int64)

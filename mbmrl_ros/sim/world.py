@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbmrl_ros.sim.disturbances import Disturbance, disturbed
+from mbmrl_ros.sim.drive import make_drive
+from mbmrl_ros.sim.senses import make_senses
 from mbmrl_ros.sim.sensors import command_units, load_model, signal_columns, simulation_of
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import Array
@@ -42,8 +44,11 @@ class World:
         self.spec = spec
         self._original = prepare_model(spec, warm_start)
         self._columns = signal_columns(spec, self._original)
-        self._actuators, self._units = command_units(spec, self._original)
-        self._steps = physics_steps or simulation_of(spec).physics_steps
+        self._actuators, _ = command_units(spec, self._original)
+        self._speeds = joint_speeds(spec, self._original)
+        steps = physics_steps or simulation_of(spec).physics_steps
+        self._drive = make_drive(spec, self._original, 1, steps)
+        self._senses = make_senses(spec, 1, self._drive)
         self.model, self._gain = disturbed(spec, self._original, ())
         self.data = mujoco.MjData(self.model)
         self.disturbances: tuple[Disturbance, ...] = ()
@@ -57,6 +62,11 @@ class World:
         start = initial_state(self.spec, self.model, rng)
         mujoco.mj_setState(self.model, self.data, start, PHYSICS)
         mujoco.mj_forward(self.model, self.data)
+        self._drive.reset(0, self.model, rng)
+        if self._senses is not None:
+            self._senses.reset(0, rng)
+            truth = self.data.sensordata[None, self._columns]
+            self._senses.read(0, truth, self.data.qvel[self._speeds])
         self.healthy = True
 
     def set_disturbances(self, disturbances: Sequence[Disturbance]) -> None:
@@ -66,6 +76,7 @@ class World:
         if model is not self.model:
             state = self.save()
             self.model, self.data = model, mujoco.MjData(model)
+            self._drive.use_model(0, model)
             self._put(state)
 
     def step(self, command: Array) -> None:
@@ -82,14 +93,28 @@ class World:
             return
         before = self.save()
         self.data.warning.number[:] = 0
-        self.data.ctrl[self._actuators] = command * self._gain / self._units
-        mujoco.mj_step(self.model, self.data, self._steps)
+        truth = self._advance(command * self._gain)
         if self.data.warning.number.any() or not plausible(self._physics()):
             self._put(before)
             self.healthy = False
+        elif self._senses is not None:
+            self._senses.read(0, truth, self.data.qvel[self._speeds])
+
+    def _advance(self, command: Array) -> Array:
+        """Let a step pass; return the sensors [parts, R] at the end of each of its parts."""
+        truth = np.empty((self._drive.parts, len(self._columns)))
+        for part in range(self._drive.parts):
+            speeds = self.data.qvel[self._speeds]
+            control = self._drive.controls(part, command[None], speeds[None])[0]
+            self.data.ctrl[self._actuators] = control
+            mujoco.mj_step(self.model, self.data, self._drive.steps)
+            truth[part] = self.data.sensordata[self._columns]
+        return truth
 
     def signals(self) -> Array:
         """Return the sensors [R] at the present state, in the order of the robot file."""
+        if self._senses is not None:
+            return np.array(self._senses.values[0])
         # After a step MuJoCo's sensors are those of the state before it.
         self._forward()
         return np.array(self.data.sensordata[self._columns])
@@ -100,10 +125,14 @@ class World:
         return float(self._time_before_reset_s + self.data.time)
 
     def save(self) -> Array:
-        """Return all that the future depends on: time, qpos, qvel, control, warm start."""
+        """Return all that the future depends on, the noise of sensors apart.
+
+        Time, qpos, qvel, control, warm start; motors; what the sensors said last.
+        """
         state = np.empty(mujoco.mj_stateSize(self.model, _EVERYTHING))
         mujoco.mj_getState(self.model, self.data, state, _EVERYTHING)
-        return state
+        said = [] if self._senses is None else self._senses.values[0]
+        return np.concatenate([state, self._drive.memory[0], said])
 
     def restore(self, state: Array) -> None:
         """Go back to what `save` returned, in time as well; disturbances stay."""
@@ -111,7 +140,11 @@ class World:
         self.healthy = True
 
     def _put(self, state: Array) -> None:
-        mujoco.mj_setState(self.model, self.data, state, _EVERYTHING)
+        size, memory = mujoco.mj_stateSize(self.model, _EVERYTHING), self._drive.memory[0]
+        mujoco.mj_setState(self.model, self.data, state[:size], _EVERYTHING)
+        memory[:] = state[size : size + len(memory)]
+        if self._senses is not None:
+            self._senses.values[0] = state[size + len(memory) :]
         self._forward()
 
     def _forward(self) -> None:
@@ -160,8 +193,28 @@ def initial_state(spec: RobotSpec, model: mujoco.MjModel, rng: np.random.Generat
     noise = simulation_of(spec).reset_noise
     data = mujoco.MjData(model)
     step = rng.normal(0.0, noise.get('position', 0.0), model.nv)
+    if 'driven' in noise:
+        step[joint_speeds(spec, model)] = rng.normal(0.0, noise['driven'], spec.action_size)
     mujoco.mj_integratePos(model, data.qpos, step, 1.0)
     data.qvel[:] = rng.normal(0.0, noise.get('velocity', 0.0), model.nv)
+    _couple(model, data)
     state = np.empty(mujoco.mj_stateSize(model, PHYSICS))
     mujoco.mj_getState(model, data, state, PHYSICS)
     return state
+
+
+def _couple(model: mujoco.MjModel, data: mujoco.MjData) -> None:
+    """Put joints that follow others where they belong."""
+    for equality in np.flatnonzero(model.eq_type == mujoco.mjtEq.mjEQ_JOINT):
+        follower, leader = model.eq_obj1id[equality], model.eq_obj2id[equality]
+        offset, factor = model.eq_data[equality, :2]
+        one, two = model.jnt_qposadr[follower], model.jnt_qposadr[leader]
+        moved = data.qpos[two] - model.qpos0[two]
+        data.qpos[one] = model.qpos0[one] + offset + factor * moved
+        data.qvel[model.jnt_dofadr[follower]] = factor * data.qvel[model.jnt_dofadr[leader]]
+
+
+def joint_speeds(spec: RobotSpec, model: mujoco.MjModel) -> NDArray[np.int64]:
+    """Return where in qvel the joints of the action are."""
+    addresses = [model.joint(joint).dofadr[0] for joint in spec.action.joints]
+    return np.array(addresses, np.int64)
