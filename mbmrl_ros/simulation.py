@@ -98,5 +98,6 @@ class Simulation(Config):
     terrains: dict[str, Terrain] = Field(
         default={}, description='the ground below a URDF, by name; the first is the usual one'
     )
+    legs: tuple[str, ...] = Field((), description='bodies that can break off')
     motors: Motors | None = Field(None, description='default: those of the model file')
     sensing: dict[str, Sensing] = Field(default={}, description='by topic; default: the truth')

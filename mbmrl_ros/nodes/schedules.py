@@ -37,7 +37,7 @@ def disturbances_of(spec: RobotSpec, task: str) -> tuple[Disturbance, ...]:
     """Return what can be switched on: a task's disturbances, or all that the robot can have."""
     if not task:
         return tuple(
-            Disturbance(name, target)
+            Disturbance(name, target, kind.usual)
             for name, kind in KINDS.items()
             for target in kind.targets(spec)
         )

@@ -63,13 +63,15 @@ class Kind:
     """How to bring a disturbance about.
 
     targets: the valid targets for a robot. values: smallest and largest value. edits_model:
-    whether `apply` changes the model, so that the robot needs one of its own.
+    whether `apply` changes the model, so that the robot needs one of its own. usual: the value
+    where none is given.
     """
 
     targets: Callable[[RobotSpec], Sequence[str]]
     values: tuple[float, float]
     apply: Apply
     edits_model: bool
+    usual: float = 0.0
 
 
 def _disabled_joint(
@@ -79,9 +81,71 @@ def _disabled_joint(
     gain[spec.action.joints.index(disturbance.target)] *= disturbance.value
 
 
+def _fault(name: str) -> Apply:
+    """Return a function of sim/faults.py, which imports MuJoCo, when it is needed."""
+
+    def apply(
+        spec: RobotSpec, model: mujoco.MjModel, gain: Array, disturbance: Disturbance
+    ) -> None:
+        from mbmrl_ros.sim import faults
+
+        getattr(faults, name)(spec, model, gain, disturbance)
+
+    return apply
+
+
+TILTS = {'roll': (1.0, 0.0, 0.0), 'pitch': (0.0, 1.0, 0.0), 'yaw': (0.0, 0.0, 1.0)}
+UPHILL = {'x': (1.0, 0.0), 'y': (0.0, 1.0)}
+
+
+def pose_bodies(spec: RobotSpec) -> list[str]:
+    """Return the bodies that carry the markers of motion capture."""
+    poses = [name for name, t in spec.topics.items() if t.type == 'geometry_msgs/msg/PoseStamped']
+    bodies = {} if spec.simulation is None else spec.simulation.bodies
+    return [bodies[name] for name in poses if name in bodies]
+
+
+def _terrains(spec: RobotSpec) -> Sequence[str]:
+    return () if spec.simulation is None else tuple(spec.simulation.terrains)
+
+
+def _legs(spec: RobotSpec) -> Sequence[str]:
+    return () if spec.simulation is None else spec.simulation.legs
+
+
+def _on_ground(targets: Sequence[str]) -> Callable[[RobotSpec], Sequence[str]]:
+    return lambda spec: targets if _terrains(spec) else ()
+
+
+def _on_battery(spec: RobotSpec) -> Sequence[str]:
+    has_motors = spec.simulation is not None and spec.simulation.motors is not None
+    return ('battery',) if has_motors else ()
+
+
 KINDS: dict[str, Kind] = {
     'disabled_joint': Kind(
         lambda spec: spec.action.joints, (0.0, 1.0), _disabled_joint, edits_model=False
+    ),
+    'terrain': Kind(_terrains, (0.0, 0.0), _fault('terrain'), edits_model=True),
+    # Degrees.
+    'slope': Kind(_on_ground(('x', 'y')), (-45, 45), _fault('slope'), edits_model=True, usual=15),
+    'missing_leg': Kind(_legs, (0.0, 0.0), _fault('missing_leg'), edits_model=True),
+    # Kilograms; the papers put 14.2 g on the shell of a robot of 30 g.
+    'payload': Kind(pose_bodies, (0.0, 0.1), _fault('payload'), edits_model=True, usual=0.0142),
+    'pulled': Kind(
+        _on_ground(('sledge',)), (0.0, 0.1), _fault('pulled'), edits_model=True, usual=0.02
+    ),
+    # Degrees.
+    'pose_tilt': Kind(
+        lambda spec: tuple(TILTS) if pose_bodies(spec) else (),
+        (-45, 45),
+        _fault('pose_tilt'),
+        edits_model=True,
+        usual=10,
+    ),
+    # What is left of the voltage.
+    'weak_battery': Kind(
+        _on_battery, (0.05, 1.0), _fault('weak_battery'), edits_model=True, usual=0.4
     ),
 }
 
@@ -112,7 +176,7 @@ def parse(text: str) -> Disturbance:
     if len(rest) not in (1, 2) or not rest[0]:
         raise UserError(f'a disturbance is written kind:target or kind:target:value, got {text!r}')
     try:
-        value = float(rest[1]) if len(rest) == 2 else 0.0
+        value = float(rest[1]) if len(rest) == 2 else KINDS[kind].usual
     except ValueError:
         value = math.nan
     if not math.isfinite(value):

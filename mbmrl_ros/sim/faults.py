@@ -1,0 +1,105 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What can happen to a robot on legs: its ground, its body, its load, its sensors, its battery.
+
+Each edits a model of its own; a fault can come and go while the robot runs.
+"""
+
+from __future__ import annotations
+
+import math
+
+import mujoco
+import numpy as np
+
+from mbmrl_ros.sim.disturbances import TILTS, UPHILL, Disturbance, pose_bodies
+from mbmrl_ros.sim.sensors import simulation_of
+from mbmrl_ros.sim.urdf import BATTERY, use_terrain
+from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.types import Array
+
+# Of the sledge that is pulled, on the ground.
+SLEDGE_FRICTION = 0.3
+# What stays of a leg that broke off: without any mass its joint could not be simulated.
+STUMP = 0.01
+
+
+def terrain(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
+    """Put the robot on another ground."""
+    use_terrain(model, simulation_of(spec).terrains[fault.target])
+
+
+def slope(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
+    """Let the ground rise towards x or y by `value` degrees.
+
+    Gravity turns and the ground stays, so that it can happen wherever the robot is; positions
+    and angles are then measured along the slope.
+    """
+    angle, strength = math.radians(fault.value), float(np.linalg.norm(model.opt.gravity))
+    downhill = -math.sin(angle) * np.array(UPHILL[fault.target])
+    model.opt.gravity[:] = strength * np.array([*downhill, -math.cos(angle)])
+
+
+def missing_leg(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
+    """Break a leg off: it weighs nothing and touches nothing."""
+    body = model.body(fault.target)
+    body.mass *= STUMP
+    body.inertia *= STUMP
+    for geom in range(body.geomadr[0], body.geomadr[0] + body.geomnum[0]):
+        model.geom_conaffinity[geom] = 0
+    _recompute(model)
+
+
+def payload(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
+    """Fix a point of `value` kg to the origin of a body."""
+    body = model.body(fault.target)
+    turn = np.empty(9)
+    mujoco.mju_quat2Mat(turn, body.iquat)
+    turn = turn.reshape(3, 3)
+    centre = body.mass * body.ipos / (body.mass + fault.value)
+    inertia = (
+        turn @ np.diag(body.inertia) @ turn.T
+        + body.mass[0] * _of_a_point(body.ipos - centre)
+        + fault.value * _of_a_point(centre)
+    )
+    moments, axes = np.linalg.eigh(inertia)
+    axes[:, 0] *= np.linalg.det(axes)
+    mujoco.mju_mat2Quat(body.iquat, axes.ravel())
+    body.mass += fault.value
+    body.ipos[:], body.inertia[:] = centre, moments
+    # Its centre of mass and its frame of inertia are where the model has its frame no longer.
+    model.body_sameframe[body.id] = 0
+    _recompute(model)
+
+
+def pulled(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
+    """Let the robot drag a sledge of `value` kg: dry friction on every way along the ground."""
+    strength = float(np.linalg.norm(model.opt.gravity))
+    model.dof_frictionloss[:2] = SLEDGE_FRICTION * fault.value * strength
+
+
+def pose_tilt(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
+    """Turn the markers by `value` degrees on the robot without telling motion capture."""
+    half = math.radians(fault.value) / 2
+    tilt = np.array([math.cos(half), *(math.sin(half) * np.array(TILTS[fault.target]))])
+    for body in pose_bodies(spec):
+        site = model.site(f'origin of {body}')
+        turned = np.empty(4)
+        mujoco.mju_mulQuat(turned, site.quat, tilt)
+        site.quat[:] = turned
+        model.site_sameframe[site.id] = 0
+
+
+def weak_battery(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
+    """Leave a fraction `value` of the voltage, and as many times more resistance."""
+    model.numeric(BATTERY).data[:] *= fault.value, 1.0 / fault.value
+
+
+def _of_a_point(place: Array) -> Array:
+    """Return the inertia [3, 3] of a unit mass at a place."""
+    return np.asarray(place @ place * np.eye(3) - np.outer(place, place))
+
+
+def _recompute(model: mujoco.MjModel) -> None:
+    """Let MuJoCo derive again what depends on masses."""
+    mujoco.mj_setConst(model, mujoco.MjData(model))
