@@ -17,6 +17,7 @@ from mbmrl_ros.robot.command import to_units
 from mbmrl_ros.robot.state import encode
 from mbmrl_ros.sim.disturbances import Schedule, active, check
 from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.types import Array
 
 
 class RobotEnv:
@@ -27,13 +28,17 @@ class RobotEnv:
         from mbmrl_ros.sim.batch import BatchWorld
 
         self.spec, self.batch = spec, batch
-        self._world = BatchWorld(spec, batch, threads)
+        # A lost sample is a gap: a robot has no state then, and records no transition.
+        self._world = BatchWorld(spec, batch, threads, dropouts=False)
         self._schedules: tuple[Schedule, ...] = ((),) * batch
         self._step = 0
+        self._has_rates = any(channel.encoding == 'rate' for channel in spec.state)
+        self._signals: Array = np.zeros((batch, len(spec.signals)))
 
     def reset(self, rng: np.random.Generator, schedules: Sequence[Schedule]) -> Tensor:
         """Start all robots afresh, each under its schedule; return states [N, S] in float32.
 
+        A robot with rates of change stands still for a period first: there are none before.
         UserError if a schedule holds what this robot cannot have.
         """
         if len(schedules) != self.batch:
@@ -42,6 +47,9 @@ class RobotEnv:
             check(self.spec, event.disturbance)
         self._schedules, self._step = tuple(schedules), 0
         self._world.reset(rng)
+        if self._has_rates:
+            self._signals = self._world.signals()
+            self._world.step(np.tile(self.spec.action.fallback, (self.batch, 1)))
         return self._states()
 
     def step(self, actions: Tensor) -> Tensor:
@@ -63,4 +71,6 @@ class RobotEnv:
         self._world.close()
 
     def _states(self) -> Tensor:
-        return torch.from_numpy(encode(self.spec, self._world.signals())).float()
+        before, self._signals = self._signals, self._world.signals()
+        rates = (self._signals - before) / self.spec.period_s if self._has_rates else None
+        return torch.from_numpy(encode(self.spec, self._signals, rates)).float()

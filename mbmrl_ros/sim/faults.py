@@ -53,9 +53,8 @@ def missing_leg(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Dist
 def payload(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
     """Fix a point of `value` kg to the origin of a body."""
     body = model.body(fault.target)
-    turn = np.empty(9)
-    mujoco.mju_quat2Mat(turn, body.iquat)
-    turn = turn.reshape(3, 3)
+    turn = np.empty((3, 3))
+    mujoco.mju_quat2Mat(turn.ravel(), body.iquat)
     centre = body.mass * body.ipos / (body.mass + fault.value)
     inertia = (
         turn @ np.diag(body.inertia) @ turn.T
