@@ -102,6 +102,10 @@ class Plan:
 class Planner(Protocol):
     """A sampling planner: pure; the model and the reward enter as functions."""
 
+    @property
+    def config(self) -> Any:
+        """Its parameters, `candidates` (K) among them."""
+
     def initial(self, batch: int) -> Any:
         """Return the planner state of B robots before their first plan (no warm start)."""
 

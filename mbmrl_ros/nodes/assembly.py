@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -24,8 +26,13 @@ from mbmrl_ros.nodes.settings import ControllerSettings, PlannerSettings
 from mbmrl_ros.planners.mppi import MPPI, MPPIConfig
 from mbmrl_ros.rewards.reward import build_reward
 from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC, make_mpc
+from mbmrl_ros.robot.budget import CandidateBudget
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import Transitions
+
+# So many ticks at least, and then until the candidates fit the period, but no longer than this.
+WARM_UP_TICKS = 3
+WARM_UP_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,21 @@ def build_planner(spec: RobotSpec, bundle: Bundle, changes: PlannerSettings) -> 
     return MPPI(parse(MPPIConfig, values, 'planner'), spec.action_size)
 
 
+def build_budget(
+    spec: RobotSpec, settings: ControllerSettings, own: int, now: int
+) -> CandidateBudget | None:
+    """Return what fits the number of candidates to the period, if anything is to.
+
+    Nothing is in lockstep, where time stands still meanwhile. own: the planner's number; now: to
+    begin with.
+    """
+    budget = settings.budget
+    if settings.lockstep or not budget.share:
+        return None
+    goal_s, maximum = budget.share * spec.period_s, budget.max_candidates or own
+    return CandidateBudget(goal_s, budget.min_candidates, maximum, now)
+
+
 def default_bundle(spec: RobotSpec) -> str:
     """Return the shipped bundle of a robot, one that adapts first; UserError if there is none."""
     names = bundle_names()
@@ -76,8 +98,13 @@ def default_bundle(spec: RobotSpec) -> str:
     return min(algorithms, key=lambda name: (algorithms[name] != 'grbal', name))
 
 
-def warm_up(spec: RobotSpec, brain: Brain, ticks: int = 3) -> None:
-    """Run a few ticks on zeros, so that the first real one is not slow, and forget them."""
+def warm_up(
+    spec: RobotSpec, brain: Brain, pace: Callable[[float], bool] = lambda tick_s: True
+) -> None:
+    """Run ticks on zeros, so that the first real one is not slow, and forget them.
+
+    pace: gets how long each took, after the first ones, and returns whether that will do.
+    """
     size = brain.mpc.window_size
     window = Transitions(
         torch.zeros(1, size, spec.state_size),
@@ -85,7 +112,11 @@ def warm_up(spec: RobotSpec, brain: Brain, ticks: int = 3) -> None:
         torch.zeros(1, size, spec.state_size),
     )
     stream = brain.generator.get_state()
-    for _ in range(ticks):
+    end_s, fits, count = time.monotonic() + WARM_UP_S, False, 0
+    while count < WARM_UP_TICKS or not (fits or time.monotonic() > end_s):
+        started_s = time.monotonic()
         brain.mpc.act(window, torch.ones(1, dtype=torch.bool), torch.zeros(1, spec.state_size))
+        count += 1
+        fits = count >= WARM_UP_TICKS and pace(time.monotonic() - started_s)
     brain.mpc.reset()
     brain.generator.set_state(stream)

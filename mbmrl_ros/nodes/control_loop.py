@@ -6,10 +6,10 @@ ROS callbacks only leave things for it: readings, a wake-up per period, jobs to 
 ticks. Without wake-ups the thread ticks all the same after `watchdog_s`, finds its sensors stale,
 and sends the fallback; so neither a paused /clock nor a dead simulator disarms the time-outs.
 
-A command goes out at a fixed moment of its period, `send_after_s` after the wake-up, so that
-commands are a period apart and latency is a constant. A tick that is not done by then is sent when
-it is; one that runs into the next period costs that period, so that ticks never come in a burst;
-past its deadline, the last command goes out every period, decaying to the fallback.
+A command goes out at a steady moment of its period, so that commands are a period apart and the
+latency is constant. A tick that is not done by then is sent when it is; one that runs into the
+next period costs that period, so that ticks never come in a burst; past its deadline, the last
+command goes out every period, decaying to the fallback.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import numpy as np
 
 from mbmrl_ros.nodes.mailbox import Mailbox, Refusal
 from mbmrl_ros.nodes.worker import Due, Worker
+from mbmrl_ros.robot.budget import SendMoment, period_error_s
 from mbmrl_ros.robot.command import Command
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.robot.tick import Tick
@@ -46,18 +47,18 @@ class ControlLoop:
         publish: Callable[[Command], None],
         on_tick: Callable[[Tick], None],
         on_fault: Callable[[str], None],
-        send_after_s: float = 0.0,
+        moment: SendMoment | None = None,
     ) -> None:
         """publish: sends a command; on_tick: reports a tick; on_fault: reports what they raised.
 
         All three are called from the worker, publish also from `wake`, `deactivate` and `e_stop`.
-        send_after_s: from a wake-up to its command; a tick that takes longer is sent when done.
+        moment: when in its period a command goes out; None: when its tick is done.
         """
         self.controller = controller
         # One counter per thread: += is not atomic.
         self._missed_asleep = self._missed_busy = 0
         self._lockstep = lockstep
-        self._period_s, self._send_after_s = controller.spec.period_s, send_after_s
+        self._period_s, self._moment = controller.spec.period_s, moment
         self._publish, self._on_tick, self._on_fault = publish, on_tick, on_fault
         self._fallback = np.asarray(controller.spec.action.fallback, np.float64)
         self.mailbox = Mailbox({k: topic.period_s for k, topic in controller.spec.topics.items()})
@@ -167,11 +168,14 @@ class ControlLoop:
         if due is not None and due.busy and began_s - at_s > GRACE * self._period_s:
             self._missed_busy += 1
             return
-        send_s = at_s + self._send_after_s if due and self._send_after_s else -math.inf
+        after_s = self._moment.after_s if self._moment and due else 0.0
+        send_s = at_s + after_s if after_s else -math.inf
         tick = self._tick_in_real_time(send_s)
         tick_s = time.monotonic() - at_s
         if tick.decision is not None:
             self.controller.pace(tick_s)
+            if self._moment:
+                self._moment.record(tick_s)
         if not tick.command.fallback:
             time.sleep(max(0.0, send_s - time.monotonic()))
         self._send(tick, tick_s)
@@ -196,16 +200,10 @@ class ControlLoop:
             self._publish(tick.command)
             sent_s = time.monotonic()
         self._answered = tick.command
-        error_s, self._sent_s = self._period_error_s(sent_s), sent_s
+        error_s = period_error_s(sent_s - self._sent_s, self._period_s)
+        self._sent_s = sent_s
         diagnostics = replace(tick.diagnostics, tick_s=tick_s, period_error_s=error_s)
         self._on_tick(replace(tick, diagnostics=diagnostics))
-
-    def _period_error_s(self, sent_s: float) -> float:
-        """Return how far the time since the last command was from a whole number of periods."""
-        elapsed_s = sent_s - self._sent_s
-        if math.isnan(elapsed_s):
-            return math.nan
-        return elapsed_s - max(1, round(elapsed_s / self._period_s)) * self._period_s
 
     def _tick_in_lockstep(self, due: bool) -> Tick | None:
         """Answer a new state; answer again if the simulator sent the same state again."""

@@ -16,11 +16,12 @@ from mbmrl_ros.nodes.params import flat_fields
 from mbmrl_ros.nodes.settings import ControllerSettings
 from mbmrl_ros.nodes.spin import run
 
-# planner.* counts from the next tick on; bundle, adaptation and step_size from ~/reload on; seed
-# from ~/reset on.
+# planner.* and budget.* count from the next tick on; bundle, adaptation and step_size from
+# ~/reload on; seed from ~/reset on.
+AT_ONCE = ('planner.', 'budget.')
 RUN_TIME = frozenset(
     {'bundle', 'adaptation', 'step_size', 'seed'}
-    | {name for name, _ in flat_fields(ControllerSettings) if name.startswith('planner.')}
+    | {name for name, _ in flat_fields(ControllerSettings) if name.startswith(AT_ONCE)}
 )
 
 

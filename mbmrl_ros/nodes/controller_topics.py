@@ -4,7 +4,7 @@
 
 Subscribes to the sensor topics of the robot file and to e_stop (true latches; it is released by
 ~/release only). Publishes the command topic of the robot file (with `gate`: wanted_commands),
-~/stats (one row per tick, see STATS), /diagnostics, and, while somebody listens, ~/optimal_path
+~/stats (one row per tick, see stats.py), /diagnostics, and, while somebody listens, ~/optimal_path
 and ~/candidate_trajectories.
 Services (all Trigger): ~/reset, ~/e_stop, ~/release, ~/reload.
 """
@@ -14,17 +14,16 @@ from __future__ import annotations
 import functools
 import math
 import time
-from array import array
 from collections.abc import Callable
 from typing import Any
 
 from rclpy.duration import Duration
 from rclpy.node import Node
-from std_msgs.msg import Float64MultiArray, MultiArrayDimension
+from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 
 from mbmrl_ros.config import UserError
-from mbmrl_ros.nodes.assembly import Brain, build_brain, build_planner, warm_up
+from mbmrl_ros.nodes.assembly import Brain, build_brain, build_budget, build_planner, warm_up
 from mbmrl_ros.nodes.control_loop import ControlLoop
 from mbmrl_ros.nodes.entities import Entities
 from mbmrl_ros.nodes.inputs import (
@@ -35,19 +34,20 @@ from mbmrl_ros.nodes.inputs import (
     subscribe_to_sensors,
 )
 from mbmrl_ros.nodes.messages import MESSAGES, command_message, to_nanoseconds
+from mbmrl_ros.nodes.period_timer import PeriodTimer
 from mbmrl_ros.nodes.report import ControllerReport
 from mbmrl_ros.nodes.settings import ControllerSettings
+from mbmrl_ros.nodes.stats import stats_message
 from mbmrl_ros.nodes.visuals import Visuals
+from mbmrl_ros.planners.mppi import MPPI
+from mbmrl_ros.robot.budget import SendMoment
 from mbmrl_ros.robot.command import Command
 from mbmrl_ros.robot.controller import Controller
+from mbmrl_ros.robot.latency import Latency
 from mbmrl_ros.robot.readings import Read, sensor_reader
 from mbmrl_ros.robot.tick import Tick
 from mbmrl_ros.spec import load_robot
 
-STATS = (
-    'stamp', 'tick_s', 'adapt_s', 'plan_s', 'loss_before', 'loss_after', 'adapted', 'refused',
-    'nonfinite', 'expected_return', 'fallback',
-)  # fmt: skip
 REPORT_S = 1.0
 # Rows that a recorder gets that is connected late (transient local).
 KEPT = 1000
@@ -68,7 +68,9 @@ class ControllerTopics:
             node.get_logger().warning(brain.notice)
         # In lockstep time stands still while a plan is computed: no deadline, constant rates.
         clock: Callable[[], float] = (lambda: 0.0) if settings.lockstep else time.monotonic
-        self.controller = Controller(spec, brain.mpc, clock)
+        real_time = not settings.lockstep
+        latency = Latency(spec) if real_time and settings.compensate_latency else None
+        self.controller = Controller(spec, brain.mpc, clock, latency)
         watchdog_s = min(topic.timeout_s for topic in spec.topics.values())
         self.loop = ControlLoop(
             self.controller,
@@ -78,6 +80,7 @@ class ControllerTopics:
             self._publish_command,
             self._on_tick,
             self._on_fault,
+            SendMoment(spec.period_s) if real_time and settings.even_commands else None,
         )
         readers = {topic: sensor_reader(spec, topic) for topic in spec.topics}
         self._warm_up()
@@ -105,17 +108,25 @@ class ControllerTopics:
         build_planner(self._spec, self._brain.bundle, settings.planner)
 
     def use(self, settings: ControllerSettings) -> None:
-        """Apply changed parameters between two ticks; the warm start stays if its shape does."""
-        if settings.planner != self._settings.planner:
+        """Apply changed parameters between two ticks; the warm start stays."""
+        before, self._settings = self._settings, settings
+        if (settings.planner, settings.budget) != (before.planner, before.budget):
             planner = build_planner(self._spec, self._brain.bundle, settings.planner)
-            self.loop.submit(functools.partial(self._brain.mpc.use_planner, planner))
-        self._settings = settings
+            self.loop.submit(functools.partial(self._use_planner, planner))
+
+    def _use_planner(self, planner: MPPI) -> None:
+        now = self.controller.candidates
+        budget = build_budget(self._spec, self._settings, planner.config.candidates, now)
+        self.controller.use_planner(planner, budget)
 
     def _warm_up(self) -> None:
         """Start the worker; its first ticks, which are slow, are on zeros."""
+        planner = build_planner(self._spec, self._brain.bundle, self._settings.planner)
         self.loop.open()
         try:
-            self.loop.wait(functools.partial(warm_up, self._spec, self._brain))
+            self.loop.wait(functools.partial(self._use_planner, planner))
+            pace = self.controller.pace
+            self.loop.wait(functools.partial(warm_up, self._spec, self._brain, pace))
         except Exception:
             self.loop.close()
             raise
@@ -134,7 +145,7 @@ class ControllerTopics:
         subscribe_to_e_stop(entities, lambda: self.loop.e_stop('emergency stop by topic'))
         entities.timer(REPORT_S, self._report.publish)
         if not self._settings.lockstep:
-            entities.timer(spec.period_s, self.loop.wake, steady=False)
+            PeriodTimer(entities, spec.period_s, self.loop.wake)
 
     def _create_services(self) -> None:
         entities = self._entities
@@ -197,16 +208,4 @@ class ControllerTopics:
     def _exchange(self, brain: Brain) -> None:
         self.controller.use(brain.mpc)
         self._brain = brain
-
-
-def stats_message(tick: Tick) -> Float64MultiArray:
-    """Return a tick as one row of numbers, in the order of STATS, which label the dimensions."""
-    report = tick.diagnostics
-    row = (
-        tick.command.stamp_s, report.tick_s, report.adapt_s, report.plan_s, report.loss_before,
-        report.loss_after, report.adapted, report.adaptation_refused, report.nonfinite_rollouts,
-        report.expected_return, tick.command.fallback,
-    )  # fmt: skip
-    message = Float64MultiArray(data=array('d', row))
-    message.layout.dim = [MultiArrayDimension(label=name, size=1, stride=1) for name in STATS]
-    return message
+        self._use_planner(build_planner(self._spec, brain.bundle, self._settings.planner))

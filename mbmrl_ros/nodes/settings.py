@@ -76,6 +76,22 @@ class PlannerSettings(Settings):
     )
 
 
+class BudgetSettings(Settings):
+    """How candidates follow the time that ticks take; in lockstep they do not."""
+
+    share: float = Field(
+        0.6,
+        ge=0,
+        le=0.9,
+        description='of the control period, for a tick: candidates are imagined as fit; 0: as '
+        'many as the planner says',
+    )
+    min_candidates: int = Field(32, ge=2, le=100_000, description='that a plan is worth')
+    max_candidates: int = Field(
+        0, ge=0, le=100_000, description="where more would fit; 0: the planner's number"
+    )
+
+
 class ControllerSettings(Settings):
     """Parameters of controller_node."""
 
@@ -90,6 +106,15 @@ class ControllerSettings(Settings):
         DYNAMIC_EVALUATION_STEP, gt=0, le=10, description='of dynamic_evaluation'
     )
     planner: PlannerSettings = PlannerSettings()
+    budget: BudgetSettings = BudgetSettings()
+    even_commands: bool = Field(
+        True,
+        description='send at the moment of the period at which almost all ticks are done, and '
+        'not when each is done',
+    )
+    compensate_latency: bool = Field(
+        True, description='plan from the state predicted for when the command takes effect'
+    )
     seed: int = Field(0, ge=0, description='of the planner; the stream starts anew at ~/reset')
     device: Literal['auto', 'cpu', 'cuda'] = Field(
         'cpu', description='where to adapt and plan; auto: on the GPU if there is one'

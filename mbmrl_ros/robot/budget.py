@@ -1,11 +1,16 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""How many candidates a tick can afford: the controller's own measurement decides."""
+"""What fits into a control period: how many candidates, and when in it commands go out.
+
+Both follow what the controller measures of its own ticks.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
+from collections import deque
 from typing import Any
 
 STEP = 1.05
@@ -16,6 +21,10 @@ MUCH = 1.1
 # What a change aims at, as a share of the goal: noise below a twentieth does not undo it.
 AIM = 0.95
 LARGEST_GROWTH = 2.0
+# Of the moment at which commands go out; shares of the ticks that are remembered, or of a period.
+REMEMBERED = 100
+ALMOST_ALL = 0.95
+MARGIN, LATEST, DRIFT = 0.02, 0.9, 0.01
 
 
 class CandidateBudget:
@@ -66,6 +75,34 @@ class CandidateBudget:
         self.settled = within or candidates == self.candidates
         if not self.settled:
             self.candidates, self._first = candidates, True
+
+
+class SendMoment:
+    """Chooses the moment of the period at which commands go out, after almost all ticks are done.
+
+    So commands are a period apart, however long each tick took, and no later than they must be.
+    """
+
+    def __init__(self, period_s: float) -> None:
+        """after_s: from the begin of the period; 0 before the first tick."""
+        self.after_s = 0.0
+        self._period_s = period_s
+        self._ticks: deque[float] = deque(maxlen=REMEMBERED)
+
+    def record(self, tick_s: float) -> None:
+        """Take how long a tick took; the moment moves by a hundredth of the period at most."""
+        self._ticks.append(tick_s)
+        most_s = sorted(self._ticks)[int(ALMOST_ALL * len(self._ticks))]
+        wanted_s = min(most_s + MARGIN * self._period_s, LATEST * self._period_s)
+        step_s = DRIFT * self._period_s if self.after_s else math.inf
+        self.after_s = min(max(wanted_s, self.after_s - step_s), self.after_s + step_s)
+
+
+def period_error_s(elapsed_s: float, period_s: float) -> float:
+    """Return how far two commands were from a whole number of periods apart; NaN stays NaN."""
+    if math.isnan(elapsed_s):
+        return math.nan
+    return elapsed_s - max(1, round(elapsed_s / period_s)) * period_s
 
 
 def _ladder(minimum: int, maximum: int) -> list[int]:

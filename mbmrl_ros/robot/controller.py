@@ -111,13 +111,20 @@ class Controller:
         values, reason = self._safety.late(elapsed_s)
         return Command(math.nan, values, False, reason)
 
-    def pace(self, tick_s: float) -> None:
-        """Take how long a tick took, from its wake-up on, so that the next one fits."""
-        if self._budget is None:
-            return
-        before = self._budget.candidates
-        if self._budget.record(tick_s) != before:
-            self._mpc.use_planner(with_candidates(self._mpc.planner, self._budget.candidates))
+    def pace(self, tick_s: float) -> bool:
+        """Take how long a tick took, from its wake-up on; return whether the next one will fit."""
+        budget = self._budget
+        if budget is None:
+            return True
+        before = budget.candidates
+        if budget.record(tick_s) != before:
+            self._mpc.use_planner(with_candidates(self._mpc.planner, budget.candidates))
+        return budget.settled
+
+    @property
+    def candidates(self) -> int:
+        """How many candidates the next plan imagines."""
+        return int(self._mpc.planner.config.candidates)
 
     @property
     def goal_s(self) -> float:

@@ -145,7 +145,9 @@ class Bench:
 
     def controller(self, namespace: str = '', **parameters: Any) -> ManagedNode:
         """Start a controller in this process."""
-        defaults = {'bundle': str(self.bundle), 'threads': 1, 'seed': 1}
+        # How many candidates fit is for the tests that are about it, or they would depend on the
+        # machine.
+        defaults = {'bundle': str(self.bundle), 'threads': 1, 'seed': 1, 'budget__share': 0.0}
         return self._start(controller_node.make_node, defaults, parameters, namespace)
 
     def gate(

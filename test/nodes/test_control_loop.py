@@ -13,6 +13,7 @@ import torch
 from mbmrl_ros.nodes.control_loop import ControlLoop
 from mbmrl_ros.nodes.mailbox import Mailbox, Refusal
 from mbmrl_ros.robot.adaptive_mpc import Decision
+from mbmrl_ros.robot.budget import SendMoment
 from mbmrl_ros.robot.command import Command
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.robot.tick import Tick
@@ -56,6 +57,8 @@ class Rig:
     """A loop whose commands and ticks end up in lists."""
 
     def __init__(self, lockstep: bool, watchdog_s: float, send_after_s: float) -> None:
+        moment = SendMoment(PERIOD_S)
+        moment.after_s = send_after_s
         self.planner = Planner()
         clock = (lambda: 0.0) if lockstep else time.monotonic
         self.controller = Controller(SPEC, self.planner, clock)
@@ -65,7 +68,8 @@ class Rig:
         self.faults: list[str] = []
         self.loop = ControlLoop(
             self.controller, lockstep, watchdog_s, 1,
-            self.publish, self.ticks.append, self.faults.append, send_after_s,
+            self.publish, self.ticks.append, self.faults.append,
+            moment if send_after_s else None,
         )  # fmt: skip
         self.loop.open()
         self.loop.activate()

@@ -11,8 +11,8 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Float64MultiArray
 from std_srvs.srv import Trigger
 
-from mbmrl_ros.nodes.controller_topics import STATS
 from mbmrl_ros.nodes.messages import stamp_ns
+from mbmrl_ros.nodes.stats import STATS
 
 ERROR, WARN = b'\x02', b'\x01'
 JOINTS = 'joint_states'

@@ -16,9 +16,9 @@ from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
 from mbmrl_ros.nodes.assembly import build_brain
-from mbmrl_ros.nodes.controller_topics import STATS
 from mbmrl_ros.nodes.messages import stamp_ns
 from mbmrl_ros.nodes.settings import ControllerSettings
+from mbmrl_ros.nodes.stats import STATS
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.sim.disturbances import Disturbance
 from mbmrl_ros.sim.world import World

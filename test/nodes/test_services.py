@@ -14,8 +14,8 @@ from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import SetBool, Trigger
 
 from mbmrl_ros.nodes import visuals
-from mbmrl_ros.nodes.controller_topics import STATS
 from mbmrl_ros.nodes.messages import stamp_ns
+from mbmrl_ros.nodes.stats import STATS
 from mbmrl_ros.spec import RobotSpec, load_robot
 
 SPEC = load_robot('half_cheetah')
