@@ -7,6 +7,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from rclpy.node import Node
@@ -16,6 +17,7 @@ from std_msgs.msg import Bool
 from mbmrl_ros.nodes.entities import Entities
 from mbmrl_ros.nodes.mailbox import Refusal
 from mbmrl_ros.nodes.messages import MESSAGES
+from mbmrl_ros.robot.latency import transport_s
 from mbmrl_ros.robot.readings import Read, message_stamp_s
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import Reading
@@ -38,7 +40,9 @@ def subscribe_to_sensors(
 ) -> None:
     """Call `take` for every sensor message; readers: `sensor_reader` of every topic."""
     for topic, settings in spec.topics.items():
-        callback = functools.partial(_on_sensor, entities.node, take, topic, readers[topic])
+        callback = functools.partial(
+            _on_sensor, entities.node, take, topic, readers[topic], settings.timeout_s
+        )
         entities.subscription(MESSAGES[settings.type], topic, callback, profile, open_qos=True)
 
 
@@ -56,11 +60,14 @@ def subscribe_to_e_stop(entities: Entities, stop: Callable[[], None]) -> None:
     entities.subscription(Bool, 'e_stop', on_message, QoSProfile(depth=1))
 
 
-def _on_sensor(node: Node, take: Take, topic: str, read: Read, message: Any) -> None:
+def _on_sensor(
+    node: Node, take: Take, topic: str, read: Read, limit_s: float, message: Any
+) -> None:
     received_s = time.monotonic()
     arrived_s = node.get_clock().now().nanoseconds / 1e9
     reading = read(message, received_s, arrived_s)
     if isinstance(reading, str):
         take(Refusal(topic, message_stamp_s(message, arrived_s), received_s, reading))
     else:
-        take(reading)
+        way_s = transport_s(reading.stamp_s, arrived_s, limit_s)
+        take(replace(reading, transport_s=way_s))

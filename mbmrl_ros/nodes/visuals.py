@@ -45,7 +45,7 @@ class Visuals:
         if newest is None or not any(wanted):
             return
         dynamics, tick = newest
-        if tick.decision is None or tick.state is None:
+        if tick.decision is None or tick.decision.start is None:
             return
         stamp_ns = to_nanoseconds(tick.command.stamp_s)
         best, candidates, returns = imagined(dynamics, tick)
@@ -73,18 +73,17 @@ def position_channels(spec: RobotSpec) -> dict[int, int]:
 
 def imagined(dynamics: MLPDynamics, tick: Tick) -> tuple[Tensor, Tensor, Array]:
     """Roll out the plan and a sample of candidates: [H+1, S], [K, H+1, S], returns [K]."""
-    assert tick.decision is not None and tick.state is not None
+    assert tick.decision is not None and tick.decision.start is not None
     plan, params = tick.decision.plan, tick.decision.adapted.params
     count = plan.candidates.shape[1]
     chosen = torch.linspace(0, count - 1, min(count, MOST_CANDIDATES)).long()
     actions = torch.cat([plan.actions[:, None], plan.candidates[:, chosen]], 1)
-    start = torch.from_numpy(tick.state).float()[None]
     with torch.no_grad():
         states = imagine(
             lambda carry, state, action: dynamics.step(params, carry, state, action),
-            None, start, actions,
-        )[0]  # fmt: skip
-    return states[0], states[1:], plan.returns[0, chosen].double().numpy()
+            None, tick.decision.start, actions,
+        )[0].cpu()  # fmt: skip
+    return states[0], states[1:], plan.returns[0, chosen].double().cpu().numpy()
 
 
 def path_message(points: Array, nanoseconds: int) -> Path:

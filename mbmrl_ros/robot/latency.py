@@ -45,6 +45,16 @@ def predict_forward(dynamics: Dynamics, params: Params, state: Tensor, pending: 
     return ahead[:, 0]
 
 
+def transport_s(stamp_s: float, arrived_s: float, limit_s: float) -> float:
+    """Return how long a message was on its way, by the clock of its stamps [s].
+
+    0 where that is less than nothing, or more than the limit: sensor and controller then have
+    clocks of their own.
+    """
+    elapsed_s = arrived_s - stamp_s
+    return elapsed_s if 0 <= elapsed_s <= limit_s else 0.0
+
+
 class Latency:
     """When which command is in effect. All times are on the steady clock [s]."""
 

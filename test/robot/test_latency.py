@@ -9,11 +9,11 @@ import torch
 from mbmrl_ros.adaptation.adapter import NoAdaptation
 from mbmrl_ros.config import parse
 from mbmrl_ros.planners.mppi import MPPI, MPPIConfig
-from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC
+from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC, Decision
 from mbmrl_ros.robot.controller import Controller
-from mbmrl_ros.robot.latency import Latency, predict_forward
+from mbmrl_ros.robot.latency import Latency, predict_forward, transport_s
 from mbmrl_ros.spec import RobotSpec
-from mbmrl_ros.types import Reading
+from mbmrl_ros.types import Adapted, Plan, Reading
 
 PERIOD = 0.1
 WINDOW = 4
@@ -221,3 +221,31 @@ def test_commands_that_are_forgotten_change_nothing_about_what_is_on_its_way():
         latency.sent(tick * PERIOD, np.array([tick / 10_000]))
     [(action, periods)] = latency.pending(999.95, 1000.0)
     assert float(action) == pytest.approx(0.9999) and periods == pytest.approx(0.5)
+
+
+def test_the_way_of_a_message_counts_where_stamps_and_arrivals_have_one_clock():
+    assert transport_s(1.8e9, 1.8e9 + 0.25, 0.3) == pytest.approx(0.25, abs=1e-6)
+    # Clocks that differ: ahead, behind, simulated.
+    for stamp_s in (1.8e9 + 0.01, 1.8e9 - 0.31, 12.3):
+        assert transport_s(stamp_s, 1.8e9, 0.3) == 0.0
+
+
+def test_a_state_counts_from_its_measurement_on():
+    spec = cart()
+    controller = Controller(spec, Waiting(), lambda: 5.0, Latency(spec))
+    controller.on_reading(Reading('joints', 5.0, 4.98, (0.0, 0.0), transport_s=0.03))
+    diagnostics = controller.tick(5.0).diagnostics
+    # Measured at 4.95 s, answered at 5 s in no time.
+    assert diagnostics.latency_s == pytest.approx(0.05)
+
+
+class Waiting:
+    """Plans nothing."""
+
+    window_size = WINDOW
+
+    def act(self, window, attempted, state, pending):
+        no, nothing = torch.zeros(1, dtype=torch.bool), torch.full((1,), torch.nan)
+        action = torch.zeros(1, 1)
+        plan = Plan(action[:, None], nothing, action[:, None, None], nothing[:, None], 0 * no, no)
+        return Decision(action, no, Adapted({}, nothing, nothing, no, no), plan, 0.0, 0.0)
