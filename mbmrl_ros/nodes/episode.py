@@ -4,13 +4,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +21,7 @@ from std_msgs.msg import Float64MultiArray
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.messages import MESSAGES
+from mbmrl_ros.nodes.processes import last_words, node_process
 from mbmrl_ros.nodes.recorder import BagRecorder
 from mbmrl_ros.spec import RobotSpec
 
@@ -92,10 +90,11 @@ def run_episode(episode: Episode, bag: Path, on_step: Callable[[int], None]) -> 
         simulation = common | {'schedule': list(episode.schedule)} | episode.sim
         log = bag.parent / 'log'
         processes = [
-            stack.enter_context(
-                _process('controller_node', common | episode.controller, episode, log)
-            ),
-            stack.enter_context(_process('sim_node', simulation, episode, log)),
+            stack.enter_context(node_process(name, parameters, episode.namespace, log))
+            for name, parameters in (
+                ('controller_node', common | episode.controller),
+                ('sim_node', simulation),
+            )
         ]
         _spin(executor, recorder, episode, processes, on_step, log)
 
@@ -114,56 +113,9 @@ def _spin(
         executor.spin_once(timeout_sec=0.2)
         for process in processes:
             if process.poll() is not None:
-                raise UserError(f'a node ended early: {_last_words(log)}')
+                raise UserError(f'a node ended early: {last_words(log)}')
         if recorder.counts[episode.applied] != seen:
             seen, heard_s = recorder.counts[episode.applied], time.monotonic()
             on_step(min(seen, episode.steps))
         if time.monotonic() - heard_s > SILENCE_S:
-            raise UserError(f'no step for {SILENCE_S:.0f} s: {_last_words(log)}')
-
-
-@contextmanager
-def _process(
-    node: str, parameters: dict[str, Any], episode: Episode, log: Path
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a node; stop it at the end, by SIGINT first so that it can leave in order."""
-    log.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, '-m', f'mbmrl_ros.nodes.{node}', '--ros-args']
-    command += ['-r', f'__ns:=/{episode.namespace}']
-    for name, value in parameters.items():
-        command += ['-p', f'{name}:={_yaml(value)}']
-    environment = os.environ | {'PYTHONUNBUFFERED': '1'}
-    with (log / f'{node}.log').open('wb') as output:
-        process = subprocess.Popen(
-            command,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            start_new_session=True,
-        )
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-            try:
-                process.wait(10.0)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def _yaml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return '[' + ', '.join(f"'{item}'" for item in value) + ']'
-    return str(value)
-
-
-def _last_words(log: Path) -> str:
-    lines = []
-    for path in sorted(log.glob('*.log')):
-        text = path.read_text(errors='replace').strip().splitlines()
-        lines += [f'{path.stem}: {line}' for line in text[-2:]]
-    return ' | '.join(lines) or 'the nodes said nothing'
+            raise UserError(f'no step for {SILENCE_S:.0f} s: {last_words(log)}')
