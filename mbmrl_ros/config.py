@@ -90,6 +90,26 @@ def write_text(path: Path, text: str) -> None:
         raise UserError(f'cannot write {path}: {error.strerror}; free some space') from error
 
 
+def read_extended(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping upon the one that it `extends`, a file beside it.
+
+    A mapping in it changes key by key, everything else as a whole. UserError as `read_yaml`.
+    """
+    data = read_yaml(path)
+    base = data.pop('extends', None)
+    return data if base is None else _merged(read_extended(path.parent / str(base)), data)
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    result = dict(base)
+    for key, value in changes.items():
+        inner = result.get(key)
+        if isinstance(inner, dict) and isinstance(value, dict):
+            value = _merged(inner, value)
+        result[key] = value
+    return result
+
+
 def parse(model: type[ConfigType], data: Mapping[str, Any], source: str) -> ConfigType:
     """Validate data as `model`; UserError in one line that names source, key and what is valid."""
     try:

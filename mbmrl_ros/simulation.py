@@ -81,6 +81,18 @@ class Sensing(Config):
     )
 
 
+class Arm(Config):
+    """An arm on a fixed base whose own weight is balanced, as that of the PR2 is by springs."""
+
+    tool: str = Field(description='link that holds things; payloads and forces act on it')
+    start: dict[str, FiniteFloat] = Field(default={}, description='joint: where a run starts')
+    scene: str = Field(
+        '',
+        description='MJCF relative to the robot file: its body tool is fixed to the link, and '
+        'everything else stands in the world; default: nothing',
+    )
+
+
 class Simulation(Config):
     """How MuJoCo plays this robot."""
 
@@ -99,5 +111,6 @@ class Simulation(Config):
         default={}, description='the ground below a URDF, by name; the first is the usual one'
     )
     legs: tuple[str, ...] = Field((), description='bodies that can break off')
+    arm: Arm | None = Field(None, description='a robot that does not move about')
     motors: Motors | None = Field(None, description='default: those of the model file')
     sensing: dict[str, Sensing] = Field(default={}, description='by topic; default: the truth')

@@ -3,7 +3,7 @@
 """The robot file: topics, state channels, action, safety, simulation.
 
 One file per robot (config/robots/<robot>.yaml) is read by the controller, the simulator and the
-trainer alike, so topic names, joint order and units exist once.
+trainer alike, so topic names, joint order and units exist once. A file may extend another one.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import hashlib
 import json
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, FiniteFloat, model_validator
 
-from mbmrl_ros.config import Config, UserError, closest, parse, read_yaml, share_directory
+from mbmrl_ros.config import Config, UserError, closest, parse, read_extended, share_directory
 from mbmrl_ros.simulation import Simulation
 
 Positive = Annotated[FiniteFloat, Field(gt=0)]
@@ -52,9 +52,10 @@ class Channel(Config):
     topic: str
     field: str = Field(
         description='path into the message; for joints: position, velocity, effort; for arrays: '
-        'data and a place, as in data.0'
+        'data and a place, as in data.0; for a point: x, y, z'
     )
     joint: str | None = None
+    point: str | None = Field(None, description='of kinematics, computed from joint positions')
     encoding: Literal[
         'raw', 'rate', 'sin', 'cos',
         'sin_rotation_y', 'cos_rotation_y', 'sin_roll', 'cos_roll',
@@ -73,7 +74,12 @@ class Channel(Config):
 
     @property
     def signals(self) -> tuple[str, ...]:
-        """The raw scalars it is computed from, as `topic:field` or `topic:field[joint]`."""
+        """The raw scalars it is computed from, as `topic:field` or `topic:field[joint]`.
+
+        Those of points, joint positions, are `Kinematics.signals`.
+        """
+        if self.point is not None:
+            return ()
         if self.angle is not None:
             return tuple(f'{self.topic}:{self.field}.{part}' for part in 'wxyz')
         suffix = f'[{self.joint}]' if self.joint else ''
@@ -105,6 +111,25 @@ class Action(Config):
             if not low <= rest <= high or low >= high:
                 raise ValueError(f'{joint}: needs lower <= fallback <= upper and lower < upper')
         return self
+
+
+class Point(Config):
+    """A point on a link."""
+
+    frame: str = Field(description='link or frame of the URDF')
+    at: tuple[FiniteFloat, FiniteFloat, FiniteFloat] = Field(description='in that frame [m]')
+
+
+class Kinematics(Config):
+    """Points on the robot that follow from the positions of the action's joints."""
+
+    urdf: str = Field(description='path relative to the robot file')
+    topic: str = Field(description='that has the positions of the joints')
+    points: dict[str, Point]
+
+    def signals(self, joints: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the joint positions that points are computed from."""
+        return tuple(f'{self.topic}:position[{joint}]' for joint in joints)
 
 
 class Battery(Config):
@@ -153,6 +178,7 @@ class RobotSpec(Config):
     )
     safety: Safety
     plausible: dict[str, Plausible] = Field(default={}, description='by channel')
+    kinematics: Kinematics | None = None
     simulation: Simulation | None = None
 
     @model_validator(mode='after')
@@ -163,6 +189,9 @@ class RobotSpec(Config):
         for channel in self.state:
             if channel.topic not in self.topics:
                 raise ValueError(f'channel {channel.name}: topic {channel.topic!r} is not listed')
+            if channel.point is not None:
+                self._check_point(channel)
+                continue
             is_joint = self.topics[channel.topic].type == 'sensor_msgs/msg/JointState'
             if is_joint != (channel.joint is not None):
                 raise ValueError(f'channel {channel.name}: a joint goes with JointState, only')
@@ -178,6 +207,17 @@ class RobotSpec(Config):
                 raise ValueError(f'safety.limits: {name} needs lower < upper')
         return self
 
+    def _check_point(self, channel: Channel) -> None:
+        place = f'channel {channel.name}'
+        if self.kinematics is None or channel.point not in self.kinematics.points:
+            raise ValueError(f'{place}: kinematics has no point {channel.point!r}')
+        if channel.topic != self.kinematics.topic or channel.field not in ('x', 'y', 'z'):
+            raise ValueError(f'{place}: of a point are x, y and z, of the topic of kinematics')
+        if channel.joint is not None or channel.encoding != 'raw':
+            raise ValueError(f'{place}: a point has neither a joint nor an encoding')
+        if self.topics[channel.topic].type != 'sensor_msgs/msg/JointState':
+            raise ValueError(f'{place}: points come from a JointState')
+
     @property
     def state_size(self) -> int:
         """S."""
@@ -191,7 +231,10 @@ class RobotSpec(Config):
     @cached_property
     def signals(self) -> tuple[str, ...]:
         """All raw scalars, in the order of the state channels, each once."""
-        return tuple(dict.fromkeys(s for channel in self.state for s in channel.signals))
+        signals = [signal for channel in self.state for signal in channel.signals]
+        if self.kinematics is not None:
+            signals += self.kinematics.signals(self.action.joints)
+        return tuple(dict.fromkeys(signals))
 
     def topic_signals(self, topic: str) -> tuple[str, ...]:
         """The signals of one topic, in the order of a Reading's values."""
@@ -211,11 +254,17 @@ class RobotSpec(Config):
 
     @cached_property
     def interface(self) -> dict[str, object]:
-        """What a trained model depends on: period, channels in order, action."""
+        """What a trained model depends on: period, channels in order, action, points."""
+        points = {} if self.kinematics is None else self.kinematics.points
         return {
             'robot': self.name,
             'period_s': self.period_s,
-            'state': [channel.model_dump() for channel in self.state],
+            # A robot without points has the interface that it had before there were any.
+            'state': [
+                channel.model_dump(exclude={'point'} if channel.point is None else None)
+                for channel in self.state
+            ],
+            **({'points': {name: p.model_dump() for name, p in points.items()}} if points else {}),
             'joints': list(self.action.joints),
             'action_field': self.action.field,
             'lower': list(self.action.lower),
@@ -242,9 +291,20 @@ def load_robot(name_or_path: str) -> RobotSpec:
         path = share_directory() / 'config' / 'robots' / f'{name_or_path}.yaml'
     else:
         raise UserError(f'unknown robot {name_or_path!r}; {closest(name_or_path, robot_names())}')
-    spec = parse(RobotSpec, read_yaml(path), str(path))
-    if spec.simulation is None or spec.simulation.model.startswith('gymnasium/'):
-        return spec
-    model = str(path.parent / spec.simulation.model)
-    simulation = spec.simulation.model_copy(update={'model': model})
-    return spec.model_copy(update={'simulation': simulation})
+    return _with_paths(parse(RobotSpec, read_extended(path), str(path)), path.parent)
+
+
+def _with_paths(spec: RobotSpec, folder: Path) -> RobotSpec:
+    """Return a robot whose files are found from anywhere."""
+    changes: dict[str, Any] = {}
+    simulation, kinematics = spec.simulation, spec.kinematics
+    if simulation is not None and not simulation.model.startswith('gymnasium/'):
+        found: dict[str, Any] = {'model': str(folder / simulation.model)}
+        if simulation.arm is not None and simulation.arm.scene:
+            scene = str(folder / simulation.arm.scene)
+            found['arm'] = simulation.arm.model_copy(update={'scene': scene})
+        changes['simulation'] = simulation.model_copy(update=found)
+    if kinematics is not None:
+        urdf = str(folder / kinematics.urdf)
+        changes['kinematics'] = kinematics.model_copy(update={'urdf': urdf})
+    return spec.model_copy(update=changes) if changes else spec

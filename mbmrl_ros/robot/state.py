@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mbmrl_ros.robot.kinematics import points_at
 from mbmrl_ros.robot.plausible import Fault, Plausibility, Rates, StandStill
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import Array, Reading
@@ -52,8 +53,9 @@ class StateAssembler:
     """Keeps the newest reading of every topic and puts the state together from them."""
 
     def __init__(self, spec: RobotSpec) -> None:
-        """spec: whose topics are expected."""
+        """spec: whose topics are expected; UserError if its kinematics cannot be used."""
         self._spec = spec
+        points_at(spec, np.zeros(spec.action_size))
         self._newest: dict[str, Reading] = {}
         self._sizes = {topic: len(spec.topic_signals(topic)) for topic in spec.topics}
         order = {signal: i for i, signal in enumerate(spec.signals)}
@@ -188,8 +190,12 @@ def encode(spec: RobotSpec, signals: Array, rates: Array | None = None) -> Array
     rates: [..., R] change per second of the signals, for channels of that encoding.
     """
     order = {signal: i for i, signal in enumerate(spec.signals)}
+    points = _points(spec, signals, order)
     columns = []
     for channel in spec.state:
+        if channel.point is not None:
+            columns.append(points[channel.point][..., 'xyz'.index(channel.field)])
+            continue
         if channel.encoding == 'rate':
             if rates is None:
                 raise ValueError(f'{spec.name}: channel {channel.name} needs rates')
@@ -200,6 +206,13 @@ def encode(spec: RobotSpec, signals: Array, rates: Array | None = None) -> Array
         wave = {'raw': None, 'sin': np.sin, 'cos': np.cos}[channel.encoding[:3]]
         columns.append(value if wave is None else wave(value))
     return np.stack(columns, -1)
+
+
+def _points(spec: RobotSpec, signals: Array, order: dict[str, int]) -> dict[str, Array]:
+    if spec.kinematics is None:
+        return {}
+    places = [order[signal] for signal in spec.kinematics.signals(spec.action.joints)]
+    return points_at(spec, signals[..., places])
 
 
 def quaternion_angle(angle: str, w: Array, x: Array, y: Array, z: Array) -> Array:

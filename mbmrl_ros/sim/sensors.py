@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbmrl_ros.config import UserError, closest
-from mbmrl_ros.sim.urdf import complete, use_terrain
+from mbmrl_ros.sim.arm import complete_arm
+from mbmrl_ros.sim.urdf import complete_legs, use_terrain
 from mbmrl_ros.simulation import Simulation
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import Array
@@ -51,6 +52,7 @@ def load_model(spec: RobotSpec) -> mujoco.MjModel:
         try:
             description = mujoco.MjSpec.from_file(str(path))
             if path.suffix == '.urdf':
+                complete = complete_legs if simulation.arm is None else complete_arm
                 complete(description, spec, path)
             for signal in spec.signals:
                 if signal not in readouts_of(simulation):

@@ -1,6 +1,9 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What MuJoCo needs beyond a URDF: a floating base, coupled joints, motors, and ground."""
+"""What MuJoCo needs beyond the URDF of a robot on legs.
+
+That is a floating base, coupled joints, motors, and ground.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +22,13 @@ from mbmrl_ros.types import Array
 
 GROUND, BUMPS, BATTERY = 'ground', 'bumps', 'battery'
 # Half the side of the rough field, and its grid [m]: about as coarse as gravel for a small robot.
-_FIELD_M, _GRID_M = 6.0, 0.02
+_FIELD_M, _GRID_M = 4.0, 0.01
 # How stiffly joints that a gear couples follow each other [s], in physics steps (MuJoCo: at least
 # two).
 _COUPLING_STEPS = 3.0
 
 
-def complete(description: mujoco.MjSpec, spec: RobotSpec, path: Path) -> None:
+def complete_legs(description: mujoco.MjSpec, spec: RobotSpec, path: Path) -> None:
     """Add to the description of a URDF what a URDF cannot say; UserError if something is missing.
 
     Robots touch the ground, not themselves. The friction and compliance of a contact are those of

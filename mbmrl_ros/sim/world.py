@@ -192,6 +192,8 @@ def initial_state(spec: RobotSpec, model: mujoco.MjModel, rng: np.random.Generat
     """Draw a start state: the model's own plus normal noise on positions and velocities."""
     noise = simulation_of(spec).reset_noise
     data = mujoco.MjData(model)
+    if model.nkey:
+        mujoco.mj_resetDataKeyframe(model, data, 0)
     step = rng.normal(0.0, noise.get('position', 0.0), model.nv)
     if 'driven' in noise:
         step[joint_speeds(spec, model)] = rng.normal(0.0, noise['driven'], spec.action_size)

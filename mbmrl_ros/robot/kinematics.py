@@ -1,0 +1,103 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Points on a robot from its joint positions, by Pinocchio.
+
+Pinocchio is imported with the first robot that has points, so that no other robot needs it.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from mbmrl_ros.config import UserError, closest
+from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.types import Array
+
+
+def points_at(spec: RobotSpec, positions: Array) -> dict[str, Array]:
+    """Return every point [..., 3] [m] of the robot file at joint positions [..., A] [rad].
+
+    In the frame of the URDF's root. UserError if the URDF lacks a joint or a frame, or Pinocchio
+    is not installed.
+    """
+    kinematics = spec.kinematics
+    if kinematics is None:
+        return {}
+    chain = _chain(kinematics.urdf, spec.action.joints)
+    places = [
+        (chain.frame(point.frame), np.array(point.at)) for point in kinematics.points.values()
+    ]
+    rows = np.reshape(positions, (-1, positions.shape[-1]))
+    found = np.empty((len(rows), len(places), 3))
+    for row, values in enumerate(rows):
+        poses = chain.poses(values)
+        for column, (frame, at) in enumerate(places):
+            found[row, column] = poses[frame].act(at)
+    shaped = found.reshape(*positions.shape[:-1], len(places), 3)
+    return {name: shaped[..., column, :] for column, name in enumerate(kinematics.points)}
+
+
+class Chain:
+    """The rigid bodies of a URDF."""
+
+    def __init__(self, urdf: str, joints: tuple[str, ...]) -> None:
+        """joints: that positions are given of, in this order; others stay at zero."""
+        pinocchio = _pinocchio()
+        try:
+            self.model: Any = pinocchio.buildModelFromUrdf(urdf)
+        except (ValueError, RuntimeError) as error:
+            line = ' '.join(str(error).split())
+            raise UserError(f'Pinocchio cannot load {urdf}: {line}') from error
+        self.data: Any = self.model.createData()
+        self._library, self._urdf = pinocchio, urdf
+        self._joints = [self._joint(name) for name in joints]
+        self._zero: Array = pinocchio.neutral(self.model)
+
+    def frame(self, name: str) -> int:
+        """Return the number of a link's frame; UserError names those there are."""
+        if not self.model.existFrame(name):
+            names = [frame.name for frame in self.model.frames]
+            raise UserError(f'{self._urdf}: no frame {name!r}; {closest(name, names)}')
+        return int(self.model.getFrameId(name))
+
+    def configuration(self, positions: Array) -> Array:
+        """Return Pinocchio's configuration: joints without limits are points on a circle."""
+        q = self._zero.copy()
+        for joint, position in zip(self._joints, positions):
+            if joint.nq == 2:
+                q[joint.idx_q : joint.idx_q + 2] = np.cos(position), np.sin(position)
+            else:
+                q[joint.idx_q] = position
+        return q
+
+    def poses(self, positions: Array) -> Any:
+        """Return the poses of all frames, by number, at positions [A] [rad]."""
+        self._library.framesForwardKinematics(self.model, self.data, self.configuration(positions))
+        return self.data.oMf
+
+    def gravity(self, positions: Array) -> Array:
+        """Return the torques [A] [N m] that hold the robot's weight at positions [A] [rad]."""
+        torques = self._library.computeGeneralizedGravity(
+            self.model, self.data, self.configuration(positions)
+        )
+        return np.array([torques[joint.idx_v] for joint in self._joints])
+
+    def _joint(self, name: str) -> Any:
+        if not self.model.existJointName(name):
+            names = list(self.model.names)[1:]
+            raise UserError(f'{self._urdf}: no joint {name!r}; {closest(name, names)}')
+        return self.model.joints[self.model.getJointId(name)]
+
+
+_chain = functools.lru_cache(maxsize=8)(Chain)
+
+
+def _pinocchio() -> Any:
+    try:
+        import pinocchio
+    except ImportError as error:
+        raise UserError('points on a robot need Pinocchio: pip install pin') from error
+    return pinocchio

@@ -1,0 +1,95 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What MuJoCo needs beyond the URDF of an arm: motors, balanced weight, things to work on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import mujoco
+
+from mbmrl_ros.config import UserError, closest
+from mbmrl_ros.simulation import Arm
+from mbmrl_ros.spec import RobotSpec
+
+TOOL, START = 'tool', 'start'
+
+
+def complete_arm(description: mujoco.MjSpec, spec: RobotSpec, path: Path) -> None:
+    """Add to the description of a URDF what a URDF cannot say; UserError if something is missing.
+
+    The arm touches the scene, not itself.
+    """
+    simulation = spec.simulation
+    assert simulation is not None and simulation.arm is not None
+    description.option.timestep = spec.period_s / simulation.physics_steps
+    # Light links behind strong dampers: integrated implicitly.
+    description.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    # Links without a joint carry points: MuJoCo would merge them into their parents.
+    description.compiler.fusestatic = False
+    for body in description.bodies:
+        # The springs of the PR2 carry the arm, so they do here; not what it holds.
+        body.gravcomp = 1.0
+    for geom in description.geoms:
+        geom.contype, geom.conaffinity = 0, 1
+    _limit_velocities(description, path)
+    joints = {joint.name: joint for joint in description.joints}
+    for name in spec.action.joints:
+        if name not in joints:
+            raise UserError(f'{spec.name}: no joint {name!r}; {closest(name, joints)}')
+        description.add_actuator(name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
+    _add_tool(description, spec, simulation.arm)
+    _add_start(description, spec, simulation.arm)
+
+
+def _limit_velocities(description: mujoco.MjSpec, path: Path) -> None:
+    """Add what the velocity limiters of the joints (safety_controller) take of the torque.
+
+    The real ones only act on torques beyond what they leave; as dampers they always do, so that a
+    joint under full torque comes no nearer to its velocity limit than that.
+    """
+    joints = {joint.name: joint for joint in description.joints}
+    for joint in ElementTree.parse(path).getroot().iter('joint'):
+        limiter = joint.find('safety_controller')
+        if limiter is not None and joint.get('name') in joints:
+            joints[joint.get('name')].damping += float(limiter.get('k_velocity', 0))
+
+
+def _add_tool(description: mujoco.MjSpec, spec: RobotSpec, arm: Arm) -> None:
+    """Put what is held into the hand, and everything else of the scene into the world.
+
+    And three motors on the hand that no command reaches, for forces along x, y and z.
+    """
+    hand = next((body for body in description.bodies if body.name == arm.tool), None)
+    if hand is None:
+        names = [body.name for body in description.bodies if body.name]
+        raise UserError(f'{spec.name}: simulation.arm: no link {arm.tool!r}; {closest("", names)}')
+    hand.gravcomp = 0.0
+    if arm.scene:
+        scene = mujoco.MjSpec.from_file(arm.scene)
+        held = next((body for body in scene.bodies if body.name == TOOL), None)
+        if held is not None:
+            hand.add_frame().attach_body(held, '', '')
+            scene.delete(held)
+        description.attach(scene, prefix='scene/', frame=description.worldbody.add_frame())
+    hand.add_site(name=TOOL)
+    description.worldbody.add_site(name='world')
+    for axis in range(3):
+        force = description.add_actuator(
+            name=f'force {"xyz"[axis]}',
+            target=TOOL,
+            refsite='world',
+            trntype=mujoco.mjtTrn.mjTRN_SITE,
+            biastype=mujoco.mjtBias.mjBIAS_AFFINE,
+        )
+        force.gainprm[0] = 0.0
+        force.gear[:] = [float(axis == place) for place in range(6)]
+
+
+def _add_start(description: mujoco.MjSpec, spec: RobotSpec, arm: Arm) -> None:
+    names = [joint.name for joint in description.joints]
+    for name in arm.start:
+        if name not in names:
+            raise UserError(f'{spec.name}: simulation.arm.start: no joint {name!r}')
+    description.add_key(name=START, qpos=[arm.start.get(name, 0.0) for name in names])
