@@ -1,0 +1,147 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Following a path of way-points: distance, heading and progress (Nagabandi et al. 2017, 2019).
+
+The published cost remembers for every candidate which segment it is on, and moves on to the next
+one when that is as close. Here the segment follows from the state alone: the one whose distance
+and heading together suit it best. So a reward stays a function of two states, a robot that was
+pushed away comes back to where the path is near, and at a crossing the heading decides.
+Progress is along that segment in metres, where the published one is a fraction of segments about
+1 m long; and it counts at the change of segments too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mbmrl_ros.config import UserError, closest
+from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.types import RewardFn
+
+Waypoints = tuple[tuple[float, float], ...]
+"""x, y [m], in the order in which they are to be passed."""
+
+# How many metres off the path a radian off its heading is worth when a segment is chosen: the
+# ratio of their weights in the published cost.
+_METRES_PER_RADIAN = 0.1
+
+
+def _figure_8() -> Waypoints:
+    """Return two lobes, 3.2 m long and 1.7 m wide, in 14 segments that begin along x."""
+    turns = [2 * math.pi * place / 14 for place in range(15)]
+    return tuple((1.6 * math.sin(turn), 0.85 * math.sin(2 * turn)) for turn in turns)
+
+
+SHAPES: dict[str, Waypoints] = {
+    'straight': ((0.0, 0.0), (12.0, 0.0)),
+    'left': ((0.0, 0.0), (1.0, 0.0), (1.8, 0.2), (2.0, 1.0), (2.0, 12.0)),
+    'right': ((0.0, 0.0), (1.0, 0.0), (1.8, -0.2), (2.0, -1.0), (2.0, -12.0)),
+    'zig_zag': tuple((float(place), float(place % 2)) for place in range(13)),
+    'figure_8': _figure_8(),
+}
+"""The shapes of the published tests [m]; they begin at the origin."""
+
+
+class Segments(NamedTuple):
+    """A path: starts [P, 2], directions [P, 2] of norm 1, lengths [P], headings [P]."""
+
+    starts: Tensor
+    directions: Tensor
+    lengths: Tensor
+    headings: Tensor
+
+
+class Place(NamedTuple):
+    """Where states [...] are on a path, on the segment that suits them best.
+
+    distance: [...] from the nearest point of the segment [m]. heading: [...] between the robot's
+    and the segment's, 0 to pi [rad]. direction: [..., 2] of the segment.
+    """
+
+    distance: Tensor
+    heading: Tensor
+    direction: Tensor
+
+
+def path_segments(path: str | Sequence[tuple[float, float]]) -> Segments:
+    """Return the segments of a shape or of way-points; UserError if they are none."""
+    if isinstance(path, str):
+        if path not in SHAPES:
+            raise UserError(f'unknown path {path!r}; {closest(path, SHAPES)}')
+        path = SHAPES[path]
+    points = torch.tensor(path, dtype=torch.float32)
+    if points.ndim != 2 or points.shape[1] != 2 or len(points) < 2 or not points.isfinite().all():
+        raise UserError('a path needs two or more finite way-points x, y')
+    steps = points[1:] - points[:-1]
+    lengths = steps.norm(dim=-1)
+    if (lengths == 0).any():
+        raise UserError('a path has the same way-point twice in a row')
+    headings = torch.atan2(steps[:, 1], steps[:, 0])
+    return Segments(points[:-1], steps / lengths[:, None], lengths, headings)
+
+
+def locate(segments: Segments, position: Tensor, yaw: Tensor) -> Place:
+    """Return where positions [..., 2] with headings yaw [...] are on a path."""
+    segments = Segments(*(tensor.to(position) for tensor in segments))
+    offset = position[..., None, :] - segments.starts
+    along = (offset * segments.directions).sum(-1)
+    along = along.clamp(min=0.0).minimum(segments.lengths)
+    distance = (offset - along[..., None] * segments.directions).norm(dim=-1)
+    turn = yaw[..., None] - segments.headings
+    heading = torch.atan2(turn.sin(), turn.cos()).abs()
+    best = (distance + _METRES_PER_RADIAN * heading).argmin(-1, keepdim=True)
+    return Place(
+        distance.gather(-1, best)[..., 0],
+        heading.gather(-1, best)[..., 0],
+        segments.directions[best[..., 0]],
+    )
+
+
+def path_distance(spec: RobotSpec, path: str | Waypoints) -> RewardFn:
+    """Distance from the path [m]."""
+    segments, where = path_segments(path), _Pose(spec)
+
+    def term(state: Tensor, action: Tensor, next_state: Tensor) -> Tensor:
+        return locate(segments, *where(next_state)).distance
+
+    return term
+
+
+def path_heading(spec: RobotSpec, path: str | Waypoints) -> RewardFn:
+    """Angle between robot and path, 0 to pi [rad]."""
+    segments, where = path_segments(path), _Pose(spec)
+
+    def term(state: Tensor, action: Tensor, next_state: Tensor) -> Tensor:
+        return locate(segments, *where(next_state)).heading
+
+    return term
+
+
+def path_progress(spec: RobotSpec, path: str | Waypoints) -> RewardFn:
+    """Way that a step makes along the path [m]."""
+    segments, where = path_segments(path), _Pose(spec)
+
+    def term(state: Tensor, action: Tensor, next_state: Tensor) -> Tensor:
+        position, yaw = where(next_state)
+        step = position - where(state)[0]
+        return (step * locate(segments, position, yaw).direction).sum(-1)
+
+    return term
+
+
+class _Pose:
+    """Position and yaw from states of a robot; UserError if it has no such channels."""
+
+    def __init__(self, spec: RobotSpec) -> None:
+        names = ('x', 'y', 'sin_yaw', 'cos_yaw')
+        self._x, self._y, self._sin, self._cos = (spec.channel_index(name) for name in names)
+
+    def __call__(self, state: Tensor) -> tuple[Tensor, Tensor]:
+        """(state [..., S]) -> position [..., 2], yaw [...]."""
+        position = torch.stack([state[..., self._x], state[..., self._y]], -1)
+        return position, torch.atan2(state[..., self._sin], state[..., self._cos])

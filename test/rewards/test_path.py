@@ -1,0 +1,120 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from mbmrl_ros.config import UserError
+from mbmrl_ros.rewards.path import SHAPES, locate, path_segments
+from mbmrl_ros.rewards.reward import TermConfig, build_reward
+from mbmrl_ros.spec import load_robot
+
+ROBOT = load_robot('millirobot')
+CORNER = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0))
+
+
+def state(x: float, y: float, yaw: float) -> Tensor:
+    values = torch.zeros(ROBOT.state_size)
+    named = {'x': x, 'y': y, 'sin_yaw': math.sin(yaw), 'cos_yaw': math.cos(yaw)}
+    for name, value in named.items():
+        values[ROBOT.channel_index(name)] = value
+    return values
+
+
+def reward(path, weights=(-50.0, -5.0, 10.0)):
+    names = ('path_distance', 'path_heading', 'path_progress')
+    terms = tuple(TermConfig(term=n, weight=w, path=path) for n, w in zip(names, weights))
+    return build_reward(ROBOT, terms)
+
+
+def where(x: float, y: float, yaw: float, path=CORNER) -> tuple[float, float]:
+    place = locate(path_segments(path), torch.tensor([x, y]), torch.tensor(yaw))
+    return float(place.distance), float(place.heading)
+
+
+@pytest.mark.parametrize(
+    ('pose', 'distance', 'heading'),
+    [
+        ((0.5, 0.0, 0.0), 0.0, 0.0),
+        ((0.5, -0.2, 0.3), 0.2, 0.3),
+        ((0.5, 0.1, -0.4), 0.1, 0.4),
+        # Before the begin and behind the end the nearest point is an end.
+        ((-0.3, 0.4, 0.0), 0.5, 0.0),
+        ((1.3, 1.4, math.pi / 2), 0.5, 0.0),
+        # Headings are told apart modulo a turn: -3 rad is pi - 3 away from pi.
+        ((0.5, 0.0, 2 * math.pi + 0.2), 0.0, 0.2),
+    ],
+)
+def test_distance_and_heading_are_those_of_the_nearest_point(pose, distance, heading):
+    assert where(*pose) == pytest.approx((distance, heading), abs=1e-6)
+
+
+def test_at_a_crossing_the_heading_chooses_the_segment():
+    crossing = ((-1.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0), (0.0, -1.0))
+    assert where(0.01, 0.02, 0.0, crossing) == pytest.approx((0.02, 0.0), abs=1e-6)
+    assert where(0.01, 0.02, -math.pi / 2, crossing) == pytest.approx((0.01, 0.0), abs=1e-6)
+
+
+def test_the_reward_is_minus_the_published_cost_of_a_step():
+    # 0.1 m to the left, heading 0.2 rad off, 0.03 m onwards:
+    # -50 * 0.1 - 5 * 0.2 + 10 * 0.03 = -5.7.
+    value = reward(CORNER)(state(0.40, 0.0, 0.0), torch.zeros(2), state(0.43, 0.1, 0.2))
+    assert float(value) == pytest.approx(-5.7, abs=1e-5)
+
+
+def test_progress_counts_over_the_change_of_segments_and_backwards_is_a_loss():
+    progress = reward(CORNER, (0.0, 0.0, 1.0))
+    # Across the corner, on the second segment by its heading: 0.1 m along y.
+    around = progress(state(0.95, 0.0, 0.0), torch.zeros(2), state(1.0, 0.1, math.pi / 2))
+    assert float(around) == pytest.approx(0.1, abs=1e-6)
+    back = progress(state(0.5, 0.0, 0.0), torch.zeros(2), state(0.4, 0.0, 0.0))
+    assert float(back) == pytest.approx(-0.1, abs=1e-6)
+
+
+def test_batched_over_leading_dimensions():
+    generator = torch.Generator().manual_seed(0)
+    states = torch.randn(3, 4, 5, ROBOT.state_size, generator=generator)
+    following = states + 0.1 * torch.randn(states.shape, generator=generator)
+    cost = reward('figure_8')
+    whole = cost(states, torch.zeros(3, 4, 5, 2), following)
+    assert whole.shape == (3, 4, 5)
+    one = cost(states[1, 2, 3], torch.zeros(2), following[1, 2, 3])
+    assert torch.allclose(whole[1, 2, 3], one, atol=1e-5)
+
+
+@pytest.mark.parametrize('name', SHAPES)
+def test_along_every_shape_the_cost_is_the_progress_alone(name):
+    segments = path_segments(name)
+    middles = segments.starts + 0.5 * segments.lengths[:, None] * segments.directions
+    place = locate(segments, middles, segments.headings)
+    assert torch.allclose(place.distance, torch.zeros(len(middles)), atol=1e-5)
+    assert torch.allclose(place.heading, torch.zeros(len(middles)), atol=1e-5)
+    assert torch.equal(segments.starts[0], torch.zeros(2))
+
+
+def test_the_figure_8_has_the_published_size():
+    points = torch.tensor(SHAPES['figure_8'])
+    size = points.max(0).values - points.min(0).values
+    assert len(points) - 1 == 14
+    assert size.tolist() == pytest.approx([3.2, 1.7], abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ('path', 'message'),
+    [
+        ('figure_9', 'figure_8'),
+        (((0.0, 0.0),), 'two or more'),
+        (((0.0, 0.0), (0.0, 0.0)), 'twice'),
+        (((0.0, 0.0), (math.nan, 0.0)), 'finite'),
+    ],
+)
+def test_a_path_that_is_none_is_refused(path, message):
+    with pytest.raises(UserError, match=message):
+        path_segments(path)
+
+
+def test_a_robot_without_a_pose_on_the_ground_is_refused():
+    with pytest.raises(UserError, match="no channel 'y'"):
+        build_reward(load_robot('half_cheetah'), (TermConfig(term='path_heading', path='left'),))
