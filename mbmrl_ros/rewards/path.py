@@ -87,7 +87,6 @@ def path_segments(path: str | Sequence[tuple[float, float]]) -> Segments:
 
 def locate(segments: Segments, position: Tensor, yaw: Tensor) -> Place:
     """Return where positions [..., 2] with headings yaw [...] are on a path."""
-    segments = Segments(*(tensor.to(position) for tensor in segments))
     offset = position[..., None, :] - segments.starts
     along = (offset * segments.directions).sum(-1)
     along = along.clamp(min=0.0).minimum(segments.lengths)
@@ -104,44 +103,51 @@ def locate(segments: Segments, position: Tensor, yaw: Tensor) -> Place:
 
 def path_distance(spec: RobotSpec, path: str | Waypoints) -> RewardFn:
     """Distance from the path [m]."""
-    segments, where = path_segments(path), _Pose(spec)
+    tracker = _Tracker(spec, path)
 
     def term(state: Tensor, action: Tensor, next_state: Tensor) -> Tensor:
-        return locate(segments, *where(next_state)).distance
+        return tracker.place(next_state).distance
 
     return term
 
 
 def path_heading(spec: RobotSpec, path: str | Waypoints) -> RewardFn:
     """Angle between robot and path, 0 to pi [rad]."""
-    segments, where = path_segments(path), _Pose(spec)
+    tracker = _Tracker(spec, path)
 
     def term(state: Tensor, action: Tensor, next_state: Tensor) -> Tensor:
-        return locate(segments, *where(next_state)).heading
+        return tracker.place(next_state).heading
 
     return term
 
 
 def path_progress(spec: RobotSpec, path: str | Waypoints) -> RewardFn:
     """Way that a step makes along the path [m]."""
-    segments, where = path_segments(path), _Pose(spec)
+    tracker = _Tracker(spec, path)
 
     def term(state: Tensor, action: Tensor, next_state: Tensor) -> Tensor:
-        position, yaw = where(next_state)
-        step = position - where(state)[0]
-        return (step * locate(segments, position, yaw).direction).sum(-1)
+        step = tracker.position(next_state) - tracker.position(state)
+        return (step * tracker.place(next_state).direction).sum(-1)
 
     return term
 
 
-class _Pose:
-    """Position and yaw from states of a robot; UserError if it has no such channels."""
+class _Tracker:
+    """A path, and where states of a robot are on it; UserError if it has no pose."""
 
-    def __init__(self, spec: RobotSpec) -> None:
+    def __init__(self, spec: RobotSpec, path: str | Waypoints) -> None:
         names = ('x', 'y', 'sin_yaw', 'cos_yaw')
         self._x, self._y, self._sin, self._cos = (spec.channel_index(name) for name in names)
+        self._segments = path_segments(path)
 
-    def __call__(self, state: Tensor) -> tuple[Tensor, Tensor]:
-        """(state [..., S]) -> position [..., 2], yaw [...]."""
-        position = torch.stack([state[..., self._x], state[..., self._y]], -1)
-        return position, torch.atan2(state[..., self._sin], state[..., self._cos])
+    def position(self, state: Tensor) -> Tensor:
+        """Return x, y [..., 2] of states [..., S]."""
+        return torch.stack([state[..., self._x], state[..., self._y]], -1)
+
+    def place(self, state: Tensor) -> Place:
+        """Return where states [..., S] are on the path."""
+        if self._segments.starts.device != state.device:
+            # Once and for good: a CUDA graph cannot hold a copy from the processor's memory.
+            self._segments = Segments(*(tensor.to(state.device) for tensor in self._segments))
+        yaw = torch.atan2(state[..., self._sin], state[..., self._cos])
+        return locate(self._segments, self.position(state), yaw)
