@@ -1,84 +1,20 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Tasks: a robot, a reward, what may happen to it in training, and what happens in tests."""
+"""All tasks by name, and those of the half-cheetah."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-
-import numpy as np
-
 from mbmrl_ros.config import UserError, closest
+from mbmrl_ros.envs.arm_tasks import ARM_TASKS
+from mbmrl_ros.envs.task import Task, switching_schedule
 from mbmrl_ros.rewards.reward import TermConfig
-from mbmrl_ros.sim.disturbances import Disturbance, Event, Schedule
+from mbmrl_ros.sim.disturbances import Disturbance, Event
 
-TrainingSchedule = Callable[[np.random.Generator, int], Schedule]
-"""(generator, steps) -> what happens in one training rollout of that many steps."""
-
-TestSchedule = Callable[[int], Schedule]
-"""steps -> what happens in a test episode of that many steps."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """A task distribution (rho(M) of the thesis) and its held-out tests.
-
-    disturbances: everything that ever happens in it, so that recorded steps can name theirs by
-    index. failure_step(steps): when the mid-run test breaks the robot.
-    """
-
-    name: str
-    description: str
-    robot: str
-    reward: tuple[TermConfig, ...]
-    episode_steps: int
-    disturbances: tuple[Disturbance, ...]
-    training: TrainingSchedule
-    tests: Mapping[str, TestSchedule]
-
-    @staticmethod
-    def failure_step(steps: int) -> int:
-        """Return the step of the mid-run failure: after a third of the episode."""
-        return steps // 3
-
-    def test(self, name: str) -> TestSchedule:
-        """Return a test setting; UserError names the valid ones."""
-        if name not in self.tests:
-            raise UserError(f'{self.name} has no test {name!r}; {closest(name, self.tests)}')
-        return self.tests[name]
-
+__all__ = ['TASKS', 'Task', 'load_task']
 
 CHEETAH_JOINTS = ('bthigh', 'bshin', 'bfoot', 'fthigh', 'fshin', 'ffoot')
 DEAD_JOINTS = tuple(Disturbance('disabled_joint', joint) for joint in CHEETAH_JOINTS)
 HELD_OUT = DEAD_JOINTS[0]
-
-
-def switching_schedule(
-    choices: tuple[Disturbance | None, ...], shortest: int, longest: int
-) -> TrainingSchedule:
-    """Return a distribution of schedules that draw a new disturbance every now and then.
-
-    The thesis draws one disturbance per rollout; then no window of the training data holds a
-    switch, and the model never learns what to make of the window just after a failure. Here the
-    rollout falls into segments of U(shortest, longest) steps, each with a draw of its own.
-    """
-
-    def draw(rng: np.random.Generator, steps: int) -> Schedule:
-        events: list[Event] = []
-        step, current = 0, None
-        while step < steps:
-            following = choices[int(rng.integers(len(choices)))]
-            if following != current:
-                if current is not None:
-                    events.append(Event(step, current, on=False))
-                if following is not None:
-                    events.append(Event(step, following))
-            current = following
-            step += int(rng.integers(shortest, longest + 1))
-        return tuple(events)
-
-    return draw
 
 
 def _half_cheetah_disabled_joint() -> Task:
@@ -103,7 +39,7 @@ def _half_cheetah_disabled_joint() -> Task:
     )
 
 
-TASKS: dict[str, Task] = {task.name: task for task in (_half_cheetah_disabled_joint(),)}
+TASKS: dict[str, Task] = {task.name: task for task in (_half_cheetah_disabled_joint(), *ARM_TASKS)}
 
 
 def load_task(name: str) -> Task:

@@ -21,11 +21,12 @@ from mbmrl_ros.types import RewardFn
 
 
 class TermConfig(Config):
-    """One line of a task's reward: which term, how heavy, on which channel."""
+    """One line of a task's reward: which term, how heavy, on which channel, towards what."""
 
     term: str
     weight: FiniteFloat = 1.0
     channel: str | None = None
+    target: dict[str, FiniteFloat] | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def build_reward(spec: RobotSpec, terms: tuple[TermConfig, ...]) -> Reward:
     for config in terms:
         if config.term not in TERMS:
             raise UserError(f'unknown reward term {config.term!r}; {closest(config.term, TERMS)}')
-        arguments = {} if config.channel is None else {'channel': config.channel}
+        arguments = config.model_dump(exclude={'term', 'weight'}, exclude_none=True)
         listed = [(other.term, other.channel) for other in terms]
         if listed.count((config.term, config.channel)) > 1:
             raise UserError(f'reward term {config.term} is listed twice; add up its weights')

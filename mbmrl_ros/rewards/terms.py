@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterable, Mapping
 
+import torch
 from torch import Tensor
 
 from mbmrl_ros.spec import RobotSpec
@@ -31,7 +33,52 @@ def action_squared(spec: RobotSpec) -> RewardFn:
     return term
 
 
+def constant(values: Iterable[float]) -> Callable[[torch.device, torch.dtype], Tensor]:
+    """Return a function that gives a tensor of the values, made once per device.
+
+    A tensor that is made from numbers inside a term could not be recorded as a CUDA graph.
+    """
+    kept = tuple(values)
+
+    @functools.lru_cache(maxsize=8)
+    def on(device: torch.device, kind: torch.dtype) -> Tensor:
+        return torch.tensor(kept, device=device, dtype=kind)
+
+    return on
+
+
+def lorentzian(spec: RobotSpec, target: Mapping[str, float]) -> RewardFn:
+    """Distance d to a target, w d^2 + v log(d^2 + alpha): far away quick, near by precise.
+
+    d is the norm over the channels of the target, in their unit; w = v = 1, alpha = 1e-5 (thesis
+    8.4.5; the rho-function of Levine et al., 2015).
+    """
+    places = constant(spec.channel_index(channel) for channel in target)
+    values = constant(target.values())
+
+    def term(state: Tensor, action: Tensor, next_state: Tensor) -> Tensor:
+        device, kind = next_state.device, next_state.dtype
+        reached = next_state.index_select(-1, places(device, torch.int64))
+        squared = (reached - values(device, kind)).square().sum(-1)
+        return squared + (squared + 1e-5).log()
+
+    return term
+
+
+def joint_speed_squared(spec: RobotSpec) -> RewardFn:
+    """Squared norm of the joint velocities [rad^2/s^2] (thesis 8.4.5)."""
+    places = constant(i for i, c in enumerate(spec.state) if c.field == 'velocity')
+
+    def term(state: Tensor, action: Tensor, next_state: Tensor) -> Tensor:
+        speeds = next_state.index_select(-1, places(next_state.device, torch.int64))
+        return speeds.square().sum(-1)
+
+    return term
+
+
 TERMS: dict[str, Callable[..., RewardFn]] = {
     'forward_velocity': forward_velocity,
     'action_squared': action_squared,
+    'lorentzian': lorentzian,
+    'joint_speed_squared': joint_speed_squared,
 }

@@ -68,11 +68,9 @@ def _add_tool(description: mujoco.MjSpec, spec: RobotSpec, arm: Arm) -> None:
     hand.gravcomp = 0.0
     if arm.scene:
         scene = mujoco.MjSpec.from_file(arm.scene)
-        held = next((body for body in scene.bodies if body.name == TOOL), None)
-        if held is not None:
-            hand.add_frame().attach_body(held, '', '')
-            scene.delete(held)
-        description.attach(scene, prefix='scene/', frame=description.worldbody.add_frame())
+        for body in scene.worldbody.bodies:
+            place = hand if body.name == TOOL else description.worldbody
+            place.add_frame().attach_body(body, 'scene/', '')
     hand.add_site(name=TOOL)
     description.worldbody.add_site(name='world')
     for axis in range(3):

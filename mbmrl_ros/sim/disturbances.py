@@ -9,6 +9,7 @@ schedule says at which steps it comes and goes. The robot's own software never s
 from __future__ import annotations
 
 import copy
+import importlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -81,20 +82,20 @@ def _disabled_joint(
     gain[spec.action.joints.index(disturbance.target)] *= disturbance.value
 
 
-def _fault(name: str) -> Apply:
-    """Return a function of sim/faults.py, which imports MuJoCo, when it is needed."""
+def _fault(name: str, module: str = 'faults') -> Apply:
+    """Return a function of sim/<module>.py, which imports MuJoCo, when it is needed."""
 
     def apply(
         spec: RobotSpec, model: mujoco.MjModel, gain: Array, disturbance: Disturbance
     ) -> None:
-        from mbmrl_ros.sim import faults
-
+        faults = importlib.import_module(f'mbmrl_ros.sim.{module}')
         getattr(faults, name)(spec, model, gain, disturbance)
 
     return apply
 
 
 TILTS = {'roll': (1.0, 0.0, 0.0), 'pitch': (0.0, 1.0, 0.0), 'yaw': (0.0, 0.0, 1.0)}
+FORCES = ('x', 'y', 'z')
 UPHILL = {'x': (1.0, 0.0), 'y': (0.0, 1.0)}
 
 
@@ -103,6 +104,10 @@ def pose_bodies(spec: RobotSpec) -> list[str]:
     poses = [name for name, t in spec.topics.items() if t.type == 'geometry_msgs/msg/PoseStamped']
     bodies = {} if spec.simulation is None else spec.simulation.bodies
     return [bodies[name] for name in poses if name in bodies]
+
+
+def _of_an_arm(targets: Callable[[RobotSpec], Sequence[str]]) -> Callable[..., Sequence[str]]:
+    return lambda spec: targets(spec) if spec.simulation and spec.simulation.arm else ()
 
 
 def _terrains(spec: RobotSpec) -> Sequence[str]:
@@ -146,6 +151,30 @@ KINDS: dict[str, Kind] = {
     # What is left of the voltage.
     'weak_battery': Kind(
         _on_battery, (0.05, 1.0), _fault('weak_battery'), edits_model=True, usual=0.4
+    ),
+    # Kilograms in the hand.
+    'held_payload': Kind(
+        _of_an_arm(lambda spec: ('hand',)),
+        (0.0, 5.0),
+        _fault('held_payload', 'arm_faults'),
+        edits_model=True,
+        usual=1.0,
+    ),
+    # Damping on top of the joint's own, N m s/rad.
+    'stiff_joint': Kind(
+        _of_an_arm(lambda spec: spec.action.joints),
+        (0.0, 200.0),
+        _fault('stiff_joint', 'arm_faults'),
+        edits_model=True,
+        usual=20.0,
+    ),
+    # Newtons on the hand, along an axis of the world.
+    'force': Kind(
+        _of_an_arm(lambda spec: FORCES),
+        (-50.0, 50.0),
+        _fault('force', 'arm_faults'),
+        edits_model=True,
+        usual=10.0,
     ),
 }
 

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rewards: sums of named, weighted terms, the same for every leading dimension."""
 
+import math
+
 import pytest
 import torch
 
@@ -89,3 +91,43 @@ def test_a_reward_that_cannot_be_is_refused_in_one_line(terms, said):
 def test_a_weight_is_a_finite_number(weight):
     with pytest.raises(UserError, match='weight'):
         parse(TermConfig, {'term': 'action_squared', 'weight': weight}, 'reward')
+
+
+ARM = load_robot('pr2_left_arm')
+
+
+def test_the_lorentzian_by_worked_numbers():
+    target = {'tip_x': 0.5, 'tip_y': -0.5}
+    reward = build_reward(ARM, (TermConfig(term='lorentzian', weight=-1.0, target=target),))
+    state, action = torch.zeros(3, ARM.state_size), torch.zeros(3, ARM.action_size)
+    x, y = (ARM.channel_index(name) for name in target)
+    # Off by 0.3 and 0.4 m: d^2 = 0.25, log(0.25001) = -1.3862544; at the goal: log 1e-5.
+    state[0, x], state[0, y] = 0.8, -0.1
+    state[1, x], state[1, y] = 0.5, -0.5
+    state[2, x], state[2, y] = 0.5, -0.499
+    result = reward(torch.zeros_like(state), action, state)
+    expected = [-0.25 + 1.3862544, 11.5129255, -1e-6 - math.log(1.1e-5)]
+    torch.testing.assert_close(result, torch.tensor(expected), rtol=1e-5, atol=1e-5)
+
+
+def test_the_lorentzian_pulls_harder_the_nearer_it_is():
+    reward = build_reward(ARM, (TermConfig(term='lorentzian', weight=-1.0, target={'tip_x': 0}),))
+    state = torch.zeros(3, ARM.state_size)
+    state[:, ARM.channel_index('tip_x')] = torch.tensor([0.4, 0.1, 0.01])
+    state.requires_grad_()
+    reward(state, torch.zeros(3, 7), state).sum().backward()
+    slopes = state.grad[:, ARM.channel_index('tip_x')]
+    assert (slopes < 0).all() and slopes[2] < slopes[1] < slopes[0]
+
+
+def test_joint_speeds_are_all_seven_and_nothing_else():
+    reward = build_reward(ARM, (TermConfig(term='joint_speed_squared', weight=-0.01),))
+    state = torch.arange(23.0)
+    # Channels 7 to 13.
+    expected = -0.01 * sum(value**2 for value in range(7, 14))
+    assert reward(state, torch.zeros(7), state).item() == pytest.approx(expected)
+
+
+def test_a_target_that_is_no_channel_is_refused():
+    with pytest.raises(UserError, match="no channel 'tip_w'; did you mean"):
+        build_reward(ARM, (TermConfig(term='lorentzian', target={'tip_w': 1.0}),))

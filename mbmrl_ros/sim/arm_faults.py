@@ -1,0 +1,33 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What can happen to an arm: a load in its hand, a stiff joint, a pull that does not end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import mujoco
+
+from mbmrl_ros.sim.disturbances import FORCES, Disturbance
+from mbmrl_ros.sim.faults import payload
+from mbmrl_ros.sim.sensors import simulation_of
+from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.types import Array
+
+
+def held_payload(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
+    """Put a point of `value` kg into the hand; what balances the arm does not carry it."""
+    arm = simulation_of(spec).arm
+    assert arm is not None
+    payload(spec, model, gain, replace(fault, target=arm.tool))
+
+
+def stiff_joint(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
+    """Damp a joint by `value` N m s/rad more."""
+    model.dof_damping[model.joint(fault.target).dofadr[0]] += fault.value
+
+
+def force(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
+    """Pull the hand with `value` N along an axis of the world."""
+    assert fault.target in FORCES
+    model.actuator(f'force {fault.target}').biasprm[0] += fault.value
