@@ -7,6 +7,7 @@ Topics: see controller_topics.py.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -23,6 +24,9 @@ RUN_TIME = frozenset(
     {'bundle', 'adaptation', 'step_size', 'seed'}
     | {name for name, _ in flat_fields(ControllerSettings) if name.startswith(AT_ONCE)}
 )
+# oneDNN and PyTorch on top of it keep the code for every shape of a product, of 1024 shapes by
+# default; as the number of candidates changes, that adds up to hundreds of megabytes.
+CACHES = ('ONEDNN_PRIMITIVE_CACHE_CAPACITY', 'LRU_CACHE_CAPACITY')
 
 
 def make_node(**options: Any) -> ManagedNode:
@@ -34,6 +38,8 @@ def make_node(**options: Any) -> ManagedNode:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the controller until it is stopped; exit code 2 for wrong input."""
+    for name in CACHES:
+        os.environ.setdefault(name, '32')
     return run(make_node, ControllerSettings, 'controller_node', arguments)
 
 

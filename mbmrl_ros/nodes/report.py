@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import deque
+from dataclasses import replace
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -31,7 +32,8 @@ class ControllerReport:
 
     def add(self, tick: Tick) -> None:
         """Take a tick, from the worker."""
-        self._ticks.append(tick)
+        # Without the plan: a second's worth of candidates is megabytes.
+        self._ticks.append(replace(tick, decision=None))
 
     def publish(self) -> None:
         """Publish what happened since the last time."""

@@ -59,7 +59,9 @@ def run(
     try:
         _init(arguments)
         executor_to_wake.append(SingleThreadedExecutor())
-        return _spin(create(), executor_to_wake[0], stopping)
+        node = create()
+        node.owns_process = True
+        return _spin(node, executor_to_wake[0], stopping)
     except UserError as error:
         print(f'{name}: {error}', file=sys.stderr)
         return 2
