@@ -178,6 +178,11 @@ class RobotSpec(Config):
     )
     safety: Safety
     plausible: dict[str, Plausible] = Field(default={}, description='by channel')
+    heading: tuple[tuple[str, str], ...] = Field(
+        (),
+        description='pairs of channels that turn about the vertical with the robot, such as x and '
+        'y, or the cosine and sine of its yaw',
+    )
     kinematics: Kinematics | None = None
     simulation: Simulation | None = None
 
@@ -195,9 +200,11 @@ class RobotSpec(Config):
             is_joint = self.topics[channel.topic].type == 'sensor_msgs/msg/JointState'
             if is_joint != (channel.joint is not None):
                 raise ValueError(f'channel {channel.name}: a joint goes with JointState, only')
-        for name in self.plausible:
-            if name not in names:
-                raise ValueError(f'plausible: no channel {name!r}; {closest(name, names)}')
+        turning = [name for pair in self.heading for name in pair]
+        for key, used in (('plausible', self.plausible), ('heading', turning)):
+            for name in used:
+                if name not in names:
+                    raise ValueError(f'{key}: no channel {name!r}; {closest(name, names)}')
         if all(topic.slow for topic in self.topics.values()):
             raise ValueError('topics: one at least must not be slow, to date the state')
         for name, (low, high) in self.safety.limits.items():

@@ -24,6 +24,7 @@ from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.data.windows import Windows
 from mbmrl_ros.models.bundle import Bundle
 from mbmrl_ros.models.dynamics import MLPDynamics
+from mbmrl_ros.training.augment import See, seen_together, unchanged
 from mbmrl_ros.training.learned import Learned
 from mbmrl_ros.training.meta import losses_before_and_after, meta_loss, with_motor_gains
 from mbmrl_ros.training.model_based import Algorithm, Objective
@@ -39,6 +40,7 @@ def objective(
     held_out: list[Trajectory],
     config: TrainingConfig,
     generator: torch.Generator,
+    see: See = unchanged,
 ) -> Objective:
     """Lines 9 to 11, and the loss after adaptation on held-out trajectories to stop by."""
     windows = Windows.of(training, config.past_steps, config.future_steps)
@@ -47,6 +49,7 @@ def objective(
 
     def batch_loss() -> Tensor:
         past, future = windows.sample(config.batch_size, generator)
+        past, future = seen_together(see, past, future, generator)
         if config.motor_gains:
             past, future = with_motor_gains(past, future, config.motor_gains, generator)
         return meta_loss(

@@ -17,6 +17,7 @@ from mbmrl_ros.data.dataset import Trajectory, all_transitions
 from mbmrl_ros.data.windows import Windows
 from mbmrl_ros.models.bundle import Bundle
 from mbmrl_ros.models.dynamics import MLPDynamics
+from mbmrl_ros.training.augment import See, unchanged
 from mbmrl_ros.training.learned import Learned
 from mbmrl_ros.training.model_based import Algorithm, Objective
 from mbmrl_ros.training.settings import TrainingConfig
@@ -32,6 +33,7 @@ def objective(
     held_out: list[Trajectory],
     config: TrainingConfig,
     generator: torch.Generator,
+    see: See = unchanged,
 ) -> Objective:
     """Mean squared error on single transitions; stopped on the windows that stop GrBAL."""
     data = all_transitions(training)
@@ -40,8 +42,8 @@ def objective(
 
     def batch_loss() -> Tensor:
         rows = torch.randint(len(data.states), (config.batch_size,), generator=generator)
-        batch = Transitions(*(tensor[rows] for tensor in data))
-        return dynamics.loss(learned.params, batch)
+        batch = see(Transitions(*(tensor[rows, None] for tensor in data)), generator)
+        return dynamics.loss(learned.params, batch).mean()
 
     def validation_loss() -> float:
         with torch.no_grad():

@@ -34,7 +34,10 @@ def start(
     """Draw parameters, set step sizes, and make the Adam that trains both."""
     dynamics = build_dynamics(spec, config.hidden_sizes)
     params = dynamics.init(torch.Generator().manual_seed(seed))
-    log_step_sizes = {name: torch.tensor(config.step_size).log() for name in params}
+    log_step_sizes = {
+        name: torch.full(_shape(value, config), config.step_size).log()
+        for name, value in params.items()
+    }
     # One step size per input: a change of a motor's scale moves a prediction a little, one of a
     # velocity's scale moves it a lot.
     scale = torch.full(params['scale'].shape, config.step_size)
@@ -43,10 +46,26 @@ def start(
     for value in (*params.values(), *log_step_sizes.values()):
         value.requires_grad_()
     groups = [
-        {'params': list(params.values()), 'lr': config.learning_rate},
-        {'params': list(log_step_sizes.values()), 'lr': config.step_size_learning_rate},
+        {
+            'params': [value],
+            'lr': config.learning_rate,
+            'weight_decay': config.weight_decay if name.startswith('weight') else 0.0,
+        }
+        for name, value in params.items()
     ]
-    return Learned(params, log_step_sizes), torch.optim.Adam(groups)
+    groups.append(
+        {
+            'params': list(log_step_sizes.values()),
+            'lr': config.step_size_learning_rate,
+            'weight_decay': 0.0,
+        }
+    )
+    return Learned(params, log_step_sizes), torch.optim.AdamW(groups)
+
+
+def _shape(value: Tensor, config: TrainingConfig) -> torch.Size:
+    """Return the shape of a tensor's step sizes: [] or, one per unit, [out]."""
+    return value.shape[:1] if config.step_sizes == 'unit' else torch.Size()
 
 
 def checkpoint(learned: Learned, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -8,10 +8,11 @@ make Algorithm 9.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from mbmrl_ros.data.dataset import Trajectory, all_transitions, split_all
 from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.envs.tasks import Task
 from mbmrl_ros.models.bundle import Bundle, load_bundle, save_bundle
-from mbmrl_ros.models.device import choose_precision
+from mbmrl_ros.models.device import Precision, choose_precision
 from mbmrl_ros.models.dynamics import MLPDynamics, build_dynamics
 from mbmrl_ros.models.fit import FitResult, fit
 from mbmrl_ros.models.normalizer import Normalizer
@@ -30,9 +31,10 @@ from mbmrl_ros.planners.mppi import MPPI
 from mbmrl_ros.rewards.reward import Reward, build_reward
 from mbmrl_ros.robot.adaptive_mpc import make_mpc
 from mbmrl_ros.spec import RobotSpec, load_robot
+from mbmrl_ros.training.augment import See, make_augmentation, unchanged
 from mbmrl_ros.training.collect import Act, Rollouts, collect, mpc_actions, random_actions
 from mbmrl_ros.training.learned import Learned, checkpoint, restore, start
-from mbmrl_ros.training.publish import iteration_metrics, make_bundle
+from mbmrl_ros.training.publish import fit_metrics, make_bundle, return_metrics
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.settings import TrainingConfig
 from mbmrl_ros.types import Adapter
@@ -46,11 +48,24 @@ class Objective(NamedTuple):
     batches_per_epoch: int
 
 
-MakeObjective = Callable[
-    [MLPDynamics, Learned, list[Trajectory], list[Trajectory], TrainingConfig, torch.Generator],
-    Objective,
-]
-"""(dynamics, learned, training data, held-out data, config, generator) -> objective."""
+class MakeObjective(Protocol):
+    """What an algorithm trains for."""
+
+    def __call__(
+        self,
+        dynamics: MLPDynamics,
+        learned: Learned,
+        training: list[Trajectory],
+        held_out: list[Trajectory],
+        config: TrainingConfig,
+        generator: torch.Generator,
+        see: See = unchanged,
+    ) -> Objective:
+        """Return the objective on training and held-out trajectories.
+
+        see: how windows of the training data are to be changed.
+        """
+
 
 MakeAdapter = Callable[[Bundle], Adapter]
 """bundle -> how its parameters follow the last window."""
@@ -80,21 +95,22 @@ def train(algorithm: Algorithm, task: Task, config: TrainingConfig, run: Run, se
         if run.has_data(iteration):
             data.append(run.load_data(iteration))
         else:
-            generator = _stream(seed, iteration, 'collect')
+            generator = stream(seed, iteration, 'collect')
             act = _policy(algorithm, bundle, config, spec, reward, generator)
             rollouts = _collect(env, reward, act, task, config, seed, iteration)
             run.save_data(iteration, rollouts.trajectories)
             data.append(rollouts.trajectories)
         collected = time.monotonic()
-        training, held_out = split_all(data, config.held_out)
-        statistics = Normalizer.fit(all_transitions(training))
-        dynamics = build_dynamics(spec, config.hidden_sizes, statistics, precision)
-        generator = _stream(seed, iteration, 'fit')
-        objective = algorithm.objective(dynamics, learned, training, held_out, config, generator)
-        result = _fit(objective, learned, optimiser, config, iteration)
-        metrics = iteration_metrics(reward, data, config, result, learned)
+        generator = stream(seed, iteration, 'fit')
+        dynamics, result = fit_to(
+            algorithm, spec, data, config, precision, learned, optimiser, generator, iteration
+        )
+        fitted = fit_metrics(data, result, learned)
+        # In the order that rows of earlier versions have.
+        metrics = {'environment_steps': fitted['environment_steps']}
+        metrics |= return_metrics(reward, data, config) | fitted
         metrics |= {'collect_s': collected - started, 'fit_s': time.monotonic() - collected}
-        bundle = make_bundle(algorithm.name, task, config, spec, dynamics, learned, metrics)
+        bundle = make_bundle(algorithm.name, task.name, config, spec, dynamics, learned, metrics)
         save_bundle(run.publish(iteration), bundle)
         run.log(iteration, metrics)
         run.save_checkpoint(iteration, checkpoint(learned, optimiser))
@@ -105,13 +121,33 @@ def train(algorithm: Algorithm, task: Task, config: TrainingConfig, run: Run, se
     return bundle
 
 
-def _stream(seed: int, iteration: int, purpose: Literal['collect', 'fit']) -> torch.Generator:
+def stream(seed: int, iteration: int, purpose: Literal['collect', 'fit']) -> torch.Generator:
     """Return a random stream of its own for every part of an iteration.
 
     So a training that was killed after it had collected fits as if it had not been killed.
     """
     sequence = np.random.SeedSequence((seed, iteration, purpose == 'fit'))
     return torch.Generator().manual_seed(int(sequence.generate_state(1)[0]))
+
+
+def fit_to(
+    algorithm: Algorithm,
+    spec: RobotSpec,
+    data: list[list[Trajectory]],
+    config: TrainingConfig,
+    precision: Precision,
+    learned: Learned,
+    optimiser: torch.optim.Optimizer,
+    generator: torch.Generator,
+    iteration: int,
+) -> tuple[MLPDynamics, FitResult]:
+    """Refit statistics and parameters to groups of trajectories; the parameters in place."""
+    training, held_out = split_all(data, config.held_out)
+    statistics = Normalizer.fit(all_transitions(training))
+    dynamics = build_dynamics(spec, config.hidden_sizes, statistics, precision)
+    see = make_augmentation(spec, config)
+    objective = algorithm.objective(dynamics, learned, training, held_out, config, generator, see)
+    return dynamics, _fit(objective, learned, optimiser, config, iteration)
 
 
 def _policy(
@@ -163,9 +199,11 @@ def _fit(
     iteration: int,
 ) -> FitResult:
     parameters = learned.params | {f'log_{k}': v for k, v in learned.log_step_sizes.items()}
+    rate = _learning_rate(optimiser, config)
     with tqdm(total=config.epochs, desc=f'iteration {iteration}: fit', unit='epoch') as bar:
 
         def on_epoch(epoch: int, training_loss: float, validation_loss: float) -> None:
+            rate.step()
             bar.update()
             bar.set_postfix(loss=f'{training_loss:.4f}', held_out=f'{validation_loss:.4f}')
 
@@ -181,6 +219,21 @@ def _fit(
             config.fit_precision,
             on_epoch,
         )
+
+
+def _learning_rate(
+    optimiser: torch.optim.Optimizer, config: TrainingConfig
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """Return what changes the learning rate after every epoch of one fit."""
+
+    def share(epoch: int) -> float:
+        if config.learning_rate_decay == 'none':
+            return 1.0
+        return 0.5 * (1 + math.cos(math.pi * epoch / config.epochs))
+
+    for group in optimiser.param_groups:
+        group['lr'] = group.setdefault('initial_lr', group['lr'])
+    return torch.optim.lr_scheduler.LambdaLR(optimiser, share)
 
 
 def _line(iteration: int, config: TrainingConfig, metrics: dict[str, float]) -> str:

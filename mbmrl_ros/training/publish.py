@@ -9,7 +9,6 @@ import json
 import numpy as np
 
 from mbmrl_ros.data.dataset import Trajectory
-from mbmrl_ros.envs.tasks import Task
 from mbmrl_ros.models.bundle import Bundle, BundleInfo
 from mbmrl_ros.models.dynamics import MLPDynamics
 from mbmrl_ros.models.fit import FitResult
@@ -21,17 +20,20 @@ from mbmrl_ros.training.settings import TrainingConfig
 
 def make_bundle(
     algorithm: str,
-    task: Task,
+    task: str,
     config: TrainingConfig,
     spec: RobotSpec,
     dynamics: MLPDynamics,
     learned: Learned,
     metrics: dict[str, float],
 ) -> Bundle:
-    """Copy what was learned into a bundle that further training does not change."""
+    """Copy what was learned into a bundle that further training does not change.
+
+    task: its name.
+    """
     info = BundleInfo(
         algorithm=algorithm,
-        task=task.name,
+        task=task,
         robot=spec.name,
         robot_hash=spec.hash,
         interface=json.loads(json.dumps(spec.interface)),
@@ -49,21 +51,24 @@ def make_bundle(
     return Bundle(info, dynamics, fixed, steps)
 
 
-def iteration_metrics(
-    reward: Reward,
-    data: list[list[Trajectory]],
-    config: TrainingConfig,
-    result: FitResult,
-    learned: Learned,
+def return_metrics(
+    reward: Reward, data: list[list[Trajectory]], config: TrainingConfig
 ) -> dict[str, float]:
-    """Return one row of metrics.csv."""
-    newest = data[-1]
-    returns = [float(reward(*trajectory.transitions()).sum()) for trajectory in newest]
-    metrics = {
-        'environment_steps': float(sum(t.steps for group in data for t in group)),
+    """Return what a row of metrics.csv says of the newest rollouts."""
+    returns = [float(reward(*trajectory.transitions()).sum()) for trajectory in data[-1]]
+    return {
         'return_mean': float(np.mean(returns)),
         'return_std': float(np.std(returns)),
         'rollout_steps': float(config.rollout_steps),
+    }
+
+
+def fit_metrics(
+    data: list[list[Trajectory]], result: FitResult, learned: Learned
+) -> dict[str, float]:
+    """Return what a row of metrics.csv says of all data and the fit to it."""
+    metrics = {
+        'environment_steps': float(sum(t.steps for group in data for t in group)),
         'training_loss': result.training[max(result.best_epoch - 1, 0)],
         'held_out_loss': result.validation[result.best_epoch],
         'epochs': float(len(result.training)),

@@ -45,7 +45,10 @@ class TrainingConfig(Config):
     step_size_learning_rate: float = Field(
         1e-3,
         ge=0,
-        description='Adam, for log psi, per layer (eta; Algorithm 9, line 14); 0: fixed',
+        description='Adam, for log psi (eta; Algorithm 9, line 14); 0: fixed',
+    )
+    step_sizes: Literal['layer', 'unit'] = Field(
+        'layer', description='psi: one per weight and bias (Algorithm 9), or per unit of each'
     )
     inner_steps: int = Field(1, ge=1, description='gradient steps on the past window')
     motor_gains: float = Field(
@@ -55,8 +58,22 @@ class TrainingConfig(Config):
         description='GrBAL sees half of its windows as if every motor had a gain of its own, '
         'exp(U(-motor_gains, motor_gains)); 0: as they are (the thesis)',
     )
+    turn_about_vertical: bool = Field(
+        False, description='see every window turned by an angle of its own (robot file: heading)'
+    )
+    sensor_offsets: dict[str, Positive] = Field(
+        default={},
+        description='see every window with a constant error of these channels, of this standard '
+        'deviation in their unit',
+    )
     batch_size: int = Field(
         500, ge=1, description='windows (MB: transitions) per update (Table 6)'
+    )
+    weight_decay: float = Field(
+        0.0, ge=0, description='of the weights, a share per update of the learning rate (AdamW)'
+    )
+    learning_rate_decay: Literal['none', 'cosine'] = Field(
+        'none', description='cosine: to zero over the epochs of a fit'
     )
     epochs: int = Field(50, ge=1, description='passes over the data per iteration (Table 6)')
     persistency: float = Field(0.9, ge=0, lt=1, description='rolling average of early stopping')

@@ -122,7 +122,7 @@ MOMENTS = {
     'collecting': (RobotEnv, 'step', 120),
     'before_data_is_saved': (Run, 'save_data', 2),
     'between_data_and_fit': (model_based, 'fit', 2),
-    'after_fit': (model_based, 'iteration_metrics', 2),
+    'after_fit': (model_based, 'fit_metrics', 2),
     'before_bundle': (model_based, 'save_bundle', 2),
     'before_metrics': (Run, 'log', 2),
     'between_data_and_checkpoint': (Run, 'save_checkpoint', 2),

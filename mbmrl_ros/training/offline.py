@@ -1,0 +1,65 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Training on recordings: one fit to what there is, collection off."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from mbmrl_ros.config import UserError
+from mbmrl_ros.data.dataset import Trajectory, held_out_every
+from mbmrl_ros.models.bundle import Bundle, load_bundle, save_bundle
+from mbmrl_ros.models.device import choose_precision
+from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.training.learned import checkpoint, restore, start
+from mbmrl_ros.training.model_based import Algorithm, fit_to, stream
+from mbmrl_ros.training.publish import fit_metrics, make_bundle
+from mbmrl_ros.training.run import Run
+from mbmrl_ros.training.settings import TrainingConfig
+
+
+def train_offline(
+    algorithm: Algorithm,
+    spec: RobotSpec,
+    task: str,
+    trajectories: list[Trajectory],
+    config: TrainingConfig,
+    run: Run,
+    seed: int,
+) -> Bundle:
+    """Fit a model to trajectories, or return the one that the run folder holds already.
+
+    Every n-th trajectory is held out, to stop by; UserError if there are fewer than n.
+    """
+    fewest = held_out_every(config.held_out)
+    if len(trajectories) < fewest:
+        raise UserError(
+            f'{len(trajectories)} trajectories are too few: for a share of {config.held_out:g} '
+            f'to be held out there must be at least {fewest}'
+        )
+    learned, optimiser = start(spec, config, seed)
+    done, tensors, _ = run.load()
+    restore(learned, optimiser, tensors)
+    if done:
+        return load_bundle(run.folder / 'bundle', spec)
+    data, began = [trajectories], time.monotonic()
+    dynamics, result = fit_to(
+        algorithm,
+        spec,
+        data,
+        config,
+        choose_precision(config.precision, torch.device('cpu')),
+        learned,
+        optimiser,
+        stream(seed, 1, 'fit'),
+        1,
+    )
+    metrics = fit_metrics(data, result, learned) | {'fit_s': time.monotonic() - began}
+    bundle = make_bundle(algorithm.name, task, config, spec, dynamics, learned, metrics)
+    save_bundle(run.folder / 'bundle', bundle)
+    run.log(1, metrics)
+    run.save_data(1, trajectories)
+    run.save_checkpoint(1, checkpoint(learned, optimiser))
+    return bundle
