@@ -51,23 +51,8 @@ def missing_leg(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Dist
 
 
 def payload(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
-    """Fix a point of `value` kg to the origin of a body."""
-    body = model.body(fault.target)
-    turn = np.empty((3, 3))
-    mujoco.mju_quat2Mat(turn.ravel(), body.iquat)
-    centre = body.mass * body.ipos / (body.mass + fault.value)
-    inertia = (
-        turn @ np.diag(body.inertia) @ turn.T
-        + body.mass[0] * _of_a_point(body.ipos - centre)
-        + fault.value * _of_a_point(centre)
-    )
-    moments, axes = np.linalg.eigh(inertia)
-    axes[:, 0] *= np.linalg.det(axes)
-    mujoco.mju_mat2Quat(body.iquat, axes.ravel())
-    body.mass += fault.value
-    body.ipos[:], body.inertia[:] = centre, moments
-    # Its centre of mass and its frame of inertia are where the model has its frame no longer.
-    model.body_sameframe[body.id] = 0
+    """Fix a point of `value` kg to the centre of mass of a body."""
+    model.body(fault.target).mass += fault.value
     _recompute(model)
 
 
@@ -92,11 +77,6 @@ def pose_tilt(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Distur
 def weak_battery(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
     """Leave a fraction `value` of the voltage, and as many times more resistance."""
     model.numeric(BATTERY).data[:] *= fault.value, 1.0 / fault.value
-
-
-def _of_a_point(place: Array) -> Array:
-    """Return the inertia [3, 3] of a unit mass at a place."""
-    return np.asarray(place @ place * np.eye(3) - np.outer(place, place))
 
 
 def _recompute(model: mujoco.MjModel) -> None:
