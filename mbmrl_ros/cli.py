@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands.add_parser('demo', help='a robot loses a joint and keeps running'))
     _add_train(commands.add_parser('train', help='train a model; started again, it goes on'))
     _add_evaluate(commands.add_parser('evaluate', help='returns and losses of a bundle'))
+    _add_bag(commands.add_parser('bag', help='recordings to a dataset for train --data'))
     _add_bench(commands.add_parser('bench', help='how fast, beside peers, in one run'))
     report = commands.add_parser('report', help='a page with curves of a training run')
     report.add_argument('run_folder', type=Path, metavar='RUN')
@@ -76,7 +77,9 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('algorithm', metavar='ALGO', help='see: mbmrl algorithms')
-    parser.add_argument('--task', required=True, help='see: mbmrl tasks')
+    parser.add_argument('--task', help='see: mbmrl tasks')
+    parser.add_argument('--data', type=Path, metavar='DIR', help='recordings to train on instead')
+    parser.add_argument('--robot', help='of the recordings, where its file is not a shipped one')
     parser.add_argument('--config', help="variant such as two_cores, or a .yaml; default: thesis'")
     parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE')
     parser.add_argument(
@@ -94,6 +97,8 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--bundle', required=True, help='folder, or a name; see: mbmrl bundles')
     parser.add_argument('--task', help="default: the bundle's own")
+    parser.add_argument('--data', type=Path, metavar='DIR', help='predict recordings instead')
+    parser.add_argument('--robot', help='of the recordings, where its file is not a shipped one')
     parser.add_argument('--test', default='all', help='undisturbed, held_out, ...; default: all')
     parser.add_argument('--adaptation', default='auto', help='auto, none or dynamic_evaluation')
     parser.add_argument('--step-size', type=float, help='of dynamic_evaluation')
@@ -106,6 +111,19 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--threads', type=_positive, default=2)
     parser.add_argument('--json', type=Path, help='write the numbers here')
     parser.set_defaults(run=_evaluate)
+
+
+def _add_bag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('bags', type=Path, nargs='+', metavar='BAG', help='or a folder of bags')
+    parser.add_argument('--robot', required=True, help='name or .yaml; see: mbmrl robots')
+    parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='of the dataset')
+    parser.add_argument('--namespace', help='of the robot, where a bag holds several')
+    parser.add_argument('--commands', metavar='TOPIC', help="default: the robot file's")
+    parser.add_argument(
+        '--shortest', type=_positive, default=1, help='steps that a piece must have (1)'
+    )
+    parser.add_argument('--json', type=Path, help='also write the manifest here')
+    parser.set_defaults(run=_bag)
 
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:
@@ -164,15 +182,35 @@ def _demo(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
+    if options.data:
+        from mbmrl_ros.offline import train_on_recordings
+
+        train_on_recordings(options)
+        return
+    if not options.task:
+        raise UserError(
+            'train needs --task TASK (see: mbmrl tasks) or --data DIR (see: mbmrl bag)'
+        )
     from mbmrl_ros.commands import train_command
 
     train_command(options)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
+    if options.data:
+        from mbmrl_ros.offline import evaluate_on_recordings
+
+        evaluate_on_recordings(options)
+        return
     from mbmrl_ros.commands import evaluate_command
 
     evaluate_command(options)
+
+
+def _bag(options: argparse.Namespace) -> None:
+    from mbmrl_ros.offline import bag_command
+
+    bag_command(options)
 
 
 def _bench(options: argparse.Namespace) -> None:

@@ -28,7 +28,7 @@ LAYERS = [
     {'algorithms'},
     {'page'},
     {'nodes', 'report'},
-    {'commands', 'demo', 'bench'},
+    {'commands', 'offline', 'demo', 'bench'},
     {'cli'},
 ]
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}

@@ -9,6 +9,8 @@ manifest.json                  for which robot, what was kept, what was dropped 
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -79,20 +81,27 @@ def total(accounts: list[SessionAccount]) -> Account:
     )
 
 
-def save_recordings(folder: Path, manifest: Manifest, sessions: list[Session]) -> None:
-    """Write a dataset; the manifest comes last, so that half a dataset is none.
-
-    UserError if the folder holds something else already.
-    """
+def check_empty(folder: Path) -> None:
+    """Refuse a folder that holds something already: UserError."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f'{folder} is not an empty folder; choose another --out, or remove it')
+
+
+def save_recordings(folder: Path, manifest: Manifest, sessions: list[Session]) -> None:
+    """Write a dataset, which appears whole or not at all; UserError if it cannot be written."""
+    check_empty(folder)
+    partial = folder.with_name(folder.name + '.partial')
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        for session in sessions:
+            save_trajectories(_file(partial, session.name), session.trajectories)
+        write_text(partial / MANIFEST, manifest.model_dump_json(indent=2) + '\n')
+        os.replace(partial, folder)
     except OSError as error:
-        raise UserError(f'cannot create {folder}: {error.strerror}') from error
-    for session in sessions:
-        save_trajectories(_file(folder, session.name), session.trajectories)
-    write_text(folder / MANIFEST, manifest.model_dump_json(indent=2) + '\n')
+        raise UserError(f'cannot write {folder}: {error.strerror}') from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def load_manifest(folder: Path) -> Manifest:

@@ -92,7 +92,7 @@ def cut(bag: Bag, log: Log, shortest_steps: int) -> tuple[Session, SessionAccoun
         damage=bag.damage,
         seconds=log.seconds,
         kept_s=cutter.kept_s,
-        dropped_s=dropped_s | {'edge': log.seconds - counted_s},
+        dropped_s=dropped_s | {'edge': max(0.0, log.seconds - counted_s)},
         trajectories=len(trajectories),
         transitions=sum(trajectory.steps for trajectory in trajectories),
     )

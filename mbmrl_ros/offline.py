@@ -1,0 +1,166 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the command line does with recordings: `bag`, `train --data`, `evaluate --data`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+from mbmrl_ros.algorithms import ALGORITHMS
+from mbmrl_ros.algorithms.adapters import make_adapter
+from mbmrl_ros.config import UserError, closest, share_directory, write_text
+from mbmrl_ros.data.bags import find_bags
+from mbmrl_ros.data.dataset import Trajectory
+from mbmrl_ros.data.recordings import (
+    Manifest,
+    check_empty,
+    load_manifest,
+    load_recordings,
+    save_recordings,
+)
+from mbmrl_ros.envs.tasks import load_task
+from mbmrl_ros.models.bundle import find_bundle, load_bundle, read_info
+from mbmrl_ros.spec import RobotSpec, load_robot
+from mbmrl_ros.training.evaluate import interval95
+from mbmrl_ros.training.offline import train_offline
+from mbmrl_ros.training.recordings import read_recordings
+from mbmrl_ros.training.run import Run
+from mbmrl_ros.training.score import HORIZONS, PREDICTIONS, Scores, score
+from mbmrl_ros.training.settings import TrainingConfig, load_training_config
+
+
+def bag_command(options: argparse.Namespace) -> None:
+    """Turn bags into a dataset; print where the seconds went."""
+    spec = load_robot(options.robot)
+    check_empty(options.out)
+    bags = find_bags(options.bags)
+    with tqdm(total=len(bags), unit='bag') as bar:
+        manifest, sessions = read_recordings(
+            bags, spec, options.namespace, options.commands, options.shortest, bar.update
+        )
+    save_recordings(options.out, manifest, sessions)
+    _print_manifest(manifest)
+    if options.json:
+        write_text(options.json, manifest.model_dump_json(indent=2) + '\n')
+    print(f'dataset: {options.out}')
+
+
+def _print_manifest(manifest: Manifest) -> None:
+    total = manifest.total
+    table = Table('', 'seconds', 'meaning')
+    kept = f'{total.trajectories} trajectories, {total.transitions} transitions'
+    table.add_row('kept', f'{total.kept_s:.1f}', kept)
+    for reason, seconds in sorted(total.dropped_s.items(), key=lambda item: -item[1]):
+        table.add_row(reason, f'{seconds:.1f}', manifest.reasons[reason])
+    table.add_row('in all', f'{total.seconds:.1f}', f'{len(manifest.sessions)} bags')
+    console = Console()
+    console.print(table)
+    for session in manifest.sessions:
+        if session.damage:
+            console.print(f'{session.name} is damaged: {session.damage}', markup=False)
+    for name, reason in manifest.unreadable.items():
+        console.print(f'{name} was left out: {reason}', markup=False)
+
+
+def train_on_recordings(options: argparse.Namespace) -> None:
+    """Train an algorithm on a dataset; `--task` names what the bundle is to be used for."""
+    name = options.algorithm
+    if name not in ALGORITHMS:
+        raise UserError(f'unknown algorithm {name!r}; {closest(name, ALGORITHMS)}')
+    spec, trajectories = _load(options.data, options.robot)
+    task = load_task(options.task).name if options.task else f'{spec.name}/recordings'
+    config = recordings_config(name, spec, options.config, tuple(options.set))
+    torch.set_num_threads(options.threads)
+    folder = options.out or Path('runs') / spec.name / 'recordings' / name / f'seed{options.seed}'
+    identity = {
+        'algorithm': name, 'task': task, 'seed': options.seed, 'data': str(options.data),
+    }  # fmt: skip
+    if options.start_from:
+        identity['start_from'] = str(options.start_from)
+    run = Run(folder, config.model_dump(mode='json'), identity)
+    if options.start_from:
+        run.adopt(options.start_from)
+    bundle = train_offline(ALGORITHMS[name], spec, task, trajectories, config, run, options.seed)
+    print(f'held-out loss: {bundle.info.metrics["held_out_loss"]:.4f}')
+    print(f'bundle: {folder / "bundle"}')
+
+
+def recordings_config(
+    algorithm: str, spec: RobotSpec, name: str | None = None, assignments: tuple[str, ...] = ()
+) -> TrainingConfig:
+    """Load the settings for a robot's recordings, or those for any robot's."""
+    own = share_directory() / 'config' / 'training' / algorithm / spec.name / 'recordings.yaml'
+    task = f'{spec.name}/recordings' if own.exists() else 'recordings'
+    return load_training_config(algorithm, task, name, assignments)
+
+
+def evaluate_on_recordings(options: argparse.Namespace) -> None:
+    """Print and write how well a bundle predicts a dataset, before and after adaptation."""
+    torch.set_num_threads(options.threads)
+    spec, trajectories = _load(options.data, options.robot)
+    bundle = load_bundle(options.bundle, spec)
+    adapter = make_adapter(bundle, options.adaptation, options.step_size)
+    scores = score(bundle, adapter, trajectories)
+    result = summary(scores, spec)
+    _print_scores(result)
+    if options.json:
+        info = read_info(find_bundle(options.bundle))
+        head = {
+            'bundle': str(options.bundle),
+            'algorithm': info.algorithm,
+            'adaptation': options.adaptation,
+            'data': str(options.data),
+        }
+        write_text(options.json, json.dumps(head | result, indent=2) + '\n')
+
+
+def _load(folder: Path, robot: str | None) -> tuple[RobotSpec, list[Trajectory]]:
+    spec = load_robot(robot or load_manifest(folder).robot)
+    trajectories = [t for session in load_recordings(folder, spec) for t in session.trajectories]
+    return spec, trajectories
+
+
+def summary(scores: Scores, spec: RobotSpec) -> dict[str, Any]:
+    """Return losses, their ratio, and root mean square errors in units by channel and horizon."""
+    losses = {f'loss_{name}': scores.loss(name) for name in PREDICTIONS}
+    trajectories = [scores.trajectory == i for i in sorted(set(scores.trajectory.tolist()))]
+    after = [float(scores.losses['after'][rows].mean()) for rows in trajectories]
+    roots = {name: scores.squared[name].mean(0).sqrt() for name in PREDICTIONS}
+    return losses | {
+        'ratio': losses['loss_after'] / losses['loss_before'],
+        'interval95': interval95(after)[1],
+        'windows': len(scores.trajectory),
+        'trajectories': len(trajectories),
+        'errors': {
+            channel.name: {
+                'unit': channel.unit,
+                **{
+                    str(horizon): {name: float(roots[name][k, i]) for name in PREDICTIONS}
+                    for k, horizon in enumerate(HORIZONS)
+                },
+            }
+            for i, channel in enumerate(spec.state)
+        },
+    }
+
+
+def _print_scores(result: dict[str, Any]) -> None:
+    table = Table('channel', 'unit', *(f'{h} steps: after (before)' for h in HORIZONS))
+    for name, entry in result['errors'].items():
+        cells = [entry[str(horizon)] for horizon in HORIZONS]
+        columns = [f'{cell["after"]:.3g} ({cell["before"]:.3g})' for cell in cells]
+        table.add_row(name, entry['unit'], *columns)
+    Console().print(table)
+    print(
+        f'loss before {result["loss_before"]:.4f}, after {result["loss_after"]:.4f} '
+        f'(ratio {result["ratio"]:.3f}), of no change {result["loss_no_change"]:.4f}, '
+        f'on {result["windows"]} windows'
+    )
