@@ -10,6 +10,7 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from mbmrl_ros.spec import Topic
 from mbmrl_ros.types import Reading
 
 
@@ -29,16 +30,16 @@ class Mailbox:
     received, lost: messages since the start, by topic; lost ones leave a gap in the stamps.
     """
 
-    def __init__(self, topics: Mapping[str, float | None]) -> None:
-        """topics: all that readings come from, with the time between two [s] if it is known."""
+    def __init__(self, topics: Mapping[str, Topic]) -> None:
+        """topics: all that readings come from."""
         self.received: Counter[str] = Counter()
         self.lost: Counter[str] = Counter()
-        self._periods_s = dict(topics)
-        self._topics = frozenset(topics)
+        self._topics = dict(topics)
+        self._awaited = frozenset(name for name, topic in topics.items() if not topic.slow)
         self._changed = threading.Condition()
         self._items: deque[Reading | Refusal] = deque()
         self._stamps: dict[str, float] = {}
-        self._unseen = set(self._topics)
+        self._unseen = set(self._awaited)
 
     def put(self, item: Reading | Refusal) -> bool:
         """Leave an item; return whether all topics now have the same newest stamp."""
@@ -51,7 +52,7 @@ class Mailbox:
             return self._common_stamp() is not None
 
     def wait_for_all(self, timeout_s: float) -> None:
-        """Wait until every topic has left something since the last `take`."""
+        """Wait until every topic has left something since the last `take`, slow ones apart."""
         with self._changed:
             self._changed.wait_for(lambda: not self._unseen, timeout_s)
 
@@ -60,7 +61,7 @@ class Mailbox:
         with self._changed:
             items = list(self._items)
             self._items.clear()
-            self._unseen = set(self._topics)
+            self._unseen = set(self._awaited)
             return items, self._common_stamp()
 
     def clear(self) -> None:
@@ -68,7 +69,7 @@ class Mailbox:
         with self._changed:
             self._items.clear()
             self._stamps.clear()
-            self._unseen = set(self._topics)
+            self._unseen = set(self._awaited)
 
     @property
     def newest_stamp_s(self) -> float:
@@ -78,7 +79,7 @@ class Mailbox:
 
     def _count(self, item: Reading | Refusal) -> None:
         self.received[item.topic] += 1
-        period_s, last_s = self._periods_s[item.topic], self._stamps.get(item.topic)
+        period_s, last_s = self._topics[item.topic].period_s, self._stamps.get(item.topic)
         if period_s is not None and last_s is not None:
             self.lost[item.topic] += max(0, round((item.stamp_s - last_s) / period_s) - 1)
 

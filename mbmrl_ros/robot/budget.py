@@ -22,9 +22,9 @@ MUCH = 1.1
 AIM = 0.95
 LARGEST_GROWTH = 2.0
 # Of the moment at which commands go out; shares of the ticks that are remembered, or of a period.
-REMEMBERED = 100
-ALMOST_ALL = 0.95
-MARGIN, LATEST, DRIFT = 0.02, 0.9, 0.01
+REMEMBERED = 300
+ALMOST_ALL = 0.99
+MARGIN, LATEST, DRIFT = 0.03, 0.9, 0.01
 
 
 class CandidateBudget:

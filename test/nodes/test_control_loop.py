@@ -17,7 +17,7 @@ from mbmrl_ros.robot.budget import SendMoment
 from mbmrl_ros.robot.command import Command
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.robot.tick import Tick
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec import Topic, load_robot
 from mbmrl_ros.types import Adapted, Plan, Reading, Transitions
 
 SPEC = load_robot('half_cheetah')
@@ -424,11 +424,15 @@ def test_a_reset_in_lockstep_drops_a_state_that_waits_for_its_tick(make):
     assert rig.planner.plans == 2
 
 
+def topic(**settings):
+    return Topic(type='nav_msgs/msg/Odometry', timeout_s=1.0, **settings)
+
+
 def test_a_mailbox_keeps_the_order_and_tells_when_stamps_meet():
-    mailbox = Mailbox({'a': None, 'b': None})
+    mailbox = Mailbox({'a': topic(), 'b': topic()})
     items = [Refusal(topic, stamp, 0.0, '') for topic, stamp in [('a', 1.0), ('a', 2.0)]]
     assert [mailbox.put(item) for item in items] == [False, False]
-    assert np.isnan(Mailbox({'a': None}).newest_stamp_s)
+    assert np.isnan(Mailbox({'a': topic()}).newest_stamp_s)
     last = Refusal('b', 2.0, 0.0, '')
     assert mailbox.put(last) and mailbox.newest_stamp_s == 2.0
     assert mailbox.take() == ([*items, last], 2.0)
@@ -437,8 +441,16 @@ def test_a_mailbox_keeps_the_order_and_tells_when_stamps_meet():
     assert mailbox.take() == ([], None)
 
 
+def test_nobody_waits_for_a_slow_topic():
+    mailbox = Mailbox({'a': topic(), 'b': topic(slow=True)})
+    mailbox.put(Refusal('a', 1.0, 0.0, ''))
+    started = time.monotonic()
+    mailbox.wait_for_all(PATIENCE_S)
+    assert time.monotonic() - started < PATIENCE_S / 2
+
+
 def test_waiting_for_all_topics_ends_with_the_last_one_and_not_before():
-    mailbox = Mailbox({'a': None, 'b': None})
+    mailbox = Mailbox({'a': topic(), 'b': topic()})
     mailbox.put(Refusal('a', 1.0, 0.0, ''))
     started = time.monotonic()
     mailbox.wait_for_all(0.05)
@@ -450,7 +462,7 @@ def test_waiting_for_all_topics_ends_with_the_last_one_and_not_before():
 
 
 def test_messages_that_are_missing_between_two_stamps_are_counted_as_lost():
-    mailbox = Mailbox({'a': 0.01, 'b': None})
+    mailbox = Mailbox({'a': topic(period_s=0.01), 'b': topic()})
     for stamp_s in (1.0, 1.0101, 1.02, 1.05, 1.0599, 0.2, 0.21):
         mailbox.put(Reading('a', stamp_s, 0.0, ()))
         mailbox.put(Reading('b', stamp_s, 0.0, ()))
