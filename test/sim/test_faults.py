@@ -1,0 +1,131 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+import math
+
+import mujoco
+import numpy as np
+import pytest
+
+from mbmrl_ros.sim.disturbances import KINDS, Disturbance, check, disturbed, parse
+from mbmrl_ros.sim.sensors import load_model
+from mbmrl_ros.sim.urdf import BUMPS, GROUND
+from mbmrl_ros.sim.world import World
+from mbmrl_ros.spec import load_robot
+
+ROBOT = load_robot('millirobot')
+FAULTS = (
+    'terrain:turf',
+    'slope:x:20',
+    'missing_leg:right_front_leg',
+    'payload:markers',
+    'pulled:sledge',
+    'pose_tilt:roll:10',
+    'weak_battery:battery',
+)
+
+
+def faulty(*texts: str) -> mujoco.MjModel:
+    return disturbed(ROBOT, load_model(ROBOT), [parse(text) for text in texts])[0]
+
+
+def driven(fault: str | None, command: float = 400.0, steps: int = 40) -> tuple[World, float]:
+    """Drive straight on; return the world and the way of the legs [rad]."""
+    world = World(ROBOT)
+    world.reset(np.random.default_rng(0))
+    if fault is not None:
+        world.set_disturbances([parse(fault)])
+    begin = world.data.joint('left_legs').qpos[0]
+    for _ in range(steps):
+        world.step(np.full(2, command))
+    assert world.healthy
+    return world, world.data.joint('left_legs').qpos[0] - begin
+
+
+@pytest.mark.parametrize('text', FAULTS)
+def test_a_fault_edits_a_model_of_its_own_and_can_go_again(text):
+    original = load_model(ROBOT)
+    gravity, masses = original.opt.gravity.copy(), original.body_mass.copy()
+    friction = original.geom(GROUND).friction.copy()
+    quaternions, battery = original.site_quat.copy(), original.numeric_data.copy()
+    model, gain = disturbed(ROBOT, original, [parse(text)])
+    assert model is not original and gain.tolist() == [1.0, 1.0]
+    assert np.array_equal(original.opt.gravity, gravity)
+    assert np.array_equal(original.body_mass, masses)
+    assert np.array_equal(original.geom(GROUND).friction, friction)
+    assert np.array_equal(original.site_quat, quaternions)
+    assert np.array_equal(original.numeric_data, battery)
+
+
+def test_a_slope_is_gravity_downhill():
+    gravity = faulty('slope:x:30').opt.gravity
+    assert gravity == pytest.approx([-9.81 / 2, 0.0, -9.81 * math.sqrt(3) / 2])
+
+
+def test_a_missing_leg_weighs_and_touches_nothing():
+    model, whole = faulty('missing_leg:right_front_leg'), load_model(ROBOT)
+    lost = whole.body_mass.sum() - model.body_mass.sum()
+    assert lost == pytest.approx(0.99 * 0.0006)
+    feet = [i for i in range(model.ngeom) if model.geom(i).name.startswith('right_front_leg')]
+    assert len(feet) == 4
+    assert all(model.geom_conaffinity[foot] == 0 for foot in feet)
+    assert all(whole.geom_conaffinity[foot] == 1 for foot in feet)
+
+
+def test_a_payload_adds_to_the_whole_mass():
+    model = faulty('payload:markers')
+    assert model.body_mass.sum() == pytest.approx(0.030 + 0.0142)
+    assert model.body_subtreemass[0] == pytest.approx(0.030 + 0.0142)
+
+
+def test_a_sledge_holds_back_with_its_friction():
+    # 0.3 * 0.02 kg * 9.81 m/s^2.
+    assert faulty('pulled:sledge:0.02').dof_frictionloss[:3] == pytest.approx([0.0589, 0.0589, 0],
+                                                                             abs=1e-4)  # fmt: skip
+
+
+def test_tilted_markers_turn_the_measured_pose_alone():
+    straight, tilted = load_model(ROBOT), faulty('pose_tilt:roll:10')
+    signals = []
+    for model in (straight, tilted):
+        data = mujoco.MjData(model)
+        mujoco.mj_forward(model, data)
+        signals.append(data.sensor('pose:pose.orientation').data.copy())
+        assert data.sensor('pose:pose.position').data[2] == pytest.approx(0.063)
+    half = math.radians(5)
+    assert signals[0] == pytest.approx([1, 0, 0, 0])
+    assert signals[1] == pytest.approx([math.cos(half), math.sin(half), 0, 0])
+
+
+def test_a_weak_battery_slows_the_legs_and_says_so():
+    place = ROBOT.signals.index('telemetry:data.2')
+    usual, way = driven(None, command=700.0)
+    weak, shorter = driven('weak_battery:battery', command=700.0)
+    assert shorter < 0.7 * way
+    # A quarter of 3.84 V at 235 counts per volt is 226 counts, less what the current costs.
+    assert weak.signals()[place] < 226 + 40 < 700 < usual.signals()[place]
+
+
+def test_gravel_is_rough_and_carpet_less():
+    gravel, carpet = faulty('terrain:gravel'), faulty('terrain:carpet')
+    assert gravel.hfield(BUMPS).size[2] > carpet.hfield(BUMPS).size[2] > 0
+
+
+def test_uphill_is_slower_than_downhill():
+    def climbed(fault: str) -> float:
+        world, _ = driven(fault, command=350.0)
+        return float(world.data.qpos[0])
+
+    assert climbed('slope:x:20') < climbed('slope:x:-20')
+
+
+def test_faults_are_of_the_robots_that_can_have_them():
+    cheetah = load_robot('half_cheetah')
+    own = {kind for kind in KINDS if KINDS[kind].targets(ROBOT)}
+    assert {text.split(':')[0] for text in FAULTS} < own
+    assert [kind for kind in KINDS if KINDS[kind].targets(cheetah)] == ['disabled_joint']
+
+
+def test_a_fault_without_a_value_has_its_usual_one():
+    assert parse('payload:markers') == Disturbance('payload', 'markers', 0.0142)
+    for text in FAULTS:
+        check(ROBOT, parse(text))
