@@ -61,7 +61,7 @@ class ControlLoop:
         self._period_s, self._moment = controller.spec.period_s, moment
         self._publish, self._on_tick, self._on_fault = publish, on_tick, on_fault
         self._fallback = np.asarray(controller.spec.action.fallback, np.float64)
-        self.mailbox = Mailbox(controller.spec.topics)
+        self.mailbox = Mailbox(controller.spec.topics, lockstep)
         self._worker = Worker(watchdog_s, threads, self._begin, self._fail)
         # Guards what goes out: after the fallback of a stop, no plan may follow.
         self._outbox = threading.Lock()

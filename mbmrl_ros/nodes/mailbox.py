@@ -30,11 +30,11 @@ class Mailbox:
     received, lost: messages since the start, by topic; lost ones leave a gap in the stamps.
     """
 
-    def __init__(self, topics: Mapping[str, Topic]) -> None:
-        """topics: all that readings come from."""
+    def __init__(self, topics: Mapping[str, Topic], lockstep: bool = False) -> None:
+        """topics: all that readings come from; in lockstep at every step, not at their periods."""
         self.received: Counter[str] = Counter()
         self.lost: Counter[str] = Counter()
-        self._topics = dict(topics)
+        self._topics, self._lockstep = dict(topics), lockstep
         self._awaited = frozenset(name for name, topic in topics.items() if not topic.slow)
         self._changed = threading.Condition()
         self._items: deque[Reading | Refusal] = deque()
@@ -80,7 +80,7 @@ class Mailbox:
     def _count(self, item: Reading | Refusal) -> None:
         self.received[item.topic] += 1
         period_s, last_s = self._topics[item.topic].period_s, self._stamps.get(item.topic)
-        if period_s is not None and last_s is not None:
+        if period_s is not None and last_s is not None and not self._lockstep:
             self.lost[item.topic] += max(0, round((item.stamp_s - last_s) / period_s) - 1)
 
     def _common_stamp(self) -> float | None:

@@ -471,3 +471,7 @@ def test_messages_that_are_missing_between_two_stamps_are_counted_as_lost():
     mailbox.clear()
     mailbox.put(Refusal('a', 9.0, 0.0, 'no joint'))
     assert mailbox.lost == {'a': 2} and mailbox.received['a'] == 8
+    mailbox = Mailbox({'a': topic(period_s=0.01)}, lockstep=True)
+    for stamp_s in (1.0, 1.1):
+        mailbox.put(Reading('a', stamp_s, 0.0, ()))
+    assert not mailbox.lost, 'in lockstep it comes with every step'
