@@ -10,7 +10,15 @@ import pytest
 from pydantic import Field, ValidationError
 
 from mbmrl_ros import config
-from mbmrl_ros.config import Config, UserError, closest, override, parse, read_yaml
+from mbmrl_ros.config import (
+    Config,
+    UserError,
+    closest,
+    override,
+    parse,
+    read_extended,
+    read_yaml,
+)
 
 
 class Wheel(Config):
@@ -142,3 +150,17 @@ def test_an_incomplete_installation_says_where_it_looked(tmp_path, monkeypatch):
     with pytest.raises(UserError, match='install again') as caught:
         config.share_directory()
     assert str(tmp_path / 'python' / 'share' / 'mbmrl_ros') in str(caught.value)
+
+
+def test_a_file_can_extend_another_one_key_by_key(tmp_path):
+    (tmp_path / 'a.yaml').write_text('one: 1\ngroup: {x: 1, y: {z: 2}}\nlist: [1, 2]\n')
+    (tmp_path / 'b.yaml').write_text('extends: a.yaml\ngroup: {y: {z: 3}}\nlist: [4]\n')
+    (tmp_path / 'c.yaml').write_text('extends: b.yaml\none: 5\n')
+    assert read_extended(tmp_path / 'c.yaml') == {
+        'one': 5,
+        'group': {'x': 1, 'y': {'z': 3}},
+        'list': [4],
+    }
+    (tmp_path / 'd.yaml').write_text('extends: none.yaml\n')
+    with pytest.raises(UserError, match=r'cannot read .*none\.yaml'):
+        read_extended(tmp_path / 'd.yaml')

@@ -15,7 +15,7 @@ from mbmrl_ros.config import (
     closest,
     override,
     parse,
-    read_yaml,
+    read_extended,
     share_directory,
 )
 from mbmrl_ros.data.dataset import held_out_every
@@ -123,4 +123,4 @@ def load_training_config(
                 f'no training configuration {name!r} for {algorithm} {task}; '
                 f'{closest(name or "", variants)}'
             )
-    return parse(TrainingConfig, override(read_yaml(path), assignments), str(path))
+    return parse(TrainingConfig, override(read_extended(path), assignments), str(path))

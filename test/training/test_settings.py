@@ -4,7 +4,7 @@
 
 import pytest
 
-from mbmrl_ros.config import UserError, parse, read_yaml, share_directory
+from mbmrl_ros.config import UserError, parse, read_extended, share_directory
 from mbmrl_ros.training.settings import TrainingConfig, load_training_config
 
 TASK = 'half_cheetah/disabled_joint'
@@ -41,7 +41,7 @@ def test_the_default_file_of_each_algorithm_is_the_table(algorithm):
 
 @pytest.mark.parametrize('path', sorted(FOLDER.rglob('*.yaml')), ids=lambda path: str(path.name))
 def test_every_shipped_configuration_is_valid(path):
-    parse(TrainingConfig, read_yaml(path), str(path))
+    parse(TrainingConfig, read_extended(path), str(path))
 
 
 def test_methods_that_are_compared_get_the_same_data_planner_and_network():
