@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.envs.arm_tasks import ARM_TASKS
+from mbmrl_ros.envs.path_tasks import PATH_TASKS
 from mbmrl_ros.envs.task import Task, switching_schedule
 from mbmrl_ros.rewards.reward import TermConfig
 from mbmrl_ros.sim.disturbances import Disturbance, Event
@@ -39,7 +40,9 @@ def _half_cheetah_disabled_joint() -> Task:
     )
 
 
-TASKS: dict[str, Task] = {task.name: task for task in (_half_cheetah_disabled_joint(), *ARM_TASKS)}
+TASKS: dict[str, Task] = {
+    task.name: task for task in (_half_cheetah_disabled_joint(), *ARM_TASKS, *PATH_TASKS)
+}
 
 
 def load_task(name: str) -> Task:

@@ -15,18 +15,23 @@ from pydantic import FiniteFloat
 from torch import Tensor
 
 from mbmrl_ros.config import Config, UserError, closest
+from mbmrl_ros.rewards.path import Waypoints
 from mbmrl_ros.rewards.terms import TERMS
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import RewardFn
 
 
 class TermConfig(Config):
-    """One line of a task's reward: which term, how heavy, on which channel, towards what."""
+    """One line of a task's reward: which term, how heavy, on which channel, towards what.
+
+    path: a shape or way-points [m] (rewards/path.py).
+    """
 
     term: str
     weight: FiniteFloat = 1.0
     channel: str | None = None
     target: dict[str, FiniteFloat] | None = None
+    path: str | Waypoints | None = None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import Tensor
 
+from mbmrl_ros.rewards.path import path_distance, path_heading, path_progress
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import RewardFn
 
@@ -79,6 +80,9 @@ def joint_speed_squared(spec: RobotSpec) -> RewardFn:
 TERMS: dict[str, Callable[..., RewardFn]] = {
     'forward_velocity': forward_velocity,
     'action_squared': action_squared,
+    'path_distance': path_distance,
+    'path_heading': path_heading,
+    'path_progress': path_progress,
     'lorentzian': lorentzian,
     'joint_speed_squared': joint_speed_squared,
 }

@@ -4,12 +4,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import mujoco
+import numpy as np
 
 from mbmrl_ros.sim.disturbances import FORCES, Disturbance
-from mbmrl_ros.sim.faults import payload
+from mbmrl_ros.sim.faults import fix_mass
 from mbmrl_ros.sim.sensors import simulation_of
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import Array
@@ -19,7 +18,7 @@ def held_payload(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Dis
     """Put a point of `value` kg into the hand; what balances the arm does not carry it."""
     arm = simulation_of(spec).arm
     assert arm is not None
-    payload(spec, model, gain, replace(fault, target=arm.tool))
+    fix_mass(model, arm.tool, fault.value, np.zeros(3))
 
 
 def stiff_joint(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:

@@ -150,7 +150,7 @@ KINDS: dict[str, Kind] = {
     ),
     # What is left of the voltage.
     'weak_battery': Kind(
-        _on_battery, (0.05, 1.0), _fault('weak_battery'), edits_model=True, usual=0.4
+        _on_battery, (0.05, 1.0), _fault('weak_battery'), edits_model=True, usual=0.25
     ),
     # Kilograms in the hand.
     'held_payload': Kind(

@@ -52,8 +52,7 @@ def missing_leg(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Dist
 
 def payload(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
     """Fix a point of `value` kg to the centre of mass of a body."""
-    model.body(fault.target).mass += fault.value
-    _recompute(model)
+    fix_mass(model, fault.target, fault.value, model.body(fault.target).ipos.copy())
 
 
 def pulled(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
@@ -77,6 +76,32 @@ def pose_tilt(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Distur
 def weak_battery(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
     """Leave a fraction `value` of the voltage, and as many times more resistance."""
     model.numeric(BATTERY).data[:] *= fault.value, 1.0 / fault.value
+
+
+def fix_mass(model: mujoco.MjModel, name: str, mass_kg: float, place: Array) -> None:
+    """Fix a point mass to a place [3] in the frame of a body."""
+    body = model.body(name)
+    turn = np.empty((3, 3))
+    mujoco.mju_quat2Mat(turn.ravel(), body.iquat)
+    centre = (body.mass * body.ipos + mass_kg * place) / (body.mass + mass_kg)
+    inertia = (
+        turn @ np.diag(body.inertia) @ turn.T
+        + body.mass[0] * _of_a_point(body.ipos - centre)
+        + mass_kg * _of_a_point(place - centre)
+    )
+    moments, axes = np.linalg.eigh(inertia)
+    axes[:, 0] *= np.linalg.det(axes)
+    mujoco.mju_mat2Quat(body.iquat, axes.ravel())
+    body.mass += mass_kg
+    body.ipos[:], body.inertia[:] = centre, moments
+    # The centre of mass and the axes of inertia are no longer where the model may have had them.
+    model.body_sameframe[body.id] = 0
+    _recompute(model)
+
+
+def _of_a_point(place: Array) -> Array:
+    """Return the inertia [3, 3] of a unit mass at a place."""
+    return np.asarray(place @ place * np.eye(3) - np.outer(place, place))
 
 
 def _recompute(model: mujoco.MjModel) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mbmrl_ros.sim.disturbances import KINDS, Disturbance, check, disturbed, parse
+from mbmrl_ros.sim.faults import fix_mass
 from mbmrl_ros.sim.sensors import load_model
 from mbmrl_ros.sim.urdf import BUMPS, GROUND
 from mbmrl_ros.sim.world import World
@@ -75,6 +76,20 @@ def test_a_payload_adds_to_the_whole_mass():
     model = faulty('payload:markers')
     assert model.body_mass.sum() == pytest.approx(0.030 + 0.0142)
     assert model.body_subtreemass[0] == pytest.approx(0.030 + 0.0142)
+
+
+def test_a_fixed_mass_gives_the_inertia_of_the_whole():
+    model = load_model(ROBOT)
+    fix_mass(model, 'body', 0.01, np.array([0.02, 0.0, 0.0]))
+    body = model.body('body')
+    # 24.4 g at (0, 0, 1 mm) and 10 g at (20, 0, 0) mm; products of inertia by the reduced mass
+    # m = 24.4 * 10 / 34.4 = 7.093 g over d = (20, 0, -1) mm: m (d.d 1 - d d^T).
+    assert body.ipos == pytest.approx([0.02 * 10 / 34.4, 0, 0.001 * 24.4 / 34.4])
+    m, d = 7.0930e-3, np.array([0.02, 0.0, -0.001])
+    expected = np.diag([5.0e-6, 1.5e-5, 1.8e-5]) + m * (d @ d * np.eye(3) - np.outer(d, d))
+    turn = np.empty((3, 3))
+    mujoco.mju_quat2Mat(turn.ravel(), body.iquat)
+    assert turn @ np.diag(body.inertia) @ turn.T == pytest.approx(expected, abs=1e-10)
 
 
 def test_a_sledge_holds_back_with_its_friction():
