@@ -21,14 +21,12 @@ from scipy import stats
 METHODS = {
     'mb': 'MB',
     'mb_de': 'MB+DE',
-    'grbal_not_adapting': 'GrBAL, not adapting',
     'grbal': 'GrBAL',
 }
 TESTS = ('undisturbed', 'held_out', 'mid_run')
 COLOURS = {
     'mb': '#8c6d31',
     'mb_de': '#7b7b7b',
-    'grbal_not_adapting': '#9ecae1',
     'grbal': '#1f6fb2',
 }
 Results = dict[str, dict[str, list[dict[str, Any]]]]
@@ -165,9 +163,9 @@ def _returns_figure(folder: Path, results: Results) -> None:
             if not groups:
                 continue
             returns = np.concatenate(groups)
-            x = place + 0.2 * (offset - 1.5)
+            x = place + 0.25 * (offset - 1)
             half = stats.t.ppf(0.975, len(returns) - 1) * stats.sem(returns)
-            axes.bar(x, returns.mean(), 0.18, color=COLOURS[key], label='' if place else label)
+            axes.bar(x, returns.mean(), 0.22, color=COLOURS[key], label='' if place else label)
             axes.errorbar(x, returns.mean(), half, color='black', capsize=3, lw=1)
             axes.plot(np.full(len(returns), x), returns, 'k.', ms=3, alpha=0.4)
     axes.set_xticks(range(len(TESTS)), TESTS)

@@ -33,7 +33,7 @@ from mbmrl_ros.spec import load_robot, robot_names
 from mbmrl_ros.training.evaluate import evaluate, interval95, prediction_losses
 from mbmrl_ros.training.model_based import train
 from mbmrl_ros.training.run import Run, write_text
-from mbmrl_ros.training.settings import load_training_config
+from mbmrl_ros.training.settings import TrainingConfig, load_training_config
 from mbmrl_ros.types import Adapter
 
 
@@ -49,7 +49,8 @@ def train_command(options: argparse.Namespace) -> None:
     identity = {'algorithm': name, 'task': task.name, 'seed': options.seed}
     if options.start_from:
         identity['start_from'] = str(options.start_from)
-    run = Run(folder, config.model_dump(mode='json'), identity)
+    defaults = TrainingConfig().model_dump(mode='json')
+    run = Run(folder, config.model_dump(mode='json'), identity, defaults)
     if options.start_from:
         run.adopt(options.start_from)
     train(ALGORITHMS[name], task, config, run, options.seed)

@@ -85,7 +85,8 @@ def train_on_recordings(options: argparse.Namespace) -> None:
     }  # fmt: skip
     if options.start_from:
         identity['start_from'] = str(options.start_from)
-    run = Run(folder, config.model_dump(mode='json'), identity)
+    defaults = TrainingConfig().model_dump(mode='json')
+    run = Run(folder, config.model_dump(mode='json'), identity, defaults)
     if options.start_from:
         run.adopt(options.start_from)
     bundle = train_offline(ALGORITHMS[name], spec, task, trajectories, config, run, options.seed)

@@ -34,21 +34,26 @@ class NoAdaptation:
 
 @dataclass(frozen=True)
 class GradientAdapter:
-    """GrBAL: gradient steps from the meta-learned parameters, afresh for every window."""
+    """GrBAL: gradient steps from the meta-learned parameters, afresh for every window.
+
+    minimum_gain: share of the window's loss that the steps have to take away. Any window can be
+    explained a little better by what happened to be in it; without this, a robot that nothing is
+    wrong with plans with a model that has followed the noise.
+    """
 
     loss_fn: LossFn
     params: Params
     step_sizes: Params
     steps: int = 1
+    minimum_gain: float = 0.0
 
     def initial(self, batch: int) -> None:
         """Return nothing: every window starts from the meta-learned parameters."""
 
     def adapt(self, memory: None, window: Transitions, attempted: Tensor) -> tuple[None, Adapted]:
         """Adapt to window [B, M, .] (Algorithm 10, line 3)."""
-        return None, _descend(
-            self.loss_fn, self.params, self.step_sizes, self.steps, window, attempted
-        )
+        descent = (self.loss_fn, self.params, self.step_sizes, self.steps)
+        return None, _descend(*descent, window, attempted, self.minimum_gain)
 
 
 @dataclass(frozen=True)
@@ -78,8 +83,9 @@ def _descend(
     steps: int,
     window: Transitions,
     attempted: Tensor,
+    minimum_gain: float = 0.0,
 ) -> Adapted:
-    """Descend; rows that had no window, or came out worse or not finite, keep the start."""
+    """Descend; rows that had no window, gained too little, or are not finite keep the start."""
     params, losses = start, []
     for _ in range(steps):
         params, loss = gradient_step(loss_fn, params, step_sizes, window)
@@ -87,7 +93,8 @@ def _descend(
         losses.append(loss.detach())
     with torch.no_grad():
         losses.append(loss_fn(params, window, None))
-        accepted = attempted & losses[-1].isfinite() & (losses[-1] <= losses[0])
+        enough = losses[-1] <= (1.0 - minimum_gain) * losses[0]
+        accepted = attempted & losses[-1].isfinite() & enough
         # A CUDA graph cannot branch on values.
         if accepted.is_cuda or not bool(accepted.all()):
             params = _keep_start(params, start, accepted)

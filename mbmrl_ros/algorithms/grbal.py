@@ -70,9 +70,9 @@ def objective(
 
 def adapter(bundle: Bundle) -> GradientAdapter:
     """Algorithm 10, line 3: from phi afresh at every time step."""
-    return GradientAdapter(
-        bundle.dynamics.loss, bundle.params, bundle.step_sizes, bundle.info.inner_steps
-    )
+    info = bundle.info
+    learned = (bundle.params, bundle.step_sizes)
+    return GradientAdapter(bundle.dynamics.loss, *learned, info.inner_steps, info.minimum_gain)
 
 
 GRBAL = Algorithm('grbal', objective, adapter)

@@ -49,6 +49,7 @@ class BundleInfo(Config):
     past_steps: int
     future_steps: int
     inner_steps: int
+    minimum_gain: float = 0.0
     precision: Precision
     planner: MPPIConfig
     training: dict[str, Any]

@@ -41,6 +41,7 @@ def make_bundle(
         past_steps=config.past_steps,
         future_steps=config.future_steps,
         inner_steps=config.inner_steps,
+        minimum_gain=config.minimum_gain,
         precision=dynamics.precision,
         planner=config.control_planner,
         training=config.model_dump(mode='json'),

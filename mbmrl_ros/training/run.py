@@ -35,22 +35,34 @@ from mbmrl_ros.data.dataset import Trajectory, load_trajectories, save_trajector
 class Run:
     """The folder of one training."""
 
-    def __init__(self, folder: Path, config: dict[str, Any], identity: dict[str, Any]) -> None:
-        """Open or create; UserError if the folder holds a training with other settings."""
+    def __init__(
+        self,
+        folder: Path,
+        config: dict[str, Any],
+        identity: dict[str, Any],
+        defaults: dict[str, Any] | None = None,
+    ) -> None:
+        """Open or create; UserError if the folder holds a training with other settings.
+
+        defaults: of settings that a run of an older version does not name.
+        """
         self.folder = folder
         try:
             (folder / 'data').mkdir(parents=True, exist_ok=True)
             (folder / 'bundles').mkdir(exist_ok=True)
         except OSError as error:
             raise UserError(f'cannot create the run folder {folder}: {error.strerror}') from error
-        self._claim('run.json', identity, json.dumps(identity, indent=2))
-        self._claim('config.yaml', config, yaml.safe_dump(config, sort_keys=False))
+        self._claim('run.json', identity, json.dumps(identity, indent=2), {})
+        text = yaml.safe_dump(config, sort_keys=False)
+        self._claim('config.yaml', config, text, defaults or {})
 
-    def _claim(self, name: str, settings: dict[str, Any], text: str) -> None:
+    def _claim(
+        self, name: str, settings: dict[str, Any], text: str, defaults: dict[str, Any]
+    ) -> None:
         """Write the settings, or compare; a run may go on for more iterations than it had."""
         path = self.folder / name
         if path.exists():
-            other = _difference(path, settings)
+            other = _difference(path, settings, defaults)
             if other:
                 raise UserError(
                     f'{path} is of a training with other settings ({other}); choose another '
@@ -140,7 +152,7 @@ class Run:
         return self.folder / 'bundles' / f'{iteration:04d}'
 
 
-def _difference(path: Path, settings: dict[str, Any]) -> str:
+def _difference(path: Path, settings: dict[str, Any], defaults: dict[str, Any]) -> str:
     """Return the first setting that a file has otherwise, the number of iterations apart."""
     try:
         found = yaml.safe_load(path.read_text())
@@ -148,6 +160,7 @@ def _difference(path: Path, settings: dict[str, Any]) -> str:
         found = None
     if not isinstance(found, dict):
         return 'it cannot be read'
+    found = defaults | found
     for key in sorted((set(settings) | set(found)) - {'iterations'}):
         if found.get(key) != settings.get(key):
             return f'{key}: {found.get(key)!r} there, {settings.get(key)!r} here'

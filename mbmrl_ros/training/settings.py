@@ -37,7 +37,9 @@ class TrainingConfig(Config):
     hidden_sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         (512, 512, 512), min_length=1, description='ReLU layers (appendix E)'
     )
-    learning_rate: Positive = Field(1e-3, description='Adam, for phi (beta; Table 6)')
+    learning_rate: float = Field(
+        1e-3, ge=0, description='Adam, for phi (beta; Table 6); 0: phi stays as it is'
+    )
     step_size: Positive = Field(0.01, description='psi at the start: inner step size (Table 6)')
     motor_step_size: Positive = Field(
         0.01, description='psi at the start, of the scale of the motors (models/dynamics.py)'
@@ -51,6 +53,13 @@ class TrainingConfig(Config):
         'layer', description='psi: one per weight and bias (Algorithm 9), or per unit of each'
     )
     inner_steps: int = Field(1, ge=1, description='gradient steps on the past window')
+    minimum_gain: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of the window's loss that adaptation has to take away, or it is "
+        'refused; 0: whatever it takes away (the thesis)',
+    )
     motor_gains: float = Field(
         0.0,
         ge=0,

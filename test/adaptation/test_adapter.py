@@ -139,6 +139,24 @@ def test_a_result_that_is_worse_is_refused_and_the_parameters_stay(adapter):
     torch.testing.assert_close(DYNAMICS.loss(adapted.params, past), adapted.loss_before)
 
 
+def test_a_gain_below_the_minimum_is_refused_row_by_row():
+    past, sizes = window(), uniform_step_sizes(PARAMS, 0.02)
+    _, free = GradientAdapter(DYNAMICS.loss, PARAMS, sizes).adapt(None, past, ALL)
+    gains = 1 - free.loss_after / free.loss_before
+    assert (gains > 0).all()
+    minimum = float(gains.median())
+    strict = GradientAdapter(DYNAMICS.loss, PARAMS, sizes, minimum_gain=minimum)
+    _, adapted = strict.adapt(None, past, ALL)
+    enough = gains >= minimum
+    assert 0 < int(enough.sum()) < ROWS
+    assert torch.equal(adapted.accepted, enough)
+    assert torch.equal(adapted.refused, ~enough)
+    refused = (~enough).nonzero().flatten().tolist()
+    assert_rows_are(adapted.params, refused, PARAMS, rtol=0, atol=0)
+    torch.testing.assert_close(adapted.loss_before, free.loss_before)
+    torch.testing.assert_close(adapted.loss_after, free.loss_after)
+
+
 @ADAPTERS
 def test_rows_without_a_window_keep_the_parameters_and_report_no_loss(adapter):
     attempted = torch.tensor([True, False, True, False, True, False])

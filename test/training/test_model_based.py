@@ -195,7 +195,7 @@ def test_a_finished_run_that_is_started_again_collects_nothing_more(
 def test_a_run_with_other_settings_is_refused_before_anything_is_written(reference):
     before = {path: path.stat().st_mtime_ns for path in reference.rglob('*')}
     other = CONFIG.model_copy(update={'epochs': 3})
-    with pytest.raises(UserError, match='other settings .*; choose another --out'):
+    with pytest.raises(UserError, match=r'other settings .*; choose another --out'):
         open_run(reference, config=other)
     assert {path: path.stat().st_mtime_ns for path in reference.rglob('*')} == before
 

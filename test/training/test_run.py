@@ -66,6 +66,13 @@ def test_a_run_may_go_on_for_more_iterations(run):
     assert again.load()[0] == run.load()[0]
 
 
+def test_a_setting_that_an_older_version_did_not_know_has_its_default(run):
+    newer = CONFIG | {'decay': 0.5}
+    Run(run.folder, newer, IDENTITY, {'decay': 0.5})
+    with pytest.raises(UserError, match=r'decay: 0.5 there, 0.7 here'):
+        Run(run.folder, CONFIG | {'decay': 0.7}, IDENTITY, {'decay': 0.5})
+
+
 def test_a_folder_with_other_settings_is_refused_and_left_alone(run):
     before = {path: path.read_bytes() for path in run.folder.glob('*.*')}
     for config, identity in (
@@ -73,7 +80,7 @@ def test_a_folder_with_other_settings_is_refused_and_left_alone(run):
         (CONFIG, IDENTITY | {'seed': 1}),
         (CONFIG, IDENTITY | {'algorithm': 'mb'}),
     ):
-        with pytest.raises(UserError, match='other settings .*; choose another --out') as caught:
+        with pytest.raises(UserError, match=r'other settings .*; choose another --out') as caught:
             Run(run.folder, config, identity)
         assert '\n' not in str(caught.value)
     assert {path: path.read_bytes() for path in run.folder.glob('*.*')} == before

@@ -76,7 +76,7 @@ def test_assignments_change_single_values():
         ('planner.lambda=3', "unknown key 'planner.lambda'; valid: candidates, horizon,"),
         ('epochs=0', 'epochs: .*greater than or equal to 1, got 0'),
         ('epochs=2.5', 'epochs: .*integer.*, got 2.5'),
-        ('learning_rate=-0.1', 'learning_rate: .*greater than 0, got -0.1'),
+        ('learning_rate=-0.1', 'learning_rate: .*greater than or equal to 0, got -0.1'),
         ('learning_rate=.inf', 'learning_rate: .*finite.*, got inf'),
         ('step_size=.nan', 'step_size: .*got nan'),
         ('step_size_learning_rate=-1', 'step_size_learning_rate: .*greater than or equal to 0'),
