@@ -15,7 +15,7 @@ from mbmrl_ros.types import Array
 
 
 def held_payload(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
-    """Put a point of `value` kg into the hand; what balances the arm does not carry it."""
+    """Put a point of `value` kg to the hand's origin; what balances the arm does not carry it."""
     arm = simulation_of(spec).arm
     assert arm is not None
     fix_mass(model, arm.tool, fault.value, np.zeros(3))
