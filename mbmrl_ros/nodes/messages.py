@@ -67,6 +67,11 @@ def sensor_writer(spec: RobotSpec, topic: str) -> Callable[[Array, int], Any]:
         message.header.frame_id = FRAME
         if kind == 'nav_msgs/msg/Odometry':
             message.child_frame_id = child
+        if kind == 'sensor_msgs/msg/Imu':
+            for vector in ('orientation', 'linear_acceleration'):
+                # REP-145: what is not measured says so.
+                if not any(path.startswith(vector) for path, _ in fields):
+                    getattr(message, f'{vector}_covariance')[0] = -1.0
         for path, column in fields:
             parent, _, leaf = path.rpartition('.')
             setattr(operator.attrgetter(parent)(message), leaf, float(signals[column]))

@@ -217,6 +217,14 @@ def test_an_imu_comes_back_exactly():
     assert reading.stamp_s == STAMP_NS / 1e9
 
 
+def test_an_imu_says_what_it_does_not_measure():
+    robot = load_robot('millirobot')
+    message = sensor_writer(robot, 'imu')(np.ones(len(robot.signals)), STAMP_NS)
+    assert message.angular_velocity.x == 1.0
+    assert message.orientation_covariance[0] == message.linear_acceleration_covariance[0] == -1.0
+    assert message.angular_velocity_covariance[0] == 0.0
+
+
 def test_an_array_without_a_stamp_is_dated_by_its_arrival():
     spec = spec_of('raw', 'std_msgs/msg/Float64MultiArray', 'data.2', 'data.0')
     message = sensor_writer(spec, 'raw')(np.array([3.0, 1.0]), STAMP_NS)
