@@ -6,7 +6,7 @@
 
 BAGS: folder with the recordings, named <terrain>_<start>. Every recorded piece of a session is
 played again on the simulated terrain, from rest and with its own commands; the first steps of both
-are left out. Writes distributions.json (statistics only) and distributions.png.
+are left out. Writes distributions.json (statistics only), tables.md and distributions.png.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ def main() -> None:
     text = json.dumps(report, indent=1)
     (arguments.out / 'distributions.json').write_text(text + '\n')
     plot(recorded, simulated).savefig(arguments.out / 'distributions.png', dpi=100)
-    print_table(report)
+    (arguments.out / 'tables.md').write_text(tables(report))
+    print(tables(report))
 
 
 def recorded_pieces(spec: RobotSpec, bags: Path) -> dict[str, list[Piece]]:
@@ -156,18 +157,24 @@ def plot(recorded: dict[str, list[Piece]], simulated: dict[str, list[Piece]]) ->
     return figure
 
 
-def print_table(report: dict[str, Any]) -> None:
-    """Print means and standard deviations side by side."""
+def tables(report: dict[str, Any]) -> str:
+    """Return means and standard deviations side by side, in Markdown."""
+    lines = []
     for terrain, entries in report.items():
-        print(f'\n{terrain:16s} recorded mean, std      simulated mean, std     distance / std')
-        for name in QUANTITIES:
+        steps = entries['forward']['recorded']['steps']
+        lines += [f'## {terrain} ({steps} steps)', '']
+        lines += ['| | recorded | simulated | distance / std |', '|---|---|---|---|']
+        for name, (label, _) in QUANTITIES.items():
             entry = entries[name]
-            numbers = [entry[k][v] for k in COLOURS for v in ('mean', 'std')]
-            columns = '  '.join(f'{number:10.3f}' for number in numbers)
-            print(f'{name:15s} {columns}  {entry["distance_in_std"]:10.2f}')
-        for kind in COLOURS:
-            relations = entries['relations'][kind]
-            print(f'  {kind}: ' + ', '.join(f'{k} {v:.3f}' for k, v in relations.items()))
+            both = ' | '.join(
+                f'{entry[kind]["mean"]:.4f} ± {entry[kind]["std"]:.4f}' for kind in COLOURS
+            )
+            lines.append(f'| {label} | {both} | {entry["distance_in_std"]:.2f} |')
+        for name in entries['relations']['recorded']:
+            both = ' | '.join(f'{entries["relations"][kind][name]:.3f}' for kind in COLOURS)
+            lines.append(f'| {name} | {both} | |')
+        lines.append('')
+    return '\n'.join(lines)
 
 
 def _piece(spec: RobotSpec, trajectory: Trajectory) -> Piece:
