@@ -38,7 +38,6 @@ class SessionAccount(Account):
     """One bag. refused: messages that held no reading, by reason. damage: empty if whole."""
 
     name: str
-    bag: str
     messages: dict[str, int]
     refused: dict[str, int]
     damage: str

@@ -86,7 +86,6 @@ def cut(bag: Bag, log: Log, shortest_steps: int) -> tuple[Session, SessionAccoun
     counted_s = cutter.kept_s + sum(dropped_s.values())
     account = SessionAccount(
         name=bag.name,
-        bag=str(bag.path),
         messages=dict(log.messages),
         refused=dict(log.refused),
         damage=bag.damage,
