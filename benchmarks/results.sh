@@ -14,10 +14,10 @@ evaluate() {
 }
 for seed in "$@"; do
     mkdir -p $out/seed$seed
-    train="--task $task --config two_cores --seed $seed --threads 1"
-    mbmrl train mb $train --out runs/mb_seed$seed
+    train="--task $task --seed $seed --threads 1"
+    mbmrl train mb $train --config two_cores --out runs/mb_seed$seed
     # On the very data of MB, from its weights: what differs is the adaptation.
-    mbmrl train grbal $train --start-from runs/mb_seed$seed --out runs/grbal_seed$seed
+    mbmrl train grbal $train --config from_mb --start-from runs/mb_seed$seed --out runs/grbal_seed$seed
     cp runs/mb_seed$seed/metrics.csv $out/seed$seed/mb.csv
     cp runs/grbal_seed$seed/metrics.csv $out/seed$seed/grbal.csv
     for test in undisturbed held_out mid_run; do

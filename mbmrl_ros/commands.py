@@ -33,7 +33,7 @@ from mbmrl_ros.spec import load_robot, robot_names
 from mbmrl_ros.training.evaluate import evaluate, interval95, prediction_losses
 from mbmrl_ros.training.model_based import train
 from mbmrl_ros.training.run import Run, write_text
-from mbmrl_ros.training.settings import TrainingConfig, load_training_config
+from mbmrl_ros.training.settings import TrainingConfig, check_start, load_training_config
 from mbmrl_ros.types import Adapter
 
 
@@ -44,6 +44,7 @@ def train_command(options: argparse.Namespace) -> None:
         raise UserError(f'unknown algorithm {name!r}; {closest(name, ALGORITHMS)}')
     task = load_task(options.task)
     config = load_training_config(name, task.name, options.config, tuple(options.set))
+    check_start(config, options.start_from)
     torch.set_num_threads(options.threads)
     folder = options.out or Path('runs') / task.name / name / f'seed{options.seed}'
     identity = {'algorithm': name, 'task': task.name, 'seed': options.seed}

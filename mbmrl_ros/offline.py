@@ -34,7 +34,7 @@ from mbmrl_ros.training.offline import train_offline
 from mbmrl_ros.training.recordings import read_recordings
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.score import HORIZONS, PREDICTIONS, Scores, score
-from mbmrl_ros.training.settings import TrainingConfig, load_training_config
+from mbmrl_ros.training.settings import TrainingConfig, check_start, load_training_config
 
 
 def bag_command(options: argparse.Namespace) -> None:
@@ -78,6 +78,7 @@ def train_on_recordings(options: argparse.Namespace) -> None:
     spec, trajectories = _load(options.data, options.robot)
     task = load_task(options.task).name if options.task else f'{spec.name}/recordings'
     config = recordings_config(name, spec, options.config, tuple(options.set))
+    check_start(config, options.start_from)
     torch.set_num_threads(options.threads)
     folder = options.out or Path('runs') / spec.name / 'recordings' / name / f'seed{options.seed}'
     identity = {

@@ -133,3 +133,12 @@ def load_training_config(
                 f'{closest(name or "", variants)}'
             )
     return parse(TrainingConfig, override(read_extended(path), assignments), str(path))
+
+
+def check_start(config: TrainingConfig, start_from: Path | None) -> None:
+    """UserError if a training would end with the parameters that it draws."""
+    if config.learning_rate == 0 and not start_from:
+        raise UserError(
+            'learning_rate is 0: phi would stay as it is drawn; name a run to take it from by '
+            '--start-from RUN, or set another learning_rate'
+        )
