@@ -171,7 +171,8 @@ def configure(model: mujoco.MjModel, warm_start: bool) -> mujoco.MjModel:
     if not warm_start:
         model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_WARMSTART
     # Looking for parts that do not touch, to solve them apart, is 5 % of a step; a robot is one.
-    model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_ISLAND
+    # Older versions of MuJoCo do not look for them unless asked.
+    model.opt.disableflags |= getattr(mujoco.mjtDisableBit, 'mjDSBL_ISLAND', 0)
     silence_mujoco()
     return model
 
