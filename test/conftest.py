@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What tests run under and share: a ROS domain of their own, one thread, an installation."""
 
+import importlib.util
 import os
 import shutil
 import socket
@@ -10,6 +11,7 @@ import sys
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -97,3 +99,14 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     scheme = sysconfig.get_preferred_scheme('prefix')
     paths = sysconfig.get_paths(scheme, vars={'base': str(prefix), 'platbase': str(prefix)})
     return Installation(prefix, Path(paths['purelib']))
+
+
+@pytest.fixture(scope='session')
+def walks() -> ModuleType:
+    """Return test/walks.py: bags of a robot that walks as told."""
+    spec = importlib.util.spec_from_file_location('walks', ROOT / 'test' / 'walks.py')
+    module = importlib.util.module_from_spec(spec)
+    # Data classes look their own module up.
+    sys.modules['walks'] = module
+    spec.loader.exec_module(module)
+    return module

@@ -94,14 +94,19 @@ def _sqlite(path: Path) -> Iterator[Raw]:
     """Read the rows of a database that was cut, by giving it back its length in zeros.
 
     SQLite refuses a file that is shorter than its header says; with zeros in place of the pages
-    that are gone it reads in the order of the rows until it meets them.
+    that are gone it reads in the order of the rows until it meets them. A page that is there in
+    part goes too: its first rows stand at its end.
     """
     content = path.read_bytes()
-    page = struct.unpack_from('>H', content, 16)[0] if len(content) >= 32 else 0
-    pages = struct.unpack_from('>I', content, 28)[0] if len(content) >= 32 else 0
+    if len(content) < 100:
+        return
+    (size,) = struct.unpack_from('>H', content, 16)
+    (pages,) = struct.unpack_from('>I', content, 28)
+    size = 65536 if size == 1 else size
+    whole = content[: len(content) // size * size]
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / 'copy.db3'
-        copy.write_bytes(content.ljust((65536 if page == 1 else page) * pages, b'\0'))
+        copy.write_bytes(whole.ljust(size * pages, b'\0'))
         with (
             contextlib.suppress(sqlite3.DatabaseError),
             contextlib.closing(sqlite3.connect(f'file:{copy}?mode=ro', uri=True)) as database,

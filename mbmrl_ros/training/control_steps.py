@@ -146,13 +146,15 @@ class Pace:
     def __init__(self, log: Log) -> None:
         """Find the topics that come about once a period."""
         self._period_s = log.spec.period_s
-        self._once = {
-            topic
+        intervals = {
+            topic: _interval_s(log, topic)
             for topic, settings in log.spec.topics.items()
-            if not settings.slow and 0.75 <= _interval_s(log, topic) / self._period_s <= 1.5
+            if not settings.slow
         }
+        self._once = {topic for topic, s in intervals.items() if 0.75 <= s / self._period_s <= 1.5}
         self._waiting = set(self._once)
-        self._due_s = -math.inf
+        # In the middle between two messages of the fastest topic, where jitter does no harm.
+        self._due_s = log.events[0].at_s + 0.5 * min(intervals.values())
 
     def begins(self, at_s: float, topic: str) -> bool:
         """Whether a step begins with this message."""
@@ -165,10 +167,7 @@ class Pace:
         if at_s < self._due_s:
             return False
         late = at_s - self._due_s
-        if math.isfinite(late):
-            self._due_s += (math.floor(late / self._period_s) + 1) * self._period_s
-        else:
-            self._due_s = at_s + self._period_s
+        self._due_s += (math.floor(late / self._period_s) + 1) * self._period_s
         return True
 
 

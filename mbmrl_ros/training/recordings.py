@@ -36,6 +36,8 @@ REASONS = FAULTS | {
 }
 # Room for rounding in commands that are at their limit.
 _BEYOND = 1.0 + 1e-6
+# Nanoseconds since 1970 as a floating number of seconds are right to 0.2 microseconds.
+_ROUNDING_S = 1e-6
 
 
 def read_recordings(
@@ -153,6 +155,6 @@ class _Cutter:
             return 'duplicate'
         if step.action is None or not follows(elapsed_s, spec.period_s):
             return 'irregular'
-        if step.at_s - step.commanded_s > spec.action.timeout_s:
+        if step.at_s - step.commanded_s > spec.action.timeout_s + _ROUNDING_S:
             return 'no command'
         return 'limits' if np.abs(step.action).max() > _BEYOND else ''
