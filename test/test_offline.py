@@ -1,0 +1,142 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""`mbmrl bag`, `train --data`, `evaluate --data`: from bags to numbers, and what is refused."""
+
+import json
+
+import pytest
+
+from mbmrl_ros.cli import main
+from mbmrl_ros.spec import load_robot
+
+SPEC = load_robot('millirobot')
+TINY = [
+    'past_steps=6', 'future_steps=6', 'hidden_sizes=[16]', 'batch_size=16', 'epochs=2',
+    'held_out=0.5',
+]  # fmt: skip
+
+
+@pytest.fixture(scope='module')
+def bags(walks, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('bags')
+    for number, storage in enumerate(('mcap', 'sqlite', 'mcap', 'sqlite')):
+        walks.write_bag(folder / f'walk{number}', walks.walk(40), storage)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def data(bags, tmp_path_factory):
+    out = tmp_path_factory.mktemp('data') / 'walks'
+    assert main(['bag', str(bags), '--robot', 'millirobot', '--out', str(out)]) == 0
+    return out
+
+
+def train(data, out, algorithm='mb', *more):
+    settings = [part for item in TINY for part in ('--set', item)]
+    arguments = ['--data', str(data), '--out', str(out), '--threads', '1', *settings, *more]
+    return main(['train', algorithm, *arguments])
+
+
+@pytest.fixture(scope='module')
+def trained(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp('runs') / 'grbal'
+    assert train(data, out, 'grbal') == 0
+    return out / 'bundle'
+
+
+def wrong(capsys, *arguments):
+    """Run a command that must fail; return the one line it says."""
+    capsys.readouterr()
+    assert main([str(argument) for argument in arguments]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[-1].startswith('mbmrl: ')
+    return lines[-1]
+
+
+def test_bag_says_what_was_kept_and_writes_it_down(bags, tmp_path, capsys):
+    out, numbers = tmp_path / 'data', tmp_path / 'bag.json'
+    arguments = ['bag', bags / 'walk0', bags / 'walk1', '--robot', 'millirobot', '--out', out]
+    assert main([str(part) for part in [*arguments, '--json', numbers]]) == 0
+    said = capsys.readouterr().out
+    assert '2 trajectories, 76 transitions' in said and 'no rate' in said
+    manifest = json.loads((out / 'manifest.json').read_text())
+    assert manifest == json.loads(numbers.read_text())
+    assert [session['name'] for session in manifest['sessions']] == ['walk0', 'walk1']
+    assert sorted(path.name for path in out.iterdir()) == [
+        'manifest.json', 'walk0.safetensors', 'walk1.safetensors',
+    ]  # fmt: skip
+
+
+def test_evaluate_compares_with_no_change_before_and_after_adaptation(data, trained, tmp_path):
+    numbers = tmp_path / 'evaluation.json'
+    arguments = [
+        'evaluate',
+        '--bundle',
+        trained,
+        '--data',
+        data,
+        '--threads',
+        1,
+        '--json',
+        numbers,
+    ]
+    assert main([str(part) for part in arguments]) == 0
+    result = json.loads(numbers.read_text())
+    assert result['algorithm'] == 'grbal' and result['adaptation'] == 'auto'
+    assert result['ratio'] == pytest.approx(result['loss_after'] / result['loss_before'])
+    # Of 38 transitions 6 come before the first moment, and 10 after the last.
+    assert result['windows'] == 4 * (38 - 6 - 10 + 1) and result['trajectories'] == 4
+    assert list(result['errors']) == [channel.name for channel in SPEC.state]
+    x = result['errors']['x']
+    assert x['unit'] == 'm'
+    # The robot walks 0.025 m a step.
+    for horizon in (1, 5, 10):
+        assert x[str(horizon)]['no_change'] == pytest.approx(0.025 * horizon, rel=0.01)
+        assert x[str(horizon)]['before'] > 0 and x[str(horizon)]['after'] > 0
+
+
+def test_a_bundle_of_recordings_can_be_named_for_a_task(data, tmp_path):
+    task = 'millirobot/path'
+    assert train(data, tmp_path / 'run', 'mb', '--task', task) == 0
+    info = json.loads((tmp_path / 'run' / 'bundle' / 'bundle.json').read_text())
+    assert info['task'] == task and info['robot'] == 'millirobot'
+
+
+@pytest.mark.parametrize('algorithm', ['mb', 'grbal'])
+def test_settings_for_recordings_of_any_robot_are_there(algorithm):
+    from mbmrl_ros.offline import recordings_config
+
+    for robot in ('half_cheetah', 'millirobot'):
+        config = recordings_config(algorithm, load_robot(robot))
+        assert config.weight_decay > 0
+        assert config.turn_about_vertical == (robot == 'millirobot')
+
+
+def test_what_is_wrong_is_said_in_one_line_and_leaves_nothing(
+    bags, data, trained, tmp_path, capsys
+):
+    out = tmp_path / 'out'
+    bag = ('bag', bags, '--robot', 'millirobot', '--out')
+    cases = {
+        'nowhere: no such file or folder': ('bag', 'nowhere', *bag[2:], out),
+        'unknown robot': ('bag', bags, '--robot', 'millirobt', '--out', out),
+        'is not an empty folder': (*bag, data),
+        'no namespace has the topics odom': ('bag', bags, '--robot', 'half_cheetah', '--out', out),
+        'has no topic /millirobot/x': (*bag, out, '--commands', '/millirobot/x'),
+        'train needs --task TASK': ('train', 'mb'),
+        'is no dataset of recordings': ('train', 'mb', '--data', bags, '--out', out),
+        "did you mean 'grbal'": ('train', 'grabl', '--data', data, '--out', out),
+        'has no channel': (
+            'train', 'mb', '--data', data, '--out', out, '--set', 'sensor_offsets={zz: 1}',
+            '--set', 'held_out=0.5',
+        ),
+        'made for robot millirobot with other channels': (
+            'evaluate', '--bundle', trained, '--data', data, '--robot', 'half_cheetah',
+        ),
+        'does not fit robot millirobot': (
+            'evaluate', '--bundle', 'half_cheetah/disabled_joint/mb', '--data', data,
+        ),
+    }  # fmt: skip
+    for said, arguments in cases.items():
+        assert said in wrong(capsys, *arguments)
+    assert not (out / 'bundle').exists() and not (out / 'manifest.json').exists()
