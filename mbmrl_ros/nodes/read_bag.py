@@ -6,13 +6,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from rosbags.highlevel import AnyReader
 
 from mbmrl_ros.config import UserError
+from mbmrl_ros.data.bags import Bag
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.nodes.episode import Episode
 from mbmrl_ros.robot.command import from_units
@@ -38,21 +37,19 @@ def read_run(bag: Path, episode: Episode) -> RecordedRun:
     readings: dict[str, dict[int, tuple[float, ...]]] = {topic: {} for topic in spec.topics}
     commands: dict[int, Array] = {}
     stats: dict[str, list[float]] = {}
-    with AnyReader([bag]) as reader:
-        for connection, _, raw in reader.messages():
-            message: Any = reader.deserialize(raw, connection.msgtype)
-            topic = connection.topic.removeprefix(root)
-            if topic in readers:
-                reading = readers[topic](message, 0.0)
-                if not isinstance(reading, str):
-                    readings[topic][stamp_ns(message.header.stamp)] = reading.values
-            elif connection.topic == episode.applied:
-                command = read_command(spec, message)
-                if not isinstance(command, str):
-                    commands[stamp_ns(message.header.stamp)] = command
-            elif connection.topic == episode.stats:
-                for dimension, value in zip(message.layout.dim, message.data):
-                    stats.setdefault(dimension.label, []).append(float(value))
+    for full, _, message in Bag(bag).messages(episode.topics):
+        topic = full.removeprefix(root)
+        if topic in readers:
+            reading = readers[topic](message, 0.0)
+            if not isinstance(reading, str):
+                readings[topic][stamp_ns(message.header.stamp)] = reading.values
+        elif full == episode.applied:
+            command = read_command(spec, message)
+            if not isinstance(command, str):
+                commands[stamp_ns(message.header.stamp)] = command
+        elif full == episode.stats:
+            for dimension, value in zip(message.layout.dim, message.data):
+                stats.setdefault(dimension.label, []).append(float(value))
     stamps = sorted(set(commands).intersection(*readings.values()))[: episode.steps + 1]
     if len(stamps) < episode.steps + 1:
         raise UserError(f'{bag} holds {len(stamps) - 1} steps instead of {episode.steps}')

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ import numpy as np
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data.bags import Bag
 from mbmrl_ros.robot.command import from_units
-from mbmrl_ros.robot.latency import Latency
+from mbmrl_ros.robot.latency import Latency, transport_s
 from mbmrl_ros.robot.readings import read_command, sensor_reader
 from mbmrl_ros.robot.state import StateAssembler
 from mbmrl_ros.spec import RobotSpec
@@ -99,9 +100,11 @@ class Log:
         self.events: list[Event] = []
         readers = {full: sensor_reader(spec, name) for full, name in topics.sensors.items()}
         for full, log_ns, data in bag.messages({*topics.sensors, topics.command}):
-            at_s, read = log_ns / 1e9, readers.get(full)
-            item = read(data, at_s, at_s) if read else read_command(spec, data)
-            topic = topics.sensors.get(full, spec.action.topic)
+            at_s, topic = log_ns / 1e9, topics.sensors.get(full, spec.action.topic)
+            item = readers[full](data, at_s, at_s) if full in readers else read_command(spec, data)
+            if isinstance(item, Reading):
+                way_s = transport_s(item.stamp_s, at_s, spec.topics[topic].timeout_s)
+                item = replace(item, transport_s=way_s)
             self.messages[topic] += 1
             if isinstance(item, str):
                 self.refused[item] += 1

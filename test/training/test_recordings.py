@@ -83,7 +83,7 @@ def test_actions_are_the_commands_in_effect_after_the_robots_latency(read, walks
     rows = walks.walk(STEPS)
     walk = read(rows)
     commands = np.array([row.command for row in rows])
-    # Of the 0.1 s from one state to the next, 33 ms are still under the command before.
+    # Of the 0.1 s from one state to the next, 30 ms are still under the command before.
     shares = SPEC.latency_s / 0.1
     expected = commands[1:-1] * (1 - shares) + commands[:-2] * shares
     found = (walk.trajectories[0].actions.numpy() + 1) * 400.0
@@ -196,7 +196,8 @@ def test_commands_beyond_the_limits_are_cut_until_they_are_no_longer_in_effect(r
     rows = walks.walk(STEPS)
     rows[30].command = (1100.0, 300.0)
     walk = read(rows)
-    # In effect from 33 ms after row 30 to 33 ms after 31: on average 480 + 0.67 * 620 at first.
+    # On average 0.3 * 480 + 0.7 * 1100 = 914 over one step, 0.3 * 1100 + 0.7 * 420 = 624 over the
+    # next, which is within the limits again.
     assert walk.lengths == [29, STEPS - 2 - 29 - 1]
     assert walk.dropped['limits'] == pytest.approx(0.1)
     for trajectory in walk.trajectories:
