@@ -11,7 +11,14 @@ package_name = 'mbmrl_ros'
 
 # ros2 run and launch look for executables in lib/<package>, where pip puts none: scripts/ holds
 # one shim per console script. Under colcon the generated scripts take that place.
-executables = ('mbmrl', 'sim_node', 'controller_node', 'command_gate')
+executables = (
+    'mbmrl',
+    'sim_node',
+    'controller_node',
+    'command_gate',
+    'recorder_node',
+    'player_node',
+)
 
 
 def tree(folder: str) -> list[tuple[str, list[str]]]:
@@ -50,6 +57,8 @@ setup(
             'sim_node = mbmrl_ros.nodes.sim_node:main',
             'controller_node = mbmrl_ros.nodes.controller_node:main',
             'command_gate = mbmrl_ros.nodes.gate_node:main',
+            'recorder_node = mbmrl_ros.nodes.recorder_node:main',
+            'player_node = mbmrl_ros.nodes.player_node:main',
         ],
     },
     python_requires='>=3.11',

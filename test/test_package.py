@@ -17,7 +17,9 @@ from mbmrl_ros import config
 
 ROOT = Path(__file__).resolve().parent.parent
 MANIFEST = ElementTree.parse(ROOT / 'package.xml').getroot()
-EXECUTABLES = {'mbmrl', 'sim_node', 'controller_node', 'command_gate'}
+EXECUTABLES = {
+    'mbmrl', 'sim_node', 'controller_node', 'command_gate', 'recorder_node', 'player_node',
+}  # fmt: skip
 
 
 def setup_arguments() -> dict[str, ast.expr]:

@@ -21,7 +21,7 @@ STORE = Stores.ROS2_KILTED
 
 
 class Message(NamedTuple):
-    """A decoded message. log_ns: when it was recorded [ns]. data: with the fields of its type."""
+    """A message. log_ns: when it was recorded [ns]. data: decoded, with the fields of its type."""
 
     topic: str
     log_ns: int
@@ -62,6 +62,11 @@ class Bag:
                 self.undecodable[topic] += 1
                 continue
             yield Message(topic, log_ns, data)
+
+    def raw(self, topics: Collection[str]) -> list[Message]:
+        """Return the messages of some topics, their data as CDR bytes."""
+        found = self._raw(topics)
+        return [Message(topic, log_ns, raw) for topic, _, log_ns, raw in found]
 
     def _raw(self, topics: Collection[str]) -> list[Raw]:
         try:

@@ -3,7 +3,8 @@
 """The controller's topics and services.
 
 Subscribes to the sensor topics of the robot file and to e_stop (true latches; it is released by
-~/release only). Publishes the command topic of the robot file (with `gate`: wanted_commands),
+~/release only). Publishes the command topic of the robot file (with `gate`: wanted_commands; with
+`shadow` it subscribes to that one, and publishes ~/shadow_commands),
 ~/stats (one row per tick, see stats.py), /diagnostics, and, while somebody listens, ~/optimal_path
 and ~/candidate_trajectories.
 Services (all Trigger): ~/reset, ~/e_stop, ~/release, ~/reload.
@@ -44,7 +45,8 @@ from mbmrl_ros.robot.budget import SendMoment
 from mbmrl_ros.robot.command import Command
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.robot.latency import Latency
-from mbmrl_ros.robot.readings import Read, sensor_reader
+from mbmrl_ros.robot.readings import Read, read_command, sensor_reader
+from mbmrl_ros.robot.shadow import Foresight
 from mbmrl_ros.robot.tick import Tick
 from mbmrl_ros.spec import load_robot
 
@@ -52,6 +54,7 @@ REPORT_S = 1.0
 # Rows that a recorder gets that is connected late (transient local).
 KEPT = 1000
 ACKNOWLEDGE_S = 0.2
+SHADOW_COMMANDS = '~/shadow_commands'
 
 
 class ControllerTopics:
@@ -70,7 +73,9 @@ class ControllerTopics:
         clock: Callable[[], float] = (lambda: 0.0) if settings.lockstep else time.monotonic
         real_time = not settings.lockstep
         latency = Latency(spec) if real_time and settings.compensate_latency else None
-        self.controller = Controller(spec, brain.mpc, clock, latency)
+        if settings.shadow and latency is None:
+            raise UserError('shadow mode goes with compensate_latency and without lockstep')
+        self.controller = Controller(spec, brain.mpc, clock, latency, self._foresight(brain))
         watchdog_s = min(topic.timeout_s for topic in spec.topics.values())
         self.loop = ControlLoop(
             self.controller,
@@ -114,6 +119,9 @@ class ControllerTopics:
             planner = build_planner(self._spec, self._brain.bundle, settings.planner)
             self.loop.submit(functools.partial(self._use_planner, planner))
 
+    def _foresight(self, brain: Brain) -> Foresight | None:
+        return Foresight(brain.bundle.dynamics) if self._settings.shadow else None
+
     def _use_planner(self, planner: MPPI) -> None:
         now = self.controller.candidates
         budget = build_budget(self._spec, self._settings, planner.config.candidates, now)
@@ -135,6 +143,9 @@ class ControllerTopics:
         spec, entities = self._spec, self._entities
         command = MESSAGES[spec.action.type]
         topic = WANTED_COMMANDS if self._settings.gate else spec.action.topic
+        if self._settings.shadow:
+            entities.subscription(command, topic, self._on_command_of_others, SENSORS)
+            topic = SHADOW_COMMANDS
         self._commands = entities.publisher(command, topic, 1, open_qos=True)
         self._stats = entities.publisher(Float64MultiArray, '~/stats', KEPT, keep=True)
         self._report = ControllerReport(entities, self._commands, self.loop)
@@ -153,6 +164,14 @@ class ControllerTopics:
         entities.service(Trigger, '~/e_stop', self._on_e_stop)
         entities.service(Trigger, '~/release', self._on_release)
         entities.service(Trigger, '~/reload', self._on_reload)
+
+    def _on_command_of_others(self, message: Any) -> None:
+        values = read_command(self._spec, message)
+        if isinstance(values, str):
+            self.controller.counters.refused[values] += 1
+            return
+        heard = functools.partial(self.controller.heard, time.monotonic(), values)
+        self.loop.submit(heard)
 
     def _publish_command(self, command: Command) -> None:
         stamp_s = command.stamp_s
@@ -206,6 +225,6 @@ class ControllerTopics:
         return response
 
     def _exchange(self, brain: Brain) -> None:
-        self.controller.use(brain.mpc)
+        self.controller.use(brain.mpc, self._foresight(brain))
         self._brain = brain
         self._use_planner(build_planner(self._spec, brain.bundle, self._settings.planner))

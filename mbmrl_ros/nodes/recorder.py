@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,74 +15,98 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.rosbag2.errors import WriterError
-from rosbags.typesys import Stores, get_typestore
+from rosbags.typesys import get_typestore
 
 from mbmrl_ros.config import UserError
+from mbmrl_ros.data.bags import STORE
 
 DEPTH = 2000
 STAMPED_SUFFIXES = (
     '/JointState', '/Odometry', '/PoseStamped', '/Clock', '/DiagnosticArray', '/Path',
-    '/PointCloud2',
+    '/PointCloud2', '/Imu',
 )  # fmt: skip
 
 
 class BagRecorder:
-    """Subscribes raw and writes every message with the time it is stamped with.
+    """Subscribes raw and writes every message.
 
-    Bytes are not decoded, so nothing is lost or changed; messages without a stamp get the newest
-    one seen. What was written before a kill stays readable (MCAP).
+    Bytes are not decoded, so nothing is lost or changed. What was written before a kill stays
+    readable (MCAP). `fault` says why nothing is written any more; empty while all is well.
     """
 
     def __init__(
-        self, node: Node, folder: Path, topics: Mapping[str, Any], kept: Collection[str] = ()
+        self,
+        node: Node,
+        folder: Path,
+        topics: Mapping[str, Any],
+        kept: Collection[str] = (),
+        now_ns: Callable[[], int] | None = None,
     ) -> None:
         """topics: full names to message classes. folder: must not exist yet.
 
         kept: topics whose publishers keep the past (transient local), so that nothing is lost
-        before the recorder is connected.
+        before the recorder is connected. now_ns: when a message came; without it, the time that
+        it is stamped with, and for one without a stamp the newest one seen.
         """
         self.counts: Counter[str] = Counter()
-        self._now_ns = 0
+        self.bytes = 0
+        self.fault = ''
+        self._node, self._now_ns = node, now_ns
+        self._stamp_ns = 0
+        self._store = get_typestore(STORE)
         self._writer = Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP)
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             self._writer.open()
         except (OSError, WriterError) as error:
             raise UserError(f'cannot write a bag at {folder}: {error}') from error
-        store = get_typestore(Stores.ROS2_KILTED)
         for topic, message in topics.items():
             durability = (
                 DurabilityPolicy.TRANSIENT_LOCAL if topic in kept else DurabilityPolicy.VOLATILE
             )
-            quality = QoSProfile(
-                depth=DEPTH, reliability=ReliabilityPolicy.RELIABLE, durability=durability
-            )
-            name = f'{message.__module__.split(".")[0]}/msg/{message.__name__}'
-            connection = self._writer.add_connection(topic, name, typestore=store)
-            stamped = name.endswith(STAMPED_SUFFIXES)
+            self.add(topic, message, ReliabilityPolicy.RELIABLE, durability)
 
-            def write(
-                raw: bytes,
-                topic: str = topic,
-                connection: Any = connection,
-                stamped: bool = stamped,
-            ) -> None:
-                self._write(topic, connection, raw, stamped)
+    def add(
+        self,
+        topic: str,
+        message: Any,
+        reliability: ReliabilityPolicy,
+        durability: DurabilityPolicy,
+    ) -> Any:
+        """Record a topic from now on; return its subscription."""
+        name = f'{message.__module__.split(".")[0]}/msg/{message.__name__}'
+        connection = self._writer.add_connection(topic, name, typestore=self._store)
+        stamped = self._now_ns is None and name.endswith(STAMPED_SUFFIXES)
 
-            node.create_subscription(message, topic, write, quality, raw=True)
+        def write(raw: bytes) -> None:
+            self._write(topic, connection, raw, stamped)
+
+        quality = QoSProfile(depth=DEPTH, reliability=reliability, durability=durability)
+        return self._node.create_subscription(message, topic, write, quality, raw=True)
 
     def _write(self, topic: str, connection: Any, raw: bytes, stamped: bool) -> None:
+        if self.fault:
+            return
         if stamped:
             # After the 4 bytes that say how it is encoded comes the stamp: seconds, nanoseconds.
             order = '<' if raw[1] & 1 else '>'
             seconds, nanoseconds = struct.unpack_from(f'{order}iI', raw, 4)
-            self._now_ns = max(self._now_ns, seconds * 1_000_000_000 + nanoseconds)
-        self._writer.write(connection, self._now_ns, raw)
+            self._stamp_ns = max(self._stamp_ns, seconds * 1_000_000_000 + nanoseconds)
+        try:
+            log_ns = self._stamp_ns if self._now_ns is None else self._now_ns()
+            self._writer.write(connection, log_ns, raw)
+        except (OSError, WriterError) as error:
+            self.fault = f'cannot write on: {error}'
+            return
         self.counts[topic] += 1
+        self.bytes += len(raw)
 
     def close(self) -> None:
         """Finish the bag."""
-        self._writer.close()
+        try:
+            self._writer.close()
+        except OSError as error:
+            self.fault = self.fault or f'cannot finish the bag: {error}'
 
     def __enter__(self) -> Self:
         """Record until the end of the block."""

@@ -60,6 +60,36 @@ class GateSettings(Settings):
     autostart: bool = Field(True, description='configure and activate without being asked')
 
 
+class RecorderSettings(Settings):
+    """Parameters of recorder_node."""
+
+    robot: str = Field('half_cheetah', description='robot file: a shipped name or a path')
+    out: str = Field('', description='folder of the bag; empty: bags/<robot>_<time>')
+    also: tuple[str, ...] = Field(
+        (), description='further topics, such as controller_node/stats or /diagnostics'
+    )
+    autostart: bool = Field(True, description='configure and activate without being asked')
+
+
+class PlayerSettings(Settings):
+    """Parameters of player_node."""
+
+    bag: str = Field('', description='a folder or a file, MCAP or SQLite')
+    robot: str = Field('half_cheetah', description='robot file: a shipped name or a path')
+    namespace: str = Field('', description='of the robot, where the bag holds several')
+    rate: float = Field(1.0, ge=0.01, le=100, description='times the pace of the recording')
+    loop: bool = Field(False, description='from the begin again, and again')
+    commands: bool = Field(
+        False,
+        description='the recorded commands too, for a controller in shadow mode; never where '
+        'motors listen',
+    )
+    restamp: bool = Field(
+        False, description='stamp messages with the present, and leave /clock alone'
+    )
+    autostart: bool = Field(True, description='configure and activate without being asked')
+
+
 class PlannerSettings(Settings):
     """Changes to the planner of the bundle; 0 means: as in the bundle."""
 
@@ -133,4 +163,9 @@ class ControllerSettings(Settings):
         5.0, gt=0, le=3600, description='in lockstep, without readings: fallback'
     )
     gate: bool = Field(False, description='commands go to wanted_commands, for command_gate')
+    shadow: bool = Field(
+        False,
+        description='drive nothing: plan for a robot that somebody else drives (a bag, a person), '
+        'say on ~/shadow_commands what would have been sent, and score predictions in ~/stats',
+    )
     autostart: bool = Field(True, description='configure and activate without being asked')

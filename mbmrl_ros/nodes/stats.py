@@ -13,6 +13,7 @@ from mbmrl_ros.robot.tick import Tick
 STATS = (
     'stamp', 'tick_s', 'adapt_s', 'plan_s', 'loss_before', 'loss_after', 'adapted', 'refused',
     'nonfinite', 'expected_return', 'fallback', 'candidates', 'latency_s', 'period_error_s',
+    'prediction_loss', 'no_change_loss',
 )  # fmt: skip
 
 
@@ -23,7 +24,7 @@ def stats_message(tick: Tick) -> Float64MultiArray:
         tick.command.stamp_s, report.tick_s, report.adapt_s, report.plan_s, report.loss_before,
         report.loss_after, report.adapted, report.adaptation_refused, report.nonfinite_rollouts,
         report.expected_return, tick.command.fallback, report.candidates, report.latency_s,
-        report.period_error_s,
+        report.period_error_s, *report.surprise,
     )  # fmt: skip
     message = Float64MultiArray(data=array('d', row))
     message.layout.dim = [MultiArrayDimension(label=name, size=1, stride=1) for name in STATS]

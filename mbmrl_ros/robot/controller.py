@@ -17,6 +17,7 @@ from mbmrl_ros.robot.command import Command, from_units, to_units
 from mbmrl_ros.robot.history import History, stack_windows
 from mbmrl_ros.robot.latency import Latency, Pending
 from mbmrl_ros.robot.safety import SafetyFilter
+from mbmrl_ros.robot.shadow import Foresight, Surprise
 from mbmrl_ros.robot.state import Assembled, StateAssembler
 from mbmrl_ros.robot.tick import Counters, Diagnostics, Tick, diagnose
 from mbmrl_ros.spec import RobotSpec
@@ -46,17 +47,21 @@ class Controller:
         mpc: AdaptiveMPC,
         clock: Callable[[], float] = time.monotonic,
         latency: Latency | None = None,
+        foresight: Foresight | None = None,
     ) -> None:
         """clock: steady [s], for durations and time-outs. latency: plan for where the robot will
-        be; without it, commands take effect at once (as they do in lockstep).
+        be; without it, commands take effect at once (as they do in lockstep). foresight: shadow
+        mode: somebody else drives, whose commands come by `heard`, and predictions are scored.
         """
+        if foresight is not None and latency is None:
+            raise ValueError('shadow mode needs latency: it says when the commands heard count')
         self.spec = spec
         self.counters = Counters()
         self._mpc = mpc
         self._clock = clock
         self._assembler = StateAssembler(spec)
         self._safety = SafetyFilter(spec)
-        self._latency = latency
+        self._latency, self._foresight = latency, foresight
         self._budget: CandidateBudget | None = None
         self._history = History(mpc.window_size, spec.period_s, spec.state_size, spec.action_size)
         self._last_sent_s = math.nan
@@ -69,6 +74,11 @@ class Controller:
         if reason is not None:
             self.counters.refused[reason] += 1
         return reason
+
+    def heard(self, at_s: float, values: Array) -> None:
+        """Take a command [A] in units that somebody else sent at `at_s`, steady clock."""
+        if self._latency is not None:
+            self._latency.sent(at_s, from_units(self.spec, values))
 
     def complete_stamp(self) -> float | None:
         """Return the stamp that all newest readings share, or None (for lockstep)."""
@@ -139,13 +149,13 @@ class Controller:
         self._budget = budget
         self._mpc.use_planner(with_candidates(planner, budget.candidates) if budget else planner)
 
-    def use(self, mpc: AdaptiveMPC) -> None:
+    def use(self, mpc: AdaptiveMPC, foresight: Foresight | None = None) -> None:
         """Exchange model, planner and reward between two ticks; what is known of the robot stays.
 
         That is its history, as far as it reaches for the new model, and the warm start.
         """
         mpc.take_over(self._mpc)
-        self._mpc = mpc
+        self._mpc, self._foresight = mpc, foresight
         self._history = self._history.resized(mpc.window_size)
 
     def reset(self) -> None:
@@ -173,6 +183,8 @@ class Controller:
         """Adapt and plan, whatever the model, the planner or the reward may raise."""
         if assembled.state is None:
             self._history.clear()
+            if self._foresight is not None:
+                self._foresight.forget()
             return _Proposal(None, assembled.reason)
         try:
             if assembled.stamp_s < self._last_stamp_s:
@@ -182,8 +194,13 @@ class Controller:
             self._history.observe(assembled.stamp_s, assembled.state)
             window, attempted = stack_windows([self._history])
             state = torch.from_numpy(assembled.state).float()[None]
+            surprise = Surprise()
+            if self._foresight is not None:
+                surprise = self._foresight.score(self._history.last())
             decision = self._mpc.act(window, attempted, state, pending)
-            diagnostics = replace(diagnose(decision), latency_s=latency_s)
+            if self._foresight is not None:
+                self._foresight.remember(decision.adapted.params)
+            diagnostics = replace(diagnose(decision), latency_s=latency_s, surprise=surprise)
             if not bool(decision.valid[0]):
                 reason = 'no imagined rollout was finite'
                 return _Proposal(None, reason, diagnostics, decision)
@@ -212,7 +229,8 @@ class Controller:
             return
         now_s = self._clock()
         sent_s = now_s if self._safety.fell_back else max(now_s, send_s)
-        self._latency.sent(sent_s, from_units(self.spec, values))
+        if self._foresight is None:
+            self._latency.sent(sent_s, from_units(self.spec, values))
         if planned_in_s is not None:
             self._latency.took(planned_in_s)
 

@@ -69,6 +69,13 @@ class History:
         """Whether there are M transitions."""
         return len(self._actions) == self.size
 
+    def last(self) -> Transitions | None:
+        """Return the last transition [1, 1, .] in float32; None if there is none."""
+        if not self._actions:
+            return None
+        rows = self._states[-2], self._actions[-1], self._states[-1]
+        return Transitions(*(torch.from_numpy(row).float()[None, None] for row in rows))
+
     def window(self) -> Transitions | None:
         """Return the last M transitions [M, .] in float32, oldest first; None if fewer."""
         if not self.full:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from mbmrl_ros.robot.adaptive_mpc import Decision
 from mbmrl_ros.robot.command import Command
+from mbmrl_ros.robot.shadow import Surprise
 from mbmrl_ros.types import Array
 
 
@@ -20,7 +21,7 @@ class Diagnostics:
     Durations in seconds. loss_before, loss_after: on the past window, NaN without one.
     reason: why the command is not what was planned; empty if it is. latency_s: from the state to
     the effect of the command, as predicted. period_error_s: how far the time since the command
-    before was from a whole number of periods, NaN if there was none.
+    before was from a whole number of periods, NaN if there was none. surprise: in shadow mode.
     """
 
     tick_s: float = 0.0
@@ -35,6 +36,7 @@ class Diagnostics:
     candidates: int = 0
     latency_s: float = 0.0
     period_error_s: float = math.nan
+    surprise: Surprise = field(default_factory=Surprise)
     reason: str = ''
 
 
