@@ -15,6 +15,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.rosbag2.errors import WriterError
+from rosbags.rosbag2.storage_mcap import McapWriter
 from rosbags.typesys import get_typestore
 
 from mbmrl_ros.config import UserError
@@ -30,7 +31,7 @@ STAMPED_SUFFIXES = (
 class BagRecorder:
     """Subscribes raw and writes every message.
 
-    Bytes are not decoded, so nothing is lost or changed. What was written before a kill stays
+    Bytes are not decoded, so nothing is lost or changed. What was flushed before a kill stays
     readable (MCAP). `fault` says why nothing is written any more; empty while all is well.
     """
 
@@ -100,6 +101,19 @@ class BagRecorder:
             return
         self.counts[topic] += 1
         self.bytes += len(raw)
+
+    def flush(self) -> None:
+        """Hand what came to the operating system, so that a kill does not cost it.
+
+        rosbags by itself does so per megabyte, which of a slow robot is minutes.
+        """
+        storage = self._writer.storage
+        try:
+            if isinstance(storage, McapWriter) and storage.chunk.msgs:
+                storage.close_chunk()
+                storage.bio.flush()
+        except OSError as error:
+            self.fault = self.fault or f'cannot write on: {error}'
 
     def close(self) -> None:
         """Finish the bag."""

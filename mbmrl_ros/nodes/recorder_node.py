@@ -5,7 +5,7 @@
 Subscribes, raw, to the topics of the robot file, to e_stop, and to those of the parameter `also`,
 each as soon as it has a publisher and with that publisher's quality of service. Publishes
 /diagnostics once a second. A recording lasts from activate to deactivate, or to the end of the
-node; what was written before a kill stays readable.
+node; a kill costs what came in the last second.
 """
 
 from __future__ import annotations
@@ -116,6 +116,8 @@ class RecorderTopics:
 
     def _report(self) -> None:
         recorder = self._recorder
+        if recorder is not None:
+            recorder.flush()
         level, text = OK, 'recording'
         if recorder is None:
             text = 'inactive'
