@@ -28,12 +28,17 @@ COMMON = {
     'lockstep',
     'gate',
 }
-ARGUMENTS = {'robot': COMMON, 'sim': COMMON | {'controller'}}
+ARGUMENTS = {
+    'robot': COMMON,
+    'sim': COMMON | {'controller'},
+    'record': COMMON - {'bundle', 'lockstep', 'gate'} | {'out'},
+}
 # Launch file, node, the constant that says which arguments are its parameters, its settings.
 NODES = [
     ('sim', 'sim_node', 'PARAMETERS', 'SimSettings'),
     ('robot', 'controller_node', 'PARAMETERS', 'ControllerSettings'),
     ('robot', 'command_gate', 'GATE_PARAMETERS', 'GateSettings'),
+    ('record', 'recorder_node', 'PARAMETERS', 'RecorderSettings'),
 ]
 DEADLINE_S = 60.0
 
