@@ -11,6 +11,7 @@ goes on where it was stopped. At the end come tables.md, results.json and the fi
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import time
 from collections.abc import Iterable
@@ -38,6 +39,7 @@ from mbmrl_ros.training.offline import train_offline
 from mbmrl_ros.training.recordings import read_recordings
 from mbmrl_ros.training.run import Run, write_text
 from mbmrl_ros.training.score import Scores, score
+from mbmrl_ros.training.settings import TrainingConfig
 from mbmrl_ros.types import Adapter
 
 OUT = Path(__file__).parent.parent / 'docs' / 'results' / 'millirobot_recordings'
@@ -57,18 +59,20 @@ def main() -> None:
     parser.add_argument('--splits', nargs='+', default=[KNOWN, *TERRAINS])
     parser.add_argument('--work', type=Path, default=Path('runs/millirobot/recordings'))
     parser.add_argument('--out', type=Path, default=OUT)
+    parser.add_argument('--variant', help='of the training settings, such as plain')
     parser.add_argument('--threads', type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     spec = load_robot('millirobot')
+    configs = {name: recordings_config(name, spec, options.variant) for name in ('mb', 'grbal')}
     sessions = dataset(options.bags, spec, options.work / 'data', options.out)
     (options.out / 'cells').mkdir(parents=True, exist_ok=True)
     for seed in range(options.seeds):
         for name in options.splits:
             path = options.out / 'cells' / f'{name}_seed{seed}.json'
             if not path.exists():
-                work = options.work / name / f'seed{seed}'
-                cell = run_cell(spec, *parts(sessions, name), work, seed)
+                work = options.work / (options.variant or 'default') / name / f'seed{seed}'
+                cell = run_cell(spec, configs, *parts(sessions, name), work, seed)
                 write_text(path, json.dumps({'split': name, 'seed': seed} | cell, indent=1) + '\n')
                 print(line(path.stem, cell), flush=True)
     write_report(options.out, spec)
@@ -99,11 +103,17 @@ def _join(sessions: Iterable[Session]) -> list[Trajectory]:
 
 
 def run_cell(
-    spec: RobotSpec, training: list[Trajectory], test: list[Trajectory], work: Path, seed: int
+    spec: RobotSpec,
+    configs: dict[str, TrainingConfig],
+    training: list[Trajectory],
+    test: list[Trajectory],
+    work: Path,
+    seed: int,
 ) -> dict[str, Any]:
     """Train MB, GrBAL from its weights, and score both and MB+DE."""
-    mb, mb_s = _train('mb', spec, training, work, seed, None)
-    grbal, grbal_s = _train('grbal', spec, training, work, seed, work / 'mb')
+    fit = functools.partial(_train, spec, configs, training, work, seed)
+    mb, mb_s = fit('mb', None)
+    grbal, grbal_s = fit('grbal', work / 'mb')
     step_size = tuned_step_size(mb, training)
     adapters: dict[str, tuple[Bundle, Adapter]] = {
         'mb': (mb, ALGORITHMS['mb'].adapter(mb)),
@@ -124,16 +134,16 @@ def run_cell(
 
 
 def _train(
-    name: str,
     spec: RobotSpec,
+    configs: dict[str, TrainingConfig],
     training: list[Trajectory],
     work: Path,
     seed: int,
+    name: str,
     source: Path | None,
 ) -> tuple[Bundle, float]:
-    config = recordings_config(name, spec)
-    identity = {'algorithm': name, 'seed': seed}
-    run = Run(work / name, config.model_dump(mode='json'), identity)
+    config = configs[name]
+    run = Run(work / name, config.model_dump(mode='json'), {'algorithm': name, 'seed': seed})
     if source is not None:
         run.adopt(source)
     began = time.monotonic()
