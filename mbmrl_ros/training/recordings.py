@@ -115,6 +115,8 @@ class _Cutter:
 
     def add(self, step: Step) -> None:
         """Take the next step."""
+        if self._before is not None and _same(self._before, step):
+            return
         before, self._before = self._before, step
         reason = '' if before is None else self._reason(before, step)
         if before is not None and reason:
@@ -158,3 +160,10 @@ class _Cutter:
         if step.at_s - step.commanded_s > spec.action.timeout_s + _ROUNDING_S:
             return 'no command'
         return 'limits' if np.abs(step.action).max() > _BEYOND else ''
+
+
+def _same(before: Step, step: Step) -> bool:
+    """Whether a state was sent again, as a simulator in lockstep does until it is answered."""
+    if before.state is None or step.state is None or step.stamp_s != before.stamp_s:
+        return False
+    return np.array_equal(before.state, step.state)

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bags to trajectories: what is kept, what is cut and why, and that the seconds add up."""
 
+import dataclasses
 import math
 import os
 from pathlib import Path
@@ -166,6 +167,13 @@ def test_repeated_and_irregular_stamps_are_cut(read, walks):
     for trajectory in walk.trajectories:
         speeds = trajectory.states[:, SPEC.channel_index('vx')]
         assert (speeds < 2 * walks.SPEED).all(), 'no speed over a false time'
+
+
+def test_a_state_that_is_sent_again_is_one_state(read, walks):
+    rows = walks.walk(STEPS)
+    again = dataclasses.replace(rows[30], at_s=rows[30].at_s + 0.02, silent={'commands'})
+    walk = read([*rows[:31], again, *rows[31:]])
+    assert walk.lengths == [STEPS - 2] and walk.dropped == {'no rate': 0.1}
 
 
 def test_stamps_that_jitter_by_a_few_milliseconds_are_kept_and_rates_are_right(read, walks):
