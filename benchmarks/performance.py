@@ -66,6 +66,7 @@ def main() -> None:
         title = TITLES.get(name, name.replace('_', ' ').capitalize())
         shown = _tick(result, title) if 'tick_ms' in result else _others(title, result)
         sections.append(shown)
+    sections.append(_precision(folder.parent / 'precision'))
     page = folder.parent / f'{folder.name}.md'
     page.write_text('\n'.join(['# Performance', '', INTRODUCTION, *sections]))
     print(f'wrote {page}')
@@ -125,6 +126,18 @@ def _sim(result: Result) -> str:
             rate = f'{robot["world_env_steps_per_s"]:.0f}'
             rows.append(('with the sensors of the robot file', rate, ''))
     return _asked('Simulator', rows, result)
+
+
+def _precision(folder: Path) -> str:
+    """Returns of the same bundle with imagined rollouts in both precisions (precision.sh)."""
+    lines = ['## Return by precision', '', 'Ten episodes from the same start states.', '']
+    lines += ['| test, precision | return (95 %) |', '|---|---|']
+    for path in sorted(folder.glob('*.json'), key=lambda path: path.stem.split('_', 1)[::-1]):
+        result = json.loads(path.read_text())
+        for test, row in result['tests'].items():
+            shown = f'{row["mean"]:.0f} +- {row["interval95"]:.0f}'
+            lines.append(f'| {test}, {result["precision"]} | {shown} |')
+    return '\n'.join([*lines, ''])
 
 
 def _growth(folder: Path, result: Result) -> str:
@@ -193,10 +206,14 @@ def _ms(result: Result, key: str) -> str:
 
 
 TITLES = {
-    'gpu': 'One control tick on a GPU',
     'tick_1000x10': 'One control tick, 1000 x 10',
     'lockstep': 'Control rate over topics',
     'long_run': 'A long run',
+    'long_run_two_threads': 'The same with both cores for the controller',
+    'overlap': 'Fitting while collecting',
+    'tick_gpu': 'One control tick on a GPU',
+    'meta_gpu': 'Meta-gradient on a GPU',
+    'largest_gpu': 'Most candidates in 10 ms on a GPU',
 }
 SECTIONS = {'tick': _tick, 'meta': _meta, 'sim': _sim}
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The numbers and plots of docs/results/performance.md: about ten minutes on two quiet cores.
+# The numbers and plots of docs/results/performance.md: about twenty minutes on two quiet cores.
 # Trainings or anything else beside it spoil the ratios, which compare two threads with one.
 set -eu
 cd "$(dirname "$0")/.."
@@ -12,4 +12,6 @@ mbmrl bench sim --json $out/sim.json
 python benchmarks/growth.py --json $out/growth.json
 python benchmarks/lockstep.py --json $out/lockstep.json
 python benchmarks/overlap.py --json $out/overlap.json
+# One core for the controller, one for messages and the simulator.
+python benchmarks/long_run.py --minutes 10 --threads 1 --json $out/long_run.json
 python benchmarks/performance.py $out

@@ -42,8 +42,11 @@ def gradient_step(
                 stepped['scale'] = params['scale'] - step_sizes['scale'] * slope
                 continue
             bias = params[f'bias{tap.layer}'] - step_sizes[f'bias{tap.layer}'] * gradient.sum(1)
-            signals = step_sizes[f'weight{tap.layer}'] * gradient
-            stepped |= change(params, tap.layer, tap.inputs, signals, bias)
+            rate = step_sizes[f'weight{tap.layer}']
+            if rate.dim():  # one per unit
+                gradient, rate = rate * gradient, torch.ones_like(rate[0])
+            rates = rate.expand(gradient.shape[1])
+            stepped |= change(params, tap.layer, tap.inputs, gradient, rates, bias)
     return stepped, loss
 
 

@@ -9,7 +9,8 @@ weights per row:
 
     scale [in] (or [B, in])     multiplies the inputs of the network, where there is one
     weight0 [out, in] (or [B, out, in])     bias0 [out] (or [B, out])
-    inputs0 [B, R, in]  signals0 [B, R, out]    meaning weight0 - signals0^T inputs0
+    inputs0 [B, R, in]  signals0 [B, R, out]  rates0 [R]
+                                    meaning weight0 - signals0^T diag(rates0) inputs0
 """
 
 from __future__ import annotations
@@ -74,33 +75,38 @@ def _tapped(taps: list[Tap] | None, layer: Layer, inputs: Tensor, outputs: Tenso
 def linear(params: Params, layer: int, inputs: Tensor) -> Tensor:
     """Apply one linear layer, with its low-rank change where it has one."""
     weight, bias = params[f'weight{layer}'], params[f'bias{layer}']
+    offset = bias[:, None] if bias.dim() == 2 else bias
+    if f'inputs{layer}' in params:
+        # The rates multiply the smallest of the three factors, [B, R, R].
+        overlap = inputs @ params[f'inputs{layer}'].transpose(1, 2) * params[f'rates{layer}']
+        offset = torch.baddbmm(offset, overlap, params[f'signals{layer}'], alpha=-1)
     if weight.dim() == 3:
-        rows = bias[:, None] if bias.dim() == 2 else bias
-        outputs = torch.baddbmm(rows, inputs, weight.transpose(1, 2))
-    elif bias.dim() == 2:
-        outputs = torch.nn.functional.linear(inputs, weight) + bias[:, None]
-    else:
-        outputs = torch.nn.functional.linear(inputs, weight, bias)
-    if f'inputs{layer}' not in params:
-        return outputs
-    overlap = inputs @ params[f'inputs{layer}'].transpose(1, 2)
-    return torch.baddbmm(outputs, overlap, params[f'signals{layer}'], alpha=-1)
+        return torch.baddbmm(offset, inputs, weight.transpose(1, 2))
+    if offset.dim() == 1:
+        return torch.nn.functional.linear(inputs, weight, offset)
+    rows = offset.expand(*inputs.shape[:-1], -1).flatten(0, -2)
+    outputs = torch.addmm(rows, inputs.flatten(0, -2), weight.t())
+    return outputs.view(*inputs.shape[:-1], -1)
 
 
-def change(params: Params, layer: int, inputs: Tensor, signals: Tensor, bias: Tensor) -> Params:
+def change(
+    params: Params, layer: int, inputs: Tensor, signals: Tensor, rates: Tensor, bias: Tensor
+) -> Params:
     """Return the entries of one layer after a further change of rank R.
 
-    inputs: [B, R, in]; signals: [B, R, out], already times the step size; bias: [B, out].
+    inputs: [B, R, in]; signals: [B, R, out]; rates: [R]; bias: [B, out].
     """
     if f'inputs{layer}' in params:
         inputs = torch.cat([params[f'inputs{layer}'], inputs], 1)
         signals = torch.cat([params[f'signals{layer}'], signals], 1)
+        rates = torch.cat([params[f'rates{layer}'], rates])
     weight = params[f'weight{layer}']
     return {
         f'weight{layer}': weight,
         f'bias{layer}': bias,
         f'inputs{layer}': inputs,
         f'signals{layer}': signals,
+        f'rates{layer}': rates,
     }
 
 
@@ -114,7 +120,7 @@ def dense(params: Params) -> Params:
             weight = torch.baddbmm(
                 weight.expand(len(inputs), *weight.shape[-2:]),
                 signals.transpose(1, 2),
-                inputs,
+                inputs * params[f'rates{layer}'][:, None],
                 alpha=-1,
             )
         result[f'weight{layer}'], result[f'bias{layer}'] = weight, bias

@@ -41,7 +41,7 @@ def make_node(**options: Any) -> ManagedNode:
 def main(arguments: list[str] | None = None) -> int:
     """Run the controller until it is stopped; exit code 2 for wrong input."""
     for name in CACHES:
-        os.environ.setdefault(name, '128')
+        os.environ.setdefault(name, '64')
     # OpenMP keeps a pool for every thread that computes; with more of them in all than there are
     # cores, threads no longer spin while they wait for each other, and plans take half as long
     # again. So only the worker has one.

@@ -41,7 +41,8 @@ def changed(params: dict[str, torch.Tensor], rows: int, rank: int, seed: int):
             torch.randn(rows, rank, out, **draw),
         )
         bias = torch.randn(rows, out, **draw)
-        result |= change(result, layer, inputs, 0.1 * signals, bias)
+        rates = torch.rand(rank, **draw)
+        result |= change(result, layer, inputs, 0.1 * signals, rates, bias)
     return result
 
 
@@ -99,7 +100,7 @@ def test_low_rank_changes_are_the_dense_weights_they_stand_for(times):
             new = slice(2 * step, None)
             product = (
                 params[f'signals{layer}'][:, new].transpose(1, 2)
-                @ params[f'inputs{layer}'][:, new]
+                @ (params[f'rates{layer}'][new, None] * params[f'inputs{layer}'][:, new])
             )
             expected[f'weight{layer}'] = expected[f'weight{layer}'] - product
             expected[f'bias{layer}'] = params[f'bias{layer}']
