@@ -98,9 +98,8 @@ def test_low_rank_changes_are_the_dense_weights_they_stand_for(times):
         params = changed(params, rows=4, rank=2, seed=step)
         for layer in range(3):
             new = slice(2 * step, None)
-            product = (
-                params[f'signals{layer}'][:, new].transpose(1, 2)
-                @ (params[f'rates{layer}'][new, None] * params[f'inputs{layer}'][:, new])
+            product = params[f'signals{layer}'][:, new].transpose(1, 2) @ (
+                params[f'rates{layer}'][new, None] * params[f'inputs{layer}'][:, new]
             )
             expected[f'weight{layer}'] = expected[f'weight{layer}'] - product
             expected[f'bias{layer}'] = params[f'bias{layer}']
