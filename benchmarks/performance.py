@@ -66,7 +66,9 @@ def main() -> None:
         title = TITLES.get(name, name.replace('_', ' ').capitalize())
         shown = _tick(result, title) if 'tick_ms' in result else _others(title, result)
         sections.append(shown)
-    sections.append(_precision(folder.parent / 'precision'))
+    precision = sorted((folder.parent / 'precision').glob('*.json'))
+    if precision:
+        sections.append(_precision(precision))
     page = folder.parent / f'{folder.name}.md'
     page.write_text('\n'.join(['# Performance', '', INTRODUCTION, *sections]))
     print(f'wrote {page}')
@@ -128,11 +130,11 @@ def _sim(result: Result) -> str:
     return _asked('Simulator', rows, result)
 
 
-def _precision(folder: Path) -> str:
+def _precision(paths: list[Path]) -> str:
     """Returns of the same bundle with imagined rollouts in both precisions (precision.sh)."""
     lines = ['## Return by precision', '', 'Ten episodes from the same start states.', '']
     lines += ['| test, precision | return (95 %) |', '|---|---|']
-    for path in sorted(folder.glob('*.json'), key=lambda path: path.stem.split('_', 1)[::-1]):
+    for path in sorted(paths, key=lambda path: path.stem.split('_', 1)[::-1]):
         result = json.loads(path.read_text())
         for test, row in result['tests'].items():
             shown = f'{row["mean"]:.0f} +- {row["interval95"]:.0f}'

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 export GOMP_SPINCOUNT=0 OMP_NUM_THREADS=1
 out=docs/results/precision
 mkdir -p $out
-for test in undisturbed mid_run; do
+for test in undisturbed held_out mid_run; do
     for precision in bfloat16 float32; do
         json=$out/${precision}_$test.json
         test -e $json || mbmrl evaluate --bundle half_cheetah/disabled_joint/grbal --test $test \

@@ -164,7 +164,7 @@ def test_the_same_episode_can_be_had_again_by_setting_the_seeds_and_resetting(be
 def test_a_paused_simulator_makes_no_step_and_goes_on_where_it_was(bench):
     applied = bench.listen(JointState, APPLIED)
     bench.controller(lockstep=True)
-    bench.sim(lockstep=True, lockstep_timeout_s=0.3)
+    bench.sim(lockstep=True, lockstep_timeout_s=0.8)
     bench.until(lambda: len(applied) >= 5)
     assert bench.call(SetBool, 'sim_node/pause', data=True).message == 'paused'
     bench.until_status('simulation', lambda message, values: values['mode'] == 'paused')
