@@ -170,6 +170,9 @@ class RobotSpec(Config):
     name: str
     description: str = ''
     period_s: Positive
+    frame: str = Field(
+        'odom', description='of its poses and points, of paths for it, and of what it shows'
+    )
     topics: dict[str, Topic]
     state: tuple[Channel, ...]
     action: Action

@@ -15,7 +15,7 @@ from pydantic import FiniteFloat
 from torch import Tensor
 
 from mbmrl_ros.config import Config, UserError, closest
-from mbmrl_ros.rewards.path import Waypoints
+from mbmrl_ros.rewards.path import Route
 from mbmrl_ros.rewards.terms import TERMS
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import RewardFn
@@ -31,7 +31,7 @@ class TermConfig(Config):
     weight: FiniteFloat = 1.0
     channel: str | None = None
     target: dict[str, FiniteFloat] | None = None
-    path: str | Waypoints | None = None
+    path: Route | None = None
 
 
 @dataclass(frozen=True)
@@ -69,3 +69,15 @@ def build_reward(spec: RobotSpec, terms: tuple[TermConfig, ...]) -> Reward:
         functions[name] = TERMS[config.term](spec, **arguments)
         weights[name] = config.weight
     return Reward(weights, functions)
+
+
+def route_of(terms: tuple[TermConfig, ...]) -> Route | None:
+    """Return the path that a reward follows; None if it follows none."""
+    return next((term.path for term in terms if term.path is not None), None)
+
+
+def along(terms: tuple[TermConfig, ...], route: Route) -> tuple[TermConfig, ...]:
+    """Return the terms of a reward with another path for it to follow."""
+    return tuple(
+        term if term.path is None else term.model_copy(update={'path': route}) for term in terms
+    )

@@ -98,6 +98,11 @@ class AdaptiveMPC:
         self._plan = self._recorded(self._imagine_and_choose)
         self._planner_state = _refitted(self._planner_state, fresh)
 
+    def use_reward(self, reward: RewardFn) -> None:
+        """Exchange the reward; the warm start stays."""
+        self._reward = reward
+        self._plan = self._recorded(self._imagine_and_choose)
+
     def take_over(self, other: AdaptiveMPC) -> None:
         """Go on with the warm start of another one, for the same robots."""
         self._planner_state = _refitted(self._on_device(other._planner_state), self._planner_state)

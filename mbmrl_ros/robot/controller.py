@@ -21,7 +21,7 @@ from mbmrl_ros.robot.shadow import Foresight, Surprise
 from mbmrl_ros.robot.state import Assembled, StateAssembler
 from mbmrl_ros.robot.tick import Counters, Diagnostics, Tick, diagnose
 from mbmrl_ros.spec import RobotSpec
-from mbmrl_ros.types import Array, Planner, Reading
+from mbmrl_ros.types import Array, Planner, Reading, RewardFn
 
 
 @dataclass(frozen=True)
@@ -149,6 +149,10 @@ class Controller:
         self._budget = budget
         self._mpc.use_planner(with_candidates(planner, budget.candidates) if budget else planner)
 
+    def use_reward(self, reward: RewardFn) -> None:
+        """Exchange the reward between two ticks; everything else stays."""
+        self._mpc.use_reward(reward)
+
     def use(self, mpc: AdaptiveMPC, foresight: Foresight | None = None) -> None:
         """Exchange model, planner and reward between two ticks; what is known of the robot stays.
 
@@ -162,6 +166,7 @@ class Controller:
         """Forget history, warm start and adaptation, for a robot that was put somewhere else."""
         self._mpc.reset()
         self._history.clear()
+        self.counters.beginnings += 1
 
     def e_stop(self, reason: str) -> None:
         """Latch the emergency stop."""

@@ -52,11 +52,16 @@ class Tick:
 
 @dataclass
 class Counters:
-    """Totals since the start. overruns: ticks past the deadline. refused: readings, by reason."""
+    """Totals since the start.
+
+    overruns: ticks past the deadline. refused: readings, by reason. beginnings: times that all was
+    forgotten, for a robot that was put somewhere else.
+    """
 
     ticks: int = 0
     fallbacks: int = 0
     overruns: int = 0
+    beginnings: int = 0
     refused: Counter[str] = field(default_factory=Counter)
 
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from mbmrl_ros.config import UserError
-from mbmrl_ros.rewards.path import SHAPES, locate, path_segments
-from mbmrl_ros.rewards.reward import TermConfig, build_reward
+from mbmrl_ros.rewards.path import MOST_WAYPOINTS, SHAPES, locate, path_segments, read_route
+from mbmrl_ros.rewards.reward import TermConfig, along, build_reward, route_of
 from mbmrl_ros.spec import load_robot
 
 ROBOT = load_robot('millirobot')
@@ -94,6 +94,31 @@ def test_along_every_shape_the_cost_is_the_progress_alone(name):
     assert torch.equal(segments.starts[0], torch.zeros(2))
 
 
+@pytest.mark.parametrize('name', SHAPES)
+def test_the_fast_formula_of_a_place_is_the_plain_one(name):
+    generator = torch.Generator().manual_seed(0)
+    position = 3 * torch.randn(500, 4, 2, generator=generator)
+    yaw = 3 * torch.randn(500, 4, generator=generator)
+    segments = path_segments(name)
+    offset = position[..., None, :] - segments.starts
+    onwards = (offset * segments.directions).sum(-1).clamp(min=0.0).minimum(segments.lengths)
+    distance = (offset - onwards[..., None] * segments.directions).norm(dim=-1)
+    turn = yaw[..., None] - segments.headings
+    heading = torch.atan2(turn.sin(), turn.cos()).abs()
+    # A tenth of a metre per radian decides, as the ratio of the published weights.
+    rank = distance + 0.1 * heading
+    best = rank.argmin(-1, keepdim=True)
+    # Where two segments suit a state equally, either may be chosen.
+    clear = rank.topk(2, largest=False).values.diff()[..., 0] > 1e-5 if rank.shape[-1] > 1 else ...
+    place = locate(segments, position, yaw)
+    for fast, plain in (
+        (place.distance, distance.gather(-1, best)[..., 0]),
+        (place.heading, heading.gather(-1, best)[..., 0]),
+        (place.direction, segments.directions[best[..., 0]]),
+    ):
+        assert torch.allclose(fast[clear], plain[clear], atol=1e-5)
+
+
 def test_the_figure_8_has_the_published_size():
     points = torch.tensor(SHAPES['figure_8'])
     size = points.max(0).values - points.min(0).values
@@ -108,6 +133,7 @@ def test_the_figure_8_has_the_published_size():
         (((0.0, 0.0),), 'two or more'),
         (((0.0, 0.0), (0.0, 0.0)), 'twice'),
         (((0.0, 0.0), (math.nan, 0.0)), 'finite'),
+        (tuple((float(x), 0.0) for x in range(MOST_WAYPOINTS + 1)), 'at most 100'),
     ],
 )
 def test_a_path_that_is_none_is_refused(path, message):
@@ -118,3 +144,29 @@ def test_a_path_that_is_none_is_refused(path, message):
 def test_a_robot_without_a_pose_on_the_ground_is_refused():
     with pytest.raises(UserError, match="no channel 'y'"):
         build_reward(load_robot('half_cheetah'), (TermConfig(term='path_heading', path='left'),))
+
+
+def test_a_path_in_a_parameter_is_a_shape_or_way_points():
+    assert read_route('') is None
+    assert read_route('zig_zag') == 'zig_zag'
+    assert read_route('0 0, 1.5 0,1.5 -2') == ((0.0, 0.0), (1.5, 0.0), (1.5, -2.0))
+    for text in ('0 0, 1', '0 0, 1 x', '0 0 0, 1 1 1', ','):
+        with pytest.raises(UserError, match='neither a shape .* nor way-points'):
+            read_route(text)
+
+
+def test_a_reward_along_another_path_keeps_its_weights_and_its_other_terms():
+    names = ('path_distance', 'path_heading', 'path_progress')
+    terms = (
+        *(TermConfig(term=name, weight=-2.0, path='left') for name in names),
+        TermConfig(term='action_squared', weight=-0.5),
+    )
+    assert route_of(terms) == 'left' and route_of(terms[-1:]) is None
+    other = along(terms, CORNER)
+    assert route_of(other) == CORNER
+    assert [term.weight for term in other] == [term.weight for term in terms]
+    states = state(0.4, 0.0, 0.0), torch.ones(2), state(0.43, 0.1, 0.2)
+    # 0.1 m aside, 0.2 rad off, 0.03 m onwards, two ones squared.
+    assert float(build_reward(ROBOT, other)(*states)) == pytest.approx(
+        -2 * (0.1 + 0.2 + 0.03) - 0.5 * 2, abs=1e-5
+    )

@@ -178,6 +178,20 @@ def test_an_exchanged_planner_keeps_the_warm_start_if_it_fits():
     assert mpc.act(window(), EVERY, start()).valid.all()
 
 
+def test_an_exchanged_reward_counts_from_the_next_plan_on_and_keeps_the_warm_start():
+    mpc, other = make(grbal()), make(grbal(), reward_fn=lambda s, a, n: 3 * reward(s, a, n))
+    for each in (mpc, other):
+        each.act(window(), EVERY, start())
+    warm = mpc._planner_state.mean
+    mpc.use_reward(lambda s, a, n: 3 * reward(s, a, n))
+    assert torch.equal(mpc._planner_state.mean, warm)
+    # Three times the reward has the same best actions, by returns in standard deviations.
+    assert torch.allclose(warm, other._planner_state.mean, atol=1e-5)
+    plan, expected = (each.act(window(), EVERY, start()).plan for each in (mpc, other))
+    assert torch.allclose(plan.returns, expected.returns, rtol=1e-3)
+    assert torch.allclose(plan.actions, expected.actions, atol=1e-3)
+
+
 def test_another_model_goes_on_from_the_plan_of_the_first():
     mpc, other = make(grbal()), make(NoAdaptation(DYNAMICS.loss, PARAMS))
     mpc.act(window(), EVERY, start())
