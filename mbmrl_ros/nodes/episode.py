@@ -21,17 +21,23 @@ from std_msgs.msg import Float64MultiArray
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.messages import MESSAGES
-from mbmrl_ros.nodes.processes import last_words, node_process
+from mbmrl_ros.nodes.processes import ending_in_order, last_words, node_process
 from mbmrl_ros.nodes.recorder import BagRecorder
 from mbmrl_ros.spec import RobotSpec
 
 SILENCE_S = 60.0
 
 
+def lead_periods(spec: RobotSpec) -> int:
+    """Return after how many periods there is a state: rates of change need two readings."""
+    return int(any(channel.encoding == 'rate' for channel in spec.state))
+
+
 @dataclass(frozen=True)
 class Episode:
     """What to run. schedule: disturbances as the simulator reads them, kind:target@step.
 
+    Its steps count from the start; those of the run from the first state (`lead_periods`).
     sim, controller: further ROS parameters of the two nodes.
     """
 
@@ -77,6 +83,7 @@ def run_episode(episode: Episode, bag: Path, on_step: Callable[[int], None]) -> 
     UserError if a node ends early, with its last words; both are stopped in any case.
     """
     with ExitStack() as stack:
+        stack.enter_context(ending_in_order())
         context = rclpy.Context()
         rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
         stack.callback(context.try_shutdown)
@@ -109,7 +116,7 @@ def _spin(
 ) -> None:
     seen, heard_s = 0, time.monotonic()
     # One more than the steps: the last one's next state comes with the command after it.
-    while seen < episode.steps + 1:
+    while seen < lead_periods(episode.spec) + episode.steps + 1:
         executor.spin_once(timeout_sec=0.2)
         for process in processes:
             if process.poll() is not None:

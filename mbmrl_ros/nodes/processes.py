@@ -1,38 +1,74 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Nodes as processes of their own."""
+"""Nodes as processes of their own, which end with the process that started them.
+
+The standard input of a node is a pipe that only its parent can write to. The operating system
+closes it when the parent ends, however that ends (SIGKILL included), and the node stops.
+"""
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 PATIENCE_S = 10.0
+# What a closed terminal, `kill` and `systemctl stop` send; Ctrl-C is an exception already.
+ENDINGS = (signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def ending_in_order() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into SystemExit, so that with-blocks end what they began.
+
+    A signal that is ignored or handled already (nohup) is left alone. For the main thread.
+    """
+
+    def leave(number: int, frame: Any) -> None:
+        raise SystemExit(128 + number)
+
+    caught = [number for number in ENDINGS if signal.getsignal(number) == signal.SIG_DFL]
+    for number in caught:
+        signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number in caught:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager
 def node_process(
-    node: str, parameters: Mapping[str, Any], namespace: str, log: Path
+    node: str,
+    parameters: Mapping[str, Any],
+    namespace: str,
+    log: Path,
+    remap: Mapping[str, str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start a node; stop it at the end, by SIGINT first so that it can leave in order.
 
-    node: its module in mbmrl_ros.nodes. log: folder for what it prints.
+    node: its module in mbmrl_ros.nodes. log: folder for what it prints. remap: topics to other
+    names.
     """
     log.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, '-m', f'mbmrl_ros.nodes.{node}', '--ros-args']
-    command += ['-r', f'__ns:=/{namespace}']
+    command = [sys.executable, '-m', 'mbmrl_ros.nodes.processes', node, '--ros-args']
+    for name, other in {'__ns': f'/{namespace}', **(remap or {})}.items():
+        command += ['-r', f'{name}:={other}']
     for name, value in parameters.items():
         command += ['-p', f'{name}:={_yaml(value)}']
     environment = os.environ | {'PYTHONUNBUFFERED': '1'}
     with (log / f'{node}.log').open('wb') as output:
         process = subprocess.Popen(
             command,
+            stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
             env=environment,
@@ -41,13 +77,21 @@ def node_process(
         try:
             yield process
         finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-            try:
-                process.wait(PATIENCE_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            end_process(process)
+
+
+def end_process(process: subprocess.Popen[bytes]) -> None:
+    """Stop a node, by SIGINT first; one that does not stop is killed."""
+    try:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        process.wait(PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    finally:
+        if process.stdin is not None:
+            process.stdin.close()
 
 
 def last_words(log: Path) -> str:
@@ -59,9 +103,29 @@ def last_words(log: Path) -> str:
     return ' | '.join(lines) or 'the nodes said nothing'
 
 
+def main(arguments: list[str]) -> int:
+    """Run a node until it is stopped or its parent is gone; the first argument is its module."""
+    threading.Thread(target=_follow_parent, name='parent', daemon=True).start()
+    module = importlib.import_module(f'mbmrl_ros.nodes.{arguments[0]}')
+    return int(module.main(arguments[1:]))
+
+
+def _follow_parent() -> None:
+    # Not by sys.stdin: the interpreter cannot end while a thread waits in its buffer.
+    while os.read(0, 1024):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(PATIENCE_S)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def _yaml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
         return '[' + ', '.join(f"'{item}'" for item in value) + ']'
     return str(value)
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1:]))
