@@ -3,6 +3,8 @@
 PYTHON ?= python3
 # Installed first and pinned, so that no requirement pulls in a larger build.
 TORCH ?= torch==2.13.0
+# Of make demo: half_cheetah or millirobot.
+ROBOT ?= half_cheetah
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -33,7 +35,7 @@ test: lint
 	$(BIN)/python -m pytest
 
 demo: $(STAMP)
-	$(BIN)/mbmrl demo
+	$(BIN)/mbmrl demo --robot '$(ROBOT)'
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

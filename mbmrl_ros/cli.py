@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog='mbmrl', description='Robots that adapt their model while they run.')
     parser.add_argument('--version', action='version', version=__version__)
     commands = parser.add_subparsers(dest='command', required=True, parser_class=_Parser)
-    _add_demo(commands.add_parser('demo', help='a robot loses a joint and keeps running'))
+    _add_demo(commands.add_parser('demo', help='a robot breaks in mid-run and goes on'))
     _add_train(commands.add_parser('train', help='train a model; started again, it goes on'))
     _add_evaluate(commands.add_parser('evaluate', help='returns and losses of a bundle'))
     _add_bag(commands.add_parser('bag', help='recordings to a dataset for train --data'))
@@ -71,8 +71,14 @@ def _parser() -> argparse.ArgumentParser:
 def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--out', type=Path, default=Path('out/demo'))
     parser.add_argument('--seeds', type=_positive, default=2, help='runs per controller (2)')
-    parser.add_argument('--steps', type=_positive, default=1000, help='control steps per run')
-    parser.add_argument('--task', default='half_cheetah/disabled_joint')
+    parser.add_argument(
+        '--steps', type=_positive, help="control steps per run; default: the task's"
+    )
+    parser.add_argument('--robot', help='half_cheetah (the default) or millirobot')
+    parser.add_argument('--task', help="default: the robot's")
+    parser.add_argument(
+        '--bundles', type=Path, metavar='DIR', help='with mb and grbal; default: the shipped ones'
+    )
     parser.add_argument('--json', type=Path, help='also write the summary here')
     parser.set_defaults(run=_demo)
 
@@ -178,9 +184,9 @@ def _node(name: str, arguments: list[str]) -> int:
 
 
 def _demo(options: argparse.Namespace) -> None:
-    from mbmrl_ros.demo.run import run_demo
+    from mbmrl_ros.demo.run import demo_command
 
-    run_demo(options.task, options.out, options.seeds, options.steps, options.json)
+    demo_command(options)
 
 
 def _train(options: argparse.Namespace) -> None:

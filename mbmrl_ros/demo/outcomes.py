@@ -4,14 +4,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mbmrl_ros.envs.tasks import Task
 from mbmrl_ros.nodes.read_bag import RecordedRun
+from mbmrl_ros.page import Section
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.training.evaluate import PredictionLosses
 from mbmrl_ros.types import Array
@@ -19,7 +20,7 @@ from mbmrl_ros.types import Array
 
 @dataclass(frozen=True)
 class Contender:
-    """A way to control: a shipped bundle, and how it adapts."""
+    """A way to control: a bundle, and how it adapts."""
 
     key: str
     label: str
@@ -36,40 +37,66 @@ CONTENDERS = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """One run, measured. rewards: [T]."""
+    """One run, measured.
+
+    rewards: [T]. terms: [T] each, what the reward is made of, before its weights. Not a number
+    where the robot had no state.
+    """
 
     contender: Contender
     seed: int
     run: RecordedRun
     rewards: Array
+    terms: Mapping[str, Array]
     losses: PredictionLosses
 
-    def numbers(self, task: Task, spec: RobotSpec) -> dict[str, Any]:
-        """Return the row of summary.json."""
-        failure = task.failure_step(len(self.rewards))
-        late = self.losses.moments >= failure
-        states = self.run.trajectory.states
-        x = spec.channel_index('x')
-        ticks = self.run.stats['tick_s'] * 1e3
-        return {
-            'return': float(self.rewards.sum()),
-            'return_before': float(self.rewards[:failure].sum()),
-            'return_after': float(self.rewards[failure:].sum()),
-            'distance_m': float(states[-1, x] - states[0, x]),
-            'loss_before': float(self.losses.before[:, late].mean()),
-            'loss_after': float(self.losses.after[:, late].mean()),
-            'tick_ms': {
-                'median': float(np.median(ticks)),
-                'p99': float(np.percentile(ticks, 99)),
-            },
-        }
+
+class Scene(NamedTuple):
+    """All runs of a demo. failure_step: when the robot breaks."""
+
+    task: Task
+    spec: RobotSpec
+    outcomes: Sequence[Outcome]
+    failure_step: int
+
+    @property
+    def failure_s(self) -> float:
+        """When the robot breaks [s]."""
+        return self.failure_step * self.spec.period_s
+
+    def of(self, contender: Contender) -> list[Outcome]:
+        """Return the runs of one contender."""
+        return [outcome for outcome in self.outcomes if outcome.contender == contender]
 
 
-def summarise(task: Task, spec: RobotSpec, outcomes: list[Outcome]) -> dict[str, Any]:
+class Column(NamedTuple):
+    """A column of the table: means over seeds of a key of summary.json."""
+
+    header: str
+    key: str
+    digits: int
+
+
+@dataclass(frozen=True)
+class Show:
+    """What the demo of a robot has that others have not.
+
+    numbers: of a run, with its failure step: `distance_m` and what else belongs into
+    summary.json. columns: those of the table after the first. sections: of the page; the first
+    figure is kept as overview.png too.
+    """
+
+    task: str
+    numbers: Callable[[RobotSpec, Outcome, int], dict[str, float]]
+    columns: tuple[Column, ...]
+    sections: Callable[[Scene], list[Section]]
+
+
+def summarise(scene: Scene, show: Show) -> dict[str, Any]:
     """Return the content of summary.json: lists over seeds for every controller."""
     controllers: dict[str, Any] = {}
     for contender in CONTENDERS:
-        rows = [o.numbers(task, spec) for o in outcomes if o.contender == contender]
+        rows = [_numbers(scene, show, outcome) for outcome in scene.of(contender)]
         lists: dict[str, Any] = {
             key: [row[key] for row in rows] for key in rows[0] if key != 'tick_ms'
         }
@@ -77,40 +104,46 @@ def summarise(task: Task, spec: RobotSpec, outcomes: list[Outcome]) -> dict[str,
             key: [row['tick_ms'][key] for row in rows] for key in rows[0]['tick_ms']
         }
         controllers[contender.key] = lists
-    steps = len(outcomes[0].rewards)
+    steps = len(scene.outcomes[0].rewards)
     return {
-        'task': task.name,
-        'seeds': sorted({outcome.seed for outcome in outcomes}),
+        'task': scene.task.name,
+        'seeds': sorted({outcome.seed for outcome in scene.outcomes}),
         'steps': steps,
-        'failure_step': task.failure_step(steps),
-        'failure': str(task.test('mid_run')(steps)[0].disturbance),
+        'failure_step': scene.failure_step,
+        'failure': str(scene.task.test('mid_run')(steps)[0].disturbance),
         'controllers': controllers,
     }
 
 
-COLUMNS = (
-    ('controller', ''),
-    ('distance m', 'distance_m'),
-    ('return before', 'return_before'),
-    ('return after', 'return_after'),
-    ('loss before', 'loss_before'),
-    ('loss after adapting', 'loss_after'),
-    ('tick ms', 'tick_ms'),
-)
+def _numbers(scene: Scene, show: Show, outcome: Outcome) -> dict[str, Any]:
+    """Return what summary.json says of a run."""
+    failure, rewards = scene.failure_step, outcome.rewards
+    late = outcome.losses.moments >= failure
+    ticks = outcome.run.stats['tick_s'] * 1e3
+    return {
+        'return': float(np.nansum(rewards)),
+        'return_before': float(np.nansum(rewards[:failure])),
+        'return_after': float(np.nansum(rewards[failure:])),
+        'loss_before': float(outcome.losses.before[:, late].nanmean()),
+        'loss_after': float(outcome.losses.after[:, late].nanmean()),
+        'steps_without_state': int(np.isnan(rewards).sum()),
+        **show.numbers(scene.spec, outcome, failure),
+        'tick_ms': {
+            'median': float(np.median(ticks)),
+            'p99': float(np.percentile(ticks, 99)),
+        },
+    }
 
 
-def table_rows(summary: dict[str, Any]) -> Iterator[list[str]]:
-    """Yield a row of text per controller; returns before and after the failure."""
+def header(show: Show) -> list[str]:
+    """Return the head of the table."""
+    return ['controller', *(column.header for column in show.columns), 'tick ms']
+
+
+def table_rows(show: Show, summary: dict[str, Any]) -> Iterator[list[str]]:
+    """Yield a row of text per controller."""
     for contender in CONTENDERS:
         numbers = summary['controllers'][contender.key]
-        mean = {key: float(np.mean(numbers[key])) for _, key in COLUMNS[1:-1]}
         tick = float(np.mean(numbers['tick_ms']['median']))
-        yield [
-            contender.label,
-            f'{mean["distance_m"]:.1f}',
-            f'{mean["return_before"]:.0f}',
-            f'{mean["return_after"]:.0f}',
-            f'{mean["loss_before"]:.3f}',
-            f'{mean["loss_after"]:.3f}',
-            f'{tick:.1f}',
-        ]
+        cells = [f'{float(np.mean(numbers[key])):.{digits}f}' for _, key, digits in show.columns]
+        yield [contender.label, *cells, f'{tick:.1f}']

@@ -220,7 +220,9 @@ class ControlLoop:
         if self.controller.complete_stamp() != stamp_s:
             return self.controller.fall_back(refusal, stamp_s)
         # Time stands still until the answer: readings do not age while the machine is busy.
-        return self.controller.tick(received_s)
+        tick = self.controller.tick(received_s)
+        # The simulator waits for an answer also where there is no state yet, or none any more.
+        return replace(tick, command=replace(tick.command, stamp_s=stamp_s))
 
     def _hand_over(self) -> tuple[float | None, float, str]:
         """Give the controller what came since the last tick.

@@ -64,8 +64,6 @@ class ControllerTopics:
         """Load robot and bundle, warm up; UserError if anything is wrong."""
         self._node, self._settings = node, settings
         self._spec = spec = load_robot(settings.robot)
-        if settings.lockstep and spec.action.type != 'sensor_msgs/msg/JointState':
-            raise UserError(f'lockstep needs stamped commands, {spec.name} has {spec.action.type}')
         self._brain = brain = build_brain(spec, settings)
         if brain.notice:
             node.get_logger().warning(brain.notice)
@@ -180,7 +178,8 @@ class ControllerTopics:
             if math.isfinite(stamp_s)
             else self._node.get_clock().now().nanoseconds
         )
-        self._commands.publish(command_message(self._spec, command.values, nanoseconds))
+        label = self._settings.lockstep
+        self._commands.publish(command_message(self._spec, command.values, nanoseconds, label))
 
     def _on_tick(self, tick: Tick) -> None:
         self._report.add(tick)

@@ -33,12 +33,12 @@ from mbmrl_ros.nodes.inputs import (
 )
 from mbmrl_ros.nodes.lifecycle import ManagedNode
 from mbmrl_ros.nodes.mailbox import Refusal
-from mbmrl_ros.nodes.messages import MESSAGES, command_message, command_stamp_ns
+from mbmrl_ros.nodes.messages import MESSAGES, command_message
 from mbmrl_ros.nodes.settings import GateSettings
 from mbmrl_ros.nodes.spin import run
 from mbmrl_ros.robot.gate import Gate, Passed
 from mbmrl_ros.robot.plausible import Fault
-from mbmrl_ros.robot.readings import read_command, sensor_reader
+from mbmrl_ros.robot.readings import message_stamp_ns, read_command, sensor_reader
 from mbmrl_ros.spec import load_robot
 from mbmrl_ros.types import Reading
 
@@ -112,7 +112,7 @@ class GateTopics:
     def _on_command(self, message: Any) -> None:
         if self._active:
             passed = self.gate.answer(read_command(self._spec, message), time.monotonic())
-            self._send(passed, command_stamp_ns(self._spec, message))
+            self._send(passed, message_stamp_ns(message))
 
     def _on_check(self) -> None:
         if self._active and (passed := self.gate.watch(time.monotonic())) is not None:
@@ -150,9 +150,10 @@ class GateTopics:
 
     def _send(self, passed: Passed, stamp_ns: int | None = None) -> None:
         """Publish; stamp_ns: of the command that it answers, now if there is none."""
+        label = stamp_ns is not None
         if stamp_ns is None:
             stamp_ns = self._node.get_clock().now().nanoseconds
-        self._commands.publish(command_message(self._spec, passed.values, stamp_ns))
+        self._commands.publish(command_message(self._spec, passed.values, stamp_ns, label))
         before, self._last = self._last, passed
         self._counts[passed.kind or 'unchanged'] += 1
         if passed.fell_back:

@@ -17,14 +17,17 @@ from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import Imu, JointState
-from std_msgs.msg import Float64MultiArray
+from std_msgs.msg import Float64MultiArray, MultiArrayDimension
 
 from mbmrl_ros.robot.readings import (
     JOINT_STATE,
     NUMBER_ARRAY,
+    STAMP_LABEL,
     array_place,
     joint_field,
-    stamp_ns,
+)
+from mbmrl_ros.robot.readings import (
+    stamp_ns as stamp_ns,
 )
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import Array
@@ -50,15 +53,18 @@ def to_nanoseconds(stamp_s: float) -> int:
     return round(stamp_s * 1e9)
 
 
-def sensor_writer(spec: RobotSpec, topic: str) -> Callable[[Array, int], Any]:
-    """Return what turns (signals [R], stamp [ns]) into the message of one sensor topic."""
+def sensor_writer(spec: RobotSpec, topic: str, label: bool = False) -> Callable[[Array, int], Any]:
+    """Return what turns (signals [R], stamp [ns]) into the message of one sensor topic.
+
+    label: write the stamp of an array into its label, for lockstep.
+    """
     order = {signal: i for i, signal in enumerate(spec.signals)}
     fields = [(signal.split(':', 1)[1], order[signal]) for signal in spec.topic_signals(topic)]
     kind = spec.topics[topic].type
     if kind == JOINT_STATE:
         return _joint_writer(fields)
     if kind == NUMBER_ARRAY:
-        return _array_writer(fields)
+        return _array_writer(fields, label)
     child = spec.simulation.bodies.get(topic, '') if spec.simulation else ''
 
     def write(signals: Array, nanoseconds: int) -> Any:
@@ -101,22 +107,34 @@ def _joint_writer(fields: list[tuple[str, int]]) -> Callable[[Array, int], Joint
 
 
 def _array_writer(
-    fields: list[tuple[str, int]],
+    fields: list[tuple[str, int]], label: bool
 ) -> Callable[[Array, int], Float64MultiArray]:
     columns = {array_place(path): column for path, column in fields}
 
     def write(signals: Array, nanoseconds: int) -> Float64MultiArray:
         padded = np.append(signals, np.nan)
         places = [columns.get(place, -1) for place in range(max(columns) + 1)]
-        return Float64MultiArray(data=array('d', padded[places]))
+        return _number_array(padded[places], nanoseconds if label else None)
 
     return write
 
 
-def command_message(spec: RobotSpec, values: Array, nanoseconds: int) -> Any:
-    """Return a command [A] in units as the message of the robot file."""
+def _number_array(values: Array, nanoseconds: int | None) -> Float64MultiArray:
+    message = Float64MultiArray(data=array('d', values))
+    if nanoseconds is not None:
+        size = len(values)
+        label = f'{STAMP_LABEL}{nanoseconds}'
+        message.layout.dim = [MultiArrayDimension(label=label, size=size, stride=size)]
+    return message
+
+
+def command_message(spec: RobotSpec, values: Array, nanoseconds: int, label: bool = False) -> Any:
+    """Return a command [A] in units as the message of the robot file.
+
+    label: write the stamp of an array into its label, for lockstep.
+    """
     if spec.action.type == NUMBER_ARRAY:
-        return Float64MultiArray(data=array('d', values))
+        return _number_array(values, nanoseconds if label else None)
     return named_command(spec, values, nanoseconds)
 
 
@@ -126,10 +144,3 @@ def named_command(spec: RobotSpec, values: Array, nanoseconds: int) -> JointStat
     message.header.stamp = to_stamp(nanoseconds)
     setattr(message, spec.action.field, array('d', values))
     return message
-
-
-def command_stamp_ns(spec: RobotSpec, message: Any) -> int | None:
-    """Return the stamp of a command [ns], None where its type has none."""
-    if spec.action.type == NUMBER_ARRAY:
-        return None
-    return stamp_ns(message.header.stamp)

@@ -13,17 +13,23 @@ import torch
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data.bags import Bag
 from mbmrl_ros.data.dataset import Trajectory
-from mbmrl_ros.nodes.episode import Episode
+from mbmrl_ros.nodes.episode import Episode, lead_periods
 from mbmrl_ros.robot.command import from_units
-from mbmrl_ros.robot.readings import read_command, sensor_reader, stamp_ns
-from mbmrl_ros.robot.state import encode
+from mbmrl_ros.robot.readings import message_stamp_ns, read_command, sensor_reader
+from mbmrl_ros.robot.state import StateAssembler
 from mbmrl_ros.spec import RobotSpec
-from mbmrl_ros.types import Array
+from mbmrl_ros.types import Array, Reading
+
+Readings = dict[str, dict[int, tuple[float, ...]]]
+"""topic -> stamp [ns] -> values."""
 
 
 @dataclass(frozen=True)
 class RecordedRun:
-    """signals: [T+1, R]. trajectory: states and applied actions. stats: per tick, by name."""
+    """signals: [T+1, R]. trajectory: states and applied actions. stats: per tick, by name.
+
+    A state is not a number where the robot had none, such as in a drop-out of motion capture.
+    """
 
     signals: Array
     trajectory: Trajectory
@@ -34,39 +40,54 @@ def read_run(bag: Path, episode: Episode) -> RecordedRun:
     """Read the first `steps` steps of a run; UserError if the bag holds fewer."""
     spec, root = episode.spec, f'/{episode.namespace}/'
     readers = {topic: sensor_reader(spec, topic) for topic in spec.topics}
-    readings: dict[str, dict[int, tuple[float, ...]]] = {topic: {} for topic in spec.topics}
+    readings: Readings = {topic: {} for topic in spec.topics}
     commands: dict[int, Array] = {}
     stats: dict[str, list[float]] = {}
     for full, _, message in Bag(bag).messages(episode.topics):
         topic = full.removeprefix(root)
         if topic in readers:
-            reading = readers[topic](message, 0.0)
-            if not isinstance(reading, str):
-                readings[topic][stamp_ns(message.header.stamp)] = reading.values
+            reading, stamp = readers[topic](message, 0.0), message_stamp_ns(message)
+            if not isinstance(reading, str) and stamp is not None:
+                readings[topic][stamp] = reading.values
         elif full == episode.applied:
-            command = read_command(spec, message)
-            if not isinstance(command, str):
-                commands[stamp_ns(message.header.stamp)] = command
+            command, stamp = read_command(spec, message), message_stamp_ns(message)
+            if not isinstance(command, str) and stamp is not None:
+                commands[stamp] = command
         elif full == episode.stats:
             for dimension, value in zip(message.layout.dim, message.data):
                 stats.setdefault(dimension.label, []).append(float(value))
-    stamps = sorted(set(commands).intersection(*readings.values()))[: episode.steps + 1]
-    if len(stamps) < episode.steps + 1:
-        raise UserError(f'{bag} holds {len(stamps) - 1} steps instead of {episode.steps}')
-    signals = np.stack([_signals(spec, readings, stamp) for stamp in stamps])
+    lead, stamps = lead_periods(spec), sorted(set(commands).intersection(*readings.values()))
+    if len(stamps) < lead + episode.steps + 1:
+        raise UserError(f'{bag} holds {len(stamps) - 1 - lead} steps instead of {episode.steps}')
+    run = slice(lead, lead + episode.steps + 1)
+    states, stamps = _states(spec, readings, stamps)[run], stamps[run]
     actions = np.stack([from_units(spec, commands[stamp]) for stamp in stamps[:-1]])
     trajectory = Trajectory(
-        torch.from_numpy(encode(spec, signals)).float(),
+        torch.from_numpy(states).float(),
         torch.from_numpy(actions).float(),
         torch.full((episode.steps,), -1),
     )
-    ticks = {name: np.array(values[: episode.steps]) for name, values in stats.items()}
+    ticks = {name: np.array(values[lead : lead + episode.steps]) for name, values in stats.items()}
+    signals = np.stack([_signals(spec, readings, stamp) for stamp in stamps])
     return RecordedRun(signals, trajectory, ticks)
 
 
-def _signals(
-    spec: RobotSpec, readings: dict[str, dict[int, tuple[float, ...]]], stamp: int
-) -> Array:
+def _states(spec: RobotSpec, readings: Readings, stamps: list[int]) -> Array:
+    """Return the states [T, S] of moments that follow each other, as the robot put them together.
+
+    Arrivals are the stamps: in lockstep no message is under way while time passes.
+    """
+    assembler, states = StateAssembler(spec), np.full((len(stamps), spec.state_size), np.nan)
+    for row, stamp in zip(states, stamps):
+        for topic, by_stamp in readings.items():
+            assembler.on_reading(Reading(topic, stamp / 1e9, stamp / 1e9, by_stamp[stamp]))
+        state = assembler.assemble(stamp / 1e9).state
+        if state is not None:
+            row[:] = state
+    return states
+
+
+def _signals(spec: RobotSpec, readings: Readings, stamp: int) -> Array:
     """Put the readings of one moment in the order of the robot file: [R]."""
     values = {
         signal: value

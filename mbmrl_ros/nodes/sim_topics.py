@@ -28,7 +28,6 @@ from mbmrl_ros.nodes.diagnostics import ERROR, OK, WARN, diagnostic_message, rea
 from mbmrl_ros.nodes.entities import Entities
 from mbmrl_ros.nodes.messages import (
     MESSAGES,
-    command_stamp_ns,
     named_command,
     sensor_writer,
     to_stamp,
@@ -36,7 +35,7 @@ from mbmrl_ros.nodes.messages import (
 from mbmrl_ros.nodes.schedules import disturbances_of, parse_schedule
 from mbmrl_ros.nodes.settings import SimSettings
 from mbmrl_ros.nodes.simulation import Applied, Simulation
-from mbmrl_ros.robot.readings import read_command
+from mbmrl_ros.robot.readings import message_stamp_ns, read_command
 from mbmrl_ros.sim.disturbances import Disturbance, parse
 from mbmrl_ros.spec import load_robot
 
@@ -57,8 +56,6 @@ class SimTopics:
         self._node, self._settings = node, settings
         self._spec = spec = load_robot(settings.robot)
         disturbances = disturbances_of(spec, settings.task)
-        if settings.lockstep and spec.action.type != 'sensor_msgs/msg/JointState':
-            raise UserError(f'lockstep needs stamped commands, {spec.name} has {spec.action.type}')
         self.simulation = Simulation(
             spec,
             parse_schedule(spec, settings.schedule),
@@ -115,7 +112,7 @@ class SimTopics:
         self._sensors = [
             (
                 self.simulation.rates.every[topic],
-                sensor_writer(spec, topic),
+                sensor_writer(spec, topic, label=keep),
                 make(MESSAGES[settings.type], topic, depth, open_qos=True, keep=keep),
             )
             for topic, settings in spec.topics.items()
@@ -141,7 +138,7 @@ class SimTopics:
         if not self._active:
             return
         command = read_command(self._spec, message)
-        stamp = command_stamp_ns(self._spec, message)
+        stamp = message_stamp_ns(message)
         if self.simulation.offer(command, stamp, time.monotonic()):
             self._step()
 

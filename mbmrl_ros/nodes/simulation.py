@@ -134,6 +134,9 @@ class Simulation:
     def offer(self, command: Array | str, stamp_ns: int | None, now_s: float) -> bool:
         """Take a command, or the reason why it is none; True if a step is due now."""
         answers = stamp_ns == self.stamp_ns
+        if self.lockstep and stamp_ns is None:
+            self.refused['lockstep needs commands with a stamp'] += 1
+            return False
         if isinstance(command, str):
             self.refused[command] += 1
             if not self.lockstep or not answers:

@@ -23,6 +23,9 @@ from mbmrl_ros.types import Array, Reading
 JOINT_STATE = 'sensor_msgs/msg/JointState'
 NUMBER_ARRAY = 'std_msgs/msg/Float64MultiArray'
 JOINT_FIELDS = ('position', 'velocity', 'effort')
+# A Float64MultiArray has no header. In lockstep, which goes by stamps, the label of its first
+# dimension says when; nobody else writes one, and drivers read the numbers only.
+STAMP_LABEL = 'stamp_ns:'
 
 
 def _vector(*paths: str) -> list[str]:
@@ -139,15 +142,24 @@ def _array_reader(topic: str, places: list[int]) -> Read:
         if len(message.data) < needed:
             return f'{topic}: {len(message.data)} values, place {needed - 1} is wanted'
         values = tuple(float(message.data[place]) for place in places)
-        return Reading(topic, arrived_s, received_s, values)
+        return Reading(topic, message_stamp_s(message, arrived_s), received_s, values)
 
     return read
 
 
+def message_stamp_ns(message: Any) -> int | None:
+    """Return the stamp of a message [ns], of an array that of its label; None if it has none."""
+    if hasattr(message, 'header'):
+        return stamp_ns(message.header.stamp)
+    label = message.layout.dim[0].label if message.layout.dim else ''
+    digits = label.removeprefix(STAMP_LABEL)
+    return int(digits) if digits != label and digits.isdecimal() and len(digits) < 20 else None
+
+
 def message_stamp_s(message: Any, arrived_s: float) -> float:
-    """Return the stamp of a message [s]; its arrival if its type has none."""
-    header = getattr(message, 'header', None)
-    return arrived_s if header is None else stamp_ns(header.stamp) / 1e9
+    """Return the stamp of a message [s]; its arrival if it has none."""
+    nanoseconds = message_stamp_ns(message)
+    return arrived_s if nanoseconds is None else nanoseconds / 1e9
 
 
 def read_command(spec: RobotSpec, message: Any) -> Array | str:

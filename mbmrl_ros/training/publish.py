@@ -10,11 +10,11 @@ import numpy as np
 
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.models.bundle import Bundle, BundleInfo
-from mbmrl_ros.models.dynamics import MLPDynamics
+from mbmrl_ros.models.dynamics import MLPDynamics, build_dynamics
 from mbmrl_ros.models.fit import FitResult
 from mbmrl_ros.rewards.reward import Reward
 from mbmrl_ros.spec import RobotSpec
-from mbmrl_ros.training.learned import Learned
+from mbmrl_ros.training.learned import Learned, start
 from mbmrl_ros.training.settings import TrainingConfig
 
 
@@ -50,6 +50,15 @@ def make_bundle(
     fixed = {name: value.detach().clone() for name, value in learned.params.items()}
     steps = {name: value.detach().clone() for name, value in learned.step_sizes.items()}
     return Bundle(info, dynamics, fixed, steps)
+
+
+def untrained_bundle(
+    algorithm: str, task: str, config: TrainingConfig, spec: RobotSpec, seed: int = 0
+) -> Bundle:
+    """Return a bundle as it is before any training: for trying nodes out and for timing them."""
+    learned, _ = start(spec, config, seed)
+    dynamics = build_dynamics(spec, config.hidden_sizes)
+    return make_bundle(algorithm, task, config, spec, dynamics, learned, {})
 
 
 def return_metrics(

@@ -10,13 +10,21 @@ from rosbags.highlevel import AnyReader
 
 from mbmrl_ros.cli import main
 from mbmrl_ros.config import UserError
+from mbmrl_ros.demo import run
 from mbmrl_ros.demo.outcomes import CONTENDERS
+from mbmrl_ros.demo.run import SHOWS
+from mbmrl_ros.envs.tasks import load_task
+from mbmrl_ros.models.bundle import save_bundle
 from mbmrl_ros.nodes.episode import Episode
 from mbmrl_ros.nodes.read_bag import read_run
+from mbmrl_ros.planners.mppi import MPPIConfig
+from mbmrl_ros.rewards.path import path_segments
 from mbmrl_ros.spec import load_robot
+from mbmrl_ros.training.publish import untrained_bundle
+from mbmrl_ros.training.settings import TrainingConfig
 
 STEPS = 100
-SPEC = load_robot('half_cheetah')
+SPEC, MILLIROBOT = load_robot('half_cheetah'), load_robot('millirobot')
 
 
 @pytest.fixture(scope='module')
@@ -26,9 +34,40 @@ def demo(tmp_path_factory):
     return out
 
 
-def test_summary_has_the_documented_keys_with_a_value_per_seed(demo):
-    summary = json.loads((demo / 'summary.json').read_text())
-    assert summary['task'] == 'half_cheetah/disabled_joint'
+@pytest.fixture(scope='module')
+def bundles(tmp_path_factory):
+    """Models of the millirobot that have learned nothing, and are fast."""
+    folder = tmp_path_factory.mktemp('bundles')
+    config = TrainingConfig(
+        past_steps=6, future_steps=6, hidden_sizes=(32,),
+        control_planner=MPPIConfig(candidates=32, horizon=4),
+    )  # fmt: skip
+    for algorithm in ('mb', 'grbal'):
+        bundle = untrained_bundle(algorithm, 'millirobot/path', config, MILLIROBOT)
+        save_bundle(folder / algorithm, bundle)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def followed(tmp_path_factory, bundles):
+    """The demo of the millirobot."""
+    out = tmp_path_factory.mktemp('followed')
+    arguments = ['--robot', 'millirobot', '--bundles', str(bundles), '--out', str(out)]
+    assert main(['demo', '--steps', str(STEPS), '--seeds', '1', *arguments]) == 0
+    return out
+
+
+@pytest.fixture(params=['half_cheetah', 'millirobot'])
+def shown(request):
+    """Every demo: its robot, and the folder that it wrote."""
+    fixture = {'half_cheetah': 'demo', 'millirobot': 'followed'}[request.param]
+    return request.param, request.getfixturevalue(fixture)
+
+
+def test_summary_has_the_documented_keys_with_a_value_per_seed(shown):
+    robot, folder = shown
+    summary = json.loads((folder / 'summary.json').read_text())
+    assert summary['task'] == SHOWS[robot].task
     assert summary['seeds'] == [0] and summary['failure_step'] == STEPS // 3
     assert set(summary['controllers']) == {'mb', 'mb_de', 'grbal'}
     for numbers in summary['controllers'].values():
@@ -46,34 +85,89 @@ def test_only_the_adapting_controllers_change_their_loss(demo):
         assert numbers[key]['loss_before'] != numbers[key]['loss_after']
 
 
-def test_page_is_self_contained(demo):
-    page = (demo / 'report.html').read_text()
+def test_page_is_self_contained(shown):
+    _, folder = shown
+    page = (folder / 'report.html').read_text()
     assert page.count('data:image/png;base64,') == 4
     assert 'src="http' not in page and '<script' not in page
-    assert (demo / 'overview.png').stat().st_size > 5000
+    assert (folder / 'overview.png').stat().st_size > 5000
 
 
 @pytest.mark.parametrize('contender', [c.key for c in CONTENDERS])
-def test_every_run_is_a_bag_with_all_topics_and_no_step_lost(demo, contender):
-    with AnyReader([demo / f'{contender}_seed0' / 'bag']) as reader:
+def test_every_run_is_a_bag_with_all_topics_and_no_step_lost(shown, contender):
+    robot, folder = shown
+    with AnyReader([folder / f'{contender}_seed0' / 'bag']) as reader:
         counts = {c.topic.removeprefix('/demo/'): c.msgcount for c in reader.connections}
-    sensors = [*SPEC.topics, 'sim_node/applied_command', 'controller_node/stats']
+    topics = load_robot(robot).topics
+    sensors = [*topics, 'sim_node/applied_command', 'controller_node/stats']
     assert all(counts[topic] >= STEPS for topic in sensors)
     assert counts['/clock'] > 0
 
 
-def test_all_controllers_start_from_the_same_state(demo):
+def test_all_controllers_start_from_the_same_state(shown):
+    robot, folder = shown
     starts = [
-        read_run(demo / f'{c.key}_seed0' / 'bag', episode()).trajectory.states[0]
+        read_run(folder / f'{c.key}_seed0' / 'bag', episode(robot)).trajectory.states[0]
         for c in CONTENDERS
     ]
+    assert starts[0].isfinite().all()
     assert (starts[0] == starts[1]).all() and (starts[0] == starts[2]).all()
 
 
 def test_a_bag_that_is_too_short_is_refused(demo):
     with pytest.raises(UserError, match='instead of 100000'):
-        read_run(demo / 'mb_seed0' / 'bag', episode(100_000))
+        read_run(demo / 'mb_seed0' / 'bag', episode('half_cheetah', 100_000))
 
 
-def episode(steps=STEPS):
-    return Episode(SPEC, steps, (), {}, {})
+def test_numbers_of_a_followed_path_are_those_of_the_recorded_track(followed):
+    summary = json.loads((followed / 'summary.json').read_text())
+    numbers, failure = summary['controllers']['grbal'], summary['failure_step']
+    assert summary['failure'].startswith('missing_leg:right_front_leg')
+    recorded = read_run(followed / 'grbal_seed0' / 'bag', episode('millirobot'))
+    assert numbers['steps_without_state'] == [
+        int(recorded.trajectory.states[1:].isnan().any(1).sum())
+    ]
+    segments = path_segments('figure_8')
+    place = recorded.trajectory.states[1:, :2].double()
+    # Nearest of all segments: no farther than the one that suits position and heading best.
+    along = ((place[:, None] - segments.starts) * segments.directions).sum(-1)
+    along = along.clamp(min=0).minimum(segments.lengths)
+    nearest = segments.starts + along[..., None] * segments.directions
+    nearest_m = (place[:, None] - nearest).norm(dim=-1).amin(1)
+    for when, rows in (('before', slice(failure)), ('after', slice(failure, None))):
+        assert numbers[f'from_path_{when}_m'][0] >= float(nearest_m[rows].nanmean()) - 1e-6
+    steps = {'before': failure, 'after': STEPS - failure}
+    for when, count in steps.items():
+        cost = -numbers[f'return_{when}'][0] / count
+        assert numbers[f'cost_{when}'][0] == pytest.approx(cost, abs=1e-4)
+
+
+def test_the_robot_breaks_at_a_step_of_the_run_which_begins_with_the_first_state():
+    for robot, step in (('half_cheetah', 33), ('millirobot', 34)):
+        task, spec = load_task(SHOWS[robot].task), load_robot(robot)
+        [event] = run.make_episode(task, spec, CONTENDERS[0], 'bundle', 0, STEPS).schedule
+        assert event == f'{task.test("mid_run")(STEPS)[0].disturbance}@{step}'
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'said'),
+    [
+        (['--robot', 'milirobot'], "no demo of robot 'milirobot'; did you mean 'millirobot'"),
+        (['--robot', ''], 'half_cheetah, millirobot'),
+        (['--robot', 'millirobot', '--task', SHOWS['half_cheetah'].task], 'is for robot half_ch'),
+        (['--task', 'pr2_left_arm/reach'], "no demo of robot 'pr2_left_arm'"),
+    ],
+)
+def test_a_robot_without_a_demo_is_answered_by_those_that_have_one(capsys, arguments, said):
+    assert main(['demo', *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_bundles_of_another_task_are_refused(capsys, bundles):
+    task = ['--task', 'millirobot/zig_zag', '--bundles', str(bundles)]
+    assert main(['demo', *task]) == 2
+    assert 'is for task millirobot/path, not for millirobot/zig_zag' in capsys.readouterr().err
+
+
+def episode(robot, steps=STEPS):
+    return Episode(load_robot(robot), steps, (), {}, {})

@@ -16,7 +16,7 @@ from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
 from mbmrl_ros.nodes.assembly import build_brain
-from mbmrl_ros.nodes.messages import stamp_ns
+from mbmrl_ros.nodes.messages import command_message, stamp_ns
 from mbmrl_ros.nodes.settings import ControllerSettings
 from mbmrl_ros.nodes.stats import STATS
 from mbmrl_ros.robot.controller import Controller
@@ -178,11 +178,35 @@ def test_a_paused_simulator_makes_no_step_and_goes_on_where_it_was(bench):
     assert not any(message.header.frame_id for message in applied)
 
 
-def test_lockstep_with_a_robot_whose_commands_have_no_stamp_is_refused(bench, tmp_path):
+@pytest.fixture
+def headless(tmp_path):
+    """A half-cheetah whose commands are Float64MultiArrays, which have no header."""
     data = SPEC.model_dump(mode='json')
     data['action']['type'] = 'std_msgs/msg/Float64MultiArray'
-    robot = tmp_path / 'unstamped.yaml'
+    robot = tmp_path / 'headless.yaml'
     robot.write_text(yaml.safe_dump(data))
-    for start in (bench.sim, bench.controller):
-        with pytest.raises(AssertionError, match='lockstep needs stamped commands'):
-            start(lockstep=True, robot=str(robot))
+    return load_robot(str(robot)), str(robot)
+
+
+def test_commands_without_a_header_answer_the_state_that_their_label_says(bench, bundle, headless):
+    spec, robot = headless
+    applied = bench.listen(JointState, APPLIED)
+    publisher = bench.node.create_publisher(Float64MultiArray, SPEC.action.topic, 10)
+    strange = np.full(SPEC.action_size, 99.0)
+
+    def disturb():
+        # The answer to a state that is over, and one that says not to which state.
+        stale = stamp_ns(applied[-1].header.stamp) if applied else 0
+        publisher.publish(command_message(spec, strange, stale, label=True))
+        publisher.publish(command_message(spec, strange, 0))
+
+    bench.controller(lockstep=True, robot=robot)
+    bench.sim(lockstep=True, robot=robot, schedule=[f'disabled_joint:bthigh@{FAILURE}'])
+    bench.node.create_timer(0.002, disturb)
+    bench.until(lambda: len(applied) >= STEPS)
+    expected, _ = in_one_process(bundle, STEPS)
+    np.testing.assert_array_equal([m.effort for m in applied[:STEPS]], expected)
+    bench.until_status(
+        'simulation',
+        lambda _, values: 'refused_commands: lockstep needs commands with a stamp' in values,
+    )

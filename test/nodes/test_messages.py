@@ -10,19 +10,24 @@ from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import Imu, JointState
-from std_msgs.msg import Float64MultiArray
+from std_msgs.msg import Float64MultiArray, MultiArrayDimension
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.messages import (
     MESSAGES,
     command_message,
-    command_stamp_ns,
     named_command,
     sensor_writer,
     to_nanoseconds,
     to_stamp,
 )
-from mbmrl_ros.robot.readings import NUMBERS, read_command, sensor_reader, stamp_ns
+from mbmrl_ros.robot.readings import (
+    NUMBERS,
+    message_stamp_ns,
+    read_command,
+    sensor_reader,
+    stamp_ns,
+)
 from mbmrl_ros.spec import Channel, RobotSpec, Topic, load_robot
 from mbmrl_ros.types import Reading
 
@@ -141,7 +146,7 @@ def test_a_command_comes_back_exactly_by_name(field):
     wired = deserialize_message(serialize_message(message), JointState)
     back = read_command(spec, wired)
     assert back.tobytes() == WIDE.tobytes()
-    assert command_stamp_ns(spec, wired) == STAMP_NS
+    assert message_stamp_ns(wired) == STAMP_NS
     shuffled = JointState(name=JOINTS[::-1])
     setattr(shuffled, field, array('d', WIDE[::-1]))
     assert read_command(spec, shuffled).tobytes() == WIDE.tobytes()
@@ -153,7 +158,8 @@ def test_a_command_without_names_comes_back_exactly_by_order_and_has_no_stamp():
     message = command_message(spec, WIDE, STAMP_NS)
     assert isinstance(message, Float64MultiArray)
     assert read_command(spec, message).tobytes() == WIDE.tobytes()
-    assert command_stamp_ns(spec, message) is None
+    assert message_stamp_ns(message) is None
+    assert message_stamp_ns(command_message(spec, WIDE, STAMP_NS, label=True)) == STAMP_NS
     assert '5 values instead of 6' in read_command(spec, Float64MultiArray(data=[0.0] * 5))
 
 
@@ -233,6 +239,22 @@ def test_an_array_without_a_stamp_is_dated_by_its_arrival():
     assert reading == Reading('raw', 123.25, 7.5, (3.0, 1.0))
     short = sensor_reader(spec, 'raw')(Float64MultiArray(data=[0.0, 1.0]), 7.5, 123.25)
     assert short == 'raw: 2 values, place 2 is wanted'
+
+
+def test_an_array_whose_label_says_when_is_dated_by_that():
+    spec = spec_of('raw', 'std_msgs/msg/Float64MultiArray', 'data.2', 'data.0')
+    message = sensor_writer(spec, 'raw', label=True)(np.array([3.0, 1.0]), STAMP_NS)
+    wired = deserialize_message(serialize_message(message), Float64MultiArray)
+    reading = sensor_reader(spec, 'raw')(wired, 7.5, 123.25)
+    assert reading == Reading('raw', STAMP_NS / 1e9, 7.5, (3.0, 1.0))
+    assert [(d.size, d.stride) for d in wired.layout.dim] == [(3, 3)]
+
+
+@pytest.mark.parametrize('label', ['', 'rows', 'stamp_ns:', 'stamp_ns:-1', 'stamp_ns:' + '9' * 99])
+def test_any_other_label_is_none(label):
+    message = Float64MultiArray()
+    message.layout.dim = [MultiArrayDimension(label=label)]
+    assert message_stamp_ns(message) is None
 
 
 @pytest.mark.parametrize('field', ['data', 'data.x', 'data.-1', 'layout.0'])
