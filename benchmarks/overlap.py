@@ -110,7 +110,7 @@ def fitting(batches: int, threads: int, barrier: Barrier, results: Any) -> None:
     reward = build_reward(spec, TASK.reward)
     generator = torch.Generator().manual_seed(0)
     env = RobotEnv(spec, CONFIG.rollouts)
-    random = random_actions(spec, generator)
+    random = random_actions(spec, generator, CONFIG.rollouts)
     schedules = [()] * CONFIG.rollouts
     rng = np.random.default_rng(0)
     data = collect(env, reward, random, schedules, (), 200, 1, rng).trajectories

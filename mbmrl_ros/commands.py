@@ -28,7 +28,7 @@ from mbmrl_ros.models.bundle import (
     read_info,
 )
 from mbmrl_ros.models.device import choose_precision
-from mbmrl_ros.planners.mppi import MPPIConfig
+from mbmrl_ros.planners.kinds import PlannerConfig, changed
 from mbmrl_ros.spec import load_robot, robot_names
 from mbmrl_ros.training.evaluate import evaluate, interval95, prediction_losses
 from mbmrl_ros.training.model_based import train
@@ -42,7 +42,7 @@ def train_command(options: argparse.Namespace) -> None:
     name = options.algorithm
     if name not in ALGORITHMS:
         raise UserError(f'unknown algorithm {name!r}; {closest(name, ALGORITHMS)}')
-    task = load_task(options.task)
+    task = load_task(options.task, options.robot or '')
     config = load_training_config(name, task.name, options.config, tuple(options.set))
     check_start(config, options.start_from)
     torch.set_num_threads(options.threads)
@@ -62,7 +62,7 @@ def evaluate_command(options: argparse.Namespace) -> None:
     """Evaluate a bundle under the task's tests; print a table, write JSON."""
     torch.set_num_threads(options.threads)
     info = read_info(find_bundle(options.bundle))
-    task = load_task(options.task or info.task)
+    task = load_task(options.task or info.task, options.robot or '')
     tests = list(task.tests) if options.test == 'all' else [options.test]
     for test in tests:
         task.test(test)
@@ -71,7 +71,8 @@ def evaluate_command(options: argparse.Namespace) -> None:
     bundle = on_device(load_bundle(options.bundle, load_robot(task.robot)), cpu, precision)
     adapter = make_adapter(bundle, options.adaptation, options.step_size)
     changes = {'candidates': options.candidates, 'horizon': options.horizon}
-    planner = bundle.info.planner.model_copy(update={k: v for k, v in changes.items() if v})
+    changes = {name: value for name, value in changes.items() if value}
+    planner = changed(bundle.info.planner, options.planner or '', changes)
     results = {}
     for test in tests:
         results[test] = _evaluate_test(bundle, adapter, task, test, planner, options)
@@ -83,7 +84,7 @@ def evaluate_command(options: argparse.Namespace) -> None:
             'adaptation': options.adaptation,
             'task': task.name,
             'seed': options.seed,
-            'planner': planner.model_dump(),
+            'planner': {'kind': planner.kind, **planner.model_dump()},
             'precision': precision,
         }
         write_text(options.json, json.dumps(head | {'tests': results}, indent=2) + '\n')
@@ -94,7 +95,7 @@ def _evaluate_test(
     adapter: Adapter,
     task: Task,
     test: str,
-    planner: MPPIConfig,
+    planner: PlannerConfig,
     options: argparse.Namespace,
 ) -> dict[str, Any]:
     steps = options.steps or task.episode_steps

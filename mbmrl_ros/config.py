@@ -141,33 +141,46 @@ def override(data: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, A
 
 def _explain(model: type[BaseModel], error: Any) -> str:
     location = [str(part) for part in error['loc']]
-    key = '.'.join(location)
+    shown, _ = _follow(model, location)
+    key = '.'.join(shown)
     if error['type'] == 'extra_forbidden':
-        return f'unknown key {key!r}; {closest(location[-1], _fields_at(model, location[:-1]))}'
+        fields = _follow(model, location[:-1])[1]
+        return f'unknown key {key!r}; {closest(location[-1], fields)}'
     if error['type'] == 'missing':
         return f'missing key {key!r}'
+    if error['type'] == 'union_tag_invalid':
+        valid = error['ctx']['expected_tags'].replace("'", '').split(', ')
+        tag = error['ctx']['tag']
+        return f'{key}.kind: there is no {tag!r}; {closest(tag, valid)}'
     came = '' if isinstance(error['input'], Mapping) else f', got {error["input"]!r}'
     message = error['msg'].removeprefix('Value error, ')
     return f'{key}: {message}{came}' if key else message
 
 
-def _fields_at(model: type[BaseModel], location: list[str]) -> Iterable[str]:
-    """Return the names of the fields of the record that `location` leads to."""
+def _follow(model: type[BaseModel], location: list[str]) -> tuple[list[str], Iterable[str]]:
+    """Return a location as the user wrote it, and the names of the fields of the record there.
+
+    Where a record is one of several kinds, pydantic puts its kind into the location.
+    """
+    shown, records = [], [model]
     for part in location:
-        if part.isdigit() or part not in model.model_fields:
+        chosen = [record for record in records if _kind(record) == part]
+        if len(records) > 1 and chosen:
+            records = chosen
             continue
-        inner = _record_in(model.model_fields[part].annotation)
-        if inner is None:
-            break
-        model = inner
-    return model.model_fields
+        shown.append(part)
+        if part in records[0].model_fields:
+            records = _records_in(records[0].model_fields[part].annotation) or records
+    return shown, records[0].model_fields
 
 
-def _record_in(annotation: Any) -> type[BaseModel] | None:
+def _kind(record: type[BaseModel]) -> Any:
+    field = record.model_fields.get('kind')
+    return None if field is None else field.default
+
+
+def _records_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for argument in getattr(annotation, '__args__', ()):
-        found = _record_in(argument)
-        if found is not None:
-            return found
-    return None
+        return [annotation]
+    arguments = getattr(annotation, '__args__', ())
+    return [record for argument in arguments for record in _records_in(argument)]

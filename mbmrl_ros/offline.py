@@ -76,7 +76,7 @@ def train_on_recordings(options: argparse.Namespace) -> None:
     if name not in ALGORITHMS:
         raise UserError(f'unknown algorithm {name!r}; {closest(name, ALGORITHMS)}')
     spec, trajectories = _load(options.data, options.robot)
-    task = load_task(options.task).name if options.task else f'{spec.name}/recordings'
+    task = _task_name(options.task, options.robot, spec)
     config = recordings_config(name, spec, options.config, tuple(options.set))
     check_start(config, options.start_from)
     torch.set_num_threads(options.threads)
@@ -93,6 +93,13 @@ def train_on_recordings(options: argparse.Namespace) -> None:
     bundle = train_offline(ALGORITHMS[name], spec, task, trajectories, config, run, options.seed)
     print(f'held-out loss: {bundle.info.metrics["held_out_loss"]:.4f}')
     print(f'bundle: {folder / "bundle"}')
+
+
+def _task_name(wanted: str | None, robot: str | None, spec: RobotSpec) -> str:
+    """Return what a bundle is for: the task asked for, or the only one of the robot file."""
+    if wanted or len(spec.tasks) == 1:
+        return load_task(wanted or next(iter(spec.tasks)), robot or spec.name).name
+    return f'{spec.name}/recordings'
 
 
 def recordings_config(

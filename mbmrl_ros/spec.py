@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, FiniteFloat, model_validator
 
 from mbmrl_ros.config import Config, UserError, closest, parse, read_extended, share_directory
+from mbmrl_ros.purpose import Area, Collection, OwnTask
 from mbmrl_ros.simulation import Simulation
 
 Positive = Annotated[FiniteFloat, Field(gt=0)]
@@ -188,6 +189,8 @@ class RobotSpec(Config):
     )
     kinematics: Kinematics | None = None
     simulation: Simulation | None = None
+    collection: Collection = Collection()
+    tasks: dict[str, OwnTask] = Field(default={}, description='by name; shipped ones apart')
 
     @model_validator(mode='after')
     def _consistent(self) -> Self:
@@ -208,6 +211,8 @@ class RobotSpec(Config):
             for name in used:
                 if name not in names:
                     raise ValueError(f'{key}: no channel {name!r}; {closest(name, names)}')
+        if self.collection.area is not None:
+            self._check_area(self.collection.area, names)
         if all(topic.slow for topic in self.topics.values()):
             raise ValueError('topics: one at least must not be slow, to date the state')
         for name, (low, high) in self.safety.limits.items():
@@ -227,6 +232,23 @@ class RobotSpec(Config):
             raise ValueError(f'{place}: a point has neither a joint nor an encoding')
         if self.topics[channel.topic].type != 'sensor_msgs/msg/JointState':
             raise ValueError(f'{place}: points come from a JointState')
+
+    def _check_area(self, area: Area, names: list[str]) -> None:
+        for name in (*area.position, *area.heading):
+            if name not in names:
+                raise ValueError(f'collection.area: no channel {name!r}; {closest(name, names)}')
+        action = self.action
+        for key in ('forward', 'left', 'right'):
+            command = getattr(area, key)
+            if len(command) != len(action.joints):
+                raise ValueError(
+                    f'collection.area.{key} needs one value per joint ({len(action.joints)})'
+                )
+            for low, value, high in zip(action.lower, command, action.upper):
+                if not low <= value <= high:
+                    raise ValueError(
+                        f'collection.area.{key}: {value:g} is outside {low:g} to {high:g}'
+                    )
 
     @property
     def state_size(self) -> int:

@@ -105,6 +105,19 @@ def test_evaluate_without_adaptation_changes_no_loss(trained, tmp_path):
     assert json.loads(numbers.read_text())['tests']['held_out']['ratio'] == pytest.approx(1.0)
 
 
+def test_evaluate_takes_another_planner_at_its_defaults(trained, tmp_path, capsys):
+    numbers = tmp_path / 'numbers.json'
+    arguments = ['evaluate', '--bundle', str(trained / 'bundle'), '--test', 'held_out']
+    arguments += ['--episodes', '2', '--steps', '20', '--threads', '1']
+    given = ['--planner', 'random_shooting', '--candidates', '30', '--json', str(numbers)]
+    assert main([*arguments, *given]) == 0
+    planner = json.loads(numbers.read_text())['planner']
+    assert planner == {'kind': 'random_shooting', 'candidates': 30, 'horizon': 5}
+    capsys.readouterr()
+    said = wrong(capsys, *arguments, '--planner', 'shooting')
+    assert "unknown planner 'shooting'; did you mean 'random_shooting'?" in said
+
+
 def test_evaluate_names_a_wrong_test_before_it_runs_anything(trained, capsys):
     said = wrong(capsys, 'evaluate', '--bundle', str(trained / 'bundle'), '--test', 'midrun')
     assert "did you mean 'mid_run'" in said

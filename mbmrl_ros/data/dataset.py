@@ -72,6 +72,29 @@ def split_all(
     return [t for half in halves for t in half[0]], [t for half in halves for t in half[1]]
 
 
+def divided(trajectories: list[Trajectory], count: int, shortest: int) -> list[Trajectory]:
+    """Cut the longest in half until there are `count`, unless halves were below `shortest` steps.
+
+    So that a part of one long recording can be held out.
+    """
+    result = list(trajectories)
+    while result and len(result) < count:
+        place = max(range(len(result)), key=lambda i: result[i].steps)
+        longest, half = result[place], result[place].steps // 2
+        if half < shortest:
+            break
+        # Copies: tensors that share memory cannot be saved.
+        result[place : place + 1] = [
+            Trajectory(
+                longest.states[begin : end + 1].clone(),
+                longest.actions[begin:end].clone(),
+                longest.disturbance[begin:end].clone(),
+            )
+            for begin, end in ((0, half), (half, longest.steps))
+        ]
+    return result
+
+
 def save_trajectories(path: Path, trajectories: list[Trajectory]) -> None:
     """Write a file that appears whole or not at all."""
     tensors = {}

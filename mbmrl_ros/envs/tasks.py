@@ -6,10 +6,12 @@ from __future__ import annotations
 
 from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.envs.arm_tasks import ARM_TASKS
+from mbmrl_ros.envs.own_tasks import own_tasks
 from mbmrl_ros.envs.path_tasks import PATH_TASKS
 from mbmrl_ros.envs.task import Task, switching_schedule
 from mbmrl_ros.rewards.reward import TermConfig
 from mbmrl_ros.sim.disturbances import Disturbance, Event
+from mbmrl_ros.spec import load_robot
 
 __all__ = ['TASKS', 'Task', 'load_task']
 
@@ -45,8 +47,18 @@ TASKS: dict[str, Task] = {
 }
 
 
-def load_task(name: str) -> Task:
-    """Return a task by name; UserError names the valid ones."""
-    if name not in TASKS:
-        raise UserError(f'unknown task {name!r}; {closest(name, TASKS)}')
-    return TASKS[name]
+def load_task(name: str, robot: str = '') -> Task:
+    """Return a task by name; UserError names the valid ones.
+
+    robot: name or path of a robot file, whose own tasks come first, with or without the name of
+    the robot before theirs.
+    """
+    own: dict[str, Task] = {}
+    if robot:
+        spec = load_robot(robot)
+        own = own_tasks(spec, robot)
+        name = f'{spec.name}/{name}' if name in spec.tasks else name
+    tasks = TASKS | own
+    if name not in tasks:
+        raise UserError(f'unknown task {name!r}; {closest(name, tasks)}')
+    return tasks[name]

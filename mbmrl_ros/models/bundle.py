@@ -28,7 +28,7 @@ from mbmrl_ros.config import Config, UserError, closest, share_directory
 from mbmrl_ros.models.device import Precision
 from mbmrl_ros.models.dynamics import MLPDynamics
 from mbmrl_ros.models.normalizer import Normalizer
-from mbmrl_ros.planners.mppi import MPPIConfig
+from mbmrl_ros.planners.kinds import PlannerConfig
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import Params
 
@@ -51,7 +51,7 @@ class BundleInfo(Config):
     inner_steps: int
     minimum_gain: float = 0.0
     precision: Precision
-    planner: MPPIConfig
+    planner: PlannerConfig
     training: dict[str, Any]
     metrics: dict[str, float]
     package_version: str = __version__

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from mbmrl_ros.algorithms.adapters import make_adapter
-from mbmrl_ros.config import UserError, closest, parse
+from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.envs.tasks import load_task
 from mbmrl_ros.models.bundle import (
     Bundle,
@@ -23,12 +23,13 @@ from mbmrl_ros.models.bundle import (
 )
 from mbmrl_ros.models.device import choose_device, choose_precision
 from mbmrl_ros.nodes.settings import ControllerSettings, PlannerSettings
-from mbmrl_ros.planners.mppi import MPPI, MPPIConfig
+from mbmrl_ros.planners.kinds import changed, make_planner
 from mbmrl_ros.rewards.reward import build_reward
 from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC, make_mpc
 from mbmrl_ros.robot.budget import CandidateBudget
+from mbmrl_ros.robot.random_policy import Collector
 from mbmrl_ros.spec import RobotSpec
-from mbmrl_ros.types import Transitions
+from mbmrl_ros.types import Planner, Transitions
 
 # So many ticks at least, and then until the candidates fit the period, but no longer than this.
 WARM_UP_TICKS = 3
@@ -37,37 +38,48 @@ WARM_UP_S = 3.0
 
 @dataclass(frozen=True)
 class Brain:
-    """A bundle, and the AdaptiveMPC made from it.
+    """What decides, and the bundle that it was made from: none where data are collected.
 
-    generator: the planner's random stream. notice: what the user should know; mostly empty.
+    generator: the random stream of planner or policy. notice: what the user should know; mostly
+    empty.
     """
 
     name: str
-    bundle: Bundle
-    mpc: AdaptiveMPC
+    bundle: Bundle | None
+    mpc: AdaptiveMPC | Collector
     generator: torch.Generator
     notice: str = ''
 
 
 def build_brain(spec: RobotSpec, settings: ControllerSettings) -> Brain:
-    """Load the bundle and make what adapts and plans; UserError if anything does not fit."""
+    """Load the bundle and make what adapts and plans; UserError if anything does not fit.
+
+    Where data are collected, a random policy.
+    """
+    if settings.mode == 'collect':
+        if settings.shadow:
+            raise UserError('shadow mode goes with mode control: there is nothing to predict with')
+        generator = torch.Generator().manual_seed(settings.seed)
+        return Brain('the random policy', None, Collector(spec, generator), generator)
     name = settings.bundle or default_bundle(spec)
     device, notice = choose_device(settings.device)
     precision = choose_precision(settings.precision, device)
     bundle = on_device(load_bundle(name, spec), device, precision)
     adapter = make_adapter(bundle, settings.adaptation, settings.step_size)
-    reward = build_reward(spec, load_task(bundle.info.task).reward)
+    reward = build_reward(
+        spec, load_task(settings.task or bundle.info.task, settings.robot).reward
+    )
     generator = torch.Generator(device).manual_seed(settings.seed)
     planner = build_planner(spec, bundle, settings.planner)
     mpc = make_mpc(bundle, adapter, planner, reward, generator)
     return Brain(name, bundle, mpc, generator, notice)
 
 
-def build_planner(spec: RobotSpec, bundle: Bundle, changes: PlannerSettings) -> MPPI:
+def build_planner(spec: RobotSpec, bundle: Bundle, changes: PlannerSettings) -> Planner:
     """Return the bundle's planner with the settings that are not zero; UserError if invalid."""
-    values = bundle.info.planner.model_dump()
-    values |= {name: value for name, value in changes.model_dump().items() if value}
-    return MPPI(parse(MPPIConfig, values, 'planner'), spec.action_size)
+    values = {name: value for name, value in changes.model_dump().items() if value}
+    kind = str(values.pop('kind', ''))
+    return make_planner(changed(bundle.info.planner, kind, values), spec.action_size)
 
 
 def build_budget(

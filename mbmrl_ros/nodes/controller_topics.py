@@ -40,7 +40,6 @@ from mbmrl_ros.nodes.report import ControllerReport
 from mbmrl_ros.nodes.settings import ControllerSettings
 from mbmrl_ros.nodes.stats import stats_message
 from mbmrl_ros.nodes.visuals import Visuals
-from mbmrl_ros.planners.mppi import MPPI
 from mbmrl_ros.robot.budget import SendMoment
 from mbmrl_ros.robot.command import Command
 from mbmrl_ros.robot.controller import Controller
@@ -49,6 +48,7 @@ from mbmrl_ros.robot.readings import Read, read_command, sensor_reader
 from mbmrl_ros.robot.shadow import Foresight
 from mbmrl_ros.robot.tick import Tick
 from mbmrl_ros.spec import load_robot
+from mbmrl_ros.types import Planner
 
 REPORT_S = 1.0
 # Rows that a recorder gets that is connected late (transient local).
@@ -108,26 +108,35 @@ class ControllerTopics:
 
     def check(self, settings: ControllerSettings) -> None:
         """Raise UserError if changed parameters cannot be used."""
-        build_planner(self._spec, self._brain.bundle, settings.planner)
+        self._planner(self._brain, settings)
 
     def use(self, settings: ControllerSettings) -> None:
         """Apply changed parameters between two ticks; the warm start stays."""
         before, self._settings = self._settings, settings
         if (settings.planner, settings.budget) != (before.planner, before.budget):
-            planner = build_planner(self._spec, self._brain.bundle, settings.planner)
+            planner = self._planner(self._brain, settings)
             self.loop.submit(functools.partial(self._use_planner, planner))
 
     def _foresight(self, brain: Brain) -> Foresight | None:
-        return Foresight(brain.bundle.dynamics) if self._settings.shadow else None
+        if brain.bundle is None or not self._settings.shadow:
+            return None
+        return Foresight(brain.bundle.dynamics)
 
-    def _use_planner(self, planner: MPPI) -> None:
+    def _planner(self, brain: Brain, settings: ControllerSettings) -> Planner | None:
+        if brain.bundle is None:
+            return None
+        return build_planner(self._spec, brain.bundle, settings.planner)
+
+    def _use_planner(self, planner: Planner | None) -> None:
+        if planner is None:
+            return
         now = self.controller.candidates
         budget = build_budget(self._spec, self._settings, planner.config.candidates, now)
         self.controller.use_planner(planner, budget)
 
     def _warm_up(self) -> None:
         """Start the worker; its first ticks, which are slow, are on zeros."""
-        planner = build_planner(self._spec, self._brain.bundle, self._settings.planner)
+        planner = self._planner(self._brain, self._settings)
         self.loop.open()
         try:
             self.loop.wait(functools.partial(self._use_planner, planner))
@@ -183,7 +192,8 @@ class ControllerTopics:
 
     def _on_tick(self, tick: Tick) -> None:
         self._report.add(tick)
-        self._visuals.show(self._brain.bundle.dynamics, tick)
+        if self._brain.bundle is not None:
+            self._visuals.show(self._brain.bundle.dynamics, tick)
         self._stats.publish(stats_message(tick))
 
     def _on_fault(self, trace: str) -> None:
@@ -217,7 +227,8 @@ class ControllerTopics:
         try:
             brain = build_brain(self._spec, self._settings)
         except UserError as error:
-            response.success, response.message = False, f'{error}; the old bundle drives on'
+            driver = 'old bundle' if self._brain.bundle is not None else 'random policy'
+            response.success, response.message = False, f'{error}; the {driver} drives on'
             return response
         self.loop.submit(functools.partial(self._exchange, brain))
         response.success, response.message = True, f'driving with {brain.name}'
@@ -226,4 +237,4 @@ class ControllerTopics:
     def _exchange(self, brain: Brain) -> None:
         self.controller.use(brain.mpc, self._foresight(brain))
         self._brain = brain
-        self._use_planner(build_planner(self._spec, brain.bundle, self._settings.planner))
+        self._use_planner(self._planner(brain, self._settings))

@@ -33,15 +33,18 @@ def parse_schedule(spec: RobotSpec, texts: Sequence[str]) -> Schedule:
     return tuple(events)
 
 
-def disturbances_of(spec: RobotSpec, task: str) -> tuple[Disturbance, ...]:
-    """Return what can be switched on: a task's disturbances, or all that the robot can have."""
+def disturbances_of(spec: RobotSpec, task: str, robot: str = '') -> tuple[Disturbance, ...]:
+    """Return what can be switched on: a task's disturbances, or all that the robot can have.
+
+    robot: name or path of its file, for tasks of its own.
+    """
     if not task:
         return tuple(
             Disturbance(name, target, kind.usual)
             for name, kind in KINDS.items()
             for target in kind.targets(spec)
         )
-    found = load_task(task)
+    found = load_task(task, robot)
     if load_robot(found.robot).name != spec.name:
         raise UserError(f'task {task} is for robot {found.robot}, not for {spec.name}')
     return found.disturbances

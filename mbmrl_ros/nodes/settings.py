@@ -91,18 +91,42 @@ class PlayerSettings(Settings):
 
 
 class PlannerSettings(Settings):
-    """Changes to the planner of the bundle; 0 means: as in the bundle."""
+    """Changes to the planner of the bundle; 0 or empty means: as in the bundle.
 
+    A kind that is not the bundle's begins with defaults of its own.
+    """
+
+    kind: Literal['', 'mppi', 'random_shooting', 'cem'] = Field(
+        '', description="mppi, random_shooting or cem; empty: the bundle's"
+    )
     candidates: int = Field(0, ge=0, le=100_000, description="rollouts per plan; 0: the bundle's")
     horizon: int = Field(0, ge=0, le=1000, description="steps to look ahead; 0: the bundle's")
     temperature: float = Field(
-        0.0, ge=0, le=1000, description="in standard deviations of the returns; 0: the bundle's"
+        0.0,
+        ge=0,
+        le=1000,
+        description="mppi: in standard deviations of the returns; 0: the bundle's",
     )
     noise: float = Field(
-        0.0, ge=0, le=10, description="standard deviation, actions in -1..1; 0: the bundle's"
+        0.0,
+        ge=0,
+        le=10,
+        description="mppi, cem: standard deviation, actions in -1..1; 0: the bundle's",
     )
     smoothing: float = Field(
-        0.0, ge=0, le=1, description="1: white noise, small: slow noise; 0: the bundle's"
+        0.0, ge=0, le=1, description="mppi: 1 is white noise, small slow noise; 0: the bundle's"
+    )
+    iterations: int = Field(
+        0, ge=0, le=100, description="cem: refits of the distribution; 0: the bundle's"
+    )
+    elites: int = Field(
+        0, ge=0, le=100_000, description="cem: candidates to refit to; 0: the bundle's"
+    )
+    inertia: float = Field(
+        0.0, ge=0, le=1, description="cem: share of the old distribution; 0: the bundle's"
+    )
+    minimum_noise: float = Field(
+        0.0, ge=0, le=10, description="cem: floor of the noise; 0: the bundle's"
     )
 
 
@@ -128,6 +152,14 @@ class ControllerSettings(Settings):
     robot: str = Field('half_cheetah', description='robot file: a shipped name or a path')
     bundle: str = Field(
         '', description="trained bundle: a shipped name or a folder; empty: the robot's own"
+    )
+    mode: Literal['control', 'collect'] = Field(
+        'control',
+        description='collect: drive at random, within the area of the robot file, to record data; '
+        'no bundle is needed',
+    )
+    task: str = Field(
+        '', description="whose reward is planned for, such as another path; empty: the bundle's"
     )
     adaptation: Literal['auto', 'none', 'grbal', 'dynamic_evaluation'] = Field(
         'auto', description='auto (as trained), none, grbal, or dynamic_evaluation (MB+DE)'

@@ -55,7 +55,7 @@ class SimTopics:
         """Load robot, world and schedule; UserError if one of them is wrong."""
         self._node, self._settings = node, settings
         self._spec = spec = load_robot(settings.robot)
-        disturbances = disturbances_of(spec, settings.task)
+        disturbances = disturbances_of(spec, settings.task, settings.robot)
         self.simulation = Simulation(
             spec,
             parse_schedule(spec, settings.schedule),

@@ -9,7 +9,7 @@ here they are the candidates with the highest returns, and what is simulated is 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -23,6 +23,7 @@ from mbmrl_ros.types import Carry, Plan, RewardFn, StepFn
 class CEMConfig(Config):
     """Parameters of the cross-entropy method."""
 
+    kind: Literal['cem'] = 'cem'
     candidates: int = Field(500, ge=2, description='K, per iteration')
     horizon: int = Field(15, ge=1, description='H')
     iterations: int = Field(4, ge=1, description='refits of the distribution per tick')
@@ -67,7 +68,9 @@ class CEM:
             noise = torch.randn(shape, generator=generator, device=mean.device)
             candidates = (mean[:, None] + deviation[:, None] * noise).clamp(-1.0, 1.0)
             returns = score(reward_fn, imagine(step_fn, carry, state, candidates), candidates)
-            elites, shares = elite_candidates(candidates, returns, config.elites)
+            # A time budget may leave so few candidates that all would be elites.
+            count = max(1, min(config.elites, config.candidates // 2))
+            elites, shares = elite_candidates(candidates, returns, count)
             fitted = torch.einsum('be,beha->bha', shares, elites)
             variance = torch.einsum('be,beha->bha', shares, (elites - fitted[:, None]).square())
             # A row without a finite rollout has no elites, and keeps its distribution.

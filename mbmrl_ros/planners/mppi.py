@@ -10,7 +10,7 @@ gives no temperature, noise or smoothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -24,6 +24,8 @@ from mbmrl_ros.types import Carry, Plan, RewardFn, StepFn
 class MPPIConfig(Config):
     """Parameters of MPPI."""
 
+    # Not written: files of MPPI stay what they were before there were kinds.
+    kind: Literal['mppi'] = Field('mppi', exclude=True)
     candidates: int = Field(1000, ge=2, description='K (thesis, Table 6: n, at training)')
     horizon: int = Field(10, ge=1, description='H (thesis, Table 6)')
     temperature: Annotated[float, Field(gt=0)] = Field(

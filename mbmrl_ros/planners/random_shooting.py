@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -18,6 +19,7 @@ from mbmrl_ros.types import Carry, Plan, RewardFn, StepFn
 class RandomShootingConfig(Config):
     """Parameters of random shooting."""
 
+    kind: Literal['random_shooting'] = 'random_shooting'
     candidates: int = Field(2000, ge=1, description='K (the real robot of the thesis: 2000)')
     horizon: int = Field(5, ge=1, description='H (the real robot of the thesis: 5)')
 

@@ -7,31 +7,20 @@ The planner, the environment and the reports all use the same object.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from pydantic import FiniteFloat
 from torch import Tensor
 
-from mbmrl_ros.config import Config, UserError, closest
+from mbmrl_ros.config import UserError, closest
+from mbmrl_ros.purpose import TermConfig as TermConfig
 from mbmrl_ros.rewards.path import Route
 from mbmrl_ros.rewards.terms import TERMS
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import RewardFn
-
-
-class TermConfig(Config):
-    """One line of a task's reward: which term, how heavy, on which channel, towards what.
-
-    path: a shape or way-points [m] (rewards/path.py).
-    """
-
-    term: str
-    weight: FiniteFloat = 1.0
-    channel: str | None = None
-    target: dict[str, FiniteFloat] | None = None
-    path: Route | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +49,7 @@ def build_reward(spec: RobotSpec, terms: tuple[TermConfig, ...]) -> Reward:
     for config in terms:
         if config.term not in TERMS:
             raise UserError(f'unknown reward term {config.term!r}; {closest(config.term, TERMS)}')
-        arguments = config.model_dump(exclude={'term', 'weight'}, exclude_none=True)
+        arguments = _arguments(config)
         listed = [(other.term, other.channel) for other in terms]
         if listed.count((config.term, config.channel)) > 1:
             raise UserError(f'reward term {config.term} is listed twice; add up its weights')
@@ -81,3 +70,15 @@ def along(terms: tuple[TermConfig, ...], route: Route) -> tuple[TermConfig, ...]
     return tuple(
         term if term.path is None else term.model_copy(update={'path': route}) for term in terms
     )
+
+
+def _arguments(config: TermConfig) -> dict[str, Any]:
+    """Return what a term is given; UserError if it needs something else."""
+    given = config.model_dump(exclude={'term', 'weight'}, exclude_none=True)
+    known = dict(inspect.signature(TERMS[config.term]).parameters)
+    del known['spec']
+    needed = {name for name, parameter in known.items() if parameter.default is parameter.empty}
+    if not needed <= given.keys() <= known.keys():
+        came, wanted = (', '.join(sorted(names)) or 'nothing' for names in (given, known))
+        raise UserError(f'reward term {config.term} takes {wanted}, got {came}')
+    return given

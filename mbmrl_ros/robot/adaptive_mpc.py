@@ -35,7 +35,7 @@ class Decision:
 
     action: [B, A] in -1..1, zero where not valid. valid: [B]. Both are on the CPU, what else
     there is lies where it was computed. adapt_s, plan_s: durations [s]. start: [B, S] the state
-    that the plan begins with.
+    that the plan begins with. doing: what the robot is driven for, in words.
     """
 
     action: Tensor
@@ -45,6 +45,7 @@ class Decision:
     adapt_s: float
     plan_s: float
     start: Tensor | None = None
+    doing: str = 'controlling'
 
 
 class AdaptiveMPC:
@@ -103,9 +104,12 @@ class AdaptiveMPC:
         self._reward = reward
         self._plan = self._recorded(self._imagine_and_choose)
 
-    def take_over(self, other: AdaptiveMPC) -> None:
-        """Go on with the warm start of another one, for the same robots."""
-        self._planner_state = _refitted(self._on_device(other._planner_state), self._planner_state)
+    def take_over(self, other: object) -> None:
+        """Go on with the warm start of another one, for the same robots, if it has any."""
+        if isinstance(other, AdaptiveMPC):
+            self._planner_state = _refitted(
+                self._on_device(other._planner_state), self._planner_state
+            )
 
     def act(
         self, window: Transitions, attempted: Tensor, state: Tensor, pending: Pending = ()

@@ -8,10 +8,12 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import torch
+from torch import Tensor
 
-from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC, Decision
+from mbmrl_ros.robot.adaptive_mpc import Decision
 from mbmrl_ros.robot.budget import CandidateBudget, with_candidates
 from mbmrl_ros.robot.command import Command, from_units, to_units
 from mbmrl_ros.robot.history import History, stack_windows
@@ -21,7 +23,36 @@ from mbmrl_ros.robot.shadow import Foresight, Surprise
 from mbmrl_ros.robot.state import Assembled, StateAssembler
 from mbmrl_ros.robot.tick import Counters, Diagnostics, Tick, diagnose
 from mbmrl_ros.spec import RobotSpec
-from mbmrl_ros.types import Array, Planner, Reading, RewardFn
+from mbmrl_ros.types import Array, Planner, Reading, RewardFn, Transitions
+
+
+class Driver(Protocol):
+    """What decides on actions: AdaptiveMPC, or the random policy that collects data."""
+
+    @property
+    def window_size(self) -> int:
+        """M, transitions that it wants to see."""
+
+    @property
+    def planner(self) -> Planner | None:
+        """What plans, if anything does."""
+
+    def reset(self) -> None:
+        """Forget the past."""
+
+    def use_planner(self, planner: Planner) -> None:
+        """Exchange the planner, if it has one."""
+
+    def use_reward(self, reward: RewardFn) -> None:
+        """Exchange the reward, if it has one."""
+
+    def take_over(self, other: object) -> None:
+        """Go on where another one stopped."""
+
+    def act(
+        self, window: Transitions, attempted: Tensor, state: Tensor, pending: Pending = ()
+    ) -> Decision:
+        """Choose the next action; see AdaptiveMPC."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +66,7 @@ class _Proposal:
 
 
 class Controller:
-    """Keeps the state, the history and the safety filter of a robot around an AdaptiveMPC.
+    """Keeps the state, the history and the safety filter of a robot around what decides.
 
     `on_reading` only stores; `tick` does the work. They may be called from two threads if a lock
     keeps readings out while `tick` assembles (the node does so by handing readings over a queue).
@@ -44,7 +75,7 @@ class Controller:
     def __init__(
         self,
         spec: RobotSpec,
-        mpc: AdaptiveMPC,
+        driver: Driver,
         clock: Callable[[], float] = time.monotonic,
         latency: Latency | None = None,
         foresight: Foresight | None = None,
@@ -57,13 +88,15 @@ class Controller:
             raise ValueError('shadow mode needs latency: it says when the commands heard count')
         self.spec = spec
         self.counters = Counters()
-        self._mpc = mpc
+        self._driver = driver
         self._clock = clock
         self._assembler = StateAssembler(spec)
         self._safety = SafetyFilter(spec)
         self._latency, self._foresight = latency, foresight
         self._budget: CandidateBudget | None = None
-        self._history = History(mpc.window_size, spec.period_s, spec.state_size, spec.action_size)
+        self._history = History(
+            driver.window_size, spec.period_s, spec.state_size, spec.action_size
+        )
         self._last_sent_s = math.nan
         self._last_stamp_s = -math.inf
         self._last_measured_s = math.nan
@@ -128,13 +161,14 @@ class Controller:
             return True
         before = budget.candidates
         if budget.record(tick_s) != before:
-            self._mpc.use_planner(with_candidates(self._mpc.planner, budget.candidates))
+            self._driver.use_planner(with_candidates(self._driver.planner, budget.candidates))
         return budget.settled
 
     @property
     def candidates(self) -> int:
-        """How many candidates the next plan imagines."""
-        return int(self._mpc.planner.config.candidates)
+        """How many candidates the next plan imagines; 0 where nothing is planned."""
+        planner = self._driver.planner
+        return 0 if planner is None else int(planner.config.candidates)
 
     @property
     def goal_s(self) -> float:
@@ -147,24 +181,28 @@ class Controller:
         budget: decides on the number of candidates in the planner's place.
         """
         self._budget = budget
-        self._mpc.use_planner(with_candidates(planner, budget.candidates) if budget else planner)
+        self._driver.use_planner(
+            with_candidates(planner, budget.candidates) if budget else planner
+        )
 
     def use_reward(self, reward: RewardFn) -> None:
         """Exchange the reward between two ticks; everything else stays."""
-        self._mpc.use_reward(reward)
+        self._driver.use_reward(reward)
 
-    def use(self, mpc: AdaptiveMPC, foresight: Foresight | None = None) -> None:
+    def use(self, driver: Driver, foresight: Foresight | None = None) -> None:
         """Exchange model, planner and reward between two ticks; what is known of the robot stays.
 
-        That is its history, as far as it reaches for the new model, and the warm start.
+        That is its history, as far as it reaches for the new model, and the warm start. The new
+        planner's budget comes by `use_planner`.
         """
-        mpc.take_over(self._mpc)
-        self._mpc, self._foresight = mpc, foresight
-        self._history = self._history.resized(mpc.window_size)
+        self._budget = None
+        driver.take_over(self._driver)
+        self._driver, self._foresight = driver, foresight
+        self._history = self._history.resized(driver.window_size)
 
     def reset(self) -> None:
         """Forget history, warm start and adaptation, for a robot that was put somewhere else."""
-        self._mpc.reset()
+        self._driver.reset()
         self._history.clear()
         self.counters.beginnings += 1
 
@@ -202,7 +240,7 @@ class Controller:
             surprise = Surprise()
             if self._foresight is not None:
                 surprise = self._foresight.score(self._history.last())
-            decision = self._mpc.act(window, attempted, state, pending)
+            decision = self._driver.act(window, attempted, state, pending)
             if self._foresight is not None:
                 self._foresight.remember(decision.adapted.params)
             diagnostics = replace(diagnose(decision), latency_s=latency_s, surprise=surprise)

@@ -19,9 +19,10 @@ class Diagnostics:
     """How a tick went.
 
     Durations in seconds. loss_before, loss_after: on the past window, NaN without one.
-    reason: why the command is not what was planned; empty if it is. latency_s: from the state to
-    the effect of the command, as predicted. period_error_s: how far the time since the command
-    before was from a whole number of periods, NaN if there was none. surprise: in shadow mode.
+    reason: why the command is not what was planned; empty if it is. doing: what the robot is
+    driven for. latency_s: from the state to the effect of the command, as predicted.
+    period_error_s: how far the time since the command before was from a whole number of periods,
+    NaN if there was none. surprise: in shadow mode.
     """
 
     tick_s: float = 0.0
@@ -38,6 +39,7 @@ class Diagnostics:
     period_error_s: float = math.nan
     surprise: Surprise = field(default_factory=Surprise)
     reason: str = ''
+    doing: str = ''
 
 
 @dataclass(frozen=True)
@@ -78,4 +80,5 @@ def diagnose(decision: Decision) -> Diagnostics:
         nonfinite_rollouts=int(decision.plan.nonfinite[0]),
         expected_return=float(decision.plan.expected_return[0]),
         candidates=decision.plan.candidates.shape[1],
+        doing=decision.doing,
     )

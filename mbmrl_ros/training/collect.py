@@ -21,6 +21,7 @@ from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC, Decision
 from mbmrl_ros.robot.command import from_units, to_units
 from mbmrl_ros.robot.history import History, stack_windows
+from mbmrl_ros.robot.random_policy import RandomPolicy
 from mbmrl_ros.robot.safety import SafetyFilter
 from mbmrl_ros.sim.disturbances import Disturbance, Schedule, active
 from mbmrl_ros.spec import RobotSpec
@@ -42,11 +43,12 @@ class Rollouts:
     rewards: Tensor
 
 
-def random_actions(spec: RobotSpec, generator: torch.Generator) -> Act:
-    """Return uniform actions: the first iteration of every training."""
+def random_actions(spec: RobotSpec, generator: torch.Generator, batch: int) -> Act:
+    """Return random actions for B robots: the first iteration of every training."""
+    policy = RandomPolicy(spec, generator, batch)
 
     def act(histories: Sequence[History], states: Tensor) -> Tensor:
-        return torch.rand(len(states), spec.action_size, generator=generator) * 2 - 1
+        return policy.act(states)
 
     return act
 

@@ -18,7 +18,7 @@ from mbmrl_ros.data.windows import Windows
 from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.envs.tasks import Task
 from mbmrl_ros.models.bundle import Bundle
-from mbmrl_ros.planners.mppi import MPPI, MPPIConfig
+from mbmrl_ros.planners.kinds import PlannerConfig, make_planner
 from mbmrl_ros.rewards.reward import build_reward
 from mbmrl_ros.robot.adaptive_mpc import Decision, make_mpc
 from mbmrl_ros.spec import load_robot
@@ -63,7 +63,7 @@ def evaluate(
     episodes: int,
     steps: int,
     seed: int,
-    planner: MPPIConfig | None = None,
+    planner: PlannerConfig | None = None,
     on_step: Callable[[], object] = lambda: None,
 ) -> Evaluation:
     """Run episodes side by side under a test setting of the task.
@@ -73,7 +73,7 @@ def evaluate(
     spec = load_robot(task.robot)
     reward = build_reward(spec, task.reward)
     generator = torch.Generator().manual_seed(seed)
-    planning = MPPI(planner or bundle.info.planner, spec.action_size)
+    planning = make_planner(planner or bundle.info.planner, spec.action_size)
     mpc = make_mpc(bundle, adapter, planning, reward, generator, episodes)
     schedules = [task.test(test)(steps)] * episodes
     ticks: list[_Tick] = []

@@ -27,7 +27,7 @@ from mbmrl_ros.models.device import Precision, choose_precision
 from mbmrl_ros.models.dynamics import MLPDynamics, build_dynamics
 from mbmrl_ros.models.fit import FitResult, fit
 from mbmrl_ros.models.normalizer import Normalizer
-from mbmrl_ros.planners.mppi import MPPI
+from mbmrl_ros.planners.kinds import make_planner
 from mbmrl_ros.rewards.reward import Reward, build_reward
 from mbmrl_ros.robot.adaptive_mpc import make_mpc
 from mbmrl_ros.spec import RobotSpec, load_robot
@@ -159,8 +159,8 @@ def _policy(
     generator: torch.Generator,
 ) -> Act:
     if bundle is None:
-        return random_actions(spec, generator)
-    planner = MPPI(config.planner, spec.action_size)
+        return random_actions(spec, generator, config.rollouts)
+    planner = make_planner(config.planner, spec.action_size)
     adapter = algorithm.adapter(bundle)
     return mpc_actions(make_mpc(bundle, adapter, planner, reward, generator, config.rollouts))
 

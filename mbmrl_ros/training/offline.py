@@ -9,7 +9,7 @@ import time
 import torch
 
 from mbmrl_ros.config import UserError
-from mbmrl_ros.data.dataset import Trajectory, held_out_every
+from mbmrl_ros.data.dataset import Trajectory, divided, held_out_every
 from mbmrl_ros.models.bundle import Bundle, load_bundle, save_bundle
 from mbmrl_ros.models.device import choose_precision
 from mbmrl_ros.spec import RobotSpec
@@ -31,9 +31,11 @@ def train_offline(
 ) -> Bundle:
     """Fit a model to trajectories, or return the one that the run folder holds already.
 
-    Every n-th trajectory is held out, to stop by; UserError if there are fewer than n.
+    Every n-th trajectory is held out, to stop by; fewer than n are cut up. UserError if they are
+    too short for that.
     """
     fewest = held_out_every(config.held_out)
+    trajectories = divided(trajectories, fewest, config.past_steps + config.future_steps)
     if len(trajectories) < fewest:
         raise UserError(
             f'{len(trajectories)} trajectories are too few: for a share of {config.held_out:g} '

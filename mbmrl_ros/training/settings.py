@@ -19,6 +19,7 @@ from mbmrl_ros.config import (
     share_directory,
 )
 from mbmrl_ros.data.dataset import held_out_every
+from mbmrl_ros.planners.kinds import PlannerConfig
 from mbmrl_ros.planners.mppi import MPPIConfig
 
 Positive = Annotated[float, Field(gt=0)]
@@ -88,8 +89,10 @@ class TrainingConfig(Config):
     persistency: float = Field(0.9, ge=0, lt=1, description='rolling average of early stopping')
     patience: int = Field(5, ge=1, description='epochs without a new low before a fit stops')
     held_out: float = Field(0.1, gt=0, le=0.5, description='share of trajectories for validation')
-    planner: MPPIConfig = Field(MPPIConfig(), description='while collecting (Table 6: 1000 x 10)')
-    control_planner: MPPIConfig = Field(
+    planner: PlannerConfig = Field(
+        MPPIConfig(), description='while collecting (Table 6: 1000 x 10)'
+    )
+    control_planner: PlannerConfig = Field(
         MPPIConfig(candidates=2500, horizon=15), description='on the robot (Table 6: 2500 x 15)'
     )
     precision: Literal['auto', 'float32', 'bfloat16'] = Field(
@@ -118,21 +121,24 @@ def load_training_config(
 ) -> TrainingConfig:
     """Load config/training/<algorithm>/<task>[.<name>].yaml with overrides.
 
-    name: a variant such as `two_cores`; or a path that ends in .yaml.
+    name: a variant such as `two_cores`; or a path that ends in .yaml. Without one, a robot that
+    there are no files for is trained with the defaults.
     """
     folder = share_directory() / 'config' / 'training' / algorithm
     if name is not None and name.endswith(('.yaml', '.yml')):
-        path = Path(name)
+        path, own = Path(name), False
     else:
         path = folder / (f'{task}.{name}.yaml' if name else f'{task}.yaml')
-        if not path.exists():
+        own = name is None and not path.parent.exists()
+        if not path.exists() and not own:
             stem = path.name.split('.')[0]
             variants = {p.name.split('.')[1] for p in path.parent.glob(f'{stem}.*.yaml')}
             raise UserError(
                 f'no training configuration {name!r} for {algorithm} {task}; '
                 f'{closest(name or "", variants)}'
             )
-    return parse(TrainingConfig, override(read_extended(path), assignments), str(path))
+    data = {} if own else read_extended(path)
+    return parse(TrainingConfig, override(data, assignments), '--set' if own else str(path))
 
 
 def check_start(config: TrainingConfig, start_from: Path | None) -> None:

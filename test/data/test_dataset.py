@@ -3,6 +3,7 @@
 """Trajectories: which are held out, and the files they live in."""
 
 import errno
+import itertools
 import os
 
 import pytest
@@ -13,6 +14,7 @@ from mbmrl_ros.data import dataset
 from mbmrl_ros.data.dataset import (
     Trajectory,
     all_transitions,
+    divided,
     load_trajectories,
     save_trajectories,
     split,
@@ -132,3 +134,17 @@ def test_a_full_disk_leaves_the_old_file_and_no_half_a_new_one(tmp_path, monkeyp
 def test_a_folder_that_does_not_exist_is_said_in_one_line(tmp_path):
     with pytest.raises(UserError, match='cannot write'):
         save_trajectories(tmp_path / 'none' / '0001.safetensors', [trajectory(2)])
+
+
+def test_the_longest_is_cut_in_half_until_there_are_enough_and_nothing_is_lost():
+    states = torch.arange(52.0)[:, None]
+    whole = Trajectory(states, states[:-1], torch.full((51,), -1))
+    short = Trajectory(states[:6], states[:5], torch.full((5,), -1))
+    pieces = divided([whole, short], 4, shortest=10)
+    assert [piece.steps for piece in pieces] == [25, 13, 13, 5]
+    assert torch.equal(torch.cat([piece.actions for piece in pieces[:3]]), whole.actions)
+    for one, two in itertools.pairwise(pieces[:3]):
+        assert torch.equal(one.states[-1], two.states[0]), 'the next one begins where it ends'
+    assert divided([whole, short], 2, shortest=10) == [whole, short]
+    assert [piece.steps for piece in divided([whole], 9, shortest=20)] == [25, 26]
+    assert divided([], 3, shortest=1) == []

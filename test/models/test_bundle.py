@@ -17,6 +17,7 @@ from mbmrl_ros.models import bundle as bundles
 from mbmrl_ros.models.bundle import Bundle, BundleInfo, load_bundle, read_info, save_bundle
 from mbmrl_ros.models.dynamics import build_dynamics
 from mbmrl_ros.models.normalizer import Normalizer
+from mbmrl_ros.planners.kinds import CONFIGS
 from mbmrl_ros.planners.mppi import MPPIConfig
 from mbmrl_ros.spec import RobotSpec, load_robot
 
@@ -201,6 +202,23 @@ def test_a_bundle_is_found_by_the_name_it_is_shipped_under(tmp_path, monkeypatch
     text = refusal('half_cheetah/disabled_joint/grbl')
     assert f'did you mean {name!r}? valid: {name}' in text
     assert 'a folder with bundle.json' in text
+
+
+@pytest.mark.parametrize('kind', ['random_shooting', 'cem'])
+def test_a_bundle_remembers_the_kind_of_its_planner(tmp_path, kind):
+    planner = CONFIGS[kind](candidates=33, horizon=4)
+    save_bundle(tmp_path, make_bundle(planner=planner))
+    assert load_bundle(tmp_path, SPEC).info.planner == planner
+
+
+def test_a_bundle_from_before_there_were_kinds_plans_by_mppi(folder):
+    path = folder / 'bundle.json'
+    data = json.loads(path.read_text())
+    assert 'kind' not in data['planner']
+    data['planner'] = {'candidates': 12, 'horizon': 6, 'noise': 0.5}
+    path.write_text(json.dumps(data))
+    planner = load_bundle(folder, SPEC).info.planner
+    assert planner == MPPIConfig(candidates=12, horizon=6, noise=0.5)
 
 
 def test_losses_that_were_not_finite_are_kept(tmp_path):

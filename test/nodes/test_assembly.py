@@ -47,6 +47,31 @@ def test_planner_settings_of_zero_are_the_bundles(bundle):
     assert (config.candidates, config.horizon, config.noise) == (64, 7, 0.7)
 
 
+@pytest.mark.parametrize(
+    ('changes', 'candidates', 'horizon'),
+    [
+        ({'kind': 'random_shooting'}, 2000, 5),
+        ({'kind': 'cem', 'candidates': 40, 'elites': 4}, 40, 15),
+        ({'kind': 'mppi', 'horizon': 7}, 64, 7),
+    ],
+)
+def test_another_kind_of_planner_begins_at_its_own_defaults(bundle, changes, candidates, horizon):
+    settings = ControllerSettings(bundle=str(bundle), planner=PlannerSettings(**changes))
+    brain = build_brain(SPEC, settings)
+    config = brain.mpc.planner.config
+    assert (config.kind, config.candidates, config.horizon) == (
+        changes['kind'], candidates, horizon,
+    )  # fmt: skip
+    chosen = actions(brain)
+    assert chosen.shape == (3, 6) and chosen.abs().max() <= 1
+
+
+def test_a_setting_that_the_planner_has_not_is_refused_with_those_that_it_has(bundle):
+    planner = PlannerSettings(kind='random_shooting', temperature=0.1)
+    with pytest.raises(UserError, match="unknown key 'temperature'; valid: candidates, horizon"):
+        build_brain(SPEC, ControllerSettings(bundle=str(bundle), planner=planner))
+
+
 def test_warming_up_changes_nothing_that_comes_after(bundle):
     settings = ControllerSettings(bundle=str(bundle), seed=4, adaptation='dynamic_evaluation')
     cold, warm = build_brain(SPEC, settings), build_brain(SPEC, settings)

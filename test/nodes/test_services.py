@@ -131,6 +131,25 @@ def test_a_bundle_that_does_not_fit_is_refused_and_the_old_one_drives_on(
         bench.until(lambda count=count: len(stats) > count + 10 and latest(stats, 'adapted'))
 
 
+def test_planners_are_exchanged_while_they_drive(bench, robot, stats):
+    node = bench.controller(planner__candidates=48)
+    bench.until(lambda: stats and latest(stats, 'candidates') == 48)
+    for kind, candidates in (('random_shooting', 48), ('cem', 40), ('', 32)):
+        values = [('planner.kind', kind), ('planner.candidates', candidates)]
+        parameters = [Parameter(name, value=value) for name, value in values]
+        assert node.set_parameters_atomically(parameters).successful
+        bench.until(
+            lambda kind=kind: (
+                node._topics.controller._driver.planner.config.kind == (kind or 'mppi')
+            )
+        )
+        bench.until(lambda candidates=candidates: latest(stats, 'candidates') == candidates)
+        assert not latest(stats, 'fallback') and np.isfinite(latest(stats, 'expected_return'))
+    assert set_parameter(node, 'planner.smoothing', 0.5).successful
+    refused = set_parameter(node, 'planner.kind', 'cem')
+    assert not refused.successful and "unknown key 'smoothing'" in refused.reason
+
+
 def test_a_joint_goes_dead_and_comes_back_by_service(bench):
     bench.sim()
     response = bench.call(SetBool, 'sim_node/disabled_joint/bthigh', data=True)

@@ -314,6 +314,14 @@ def test_cem_fits_mean_and_deviation_to_the_elites_of_what_was_simulated():
         torch.testing.assert_close(result.actions[row], expected)
 
 
+def test_cem_still_selects_when_a_time_budget_leaves_few_candidates():
+    config = CEMConfig(candidates=8, horizon=HORIZON, iterations=1, elites=50, inertia=0)
+    _, result = plan(CEM(config, ACTION), start())
+    for row in range(BATCH):
+        best = result.returns[row].argsort(descending=True)[:4]
+        torch.testing.assert_close(result.actions[row], result.candidates[row, best].mean(0))
+
+
 def test_cem_narrows_about_the_optimum_and_no_further_than_its_floor():
     # One step, reward -(a - 0.4)^2: the optimum is 0.4 in every dimension.
     config = CEMConfig(candidates=400, horizon=1, iterations=12, elites=40, minimum_noise=0.01)

@@ -38,7 +38,7 @@ def drive(env: RobotEnv, act: Act, schedules=HEALTHY, seed: int = 0, **keywords)
 
 
 def random(seed: int = 0) -> Act:
-    return random_actions(SPEC, torch.Generator().manual_seed(seed))
+    return random_actions(SPEC, torch.Generator().manual_seed(seed), ROBOTS)
 
 
 def always(value: float) -> Act:

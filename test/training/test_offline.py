@@ -131,4 +131,10 @@ def test_the_learning_rate_falls_to_zero_by_a_cosine(tmp_path, monkeypatch):
 
 def test_too_few_trajectories_are_refused(tmp_path):
     with pytest.raises(UserError, match=r'3 trajectories are too few: .* at least 4'):
-        train(tmp_path, data=recordings(3))
+        train(tmp_path, data=recordings(3, steps=15))
+
+
+def test_one_long_recording_is_cut_so_that_a_part_of_it_can_be_held_out(tmp_path):
+    train(tmp_path, data=recordings(1, steps=80))
+    pieces = Run(tmp_path, CONFIG.model_dump(mode='json'), {'algorithm': 'mb'}).load_data(1)
+    assert [piece.steps for piece in pieces] == [20] * 4

@@ -87,6 +87,7 @@ def test_assignments_change_single_values():
         ('precision=float16', "precision: .*'float32' or 'bfloat16', got 'float16'"),
         ('planner.horizon=0', 'planner.horizon: .*greater than or equal to 1'),
         ('planner.temperature=0', 'planner.temperature: .*greater than 0'),
+        ('planner.kind=cm', "planner.kind: there is no 'cm'; did you mean 'cem'?"),
         ('rollout_steps=63', r'rollout_steps must hold past_steps \+ future_steps'),
         ('rollouts=9', r'rollouts must be at least 10 .* held out \(held_out: 0.1\)'),
         ('inner_steps=', 'inner_steps: .*got None'),

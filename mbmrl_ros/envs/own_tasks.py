@@ -1,0 +1,56 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Tasks that stand in a robot file, so that a new robot needs no code."""
+
+from __future__ import annotations
+
+from mbmrl_ros.envs.task import Task, TestSchedule, switching_schedule
+from mbmrl_ros.purpose import OwnTask
+from mbmrl_ros.rewards.reward import build_reward
+from mbmrl_ros.sim.disturbances import Disturbance, Event, check, parse
+from mbmrl_ros.spec import RobotSpec
+
+
+def own_tasks(spec: RobotSpec, robot: str) -> dict[str, Task]:
+    """Return the tasks of a robot file by full name; UserError if one cannot be.
+
+    robot: the file's name or path.
+    """
+    return {
+        f'{spec.name}/{name}': _own_task(spec, robot, f'{spec.name}/{name}', section)
+        for name, section in spec.tasks.items()
+    }
+
+
+def _own_task(spec: RobotSpec, robot: str, name: str, section: OwnTask) -> Task:
+    """Return a task whose disturbances come and go as those of the half-cheetah do."""
+    build_reward(spec, section.reward)
+    usual, held_out = (
+        tuple(map(parse, texts)) for texts in (section.disturbances, section.held_out)
+    )
+    for disturbance in (*usual, *held_out):
+        check(spec, disturbance)
+    steps = section.episode_steps
+    return Task(
+        name=name,
+        description=section.description,
+        robot=robot,
+        reward=section.reward,
+        episode_steps=steps,
+        disturbances=tuple(dict.fromkeys((*usual, *held_out))),
+        training=switching_schedule((None, *usual), max(1, steps // 10), max(1, 2 * steps // 5)),
+        tests=_tests(held_out),
+    )
+
+
+def _tests(held_out: tuple[Disturbance, ...]) -> dict[str, TestSchedule]:
+    """Return: nothing, each of them from the start, and the first of them in mid-run."""
+
+    def from_the_start(disturbance: Disturbance) -> TestSchedule:
+        return lambda steps: (Event(0, disturbance),)
+
+    tests: dict[str, TestSchedule] = {'undisturbed': lambda steps: ()}
+    tests |= {str(disturbance): from_the_start(disturbance) for disturbance in held_out}
+    if held_out:
+        tests['mid_run'] = lambda steps: (Event(Task.failure_step(steps), held_out[0]),)
+    return tests

@@ -1,0 +1,71 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Sections of the robot file about what it is driven for: random data, and tasks of its own."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Field, FiniteFloat, model_validator
+
+from mbmrl_ros.config import Config
+
+Positive = Annotated[FiniteFloat, Field(gt=0)]
+Pair = tuple[FiniteFloat, FiniteFloat]
+
+
+class Area(Config):
+    """A circle that a robot stays in while it is driven at random (Nagabandi et al. 2017).
+
+    Commands are in the unit of the action; left and right are seen from above, on the spot or in
+    a curve.
+    """
+
+    radius_m: Positive = Field(description='beyond it the robot is driven back')
+    inner_radius_m: Positive = Field(description='within it the robot is driven at random again')
+    centre: Pair = Field((0.0, 0.0), description='[m]')
+    position: tuple[str, str] = Field(('x', 'y'), description='channels [m]')
+    heading: tuple[str, str] = Field(
+        ('cos_yaw', 'sin_yaw'), description='channels: cosine and sine of the yaw'
+    )
+    forward: tuple[FiniteFloat, ...] = Field(description='command that drives ahead')
+    left: tuple[FiniteFloat, ...] = Field(description='command that turns left, yaw up')
+    right: tuple[FiniteFloat, ...] = Field(description='command that turns right, yaw down')
+
+    @model_validator(mode='after')
+    def _consistent(self) -> Self:
+        if self.inner_radius_m >= self.radius_m:
+            raise ValueError('inner_radius_m must be smaller than radius_m')
+        return self
+
+
+class Collection(Config):
+    """How a robot is driven at random, to learn from."""
+
+    hold_steps: int = Field(1, ge=1, description='control periods that a random command lasts')
+    area: Area | None = Field(None, description='where to stay; default: anywhere')
+
+
+class TermConfig(Config):
+    """One line of a task's reward: which term, how heavy, on which channel, towards what.
+
+    path: a shape or way-points [m] (rewards/path.py).
+    """
+
+    term: str
+    weight: FiniteFloat = 1.0
+    channel: str | None = None
+    target: dict[str, FiniteFloat] | None = None
+    path: str | tuple[Pair, ...] | None = None
+
+
+class OwnTask(Config):
+    """A task that stands in the robot file. Disturbances are written `kind:target[:value]`."""
+
+    description: str = ''
+    reward: tuple[TermConfig, ...] = Field(min_length=1, description='terms, to be summed')
+    episode_steps: int = Field(500, ge=1, description='of tests and demonstrations')
+    disturbances: tuple[str, ...] = Field(
+        (), description='what comes and goes in simulated training'
+    )
+    held_out: tuple[str, ...] = Field((), description='what happens in tests only')
