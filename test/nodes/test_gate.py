@@ -4,7 +4,6 @@
 
 import math
 import signal
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from std_msgs.msg import Bool, Float64MultiArray
 from std_srvs.srv import Trigger
 
 from mbmrl_ros.nodes.messages import MESSAGES, command_message, stamp_ns
+from mbmrl_ros.nodes.wires import Wires, earlier, lost, put, standing
 from mbmrl_ros.spec import load_robot
 
 ERROR, WARN, OK = b'\x02', b'\x01', b'\x00'
@@ -41,7 +41,7 @@ def planned(message):
 
 
 class Loop:
-    """Simulator -> controller -> gate -> simulator; every wire runs through `spoil`.
+    """Simulator -> controller -> gate -> simulator; every wire can be spoiled.
 
     The simulator lies in a namespace of its own, and this forwards its sensors, the commands of
     the controller to the gate, and those of the gate to the actuators.
@@ -49,11 +49,12 @@ class Loop:
 
     def __init__(self, bench: Any, robot: str) -> None:
         self.bench = bench
-        self.spoil: Callable[[str, Any], Any] = lambda topic, message: message
+        wires = Wires(bench.node)
+        self.spoils = wires.spoils
         for topic, settings in CHEETAH.topics.items():
-            self._forward(MESSAGES[settings.type], f'{PLANT}/{topic}', topic)
-        self._forward(JointState, 'wanted_commands', 'spoiled_commands')
-        self._forward(JointState, 'joint_commands', f'{PLANT}/joint_commands')
+            wires.join(MESSAGES[settings.type], f'{PLANT}/{topic}', topic)
+        wires.join(JointState, 'wanted_commands', 'spoiled_commands')
+        wires.join(JointState, 'joint_commands', f'{PLANT}/joint_commands')
         self.applied = bench.listen(JointState, APPLIED, depth=10_000)
         self.voltage, self.held = 12.0, [True]
         self._battery = bench.node.create_publisher(BatteryState, 'battery_state', 1)
@@ -64,16 +65,6 @@ class Loop:
             remap={'wanted_commands': 'spoiled_commands'},
             robot=robot, deadman_topic='joy', deadman_button=1,
         )  # fmt: skip
-
-    def _forward(self, kind: Any, source: str, target: str) -> None:
-        publisher = self.bench.node.create_publisher(kind, target, QoSProfile(depth=1))
-
-        def forward(message: Any) -> None:
-            spoiled = self.spoil(target, message)
-            if spoiled is not None:
-                publisher.publish(spoiled)
-
-        self.bench.node.create_subscription(kind, source, forward, QoSProfile(depth=1))
 
     def _operate(self) -> None:
         if self.voltage is not None:
@@ -117,66 +108,26 @@ def loop(bench, guarded):
     return loop
 
 
-def on(wanted: str, change: Callable[[Any], Any]) -> Callable[[str, Any], Any]:
-    """Spoil the messages of one topic: `change` edits one, or returns False to swallow it."""
-
-    def spoil(topic: str, message: Any) -> Any:
-        if topic == wanted and change(message) is False:
-            return None
-        return message
-
-    return spoil
-
-
-def assign(path: str, value: Any) -> Callable[[Any], None]:
-    """Set a field of a message, or an element of an array: `position.2`."""
-
-    def change(message: Any) -> None:
-        *parents, leaf = path.split('.')
-        for parent in parents:
-            message = getattr(message, parent)
-        if leaf.isdecimal():
-            message[int(leaf)] = value
-        else:
-            setattr(message, leaf, value)
-
-    return change
-
-
-def standing(stamp: list[Any]) -> Callable[[Any], None]:
-    """A driver that stamps its first measurement for ever."""
-
-    def change(message: Any) -> None:
-        stamp.append(message.header.stamp)
-        message.header.stamp = stamp[0]
-
-    return change
-
-
-def swallow(message: Any) -> bool:
-    return False
-
-
 SENSORS, COMMANDS = 'joint_states', 'spoiled_commands'
 WIRES = {
-    'a sensor that is silent': (on('odom', swallow), 'odom: '),
-    'a sensor that says not a number': (on(SENSORS, assign('position.2', math.nan)), 'stale'),
-    'a sensor that says infinite': (on('odom', assign('twist.twist.linear.x', math.inf)), 'stale'),
-    'a joint of another name': (on(SENSORS, assign('name.0', 'b_thigh')), 'stale'),
-    'a sensor that is cut short': (on(SENSORS, assign('velocity', [])), 'stale'),
-    'no orientation': (on('odom', assign('pose.pose.orientation.w', 0.0)), 'stale'),
-    'stamps that stand still': (on(SENSORS, standing([])), 'joint_states: '),
-    'a controller that is silent': (on(COMMANDS, swallow), 'command: stale, '),
+    'a sensor that is silent': ('odom', lost, 'odom: '),
+    'a sensor that says not a number': (SENSORS, put('position.2', math.nan), 'stale'),
+    'a sensor that says infinite': ('odom', put('twist.twist.linear.x', math.inf), 'stale'),
+    'a joint of another name': (SENSORS, put('name.0', 'b_thigh'), 'stale'),
+    'a sensor that is cut short': (SENSORS, put('velocity', []), 'stale'),
+    'no orientation': ('odom', put('pose.pose.orientation.w', 0.0), 'stale'),
+    'stamps that stand still': (SENSORS, standing(), 'joint_states: '),
+    'a controller that is silent': (COMMANDS, lost, 'command: stale, '),
     'a command that is not a number': (
-        on(COMMANDS, assign('effort.3', math.nan)), "command of joint 'fthigh' is not finite",
+        COMMANDS, put('effort.3', math.nan), "command of joint 'fthigh' is not finite",
     ),
     'a command that is infinite': (
-        on(COMMANDS, assign('effort.0', math.inf)), "command of joint 'bthigh' is not finite",
+        COMMANDS, put('effort.0', math.inf), "command of joint 'bthigh' is not finite",
     ),
     'a command for another joint': (
-        on(COMMANDS, assign('name.0', 'b_thigh')), "command has no joint 'bthigh'",
+        COMMANDS, put('name.0', 'b_thigh'), "command has no joint 'bthigh'",
     ),
-    'a command that is cut short': (on(COMMANDS, assign('effort', [1.0])), '1 efforts for 6'),
+    'a command that is cut short': (COMMANDS, put('effort', [1.0]), '1 efforts for 6'),
 }  # fmt: skip
 
 
@@ -184,8 +135,8 @@ def test_every_fault_on_a_wire_stops_the_actuators_in_time_and_they_go_on_when_i
     loop, record_property
 ):
     bench = loop.bench
-    for name, (spoil, reason) in WIRES.items():
-        loop.spoil = spoil
+    for name, (topic, spoil, reason) in WIRES.items():
+        loop.spoils[topic] = spoil
         took_s = loop.until_stopped()
         record_property(name, took_s)
         assert took_s <= LIMIT_S, name
@@ -193,7 +144,7 @@ def test_every_fault_on_a_wire_stops_the_actuators_in_time_and_they_go_on_when_i
         level, message, _ = bench.status('gate')
         assert level == ERROR and message.startswith('fallback: '), name
         loop.hold()
-        loop.spoil = lambda topic, message: message
+        loop.spoils.clear()
         loop.until_driven()
     values = bench.status('gate')[2]
     assert any(key.startswith('refused: joint_states: no joint') for key in values)
@@ -201,17 +152,14 @@ def test_every_fault_on_a_wire_stops_the_actuators_in_time_and_they_go_on_when_i
 
 
 def test_time_that_goes_back_stops_the_actuators_until_it_has_caught_up(loop):
-    def earlier(message):
-        message.header.stamp.sec -= 1
-
     bench = loop.bench
     # Less than what counts as a clock that was set anew.
     sim_s = stamp_ns(loop.applied[-1].header.stamp) / 1e9
     bench.until(lambda: stamp_ns(loop.applied[-1].header.stamp) / 1e9 > sim_s + 1.5)
-    loop.spoil = on('odom', earlier)
+    loop.spoils['odom'] = earlier(1.0)
     assert loop.until_stopped() <= LIMIT_S
     bench.until_status('gate', lambda _, values: values['last_fault'].startswith('odom: '))
-    loop.spoil = lambda topic, message: message
+    loop.spoils.clear()
     loop.until_driven()
 
 
@@ -242,15 +190,11 @@ def test_switch_and_battery_stop_the_actuators_and_they_go_on_when_all_is_well(
         loop.until_driven()
 
 
-def outside(message):
-    message.pose.pose.position.x = 200.0
-
-
 LATCHING = {
     'emergency stop by topic': (None, 'emergency stop by topic'),
     'emergency stop by service': (None, 'emergency stop by service'),
     'low battery': (None, 'battery: 9 V, minimum 10 V'),
-    'outside of the area': (on('odom', outside), 'x is 200, outside -100 to 100'),
+    'outside of the area': (put('pose.pose.position.x', 200.0), 'x is 200, outside -100 to 100'),
 }
 
 
@@ -265,7 +209,8 @@ def test_what_must_not_end_by_itself_is_released_by_the_service(loop, record_pro
         stop.publish(Bool(data=True))
     if name == 'low battery':
         loop.voltage = 9.0
-    loop.spoil = spoil or loop.spoil
+    if spoil:
+        loop.spoils['odom'] = spoil
     took_s = loop.until_stopped()
     record_property(name, took_s)
     assert took_s <= LIMIT_S + 0.05
@@ -274,7 +219,8 @@ def test_what_must_not_end_by_itself_is_released_by_the_service(loop, record_pro
     if name in ('low battery', 'outside of the area'):
         early = bench.call(Trigger, 'command_gate/release')
         assert not early.success and early.message == reason
-    loop.voltage, loop.spoil = 12.0, lambda topic, message: message
+    loop.voltage = 12.0
+    loop.spoils.clear()
     stop.publish(Bool(data=False))
     loop.hold()
     # The controller has heard the emergency stop by topic as well.
@@ -285,7 +231,7 @@ def test_what_must_not_end_by_itself_is_released_by_the_service(loop, record_pro
 
 def test_a_command_out_of_limits_is_clamped(loop):
     gate = loop.bench.listen(JointState, 'joint_commands')
-    loop.spoil = on(COMMANDS, assign('effort.0', 1e6))
+    loop.spoils[COMMANDS] = put('effort.0', 1e6)
     loop.bench.until(lambda: gate and gate[-1].effort[0] == 120.0)
     loop.bench.until_status('gate', lambda message, _: message == 'passing commands, limited')
     assert loop.bench.status('gate')[0] == WARN
