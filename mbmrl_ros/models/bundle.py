@@ -50,6 +50,7 @@ class BundleInfo(Config):
     future_steps: int
     inner_steps: int
     minimum_gain: float = 0.0
+    input_limit: float | None = None
     precision: Precision
     planner: PlannerConfig
     training: dict[str, Any]
@@ -120,6 +121,7 @@ def load_bundle(name_or_path: str | Path, spec: RobotSpec) -> Bundle:
         info.hidden_sizes,
         Normalizer(**_group(tensors, 'normalizer')),
         info.precision,
+        info.input_limit,
     )
     return Bundle(info, dynamics, _group(tensors, 'params'), _group(tensors, 'step_sizes'))
 

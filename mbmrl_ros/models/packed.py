@@ -22,9 +22,14 @@ class PackedMLP:
     """A StepFn: (carry, state [B, K, S], action [B, K, A]) -> (carry, next_state [B, K, S])."""
 
     def __init__(
-        self, normalizer: Normalizer, input_indices: tuple[int, ...], dtype: torch.dtype
+        self,
+        normalizer: Normalizer,
+        input_indices: tuple[int, ...],
+        dtype: torch.dtype,
+        input_limit: float | None = None,
     ) -> None:
         """dtype: of weights and products; states stay float32."""
+        self._limit = input_limit
         self._normalizer = normalizer
         self._dtype = dtype
         # All channels go in and those that must not count get a weight of zero: slicing rows of
@@ -82,7 +87,10 @@ class PackedMLP:
         if not self._buffers or self._buffers[0].shape[1] != rows.shape[1]:
             self._allocate(groups, rows.shape[1], size + action.shape[-1])
         hidden = self._buffers[0]
-        hidden[..., :size] = torch.addcmul(self._offset, rows, self._scale)
+        channels = torch.addcmul(self._offset, rows, self._scale)
+        if self._limit is not None:
+            channels.clamp_(-self._limit, self._limit)
+        hidden[..., :size] = channels
         hidden[..., size:] = action.reshape(groups, -1, action.shape[-1])
         last = len(self._weights) - 1
         for layer, buffer in enumerate(self._buffers[1:]):

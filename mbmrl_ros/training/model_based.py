@@ -144,7 +144,7 @@ def fit_to(
     """Refit statistics and parameters to groups of trajectories; the parameters in place."""
     training, held_out = split_all(data, config.held_out)
     statistics = Normalizer.fit(all_transitions(training))
-    dynamics = build_dynamics(spec, config.hidden_sizes, statistics, precision)
+    dynamics = build_dynamics(spec, config.hidden_sizes, statistics, precision, config.input_limit)
     see = make_augmentation(spec, config)
     objective = algorithm.objective(dynamics, learned, training, held_out, config, generator, see)
     return dynamics, _fit(objective, learned, optimiser, config, iteration)

@@ -42,6 +42,7 @@ def make_bundle(
         future_steps=config.future_steps,
         inner_steps=config.inner_steps,
         minimum_gain=config.minimum_gain,
+        input_limit=config.input_limit,
         precision=dynamics.precision,
         planner=config.control_planner,
         training=config.model_dump(mode='json'),
@@ -57,7 +58,7 @@ def untrained_bundle(
 ) -> Bundle:
     """Return a bundle as it is before any training: for trying nodes out and for timing them."""
     learned, _ = start(spec, config, seed)
-    dynamics = build_dynamics(spec, config.hidden_sizes)
+    dynamics = build_dynamics(spec, config.hidden_sizes, input_limit=config.input_limit)
     return make_bundle(algorithm, task, config, spec, dynamics, learned, {})
 
 

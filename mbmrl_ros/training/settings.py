@@ -61,6 +61,11 @@ class TrainingConfig(Config):
         description="share of the window's loss that adaptation has to take away, or it is "
         'refused; 0: whatever it takes away (the thesis)',
     )
+    input_limit: Positive | None = Field(
+        None,
+        description='standard deviations beyond which a channel of the input does not count any '
+        'further; default: no limit (the thesis)',
+    )
     motor_gains: float = Field(
         0.0,
         ge=0,

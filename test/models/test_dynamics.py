@@ -76,3 +76,17 @@ def test_the_model_of_a_robot_has_its_sizes():
     dynamics = build_dynamics(spec, (512, 512, 512))
     assert dynamics.sizes == (18 + 6, 512, 512, 512, 19)
     assert dynamics.input_indices == tuple(range(1, 19))
+
+
+def test_beyond_the_limit_of_the_input_a_channel_does_not_count_any_further():
+    limited = MLPDynamics(3, 2, (1, 2), (8,), NORMALIZER, input_limit=2.0)
+    params = limited.init(torch.Generator().manual_seed(0))
+    action = torch.tensor([3.0, -3.0])
+
+    def change(dynamics: MLPDynamics, deviations: float) -> torch.Tensor:
+        state = NORMALIZER.state_mean + NORMALIZER.state_std * torch.tensor([0.0, deviations, 1.0])
+        return dynamics.step(params, None, state, action)[1] - state
+
+    torch.testing.assert_close(change(limited, 2.0), change(limited, 40.0), atol=1e-4, rtol=0)
+    torch.testing.assert_close(change(limited, 1.9), change(DYNAMICS, 1.9))
+    assert (change(DYNAMICS, 40.0) - change(DYNAMICS, 2.0)).abs().max() > 0.1

@@ -21,7 +21,9 @@ def draw(*shape: int, seed: int) -> torch.Tensor:
 
 
 def model(
-    hidden: tuple[int, ...] = (64, 64, 64), precision: str = 'float32'
+    hidden: tuple[int, ...] = (64, 64, 64),
+    precision: str = 'float32',
+    input_limit: float | None = None,
 ) -> tuple[MLPDynamics, Params]:
     """Return a model with two masked channels and statistics that are far from trivial."""
     normalizer = Normalizer(
@@ -30,7 +32,8 @@ def model(
         0.1 * draw(STATE, seed=3),
         0.1 * draw(STATE, seed=4).exp(),
     )
-    dynamics = MLPDynamics(STATE, ACTION, (1, 2, 4, 5, 6), hidden, normalizer, precision)
+    inputs = (1, 2, 4, 5, 6)
+    dynamics = MLPDynamics(STATE, ACTION, inputs, hidden, normalizer, precision, input_limit)
     params = dynamics.init(torch.Generator().manual_seed(0))
     vectors = {k: v + 0.1 * draw(*v.shape, seed=7) for k, v in params.items() if v.dim() == 1}
     return dynamics, params | vectors
@@ -52,9 +55,10 @@ def adapted(dynamics: MLPDynamics, params: Params) -> Params:
     return detach(gradient_step(dynamics.loss, params, uniform_step_sizes(params, 0.1), window)[0])
 
 
+@pytest.mark.parametrize('limit', [None, 0.5])
 @pytest.mark.parametrize('form', ['shared', 'low_rank', 'dense'])
-def test_float32_equals_the_plain_step(form):
-    dynamics, params = model()
+def test_float32_equals_the_plain_step(form, limit):
+    dynamics, params = model(input_limit=limit)
     if form != 'shared':
         params = adapted(dynamics, params)
     if form == 'dense':
