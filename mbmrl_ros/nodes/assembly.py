@@ -12,7 +12,7 @@ import torch
 
 from mbmrl_ros.algorithms.adapters import make_adapter
 from mbmrl_ros.config import UserError, closest
-from mbmrl_ros.envs.tasks import load_task
+from mbmrl_ros.envs.tasks import Task, load_task
 from mbmrl_ros.models.bundle import (
     Bundle,
     bundle_names,
@@ -24,7 +24,8 @@ from mbmrl_ros.models.bundle import (
 from mbmrl_ros.models.device import choose_device, choose_precision
 from mbmrl_ros.nodes.settings import ControllerSettings, PlannerSettings
 from mbmrl_ros.planners.kinds import changed, make_planner
-from mbmrl_ros.rewards.reward import build_reward
+from mbmrl_ros.rewards.path import Route
+from mbmrl_ros.rewards.reward import Reward, along, build_reward, route_of
 from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC, make_mpc
 from mbmrl_ros.robot.budget import CandidateBudget
 from mbmrl_ros.robot.random_policy import Collector
@@ -40,21 +41,25 @@ WARM_UP_S = 3.0
 class Brain:
     """What decides, and the bundle that it was made from: none where data are collected.
 
-    generator: the random stream of planner or policy. notice: what the user should know; mostly
-    empty.
+    generator: the random stream of planner or policy. task: whose reward is planned for. route:
+    the path that it follows, if any. notice: what the user should know; mostly empty.
     """
 
     name: str
     bundle: Bundle | None
     mpc: AdaptiveMPC | Collector
     generator: torch.Generator
+    task: Task | None = None
+    route: Route | None = None
     notice: str = ''
 
 
-def build_brain(spec: RobotSpec, settings: ControllerSettings) -> Brain:
+def build_brain(
+    spec: RobotSpec, settings: ControllerSettings, route: Route | None = None
+) -> Brain:
     """Load the bundle and make what adapts and plans; UserError if anything does not fit.
 
-    Where data are collected, a random policy.
+    Where data are collected, a random policy. route: to follow in place of the task's.
     """
     if settings.mode == 'collect':
         if settings.shadow:
@@ -66,13 +71,25 @@ def build_brain(spec: RobotSpec, settings: ControllerSettings) -> Brain:
     precision = choose_precision(settings.precision, device)
     bundle = on_device(load_bundle(name, spec), device, precision)
     adapter = make_adapter(bundle, settings.adaptation, settings.step_size)
-    reward = build_reward(
-        spec, load_task(settings.task or bundle.info.task, settings.robot).reward
-    )
+    task = load_task(settings.task or bundle.info.task, settings.robot)
+    reward, route = task_reward(spec, task, route)
     generator = torch.Generator(device).manual_seed(settings.seed)
     planner = build_planner(spec, bundle, settings.planner)
     mpc = make_mpc(bundle, adapter, planner, reward, generator)
-    return Brain(name, bundle, mpc, generator, notice)
+    return Brain(name, bundle, mpc, generator, task, route, notice)
+
+
+def task_reward(spec: RobotSpec, task: Task, route: Route | None) -> tuple[Reward, Route | None]:
+    """Return the reward of a task, and what it follows: the task's own path or the route.
+
+    UserError if there is a route and the task follows none, or the route is no path.
+    """
+    own = route_of(task.reward)
+    if route is None:
+        return build_reward(spec, task.reward), own
+    if own is None:
+        raise UserError(f'path {route!r}: the task {task.name} follows none; leave it empty')
+    return build_reward(spec, along(task.reward, route)), route
 
 
 def build_planner(spec: RobotSpec, bundle: Bundle, changes: PlannerSettings) -> Planner:

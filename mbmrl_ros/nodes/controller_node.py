@@ -19,11 +19,11 @@ from mbmrl_ros.nodes.params import flat_fields
 from mbmrl_ros.nodes.settings import ControllerSettings
 from mbmrl_ros.nodes.spin import run
 
-# planner.* and budget.* count from the next tick on; bundle, adaptation and step_size from
+# path, planner.* and budget.* count from the next tick on; bundle, adaptation and step_size from
 # ~/reload on, mode and task too; seed from ~/reset on.
 AT_ONCE = ('planner.', 'budget.')
 RUN_TIME = frozenset(
-    {'bundle', 'mode', 'task', 'adaptation', 'step_size', 'seed'}
+    {'bundle', 'mode', 'task', 'adaptation', 'step_size', 'seed', 'path'}
     | {name for name, _ in flat_fields(ControllerSettings) if name.startswith(AT_ONCE)}
 )
 # oneDNN and PyTorch on top of it keep the code for every shape of a product, of 1024 shapes by

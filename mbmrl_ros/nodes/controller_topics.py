@@ -5,8 +5,8 @@
 Subscribes to the sensor topics of the robot file and to e_stop (true latches; it is released by
 ~/release only). Publishes the command topic of the robot file (with `gate`: wanted_commands; with
 `shadow` it subscribes to that one, and publishes ~/shadow_commands),
-~/stats (one row per tick, see stats.py), /diagnostics, and, while somebody listens, ~/optimal_path
-and ~/candidate_trajectories.
+~/stats (one row per tick, see stats.py), /diagnostics, and what RViz shows (see visuals.py). Where
+the reward has a path: see following.py.
 Services (all Trigger): ~/reset, ~/e_stop, ~/release, ~/reload.
 """
 
@@ -27,6 +27,7 @@ from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.assembly import Brain, build_brain, build_budget, build_planner, warm_up
 from mbmrl_ros.nodes.control_loop import ControlLoop
 from mbmrl_ros.nodes.entities import Entities
+from mbmrl_ros.nodes.following import Following
 from mbmrl_ros.nodes.inputs import (
     RELIABLE_SENSORS,
     SENSORS,
@@ -40,6 +41,7 @@ from mbmrl_ros.nodes.report import ControllerReport
 from mbmrl_ros.nodes.settings import ControllerSettings
 from mbmrl_ros.nodes.stats import stats_message
 from mbmrl_ros.nodes.visuals import Visuals
+from mbmrl_ros.rewards.path import read_route
 from mbmrl_ros.robot.budget import SendMoment
 from mbmrl_ros.robot.command import Command
 from mbmrl_ros.robot.controller import Controller
@@ -64,7 +66,7 @@ class ControllerTopics:
         """Load robot and bundle, warm up; UserError if anything is wrong."""
         self._node, self._settings = node, settings
         self._spec = spec = load_robot(settings.robot)
-        self._brain = brain = build_brain(spec, settings)
+        self._brain = brain = build_brain(spec, settings, read_route(settings.path))
         if brain.notice:
             node.get_logger().warning(brain.notice)
         # In lockstep time stands still while a plan is computed: no deadline, constant rates.
@@ -109,6 +111,7 @@ class ControllerTopics:
     def check(self, settings: ControllerSettings) -> None:
         """Raise UserError if changed parameters cannot be used."""
         self._planner(self._brain, settings)
+        self._following.reward(read_route(settings.path))
 
     def use(self, settings: ControllerSettings) -> None:
         """Apply changed parameters between two ticks; the warm start stays."""
@@ -116,6 +119,8 @@ class ControllerTopics:
         if (settings.planner, settings.budget) != (before.planner, before.budget):
             planner = self._planner(self._brain, settings)
             self.loop.submit(functools.partial(self._use_planner, planner))
+        if settings.path != before.path:
+            self._following.follow(read_route(settings.path))
 
     def _foresight(self, brain: Brain) -> Foresight | None:
         if brain.bundle is None or not self._settings.shadow:
@@ -155,8 +160,10 @@ class ControllerTopics:
             topic = SHADOW_COMMANDS
         self._commands = entities.publisher(command, topic, 1, open_qos=True)
         self._stats = entities.publisher(Float64MultiArray, '~/stats', KEPT, keep=True)
-        self._report = ControllerReport(entities, self._commands, self.loop)
-        self._visuals = Visuals(entities, spec)
+        route = read_route(self._settings.path)
+        self._following = Following(entities, self.loop, self._brain, route)
+        self._report = ControllerReport(entities, self._commands, self.loop, self._following)
+        self._visuals = Visuals(entities, spec, self._settings.publish_tf)
         # In lockstep a lost reading would cost a while.
         sensors = RELIABLE_SENSORS if self._settings.lockstep else SENSORS
         subscribe_to_sensors(entities, spec, readers, sensors, self.loop.put)
@@ -192,8 +199,8 @@ class ControllerTopics:
 
     def _on_tick(self, tick: Tick) -> None:
         self._report.add(tick)
-        if self._brain.bundle is not None:
-            self._visuals.show(self._brain.bundle.dynamics, tick)
+        bundle, beginning = self._brain.bundle, self.controller.counters.beginnings
+        self._visuals.show(bundle.dynamics if bundle else None, tick, beginning)
         self._stats.publish(stats_message(tick))
 
     def _on_fault(self, trace: str) -> None:
@@ -225,12 +232,13 @@ class ControllerTopics:
         Meanwhile the worker goes on, and readings wait in their queues.
         """
         try:
-            brain = build_brain(self._spec, self._settings)
+            brain = build_brain(self._spec, self._settings, self._following.route)
         except UserError as error:
             driver = 'old bundle' if self._brain.bundle is not None else 'random policy'
             response.success, response.message = False, f'{error}; the {driver} drives on'
             return response
         self.loop.submit(functools.partial(self._exchange, brain))
+        self._following.go_on(brain)
         response.success, response.message = True, f'driving with {brain.name}'
         return response
 

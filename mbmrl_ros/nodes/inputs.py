@@ -53,11 +53,18 @@ def subscribe_to_e_stop(entities: Entities, stop: Callable[[], None]) -> None:
         if message.data:
             stop()
 
-    # Whoever sends the emergency stop: a latched one from before our start reaches the first
-    # subscription, that of a plain publisher only the second.
+    subscribe_to_latched(entities, Bool, 'e_stop', on_message)
+
+
+def subscribe_to_latched(
+    entities: Entities, kind: Any, topic: str, callback: Callable[[Any], None]
+) -> None:
+    """Call `callback` for what is sent once, by whatever publisher; some messages come twice."""
+    # A latched one from before our start reaches the first subscription, that of a plain
+    # publisher only the second.
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-    entities.subscription(Bool, 'e_stop', on_message, latched, warn=False)
-    entities.subscription(Bool, 'e_stop', on_message, QoSProfile(depth=1))
+    entities.subscription(kind, topic, callback, latched, warn=False)
+    entities.subscription(kind, topic, callback, QoSProfile(depth=1))
 
 
 def _on_sensor(

@@ -39,7 +39,6 @@ MESSAGES: dict[str, Any] = {
     'sensor_msgs/msg/Imu': Imu,
     'std_msgs/msg/Float64MultiArray': Float64MultiArray,
 }
-FRAME = 'odom'
 
 
 def to_stamp(nanoseconds: int) -> Time:
@@ -70,7 +69,7 @@ def sensor_writer(spec: RobotSpec, topic: str, label: bool = False) -> Callable[
     def write(signals: Array, nanoseconds: int) -> Any:
         message = MESSAGES[kind]()
         message.header.stamp = to_stamp(nanoseconds)
-        message.header.frame_id = FRAME
+        message.header.frame_id = spec.frame
         if kind == 'nav_msgs/msg/Odometry':
             message.child_frame_id = child
         if kind == 'sensor_msgs/msg/Imu':

@@ -15,15 +15,19 @@ from diagnostic_msgs.msg import DiagnosticArray
 from mbmrl_ros.nodes.control_loop import ControlLoop
 from mbmrl_ros.nodes.diagnostics import ERROR, OK, WARN, diagnostic_message, reasons
 from mbmrl_ros.nodes.entities import Entities
+from mbmrl_ros.nodes.following import Following
 from mbmrl_ros.robot.tick import Tick
 
 
 class ControllerReport:
     """Collects ticks, and sums them up once a second."""
 
-    def __init__(self, entities: Entities, commands: Any, loop: ControlLoop) -> None:
+    def __init__(
+        self, entities: Entities, commands: Any, loop: ControlLoop, following: Following
+    ) -> None:
         """commands: the publisher of the commands, to see whether somebody listens."""
         self._node, self._commands, self._loop = entities.node, commands, loop
+        self._following = following
         self._ticks: deque[Tick] = deque(maxlen=10_000)
         self._last: Tick | None = None
         self._adapted = self._adaptations_refused = 0
@@ -46,6 +50,7 @@ class ControllerReport:
             'active': self._loop.active,
             'reason': self._reason(),
             'e_stop': controller.stopped,
+            **({'path': self._following.text} if self._following.text else {}),
             'listeners': self._commands.get_subscription_count(),
             'ticks': controller.counters.ticks,
             'fallbacks': controller.counters.fallbacks,

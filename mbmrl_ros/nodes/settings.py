@@ -167,6 +167,11 @@ class ControllerSettings(Settings):
     step_size: float = Field(
         DYNAMIC_EVALUATION_STEP, gt=0, le=10, description='of dynamic_evaluation'
     )
+    path: str = Field(
+        '',
+        description="shape to follow, or way-points as in '0 0, 1 0, 1 2' [m]; empty: the task's; "
+        'paths that come on reference_path take its place',
+    )
     planner: PlannerSettings = PlannerSettings()
     budget: BudgetSettings = BudgetSettings()
     even_commands: bool = Field(
@@ -199,5 +204,8 @@ class ControllerSettings(Settings):
         False,
         description='drive nothing: plan for a robot that somebody else drives (a bag, a person), '
         'say on ~/shadow_commands what would have been sent, and score predictions in ~/stats',
+    )
+    publish_tf: bool = Field(
+        True, description='say on /tf, for RViz, where the body is; false where somebody else does'
     )
     autostart: bool = Field(True, description='configure and activate without being asked')

@@ -151,7 +151,7 @@ def test_a_path_in_a_parameter_is_a_shape_or_way_points():
     assert read_route('zig_zag') == 'zig_zag'
     assert read_route('0 0, 1.5 0,1.5 -2') == ((0.0, 0.0), (1.5, 0.0), (1.5, -2.0))
     for text in ('0 0, 1', '0 0, 1 x', '0 0 0, 1 1 1', ','):
-        with pytest.raises(UserError, match='neither a shape .* nor way-points'):
+        with pytest.raises(UserError, match='neither a shape'):
             read_route(text)
 
 
