@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Start the controller of a robot; sensors and motors are the robot's own drivers.
 
-With gate:=true commands go to the motors through command_gate, a process of its own.
+With gate:=true commands go to the motors through command_gate, a process of its own; with
+rviz:=true all is shown (rviz.launch.py).
 """
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
 from launch.conditions import IfCondition
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution, ThisLaunchFileDir
 from launch_ros.actions import LifecycleNode
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
@@ -25,6 +27,8 @@ PARAMETERS = {
     'gate': bool,
 }
 GATE_PARAMETERS = {'use_sim_time': bool, 'robot': str, 'autostart': bool}
+# Arguments of rviz.launch.py.
+SHOWN = ['namespace', 'use_sim_time', 'robot']
 ARGUMENTS = [
     DeclareLaunchArgument('namespace', default_value='', description='of nodes and topics'),
     DeclareLaunchArgument(
@@ -58,6 +62,9 @@ ARGUMENTS = [
         choices=BOOLEAN,
         description='put command_gate between controller and motors',
     ),
+    DeclareLaunchArgument(
+        'rviz', default_value='false', choices=BOOLEAN, description='show it in RViz'
+    ),
 ]
 
 
@@ -82,7 +89,12 @@ def generate_launch_description() -> LaunchDescription:
         output='screen',
         condition=IfCondition(LaunchConfiguration('gate')),
     )
-    return LaunchDescription([*ARGUMENTS, gate, controller])
+    rviz = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource([ThisLaunchFileDir(), '/rviz.launch.py']),
+        launch_arguments={name: LaunchConfiguration(name) for name in SHOWN}.items(),
+        condition=IfCondition(LaunchConfiguration('rviz')),
+    )
+    return LaunchDescription([*ARGUMENTS, gate, controller, rviz])
 
 
 def given(parameters: dict[str, type]) -> dict[str, ParameterValue]:

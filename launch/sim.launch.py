@@ -1,12 +1,21 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Start the simulator, with the topics of the robot, and the controller with robot.launch.py."""
+"""Start the simulator, with the topics of the robot, and the controller with robot.launch.py.
+
+With rviz:=true all is shown (rviz.launch.py).
+"""
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
 from launch.conditions import IfCondition
 from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution, ThisLaunchFileDir
+from launch.substitutions import (
+    AndSubstitution,
+    LaunchConfiguration,
+    NotSubstitution,
+    PathJoinSubstitution,
+    ThisLaunchFileDir,
+)
 from launch_ros.actions import LifecycleNode
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
@@ -24,7 +33,10 @@ SHARED = [
     'log_level',
     'lockstep',
     'gate',
+    'rviz',
 ]
+# Arguments of rviz.launch.py.
+SHOWN = ['namespace', 'use_sim_time', 'robot']
 # Arguments that are parameters of the node too.
 PARAMETERS = {'robot': str, 'lockstep': bool, 'autostart': bool}
 ARGUMENTS = [
@@ -66,6 +78,9 @@ ARGUMENTS = [
         choices=BOOLEAN,
         description='put command_gate between controller and simulator',
     ),
+    DeclareLaunchArgument(
+        'rviz', default_value='false', choices=BOOLEAN, description='show it in RViz'
+    ),
 ]
 
 
@@ -91,4 +106,11 @@ def generate_launch_description() -> LaunchDescription:
         launch_arguments={name: LaunchConfiguration(name) for name in SHARED}.items(),
         condition=IfCondition(LaunchConfiguration('controller')),
     )
-    return LaunchDescription([*ARGUMENTS, simulator, controller])
+    # Otherwise robot.launch.py shows it.
+    alone = NotSubstitution(LaunchConfiguration('controller'))
+    rviz = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource([ThisLaunchFileDir(), '/rviz.launch.py']),
+        launch_arguments={name: LaunchConfiguration(name) for name in SHOWN}.items(),
+        condition=IfCondition(AndSubstitution(LaunchConfiguration('rviz'), alone)),
+    )
+    return LaunchDescription([*ARGUMENTS, simulator, controller, rviz])

@@ -3,7 +3,10 @@
 """The launch files: by ast everywhere, and run where launch_ros (no wheel) is installed."""
 
 import ast
+import itertools
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -27,12 +31,17 @@ COMMON = {
     'log_level',
     'lockstep',
     'gate',
+    'rviz',
 }
 ARGUMENTS = {
     'robot': COMMON,
     'sim': COMMON | {'controller'},
-    'record': COMMON - {'bundle', 'lockstep', 'gate'} | {'out'},
+    'record': COMMON - {'bundle', 'lockstep', 'gate', 'rviz'} | {'out'},
+    'rviz': {'namespace', 'use_sim_time', 'robot', 'urdf', 'rviz_config'},
+    'train': {'algorithm', 'task', 'data', 'config', 'seed', 'out', 'more'},
 }
+# Constants at the top of launch files that list arguments.
+LISTS = ('PARAMETERS', 'SHARED', 'SHOWN', 'OPTIONS')
 # Launch file, node, the constant that says which arguments are its parameters, its settings.
 NODES = [
     ('sim', 'sim_node', 'PARAMETERS', 'SimSettings'),
@@ -91,7 +100,7 @@ def test_every_argument_that_is_declared_is_used_and_the_other_way_round(name):
     tree = tree_of(name)
     used = [call.args[0] for call in calls(tree, 'LaunchConfiguration')]
     names = {ast.literal_eval(name) for name in used if isinstance(name, ast.Constant)}
-    assert names | names_in(tree, 'PARAMETERS') | names_in(tree, 'SHARED') == ARGUMENTS[name]
+    assert names.union(*(names_in(tree, constant) for constant in LISTS)) == ARGUMENTS[name]
 
 
 @pytest.mark.parametrize('name', ARGUMENTS)
@@ -105,10 +114,40 @@ def test_every_node_is_an_executable_of_the_package(name):
     assert sorted(executables) == sorted(node for file, node, _, _ in NODES if file == name)
 
 
+def included(tree: ast.Module) -> set[str]:
+    """Return the launch files that one includes."""
+    text = ast.unparse(tree)
+    return set(re.findall(r"ThisLaunchFileDir\(\), '/(\w+)\.launch\.py'", text))
+
+
 def test_the_simulator_includes_robot_launch_with_all_its_arguments():
     tree = tree_of('sim')
-    assert len(calls(tree, 'IncludeLaunchDescription')) == 1
+    assert included(tree) == {'robot', 'rviz'}
     assert names_in(tree, 'SHARED') == ARGUMENTS['robot']
+
+
+@pytest.mark.parametrize('name', ['robot', 'sim'])
+def test_rviz_gets_what_it_has_in_common_with_the_file_that_includes_it(name):
+    tree = tree_of(name)
+    assert 'rviz' in included(tree)
+    assert names_in(tree, 'SHOWN') == ARGUMENTS['rviz'] & ARGUMENTS[name]
+
+
+def test_what_rviz_launch_starts_is_required_by_package_xml():
+    tree = tree_of('rviz')
+    packages = {ast.literal_eval(keyword(node, 'package')) for node in calls(tree, 'Node')}
+    assert packages == names_in(tree, 'PACKAGES')
+    manifest = ElementTree.parse(ROOT / 'package.xml').getroot()
+    assert packages <= {element.text for element in manifest.findall('exec_depend')}
+
+
+def test_options_of_training_are_options_of_the_command(capsys):
+    from mbmrl_ros.cli import main
+
+    with pytest.raises(SystemExit):
+        main(['train', '--help'])
+    options = set(re.findall(r'--\w+', capsys.readouterr().out))
+    assert {f'--{name}' for name in names_in(tree_of('train'), 'OPTIONS')} <= options
 
 
 @pytest.mark.parametrize(('name', 'node', 'constant', 'model'), NODES)
@@ -138,7 +177,7 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 
 file, *arguments = sys.argv[1:]
 source = PythonLaunchDescriptionSource(file)
-given = [argument.split(':=') for argument in arguments]
+given = [argument.split(':=', 1) for argument in arguments]
 service = LaunchService()
 service.include_launch_description(
     LaunchDescription([IncludeLaunchDescription(source, launch_arguments=given)])
@@ -149,11 +188,14 @@ sys.exit(service.run())
 
 @contextmanager
 def launched(
-    installation: Any, log: Path, name: str, *arguments: str
+    installation: Any, log: Path, name: str, *arguments: str, more: tuple[Path, ...] = ()
 ) -> Iterator[subprocess.Popen]:
-    """Run a launch file in a process group of its own, as a terminal does."""
+    """Run a launch file in a process group of its own, as a terminal does.
+
+    more: prefixes of further packages.
+    """
     file = installation.prefix / 'share' / 'mbmrl_ros' / 'launch' / f'{name}.launch.py'
-    prefixes = f'{installation.prefix}{os.pathsep}{sys.prefix}'
+    prefixes = os.pathsep.join(map(str, [installation.prefix, *more, sys.prefix]))
     with log.open('w') as stream:
         process = subprocess.Popen(
             [sys.executable, '-c', LAUNCH, str(file), *arguments],
@@ -254,3 +296,116 @@ def test_without_autostart_the_controller_waits_to_be_configured(installation, o
         wait_for_states(observer, {'/controller_node': 'unconfigured'}, log)
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(timeout=DEADLINE_S) == 0, log.read_text()
+
+
+STAND_IN = """#!/usr/bin/env python3
+import json, pathlib, signal, sys
+(pathlib.Path(__file__).parent / 'arguments.json').write_text(json.dumps(sys.argv[1:]))
+signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
+signal.pause()
+"""
+
+
+@pytest.fixture
+def viewers(tmp_path: Path) -> Path:
+    """A prefix with stand-ins for RViz and robot_state_publisher that write their arguments."""
+    pytest.importorskip('launch_ros', reason='there is no wheel of launch_ros')
+    prefix = tmp_path / 'viewers'
+    index = prefix / 'share' / 'ament_index' / 'resource_index' / 'packages'
+    index.mkdir(parents=True)
+    for package in names_in(tree_of('rviz'), 'PACKAGES'):
+        (index / package).touch()
+        executable = prefix / 'lib' / package / package
+        executable.parent.mkdir(parents=True)
+        executable.write_text(STAND_IN)
+        executable.chmod(0o755)
+    return prefix
+
+
+def wait_for(condition: Any, log: Path) -> None:
+    end = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < end, log.read_text()
+        time.sleep(0.05)
+
+
+def parameters_in(arguments: list[str]) -> dict[str, Any]:
+    """Return the parameters of all files that a node is given."""
+    files = [value for flag, value in itertools.pairwise(arguments) if flag == '--params-file']
+    result = {}
+    for file in files:
+        for node in yaml.safe_load(Path(file).read_text()).values():
+            result |= node['ros__parameters']
+    return result
+
+
+@pytest.mark.parametrize(
+    ('name', 'arguments', 'robot'),
+    [
+        ('robot', ['robot:=millirobot', 'autostart:=false'], 'millirobot'),
+        (
+            'sim',
+            ['robot:=pr2_left_arm_peg', 'controller:=false', 'autostart:=false'],
+            'pr2_left_arm',
+        ),
+    ],
+)
+def test_with_rviz_the_robot_is_shown_by_its_urdf_and_configuration(
+    installation, viewers, observer, tmp_path, name, arguments, robot
+):
+    log = tmp_path / 'log'
+    files = [viewers / 'lib' / p / 'arguments.json' for p in ('rviz2', 'robot_state_publisher')]
+    arguments = [*arguments, 'namespace:=bot', 'rviz:=true', 'use_sim_time:=true']
+    with launched(installation, log, name, *arguments, more=(viewers,)) as process:
+        wait_for(lambda: all(file.is_file() and file.read_text() for file in files), log)
+        rviz, body = (json.loads(file.read_text()) for file in files)
+        share = installation.prefix / 'share' / 'mbmrl_ros'
+        assert rviz[:2] == ['-d', str(share / 'config' / f'{robot}.rviz')]
+        assert '__ns:=/bot' in rviz and '__ns:=/bot' in body
+        assert parameters_in(rviz)['use_sim_time'] is True
+        given = parameters_in(body)
+        assert given['use_sim_time'] is True
+        # YAML keeps no white space at the ends of lines.
+        expected = (share / 'urdf' / f'{robot}.urdf').read_text()
+        assert given['robot_description'].split() == expected.split()
+        node = {'robot': '/bot/controller_node', 'sim': '/bot/sim_node'}[name]
+        wait_for_states(observer, {node: 'unconfigured'}, log)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(timeout=DEADLINE_S) == 0, log.read_text()
+    assert 'Traceback' not in log.read_text()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'shown', 'line'),
+    [
+        (['robot:=millirobot'], False, 'no RViz: not installed: rviz2, robot_state_publisher'),
+        (['robot:=half_cheetah'], True, 'no RViz: none for half_cheetah: give urdf:=FILE'),
+        (['urdf:=missing.urdf'], True, 'no RViz: missing.urdf: give urdf:=FILE'),
+    ],
+)
+def test_what_rviz_lacks_is_said_in_a_line(
+    installation, viewers, tmp_path, arguments, shown, line
+):
+    log = tmp_path / 'log'
+    more = (viewers,) if shown else ()
+    with launched(installation, log, 'rviz', *arguments, more=more) as process:
+        # Nothing is started, so the launch ends by itself.
+        assert process.wait(timeout=DEADLINE_S) == 0, log.read_text()
+    assert line in log.read_text() and 'Traceback' not in log.read_text()
+
+
+def test_training_is_launched_with_its_options_and_ends_with_a_bundle(installation, tmp_path):
+    pytest.importorskip('launch_ros', reason='there is no wheel of launch_ros')
+    log, out = tmp_path / 'log', tmp_path / 'run'
+    small = {
+        'iterations': 1, 'rollouts': 2, 'rollout_steps': 40, 'hidden_sizes': [8], 'epochs': 1,
+        'past_steps': 4, 'future_steps': 4, 'batch_size': 8, 'held_out': 0.5,
+        'planner': '{candidates: 4, horizon: 3}', 'control_planner': '{candidates: 4, horizon: 3}',
+    }  # fmt: skip
+    settings = ' '.join(f"--set '{key}={value}'" for key, value in small.items())
+    arguments = ['algorithm:=mb', 'task:=half_cheetah/disabled_joint', 'seed:=3', f'out:={out}']
+    with launched(installation, log, 'train', *arguments, f'more:={settings}') as process:
+        assert process.wait(timeout=DEADLINE_S) == 0, log.read_text()
+    assert (out / 'bundle' / 'bundle.json').is_file(), log.read_text()
+    assert json.loads((out / 'bundle' / 'bundle.json').read_text())['algorithm'] == 'mb'
+    assert 'process has finished cleanly' in log.read_text()
