@@ -38,7 +38,7 @@ class Following:
         """brain: that was built with the route, and has the task whose reward is planned for."""
         self._node, self._loop, self._spec = entities.node, loop, loop.controller.spec
         self._task = brain.task
-        self._last = Path()
+        self._last: Path | None = None
         self._followed: Publisher[Path] | None = None
         self.route = route
         self.text = ''

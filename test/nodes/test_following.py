@@ -130,7 +130,7 @@ def test_a_bad_path_is_refused_in_one_line_and_the_one_before_stays(bench, drive
     node = drive(path='left')
     publisher = bench.node.create_publisher(Path, 'reference_path', LATCHED)
     bench.until(lambda: publisher.get_subscription_count() == 2)
-    for message, reason in BAD[:2] + BAD[-2:]:
+    for message, reason in [BAD[0], (Path(), BAD[1][1]), *BAD[-2:]]:
         publisher.publish(message)
         bench.until(lambda reason=reason: any(reason in log.msg for log in logs))
     publisher.publish(path([(float(x), 0.0) for x in range(200)]))
