@@ -100,6 +100,10 @@ class Simulation(Config):
         description='gymnasium/<file>.xml, or a path relative to the robot file (MJCF or URDF)'
     )
     physics_steps: int = Field(1, ge=1, description='physics steps per control period')
+    actuation_s: Positive | None = Field(
+        None, description='in real time, how often actuators take a new command; default: as '
+        'often as the fastest sensor comes'
+    )  # fmt: skip
     bodies: dict[str, str] = Field(default={}, description='topic: MuJoCo body')
     reset_noise: dict[Literal['position', 'velocity', 'driven'], NotNegative] = Field(
         default={},

@@ -31,6 +31,11 @@ class SimSettings(Settings):
         description='simulated per real seconds, without lockstep; the time-outs of the '
         "controller's sensors stay in real seconds",
     )
+    wall_time: bool = Field(
+        False,
+        description='stamp with the present, as a robot does, and not with simulated time; no '
+        '/clock then; without lockstep, at speed factor 1',
+    )
     seed: int = Field(0, ge=0, description='of the start states; changed, the stream starts anew')
     schedule: tuple[str, ...] = Field(
         (), description='disturbances by control step: kind:target@from or kind:target@from-to'

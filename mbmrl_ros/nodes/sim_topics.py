@@ -56,6 +56,7 @@ class SimTopics:
         self._node, self._settings = node, settings
         self._spec = spec = load_robot(settings.robot)
         disturbances = disturbances_of(spec, settings.task, settings.robot)
+        self.check(settings)
         self.simulation = Simulation(
             spec,
             parse_schedule(spec, settings.schedule),
@@ -66,6 +67,7 @@ class SimTopics:
         )
         self._active = False
         self._clock_sent_s = self._state_sent_s = 0.0
+        self._state_ns = 0
         self._reported_s, self._reported_ns = time.monotonic(), self.simulation.stamp_ns
         self._entities = Entities(node)
         self._create_publishers()
@@ -87,7 +89,9 @@ class SimTopics:
         self._entities.close()
 
     def check(self, settings: SimSettings) -> None:
-        """Everything that is in bounds can be used."""
+        """Raise UserError if simulated time is to be the present and cannot keep up with it."""
+        if settings.wall_time and (settings.lockstep or settings.speed_factor != 1.0):
+            raise UserError('wall_time goes without lockstep, and with speed_factor 1.0')
 
     def use(self, settings: SimSettings) -> None:
         """Apply changed parameters."""
@@ -152,24 +156,28 @@ class SimTopics:
             self._publish_state()
 
     def _step(self) -> None:
+        answered_ns = self._state_ns
         applied = self.simulation.step(time.monotonic())
         self._publish_state()
-        self._publish_applied(applied)
+        wall_time = self._settings.wall_time
+        self._publish_applied(applied, answered_ns if wall_time else applied.stamp_ns)
 
     def _publish_state(self) -> None:
         """Publish sensors, then the clock: nobody's time is ahead of the state."""
         simulation = self.simulation
-        signals, stamp_ns = simulation.world.signals(), simulation.stamp_ns
+        signals, wall_time = simulation.world.signals(), self._settings.wall_time
+        now_ns = self._node.get_clock().now().nanoseconds
+        self._state_ns = stamp_ns = now_ns if wall_time else simulation.stamp_ns
         for every, write, publisher in self._sensors:
             if simulation.step_count % every == 0:
                 publisher.publish(write(signals, stamp_ns))
         self._state_sent_s = now_s = time.monotonic()
-        if now_s - self._clock_sent_s >= CLOCK_S:
+        if now_s - self._clock_sent_s >= CLOCK_S and not wall_time:
             self._clock_sent_s = now_s
             self._clock.publish(ClockMessage(clock=to_stamp(stamp_ns)))
 
-    def _publish_applied(self, applied: Applied) -> None:
-        message = named_command(self._spec, applied.values, applied.stamp_ns)
+    def _publish_applied(self, applied: Applied, stamp_ns: int) -> None:
+        message = named_command(self._spec, applied.values, stamp_ns)
         if applied.reason:
             message.header.frame_id = f'fallback: {applied.reason}'
         self._applied.publish(message)

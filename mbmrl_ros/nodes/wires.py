@@ -19,11 +19,15 @@ Spoil = Callable[[Any], object]
 
 
 class Wires:
-    """Forwards topics to other names, through what `spoils` says of the target."""
+    """Forwards topics to other names, through what `spoils` says of the target.
+
+    newest: the last message that went on, by target.
+    """
 
     def __init__(self, node: Node) -> None:
         """node: in whose executor messages are forwarded."""
         self.spoils: dict[str, Spoil] = {}
+        self.newest: dict[str, Any] = {}
         self._node = node
 
     def join(self, kind: Any, source: str, target: str, depth: int = 1) -> None:
@@ -33,6 +37,7 @@ class Wires:
         def forward(message: Any) -> None:
             if self.spoils.get(target, whole)(message) is not False:
                 publisher.publish(message)
+                self.newest[target] = message
 
         self._node.create_subscription(kind, source, forward, QoSProfile(depth=depth))
 
@@ -74,23 +79,29 @@ def all_of(*spoils: Spoil) -> Spoil:
     return spoil
 
 
-def standing() -> Spoil:
-    """Return a driver that stamps its first measurement for ever."""
+def standing(before: Callable[[], Any] | None = None) -> Spoil:
+    """Return a driver that stamps its first measurement for ever.
+
+    before: tells the message before the fault, whose stamp it is then.
+    """
     first: list[Any] = []
 
     def spoil(message: Any) -> None:
-        first.append(message.header.stamp)
+        first.append((before() if before and not first else message).header.stamp)
         message.header.stamp = first[0]
 
     return spoil
 
 
-def frozen() -> Spoil:
-    """Return a driver that repeats what it measured first, under new stamps."""
+def frozen(before: Callable[[], Any] | None = None) -> Spoil:
+    """Return a driver that repeats what it measured first, under new stamps.
+
+    before: tells the message before the fault, which it is then.
+    """
     first: list[Any] = []
 
     def spoil(message: Any) -> None:
-        first.append(copy.deepcopy(message))
+        first.append(copy.deepcopy(before() if before and not first else message))
         for field in message.get_fields_and_field_types():
             if field != 'header':
                 setattr(message, field, getattr(first[0], field))

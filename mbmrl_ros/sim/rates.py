@@ -1,6 +1,6 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""In real time sensors may come more often than commands; the simulator steps as often as they."""
+"""In real time the simulator steps as often as its fastest sensor comes, or its actuators act."""
 
 from __future__ import annotations
 
@@ -35,10 +35,11 @@ def lockstep_rates(spec: RobotSpec) -> Rates:
 def real_time_rates(spec: RobotSpec) -> Rates:
     """Return steps as long as the shortest period of a topic (default: the control period).
 
-    UserError if they do not go into each other.
+    Or of the actuators, if they are faster. UserError if they do not go into each other.
     """
     periods = {name: topic.period_s or spec.period_s for name, topic in spec.topics.items()}
-    step_s = min([spec.period_s, *periods.values()])
+    actuation_s = simulation_of(spec).actuation_s or spec.period_s
+    step_s = min([spec.period_s, actuation_s, *periods.values()])
     steps = _times(spec, 'the control period', spec.period_s, step_s)
     physics_steps, rest = divmod(simulation_of(spec).physics_steps, steps)
     if rest:
@@ -55,6 +56,6 @@ def _times(spec: RobotSpec, what: str, period_s: float, step_s: float) -> int:
     if abs(times * step_s - period_s) > 1e-6 * period_s:
         raise UserError(
             f'{spec.name}: the simulator steps once per {step_s:g} s, the shortest period_s of a '
-            f'topic, and {what} ({period_s:g} s) is no multiple of that'
+            f'topic or actuation_s, and {what} ({period_s:g} s) is no multiple of that'
         )
     return times

@@ -33,8 +33,10 @@ class Senses:
         part_s = drive.part_s
         self._delay = np.array([s.delay_s / part_s for s in settings])
         self._jitter = np.array([s.jitter_s / part_s for s in settings])
-        self._lost = np.array([s.lost for s in settings])
-        self._found = np.array([1.0 / s.lost_periods for s in settings])
+        # They are read once per step of the world, of which a period may have several.
+        share = drive.parts * part_s / spec.period_s
+        self._lost = share * np.array([s.lost for s in settings])
+        self._found = share / np.array([s.lost_periods for s in settings])
         self._topic = np.array([topics.index(s.split(':')[0]) for s in spec.signals])
         self._noise = by_signal(spec, 'noise', 0.0)
         self._resolution = by_signal(spec, 'resolution', 0.0)

@@ -9,6 +9,7 @@ from mbmrl_ros.config import UserError, parse
 from mbmrl_ros.nodes.schedules import parse_schedule
 from mbmrl_ros.nodes.simulation import Simulation
 from mbmrl_ros.sim.disturbances import Disturbance
+from mbmrl_ros.sim.rates import real_time_rates
 from mbmrl_ros.sim.world import World
 from mbmrl_ros.spec import RobotSpec, load_robot
 
@@ -208,6 +209,15 @@ def test_after_a_pause_in_real_time_the_command_from_before_it_is_too_old():
     sim.resume(100.0)
     sim.paused = False
     assert 'command is 100.000 s old' in sim.step(100.01).reason
+
+
+def test_actuators_that_are_faster_than_sensors_cut_a_period_up_too():
+    for name, physics_steps in (('millirobot', 20), ('pr2_left_arm', 10)):
+        spec = load_robot(name)
+        rates = real_time_rates(spec)
+        assert (rates.step_s, rates.steps, rates.physics_steps) == (0.02, 5, physics_steps)
+        # Sensors come once a period all the same.
+        assert rates.every == dict.fromkeys(spec.topics, 5)
 
 
 def test_with_sensors_faster_than_commands_steps_are_as_short_as_they_and_physics_the_same():

@@ -100,6 +100,23 @@ def test_dropouts_repeat_the_last_values_as_often_and_as_long_as_asked():
     assert np.all(np.diff(said[:, LEFT]) == PARTS)
 
 
+def test_dropouts_are_as_often_and_as_long_where_a_period_has_several_steps():
+    spec = robot(pose={'lost': 0.1, 'lost_periods': 4})
+    # Five steps of the world in a period.
+    made = make_senses(spec, 1, make_drive(spec, load_model(spec), 1, 20))
+    made.reset(0, np.random.default_rng(0))
+    said = []
+    for step in range(20_000):
+        samples = np.full((4, len(spec.signals)), float(step))
+        samples[:, QUATERNION] = 1.0, 0.0, 0.0, 0.0
+        made.read(0, samples, np.zeros(2))
+        said.append(made.values[0, X])
+    still = np.diff(said) == 0
+    assert still.mean() == pytest.approx(0.1 / 0.35, abs=0.05)
+    starts = (still[1:] & ~still[:-1]).sum()
+    assert still.sum() / starts == pytest.approx(5 * 4.0, rel=0.2)
+
+
 def test_training_leaves_dropouts_out():
     spec = robot(pose={'lost': 0.9, 'lost_periods': 10})
     batch = BatchWorld(spec, 2, threads=1, dropouts=False)
