@@ -16,8 +16,9 @@ Keys of the JSON file, all but the last over the measured minutes:
 robot, bundle, gate, share, threads, minutes, machine: what was measured, where.
 commands, periods_missed, period_error_ms.{p50,p99,p99.9,max}: of the moments at which the
 middleware of who sends them to the motors took the commands (source timestamps).
-state_messages.{received,lost}: by the controller, lost by gaps in the stamps (of a topic without a
-stamp, in the arrivals). tick_share.{median,p99}, candidates.{min,median,max},
+state_messages.{received,lost}: by the controller, lost by gaps in the stamps. They are simulated
+time; of a robot with messages without a stamp the present, where a simulator that is late by half
+a period counts as a loss too. tick_share.{median,p99}, candidates.{min,median,max},
 latency_ms.{median,p99}: of all ticks. memory.<node>.{start_mb,end_mb,mb_per_minute}: resident, by
 a straight line through samples taken every second. holds: whether no period was missed, no state
 message lost, and the 99.9th percentile is at most 5 ms.

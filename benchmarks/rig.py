@@ -25,6 +25,7 @@ from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.messages import MESSAGES
 from mbmrl_ros.nodes.processes import ending_in_order, last_words, node_process
 from mbmrl_ros.nodes.wires import Wires
+from mbmrl_ros.robot.readings import NUMBER_ARRAY
 from mbmrl_ros.spec import load_robot
 
 NAMESPACE, PLANT = 'long_run', 'plant'
@@ -83,10 +84,12 @@ class Rig:
         )
         switch = {'deadman_topic': 'joy', 'deadman_button': 0} if wired else {}
         remap = {'wanted_commands': SPOILED_COMMANDS} if wired else {}
+        # Messages without a stamp are dated by their arrival, and the others have to go with them.
+        unstamped = any(topic.type == NUMBER_ARRAY for topic in self.spec.topics.values())
         self._settings = {
             'controller_node': (controller | {'robot': robot, 'gate': gate}, NAMESPACE, {}),
             'gate_node': ({'robot': robot} | switch, NAMESPACE, remap),
-            'sim_node': ({'robot': robot, 'seed': 1, 'wall_time': True}, plant, {}),
+            'sim_node': ({'robot': robot, 'seed': 1, 'wall_time': unstamped}, plant, {}),
         }
         if not gate:
             del self._settings['gate_node']
