@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -73,26 +74,35 @@ def split_all(
 
 
 def divided(trajectories: list[Trajectory], count: int, shortest: int) -> list[Trajectory]:
-    """Cut the longest in half until there are `count`, unless halves were below `shortest` steps.
+    """Cut trajectories into equal parts until there are `count`, none below `shortest` steps.
 
-    So that a part of one long recording can be held out.
+    The longest parts are cut first. So a part of one long recording can be held out.
     """
-    result = list(trajectories)
-    while result and len(result) < count:
-        place = max(range(len(result)), key=lambda i: result[i].steps)
-        longest, half = result[place], result[place].steps // 2
-        if half < shortest:
+    parts = [1] * len(trajectories)
+    while trajectories and sum(parts) < count:
+        sizes = [trajectory.steps / n for trajectory, n in zip(trajectories, parts)]
+        longest = sizes.index(max(sizes))
+        if trajectories[longest].steps // (parts[longest] + 1) < shortest:
             break
-        # Copies: tensors that share memory cannot be saved.
-        result[place : place + 1] = [
-            Trajectory(
-                longest.states[begin : end + 1].clone(),
-                longest.actions[begin:end].clone(),
-                longest.disturbance[begin:end].clone(),
-            )
-            for begin, end in ((0, half), (half, longest.steps))
-        ]
-    return result
+        parts[longest] += 1
+    return [
+        part for trajectory, n in zip(trajectories, parts) for part in _equal_parts(trajectory, n)
+    ]
+
+
+def _equal_parts(trajectory: Trajectory, count: int) -> list[Trajectory]:
+    if count == 1:
+        return [trajectory]
+    bounds = [place * trajectory.steps // count for place in range(count + 1)]
+    # Copies: tensors that share memory cannot be saved.
+    return [
+        Trajectory(
+            trajectory.states[begin : end + 1].clone(),
+            trajectory.actions[begin:end].clone(),
+            trajectory.disturbance[begin:end].clone(),
+        )
+        for begin, end in itertools.pairwise(bounds)
+    ]
 
 
 def save_trajectories(path: Path, trajectories: list[Trajectory]) -> None:

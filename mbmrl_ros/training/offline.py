@@ -31,11 +31,11 @@ def train_offline(
 ) -> Bundle:
     """Fit a model to trajectories, or return the one that the run folder holds already.
 
-    Every n-th trajectory is held out, to stop by; fewer than n are cut up. UserError if they are
-    too short for that.
+    Every n-th trajectory is held out, to stop by; where no window would be, they are cut up.
+    UserError if they are too short for that.
     """
     fewest = held_out_every(config.held_out)
-    trajectories = divided(trajectories, fewest, config.past_steps + config.future_steps)
+    trajectories = _with_held_out(trajectories, fewest, config.past_steps + config.future_steps)
     if len(trajectories) < fewest:
         raise UserError(
             f'{len(trajectories)} trajectories are too few: for a share of {config.held_out:g} '
@@ -65,3 +65,14 @@ def train_offline(
     run.save_data(1, trajectories)
     run.save_checkpoint(1, checkpoint(learned, optimiser))
     return bundle
+
+
+def _with_held_out(trajectories: list[Trajectory], every: int, window: int) -> list[Trajectory]:
+    """Return trajectories of which one at least that is held out has a window of that many steps.
+
+    A single long recording is cut for that, and pieces that are too short are left out.
+    """
+    if any(trajectory.steps >= window for trajectory in trajectories[every - 1 :: every]):
+        return trajectories
+    long = [trajectory for trajectory in trajectories if trajectory.steps >= window]
+    return divided(long, every, window) if long else trajectories

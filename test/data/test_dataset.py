@@ -136,12 +136,12 @@ def test_a_folder_that_does_not_exist_is_said_in_one_line(tmp_path):
         save_trajectories(tmp_path / 'none' / '0001.safetensors', [trajectory(2)])
 
 
-def test_the_longest_is_cut_in_half_until_there_are_enough_and_nothing_is_lost():
+def test_the_longest_are_cut_up_until_there_are_enough_and_nothing_is_lost():
     states = torch.arange(52.0)[:, None]
     whole = Trajectory(states, states[:-1], torch.full((51,), -1))
     short = Trajectory(states[:6], states[:5], torch.full((5,), -1))
     pieces = divided([whole, short], 4, shortest=10)
-    assert [piece.steps for piece in pieces] == [25, 13, 13, 5]
+    assert [piece.steps for piece in pieces] == [17, 17, 17, 5]
     assert torch.equal(torch.cat([piece.actions for piece in pieces[:3]]), whole.actions)
     for one, two in itertools.pairwise(pieces[:3]):
         assert torch.equal(one.states[-1], two.states[0]), 'the next one begins where it ends'

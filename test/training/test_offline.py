@@ -138,3 +138,10 @@ def test_one_long_recording_is_cut_so_that_a_part_of_it_can_be_held_out(tmp_path
     train(tmp_path, data=recordings(1, steps=80))
     pieces = Run(tmp_path, CONFIG.model_dump(mode='json'), {'algorithm': 'mb'}).load_data(1)
     assert [piece.steps for piece in pieces] == [20] * 4
+
+
+def test_pieces_without_a_window_are_left_out_where_only_such_would_be_held_out(tmp_path):
+    short = recordings(4, steps=7)
+    train(tmp_path, data=[*short[:1], *recordings(1, steps=80), *short[1:]])
+    pieces = Run(tmp_path, CONFIG.model_dump(mode='json'), {'algorithm': 'mb'}).load_data(1)
+    assert [piece.steps for piece in pieces] == [20] * 4
