@@ -22,6 +22,7 @@ PARAMETERS = {
     'use_sim_time': bool,
     'robot': str,
     'bundle': str,
+    'mode': str,
     'autostart': bool,
     'lockstep': bool,
     'gate': bool,
@@ -39,6 +40,12 @@ ARGUMENTS = [
     ),
     DeclareLaunchArgument(
         'bundle', default_value='', description='trained bundle: a shipped name or a folder'
+    ),
+    DeclareLaunchArgument(
+        'mode',
+        default_value='control',
+        choices=['control', 'collect'],
+        description='collect: drive at random, to record data; needs no bundle',
     ),
     DeclareLaunchArgument(
         'params_file', default_value=FILE, description='all other node parameters'

@@ -28,6 +28,7 @@ SHARED = [
     'use_sim_time',
     'robot',
     'bundle',
+    'mode',
     'params_file',
     'autostart',
     'log_level',
@@ -52,6 +53,12 @@ ARGUMENTS = [
     ),
     DeclareLaunchArgument(
         'bundle', default_value='', description='trained bundle: a shipped name or a folder'
+    ),
+    DeclareLaunchArgument(
+        'mode',
+        default_value='control',
+        choices=['control', 'collect'],
+        description='collect: drive at random, to record data; needs no bundle',
     ),
     DeclareLaunchArgument(
         'params_file', default_value=FILE, description='all other node parameters'

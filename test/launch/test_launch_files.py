@@ -26,6 +26,7 @@ COMMON = {
     'use_sim_time',
     'robot',
     'bundle',
+    'mode',
     'params_file',
     'autostart',
     'log_level',
@@ -36,7 +37,7 @@ COMMON = {
 ARGUMENTS = {
     'robot': COMMON,
     'sim': COMMON | {'controller'},
-    'record': COMMON - {'bundle', 'lockstep', 'gate', 'rviz'} | {'out'},
+    'record': COMMON - {'bundle', 'mode', 'lockstep', 'gate', 'rviz'} | {'out'},
     'rviz': {'namespace', 'use_sim_time', 'robot', 'urdf', 'rviz_config'},
     'train': {'algorithm', 'task', 'data', 'config', 'seed', 'out', 'more'},
 }
