@@ -57,12 +57,17 @@ def _sections(scene: Scene) -> list[Section]:
 def _draw_tracks(scene: Scene) -> Figure:
     figure = Figure(figsize=(11, 4.2))
     columns = np.atleast_1d(figure.subplots(1, len(CONTENDERS), sharex=True, sharey=True))
-    wanted = _way_points(scene.task)
+    wanted, tracks = _way_points(scene.task), [_track(scene, o) for o in scene.outcomes]
+    # A path may be much longer than the way that was made.
+    low, high = np.nanmin(np.concatenate(tracks), 0), np.nanmax(np.concatenate(tracks), 0)
+    margin = 0.1 * float((high - low).max())
     for axes, contender in zip(columns, CONTENDERS):
         axes.plot(*wanted.T, color='#d8dee4', lw=7, solid_capstyle='round', zorder=0)
         _draw_tracks_of(axes, scene, contender)
         axes.set_aspect('equal')
         axes.set(title=contender.label, xlabel='x [m]')
+        axes.set(xlim=(low[0] - margin, high[0] + margin))
+        axes.set(ylim=(low[1] - margin, high[1] + margin))
         axes.grid(alpha=0.3)
         axes.spines[['top', 'right']].set_visible(False)
     columns[0].set_ylabel('y [m]')
@@ -71,13 +76,18 @@ def _draw_tracks(scene: Scene) -> Figure:
 
 def _draw_tracks_of(axes: Axes, scene: Scene, contender: Contender) -> None:
     colour, failure = COLOURS[contender.key], scene.failure_step
-    places = [scene.spec.channel_index(name) for name in ('x', 'y')]
     for outcome in scene.of(contender):
-        track = outcome.run.trajectory.states[:, places].numpy()
+        track = _track(scene, outcome)
         axes.plot(*track[: failure + 1].T, color=colour, lw=0.8)
         axes.plot(*track[failure:].T, color=colour, lw=2)
         axes.plot(*track[0], 'o', color=colour, ms=4)
         axes.plot(*track[failure], 'x', color=BROKEN, ms=9, mew=2.5)
+
+
+def _track(scene: Scene, outcome: Outcome) -> Array:
+    """Return x, y [T+1, 2] of a run."""
+    places = [scene.spec.channel_index(name) for name in ('x', 'y')]
+    return outcome.run.trajectory.states[:, places].double().numpy()
 
 
 def _way_points(task: Task) -> Array:
@@ -89,7 +99,9 @@ def _way_points(task: Task) -> Array:
 
 
 SHOW = Show(
-    task='millirobot/path',
+    # A turn, and the leg is lost in it.
+    task='millirobot/right',
+    bundles='millirobot/path',
     numbers=_numbers,
     columns=(
         Column('way m', 'distance_m', 1),

@@ -81,12 +81,14 @@ class Column(NamedTuple):
 class Show:
     """What the demo of a robot has that others have not.
 
+    task: what is done by default. bundles: the task that the shipped ones were trained on.
     numbers: of a run, with its failure step: `distance_m` and what else belongs into
     summary.json. columns: those of the table after the first. sections: of the page; the first
     figure is kept as overview.png too.
     """
 
     task: str
+    bundles: str
     numbers: Callable[[RobotSpec, Outcome, int], dict[str, float]]
     columns: tuple[Column, ...]
     sections: Callable[[Scene], list[Section]]

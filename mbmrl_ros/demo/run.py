@@ -59,7 +59,7 @@ def demo_command(options: argparse.Namespace) -> None:
     spec = load_robot(task.robot)
     reward = build_reward(spec, task.reward)
     steps = options.steps or task.episode_steps
-    bundles = _load_bundles(task, spec, options.bundles)
+    bundles = _load_bundles(spec, str(options.bundles or show.bundles))
     _check_steps(steps, task, bundles)
     event = task.test('mid_run')(steps)[0]
     console.print(
@@ -99,19 +99,10 @@ def _choose(robot: str | None, task_name: str | None) -> tuple[Task, Show]:
     return task or load_task(SHOWS[robot].task), SHOWS[robot]
 
 
-def _load_bundles(
-    task: Task, spec: RobotSpec, folder: Path | None
-) -> dict[str, tuple[str, Bundle]]:
-    """Return name and bundle by algorithm, the shipped ones or those in a folder."""
-    bundles = {}
-    for algorithm in dict.fromkeys(contender.algorithm for contender in CONTENDERS):
-        name = str(folder / algorithm) if folder else f'{task.name}/{algorithm}'
-        bundle = load_bundle(name, spec)
-        if bundle.info.task != task.name:
-            # The controller takes its reward from there.
-            raise UserError(f'bundle {name} is for task {bundle.info.task}, not for {task.name}')
-        bundles[algorithm] = name, bundle
-    return bundles
+def _load_bundles(spec: RobotSpec, root: str) -> dict[str, tuple[str, Bundle]]:
+    """Return name and bundle by algorithm; root: of shipped ones, or a folder."""
+    names = {contender.algorithm: f'{root}/{contender.algorithm}' for contender in CONTENDERS}
+    return {algorithm: (name, load_bundle(name, spec)) for algorithm, name in names.items()}
 
 
 def _check_steps(steps: int, task: Task, bundles: dict[str, tuple[str, Bundle]]) -> None:
@@ -129,7 +120,12 @@ def make_episode(
     """Return a run of one contender: it breaks `failure_step` steps after the first state."""
     lead = lead_periods(spec)
     schedule = tuple(f'{e.disturbance}@{e.step + lead}' for e in task.test('mid_run')(steps))
-    controller = {'bundle': bundle, 'adaptation': contender.adaptation, 'seed': seed}
+    controller = {
+        'bundle': bundle,
+        'task': task.name,
+        'adaptation': contender.adaptation,
+        'seed': seed,
+    }
     return Episode(spec, steps, schedule, {'seed': seed}, controller)
 
 

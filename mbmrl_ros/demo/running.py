@@ -72,6 +72,7 @@ def _draw_robots(scene: Scene) -> Figure:
 
 SHOW = Show(
     task='half_cheetah/disabled_joint',
+    bundles='half_cheetah/disabled_joint',
     numbers=_numbers,
     columns=(
         Column('distance m', 'distance_m', 1),
