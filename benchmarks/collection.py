@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where random driving takes a robot: distances from the centre of its area, in the simulator.
 
+A robot that has fallen (a state beyond the plausible ranges of the robot file, at which a
+controller stops) counts up to there.
+
 python benchmarks/collection.py --minutes 5 --json docs/results/millirobot/collection.json
 """
 
@@ -30,12 +33,14 @@ def drive(spec: RobotSpec, robots: int, steps: int, seed: int) -> dict[str, obje
     env, place = RobotEnv(spec, robots), WayBack(spec, area)
     policy = RandomPolicy(spec, torch.Generator().manual_seed(seed), robots)
     states = env.reset(np.random.default_rng(seed), [()] * robots)
-    distances, returning = [], []
+    distances, returning, upright = [], [], []
     for _ in range(steps):
         states = env.step(policy.act(states))
         distances.append(place(states)[0])
-        returning.append(policy.returning.float())
-    found = torch.stack(distances)
+        returning.append(policy.returning)
+        upright.append(plausible(spec, states))
+    up = torch.stack(upright).long().cumprod(0).bool()
+    found = torch.stack(distances)[up]
     return {
         'robot': spec.name,
         'robots': robots,
@@ -44,9 +49,20 @@ def drive(spec: RobotSpec, robots: int, steps: int, seed: int) -> dict[str, obje
         'inner_radius_m': area.inner_radius_m,
         'distance_m': {str(q): float(np.quantile(found, q)) for q in QUANTILES},
         'share_outside': float((found > area.radius_m).float().mean()),
-        'share_returning': float(torch.stack(returning).mean()),
-        'healthy': int(env.healthy.sum()),
+        'share_returning': float(torch.stack(returning)[up].float().mean()),
+        'fallen': int((~up[-1]).sum()),
+        'upright_s': [round(float(s), 1) for s in up.sum(0) * spec.period_s],
     }
+
+
+def plausible(spec: RobotSpec, states: torch.Tensor) -> torch.Tensor:
+    """Return [N] which states [N, S] are within the plausible ranges of the robot file."""
+    result = torch.ones(len(states), dtype=torch.bool)
+    for name, limits in spec.plausible.items():
+        if limits.range is not None:
+            value = states[:, spec.channel_index(name)]
+            result &= (value >= limits.range[0]) & (value <= limits.range[1])
+    return result
 
 
 def main() -> None:

@@ -43,8 +43,8 @@ COLLECT, TRAIN, DRIVE = (
     for block in re.findall(r'((?:^    mbmrl .*\n)+)', WALK_THROUGH, re.MULTILINE)
 )
 # For a test a small network does, no 60 epochs of it, and short episodes.
-SMALL = ['hidden_sizes=[32, 32]', 'batch_size=64', 'epochs=6', 'past_steps=8', 'future_steps=8', 'held_out=0.25',
-         'control_planner={candidates: 64, horizon: 5}']  # fmt: skip
+SMALL = ['hidden_sizes=[32, 32]', 'batch_size=64', 'epochs=6', 'past_steps=8', 'future_steps=8',
+         'held_out=0.25', 'control_planner={candidates: 64, horizon: 5}']  # fmt: skip
 STEPS = 200
 DRIVEN = 60
 DRIVING = ('/controller_node/stats', '/sim_node/applied_command')

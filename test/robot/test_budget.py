@@ -9,6 +9,7 @@ import pytest
 
 from mbmrl_ros.planners.cem import CEM, CEMConfig
 from mbmrl_ros.planners.mppi import MPPI, MPPIConfig
+from mbmrl_ros.planners.random_shooting import RandomShooting, RandomShootingConfig
 from mbmrl_ros.robot.budget import AIM, STEP, CandidateBudget, SendMoment, with_candidates
 
 GOAL_S = 0.06
@@ -104,7 +105,14 @@ def test_it_is_settled_once_a_window_of_ticks_has_changed_nothing():
     assert budget.settled
 
 
-@pytest.mark.parametrize('planner', [MPPI(MPPIConfig(noise=0.3), 2), CEM(CEMConfig(horizon=7), 2)])
+@pytest.mark.parametrize(
+    'planner',
+    [
+        MPPI(MPPIConfig(noise=0.3), 2),
+        CEM(CEMConfig(horizon=7), 2),
+        RandomShooting(RandomShootingConfig(horizon=4), 2),
+    ],
+)
 def test_a_planner_with_other_candidates_differs_in_nothing_else(planner):
     other = with_candidates(planner, 77)
     assert other.config.candidates == 77 and type(other) is type(planner)
