@@ -33,7 +33,7 @@ from mbmrl_ros.types import Adapter
 RUNS = Path('runs/pr2_left_arm')
 OUT = Path(__file__).parent.parent / 'docs' / 'results' / 'pr2_left_arm'
 TASKS = ('reach', 'shape_matching', 'block_stacking')
-EPISODES, CURVE_EPISODES, TEST_SEED, CANDIDATES = 10, 5, 100, 500
+EPISODES, CURVE_EPISODES, TEST_SEED, CANDIDATES = 10, 5, 100, 2000
 LAST_STEPS = 10
 GOAL_M = 0.02
 
