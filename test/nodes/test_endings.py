@@ -53,8 +53,11 @@ def until(condition, what: str) -> None:
 @pytest.fixture
 def episode(bundle, tmp_path):
     """A process in which an episode runs, and its nodes."""
+    # Under nohup a hang-up is ignored, by the tests and whatever they start.
     process = subprocess.Popen(
-        [sys.executable, '-c', RUN, str(bundle), str(tmp_path)], stdout=subprocess.PIPE
+        [sys.executable, '-c', RUN, str(bundle), str(tmp_path)],
+        stdout=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )
     # The first step: both nodes are there and talk to each other.
     assert process.stdout.readline() == b'1\n'

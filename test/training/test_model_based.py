@@ -247,7 +247,8 @@ sys.exit(main(sys.argv[2:]))
 )
 def test_a_file_that_the_system_cuts_short_is_no_file(tmp_path, limit, file):
     settings = CONFIG.model_dump(mode='json') | {'iterations': 1, 'hidden_sizes': [64]}
-    assignments = [part for key, value in settings.items() for part in ('--set', f'{key}={value}')]
+    given = {key: value for key, value in settings.items() if value is not None}
+    assignments = [part for key, value in given.items() for part in ('--set', f'{key}={value}')]
     arguments = ['train', 'grbal', '--task', TASK.name, '--out', str(tmp_path), '--threads', '1']
     command = [sys.executable, '-c', TRAIN_WITH_LIMIT, str(limit), *arguments, *assignments]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120)
