@@ -14,6 +14,7 @@ from typing import Any
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.serialization import deserialize_message
 from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
@@ -23,6 +24,7 @@ from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.messages import MESSAGES
 from mbmrl_ros.nodes.processes import ending_in_order, last_words, node_process
 from mbmrl_ros.nodes.recorder import BagRecorder
+from mbmrl_ros.robot.readings import message_stamp_ns
 from mbmrl_ros.spec import RobotSpec
 
 SILENCE_S = 60.0
@@ -116,13 +118,37 @@ def _spin(
 ) -> None:
     seen, heard_s = 0, time.monotonic()
     # One more than the steps: the last one's next state comes with the command after it.
-    while seen < lead_periods(episode.spec) + episode.steps + 1:
+    wanted, until_ns = lead_periods(episode.spec) + episode.steps + 1, None
+    while until_ns is None or not _all_came(recorder, episode, until_ns):
         executor.spin_once(timeout_sec=0.2)
         for process in processes:
             if process.poll() is not None:
                 raise UserError(f'a node ended early: {last_words(log)}')
-        if recorder.counts[episode.applied] != seen:
+        if seen < wanted and recorder.counts[episode.applied] != seen:
             seen, heard_s = recorder.counts[episode.applied], time.monotonic()
             on_step(min(seen, episode.steps))
+            if seen >= wanted:
+                until_ns = _newest_ns(recorder, episode, episode.applied)
         if time.monotonic() - heard_s > SILENCE_S:
             raise UserError(f'no step for {SILENCE_S:.0f} s: {last_words(log)}')
+
+
+def _all_came(recorder: BagRecorder, episode: Episode, until_ns: int) -> bool:
+    """Return whether every sensor and tick up to a stamp is recorded.
+
+    A topic that was connected late has its past to catch up, one message at a time.
+    """
+    sensors = episode.kept - {episode.applied, episode.stats}
+    ticks = lead_periods(episode.spec) + episode.steps
+    return recorder.counts[episode.stats] >= ticks and all(
+        _newest_ns(recorder, episode, topic) >= until_ns for topic in sensors
+    )
+
+
+def _newest_ns(recorder: BagRecorder, episode: Episode, topic: str) -> int:
+    """Return the stamp of the newest message of a topic [ns]; -1 if there is none."""
+    if topic not in recorder.newest:
+        return -1
+    message = deserialize_message(recorder.newest[topic], episode.topics[topic])
+    stamp = message_stamp_ns(message)
+    return -1 if stamp is None else stamp

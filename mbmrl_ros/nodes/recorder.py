@@ -33,6 +33,7 @@ class BagRecorder:
 
     Bytes are not decoded, so nothing is lost or changed. What was flushed before a kill stays
     readable (MCAP). `fault` says why nothing is written any more; empty while all is well.
+    `counts` and `newest`: messages written and the last of them, by topic.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class BagRecorder:
         it is stamped with, and for one without a stamp the newest one seen.
         """
         self.counts: Counter[str] = Counter()
+        self.newest: dict[str, bytes] = {}
         self.bytes = 0
         self.fault = ''
         self._node, self._now_ns = node, now_ns
@@ -100,6 +102,7 @@ class BagRecorder:
             self.fault = f'cannot write on: {error}'
             return
         self.counts[topic] += 1
+        self.newest[topic] = raw
         self.bytes += len(raw)
 
     def flush(self) -> None:
