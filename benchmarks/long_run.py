@@ -13,7 +13,7 @@ every fault of the table in docs/robots.md is injected, one after the other, whi
 the counts of the measured minutes hold no fault.
 
 Keys of the JSON file, all but the last over the measured minutes:
-robot, bundle, gate, share, threads, minutes, machine: what was measured, where.
+robot, bundle, gate, share, threads, priority, minutes, machine: what was measured, where.
 commands, periods_missed, period_error_ms.{p50,p99,p99.9,max}: of the moments at which the
 middleware of who sends them to the motors took the commands (source timestamps).
 state_messages.{received,lost}: by the controller, lost by gaps in the stamps. They are simulated
@@ -72,12 +72,13 @@ def main() -> None:
         }
         result = {
             'robot': options.robot, 'bundle': described, 'gate': options.gate,
-            'share': options.share, 'threads': options.threads, 'minutes': options.minutes,
-            'machine': machine(),
+            'share': options.share, 'threads': options.threads, 'priority': options.priority,
+            'minutes': options.minutes, 'machine': machine(),
         }  # fmt: skip
         with ExitStack() as stack:
             wired = options.faults
-            rig = Rig(stack, robot, controller, folder / 'log', options.gate, wired)
+            common = {'realtime_priority': options.priority}
+            rig = Rig(stack, robot, controller, common, folder / 'log', options.gate, wired)
             watch = Watch(rig)
             measure(rig, watch, options.settle, 60 * options.minutes)
             result |= summarise(watch, rig.spec.period_s)
@@ -97,6 +98,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument('--share', type=float, default=0.6, help='of the period, for a tick')
     parser.add_argument('--bundle', help='folder or name; default: GrBAL for the robot')
     parser.add_argument('--threads', type=int, default=2)
+    parser.add_argument('--priority', type=int, default=0, help='realtime_priority of all nodes')
     parser.add_argument('--gate', action='store_true', help='command_gate before the motors')
     parser.add_argument('--faults', action='store_true', help='inject all faults; with the gate')
     parser.add_argument('--json', type=Path)

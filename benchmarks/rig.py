@@ -23,6 +23,7 @@ from std_msgs.msg import Float64MultiArray
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.messages import MESSAGES
+from mbmrl_ros.nodes.priority import raise_process
 from mbmrl_ros.nodes.processes import ending_in_order, last_words, node_process
 from mbmrl_ros.nodes.wires import Wires
 from mbmrl_ros.robot.readings import NUMBER_ARRAY
@@ -56,11 +57,19 @@ class Rig:
         stack: ExitStack,
         robot: Path,
         controller: dict[str, Any],
+        common: dict[str, Any],
         log: Path,
         gate: bool,
         wired: bool,
     ) -> None:
-        """controller: its parameters. stack: ends what is started here."""
+        """controller: its parameters; common: of all nodes. stack: ends what is started here.
+
+        This process takes part in the traffic, and so has the priority of the nodes.
+        """
+        refused = raise_process(common.get('realtime_priority', 0))
+        if refused:
+            raise UserError(refused)
+        common = common | {'robot': robot}
         self.spec, self.log, self.wired = load_robot(str(robot)), log, wired
         stack.enter_context(ending_in_order())
         stack.enter_context(rclpy.init())
@@ -87,9 +96,9 @@ class Rig:
         # Messages without a stamp are dated by their arrival, and the others have to go with them.
         unstamped = any(topic.type == NUMBER_ARRAY for topic in self.spec.topics.values())
         self._settings = {
-            'controller_node': (controller | {'robot': robot, 'gate': gate}, NAMESPACE, {}),
-            'gate_node': ({'robot': robot} | switch, NAMESPACE, remap),
-            'sim_node': ({'robot': robot, 'seed': 1, 'wall_time': unstamped}, plant, {}),
+            'controller_node': (common | controller | {'gate': gate}, NAMESPACE, {}),
+            'gate_node': (common | switch, NAMESPACE, remap),
+            'sim_node': (common | {'seed': 1, 'wall_time': unstamped}, plant, {}),
         }
         if not gate:
             del self._settings['gate_node']

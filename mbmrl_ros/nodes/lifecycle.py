@@ -73,6 +73,11 @@ class ManagedNode(LifecycleNode):
         """Whether the node takes itself to active."""
         return bool(self._settings.autostart)
 
+    @property
+    def realtime_priority(self) -> int:
+        """Of the process, if the node has it to itself; 0: none."""
+        return int(getattr(self._settings, 'realtime_priority', 0))
+
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load what the parameters name; FAILURE and one line if they are wrong."""
         return self._change(self._open)

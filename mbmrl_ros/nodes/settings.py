@@ -4,13 +4,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from mbmrl_ros.algorithms.adapters import DYNAMIC_EVALUATION_STEP
 from mbmrl_ros.nodes.params import Settings
 from mbmrl_ros.robot.gate import LONGEST_SILENCE_S
+
+
+def _realtime_priority() -> Any:
+    return Field(
+        0,
+        ge=0,
+        le=99,
+        description='of the process, served before all that have none (SCHED_FIFO); 0: none',
+    )
 
 
 class SimSettings(Settings):
@@ -40,6 +49,7 @@ class SimSettings(Settings):
     schedule: tuple[str, ...] = Field(
         (), description='disturbances by control step: kind:target@from or kind:target@from-to'
     )
+    realtime_priority: int = _realtime_priority()
     autostart: bool = Field(True, description='configure and activate without being asked')
 
 
@@ -62,6 +72,7 @@ class GateSettings(Settings):
     deadman_timeout_s: float = Field(
         LONGEST_SILENCE_S, gt=0, le=60, description='a silent switch counts as let go after this'
     )
+    realtime_priority: int = _realtime_priority()
     autostart: bool = Field(True, description='configure and activate without being asked')
 
 
@@ -213,4 +224,5 @@ class ControllerSettings(Settings):
     publish_tf: bool = Field(
         True, description='say on /tf, for RViz, where the body is; false where somebody else does'
     )
+    realtime_priority: int = _realtime_priority()
     autostart: bool = Field(True, description='configure and activate without being asked')

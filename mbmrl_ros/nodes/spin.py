@@ -28,6 +28,7 @@ from rclpy.utilities import remove_ros_args
 from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.lifecycle import ManagedNode
 from mbmrl_ros.nodes.params import Settings, help_text
+from mbmrl_ros.nodes.priority import raise_process
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SPIN_S = 0.1
@@ -61,6 +62,9 @@ def run(
         executor_to_wake.append(SingleThreadedExecutor())
         node = create()
         node.owns_process = True
+        refused = raise_process(node.realtime_priority)
+        if refused:
+            node.get_logger().warning(refused)
         return _spin(node, executor_to_wake[0], stopping)
     except UserError as error:
         print(f'{name}: {error}', file=sys.stderr)

@@ -17,6 +17,8 @@ from typing import NamedTuple
 
 import torch
 
+from mbmrl_ros.nodes.priority import yield_to_messages
+
 Job = Callable[[], object]
 JOIN_S = 5.0
 
@@ -90,6 +92,7 @@ class Worker:
         done.result()
 
     def _run(self) -> None:
+        yield_to_messages()
         # The number of threads is a property of the thread that starts them.
         torch.set_num_threads(self._threads)
         next_s = time.monotonic() + self._watchdog_s

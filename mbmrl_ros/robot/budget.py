@@ -13,7 +13,7 @@ import statistics
 from collections import deque
 from typing import Any
 
-STEP = 1.05
+STEP = 1.1
 # The number is changed by the median of LONG ticks, so that single slow ones change nothing; much
 # too slow by the median of SHORT is enough for fewer, so that an overload is over after a few.
 SHORT, LONG = 5, 15
@@ -35,8 +35,9 @@ class CandidateBudget:
     step up never overshoots; for c < 1 it is too short, so steps down go on until the goal is
     met. Both end, and the gap between AIM and the goal keeps them from alternating.
 
-    Numbers are rungs of a ladder, each a twentieth above the one below, so that noise in the
-    measurement does not change the shapes of all tensors at every tick.
+    Numbers are rungs of a ladder, each a tenth above the one below, so that noise in the
+    measurement does not change the shapes of all tensors at every tick: for every new shape
+    compiled products are kept.
     """
 
     def __init__(self, goal_s: float, minimum: int, maximum: int, candidates: int) -> None:
