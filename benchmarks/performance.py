@@ -122,6 +122,11 @@ def _sim(result: Result) -> str:
             ('gymnasium', f'{robot["gymnasium_env_steps_per_s"]:.0f}', ''),
             ('ratio', f'{robot["speedup"]:.2f}', 'at least 3'),
             ('ratio, both drawing random actions', f'{robot["drawn_speedup"]:.2f}', ''),
+            (
+                'ratio of the physics alone, in one call for all steps',
+                f'{robot["limit_speedup"]:.2f}',
+                '',
+            ),
             ('largest difference of qpos, qvel', f'{robot["max_difference"]:.1e}', '1e-8'),
         ]
         if robot['world_env_steps_per_s']:

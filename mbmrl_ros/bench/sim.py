@@ -76,6 +76,7 @@ class _Comparison:
             'gymnasium': self._gymnasium(size, drawn=False),
             'ours_drawn': self._ours(size, drawn=True),
             'gymnasium_drawn': self._gymnasium(size, drawn=True),
+            'limit': self._limit(size),
         }
         spec = self._robot_file()
         if spec is not None:
@@ -96,6 +97,8 @@ class _Comparison:
             'drawn_env_steps_per_s': rate['ours_drawn'],
             'gymnasium_drawn_env_steps_per_s': rate['gymnasium_drawn'],
             'drawn_speedup': rate['ours_drawn'] / rate['gymnasium_drawn'],
+            'limit_env_steps_per_s': rate['limit'],
+            'limit_speedup': rate['limit'] / rate['gymnasium'],
             'world_env_steps_per_s': rate.get('world'),
             'max_difference': same,
             'max_difference_warm_start': shipped,
@@ -127,6 +130,12 @@ class _Comparison:
                 states = self._physics.step(states, controls, self._substeps)
 
         return Contender(run)
+
+    def _limit(self, size: SimSize) -> Contender:
+        """Return the same physics without a return to Python: what the machine can do."""
+        starts = self._starts(size.environments)
+        actions = self._actions(size.steps, size.environments)
+        return Contender(lambda: self._physics.follow(starts, actions, self._substeps))
 
     def _drawing(self, rows: int) -> Callable[[], Array]:
         space, rng = self._env.action_space, np.random.default_rng(1)

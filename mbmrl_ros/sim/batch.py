@@ -190,6 +190,11 @@ class BatchPhysics:
             )
         return self._rollouts.run([self.model] * len(states), states, controls, steps)[0][:, -1]
 
+    def follow(self, states: Array, controls: Array, steps: int = 1) -> Array:
+        """Return the states [N, .] after controls [T, N, A], each for some physics steps."""
+        each = np.repeat(controls.swapaxes(0, 1).astype(np.float64), steps, axis=1)
+        return self._rollouts.follow([self.model] * len(states), states, each)[0][:, -1]
+
     def close(self) -> None:
         """Stop the threads."""
         self._rollouts.close()
@@ -206,6 +211,14 @@ class _Rollouts:
         self, models: list[mujoco.MjModel], states: Array, controls: Array, steps: int
     ) -> tuple[Array, Array]:
         """Return states [N, steps, .] and sensors [N, steps, .] under constant controls [N, .]."""
+        each = np.repeat(np.asarray(controls, np.float64)[:, None], steps, axis=1)
+        return self.follow(models, states, each)
+
+    def follow(
+        self, models: list[mujoco.MjModel], states: Array, controls: Array
+    ) -> tuple[Array, Array]:
+        """Return states [N, T, .] and sensors [N, T, .] under controls [N, T, .]."""
+        steps = controls.shape[1]
         reached = np.empty((len(states), steps, states.shape[1]))
         sensors = np.empty((len(states), steps, models[0].nsensordata))
         # The checks look at every model of the list in Python: a tenth of a step of 256 robots.
@@ -213,7 +226,7 @@ class _Rollouts:
             models,
             self._data,
             np.ascontiguousarray(states, np.float64),
-            np.repeat(np.asarray(controls, np.float64)[:, None], steps, axis=1),
+            controls,
             skip_checks=True,
             nstep=steps,
             state=reached,

@@ -36,8 +36,8 @@ def test_the_keys_that_are_promised_are_there(result):
 
 
 def test_rates_are_control_steps_of_all_rows_over_the_median(monkeypatch):
-    names = ('ours', 'gymnasium', 'ours_drawn', 'gymnasium_drawn', 'world')
-    times = dict(zip(names, (2.0, 4.0, 3.0, 8.0, 6.0)))
+    names = ('ours', 'gymnasium', 'ours_drawn', 'gymnasium_drawn', 'world', 'limit')
+    times = dict(zip(names, (2.0, 4.0, 3.0, 8.0, 6.0, 1.5)))
     monkeypatch.setattr(sim, 'alternate', lambda *arguments, **options: times)
     found = bench_sim(TINY, 1, 1, ('half_cheetah',))['robots']['half_cheetah']
     # 3 rows x 20 steps in 2 ms; one environment's 20 steps in 4 ms.
@@ -46,6 +46,8 @@ def test_rates_are_control_steps_of_all_rows_over_the_median(monkeypatch):
     assert found['speedup'] == pytest.approx(6.0)
     assert found['drawn_speedup'] == pytest.approx(20_000 / 2_500)
     assert found['world_env_steps_per_s'] == pytest.approx(10_000)
+    assert found['limit_env_steps_per_s'] == pytest.approx(40_000)
+    assert found['limit_speedup'] == pytest.approx(8.0)
 
 
 def test_an_unknown_robot_is_refused():

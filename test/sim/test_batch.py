@@ -223,3 +223,15 @@ def test_physics_refuse_wrong_shapes_and_files():
         physics.step(np.zeros((2, 19)), np.zeros((3, 6)))
     with pytest.raises(UserError, match=r'cannot load nowhere\.xml'):
         BatchPhysics('nowhere.xml')
+
+
+def test_physics_in_one_call_reach_the_states_of_step_by_step():
+    physics = BatchPhysics('gymnasium/half_cheetah.xml', threads=2)
+    width = 1 + physics.model.nq + physics.model.nv
+    starts = np.random.default_rng(0).normal(0, 0.1, (3, width))
+    controls = np.random.default_rng(1).uniform(-1, 1, (20, 3, physics.model.nu))
+    states = starts
+    for control in controls:
+        states = physics.step(states, control, 5)
+    np.testing.assert_array_equal(physics.follow(starts, controls, 5), states)
+    physics.close()
