@@ -135,7 +135,11 @@ class _Comparison:
         """Return the same physics without a return to Python: what the machine can do."""
         starts = self._starts(size.environments)
         actions = self._actions(size.steps, size.environments)
-        return Contender(lambda: self._physics.follow(starts, actions, self._substeps))
+
+        def run() -> None:
+            self._physics.follow(starts, actions, self._substeps)
+
+        return Contender(run)
 
     def _drawing(self, rows: int) -> Callable[[], Array]:
         space, rng = self._env.action_space, np.random.default_rng(1)
