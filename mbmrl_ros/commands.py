@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
 from tqdm import tqdm
 
 from mbmrl_ros.algorithms import ALGORITHMS
@@ -30,7 +29,12 @@ from mbmrl_ros.models.bundle import (
 from mbmrl_ros.models.device import choose_precision
 from mbmrl_ros.planners.kinds import PlannerConfig, changed
 from mbmrl_ros.spec import load_robot, robot_names
-from mbmrl_ros.training.evaluate import evaluate, interval95, prediction_losses
+from mbmrl_ros.training.evaluate import (
+    evaluate,
+    losses_summary,
+    prediction_losses,
+    returns_summary,
+)
 from mbmrl_ros.training.model_based import train
 from mbmrl_ros.training.run import Run, write_text
 from mbmrl_ros.training.settings import TrainingConfig, check_start, load_training_config
@@ -105,38 +109,12 @@ def _evaluate_test(
         )
     losses = prediction_losses(bundle, adapter, outcome.trajectories)
     failure = task.failure_step(steps)
-    returns = outcome.rewards.sum(0)
     return {
         'steps': steps,
-        **_returns('', returns),
-        **_returns('_before', outcome.rewards[:failure].sum(0)),
-        **_returns('_after', outcome.rewards[failure:].sum(0)),
-        **_losses('', losses.before, losses.after),
-        **_losses(
-            '_after_failure',
-            losses.before[:, losses.moments >= failure],
-            losses.after[:, losses.moments >= failure],
-        ),
+        **returns_summary(outcome.rewards, failure),
+        **losses_summary(losses, failure),
         'adaptations_accepted': outcome.accepted,
         'adaptations_refused': outcome.refused,
-    }
-
-
-def _returns(suffix: str, returns: Tensor) -> dict[str, Any]:
-    mean, half = interval95(returns)
-    return {
-        f'returns{suffix}': [round(float(value), 3) for value in returns],
-        f'mean{suffix}': mean,
-        f'interval95{suffix}': half,
-    }
-
-
-def _losses(suffix: str, before: Tensor, after: Tensor) -> dict[str, float]:
-    first, second = float(before.mean()), float(after.mean())
-    return {
-        f'loss_before{suffix}': first,
-        f'loss_after{suffix}': second,
-        f'ratio{suffix}': second / first,
     }
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from mbmrl_ros.planners.kinds import PlannerConfig, make_planner
 from mbmrl_ros.rewards.reward import build_reward
 from mbmrl_ros.robot.adaptive_mpc import Decision, make_mpc
 from mbmrl_ros.spec import load_robot
-from mbmrl_ros.training.collect import collect, mpc_actions
+from mbmrl_ros.training.collect import Act, Rollouts, collect, mpc_actions
 from mbmrl_ros.types import Adapter
 
 
@@ -75,19 +75,10 @@ def evaluate(
     generator = torch.Generator().manual_seed(seed)
     planning = make_planner(planner or bundle.info.planner, spec.action_size)
     mpc = make_mpc(bundle, adapter, planning, reward, generator, episodes)
-    schedules = [task.test(test)(steps)] * episodes
     ticks: list[_Tick] = []
-    rollouts = collect(
-        RobotEnv(spec, episodes),
-        reward,
-        mpc_actions(mpc, lambda decision: ticks.append(_tick(decision))),
-        schedules,
-        task.disturbances,
-        steps,
-        bundle.info.past_steps,
-        np.random.default_rng(seed),
-        on_step,
-    )
+    act = mpc_actions(mpc, lambda decision: ticks.append(_tick(decision)))
+    window = bundle.info.past_steps
+    rollouts = run_episodes(task, test, act, episodes, steps, seed, window, on_step)
     return Evaluation(
         rollouts.rewards,
         rollouts.trajectories,
@@ -96,6 +87,38 @@ def evaluate(
         sum(tick.accepted for tick in ticks),
         sum(tick.refused for tick in ticks),
     )
+
+
+def run_episodes(
+    task: Task,
+    test: str,
+    act: Act,
+    episodes: int,
+    steps: int,
+    seed: int,
+    window: int = 1,
+    on_step: Callable[[], object] = lambda: None,
+) -> Rollouts:
+    """Let anything that acts drive episodes side by side under a test setting of the task.
+
+    window: transitions that it looks back on.
+    """
+    spec = load_robot(task.robot)
+    env = RobotEnv(spec, episodes)
+    try:
+        return collect(
+            env,
+            build_reward(spec, task.reward),
+            act,
+            [task.test(test)(steps)] * episodes,
+            task.disturbances,
+            steps,
+            window,
+            np.random.default_rng(seed),
+            on_step,
+        )
+    finally:
+        env.close()
 
 
 class _Tick(NamedTuple):
@@ -146,3 +169,39 @@ def interval95(values: list[float] | Tensor) -> tuple[float, float]:
         return float(array.mean()), float('nan')
     error = array.std(ddof=1) / np.sqrt(len(array))
     return float(array.mean()), float(error * stats.t.ppf(0.975, len(array) - 1))
+
+
+def returns_summary(rewards: Tensor, failure: int) -> dict[str, Any]:
+    """Return what is reported of rewards [T, B]: whole, before and after the failure's step."""
+    return {
+        **_returns('', rewards.sum(0)),
+        **_returns('_before', rewards[:failure].sum(0)),
+        **_returns('_after', rewards[failure:].sum(0)),
+    }
+
+
+def losses_summary(losses: PredictionLosses, failure: int) -> dict[str, float]:
+    """Return what is reported of prediction losses: of all moments, and after the failure."""
+    late = losses.moments >= failure
+    return {
+        **_losses('', losses.before, losses.after),
+        **_losses('_after_failure', losses.before[:, late], losses.after[:, late]),
+    }
+
+
+def _returns(suffix: str, returns: Tensor) -> dict[str, Any]:
+    mean, half = interval95(returns)
+    return {
+        f'returns{suffix}': [round(float(value), 3) for value in returns],
+        f'mean{suffix}': mean,
+        f'interval95{suffix}': half,
+    }
+
+
+def _losses(suffix: str, before: Tensor, after: Tensor) -> dict[str, float]:
+    first, second = float(before.mean()), float(after.mean())
+    return {
+        f'loss_before{suffix}': first,
+        f'loss_after{suffix}': second,
+        f'ratio{suffix}': second / first,
+    }
