@@ -55,13 +55,14 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands.add_parser('demo', help='a robot breaks in mid-run and goes on'))
     _add_train(commands.add_parser('train', help='train a model; started again, it goes on'))
     _add_evaluate(commands.add_parser('evaluate', help='returns and losses of a bundle'))
+    _add_experiment(commands.add_parser('experiment', help='the grid of a figure of the thesis'))
     _add_bag(commands.add_parser('bag', help='recordings to a dataset for train --data'))
     _add_bench(commands.add_parser('bench', help='how fast, beside peers, in one run'))
     report = commands.add_parser('report', help='a page with curves of a training run')
     report.add_argument('run_folder', type=Path, metavar='RUN')
     report.add_argument('--out', type=Path, help='HTML file (default: RUN/report.html)')
     report.set_defaults(run=_report)
-    for name in ('tasks', 'algorithms', 'robots', 'bundles'):
+    for name in ('tasks', 'algorithms', 'robots', 'bundles', 'experiments'):
         commands.add_parser(name, help=f'list the {name}').set_defaults(run=_list, what=name)
     for name, (_, text) in NODES.items():
         commands.add_parser(name, help=f'{text}; takes --ros-args', add_help=False)
@@ -108,7 +109,9 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--data', type=Path, metavar='DIR', help='predict recordings instead')
     parser.add_argument('--robot', help='its file, where that is not a shipped one')
     parser.add_argument('--test', default='all', help='undisturbed, held_out, ...; default: all')
-    parser.add_argument('--adaptation', default='auto', help='auto, none or dynamic_evaluation')
+    parser.add_argument(
+        '--adaptation', default='auto', help='auto, none, grbal, rebal or dynamic_evaluation'
+    )
     parser.add_argument('--step-size', type=float, help='of dynamic_evaluation')
     parser.add_argument('--episodes', type=_positive, default=10)
     parser.add_argument('--steps', type=_positive, help="default: the task's")
@@ -122,6 +125,28 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--threads', type=_positive, default=2)
     parser.add_argument('--json', type=Path, help='write the numbers here')
     parser.set_defaults(run=_evaluate)
+
+
+def _add_experiment(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('names', nargs='+', metavar='NAME', help='see: mbmrl experiments; or all')
+    parser.add_argument('--out', type=Path, default=Path('runs/experiments'), metavar='DIR')
+    parser.add_argument('--methods', nargs='+', default=[], help="default: the figure's")
+    parser.add_argument('--tasks', nargs='+', default=[], help="default: the figure's")
+    parser.add_argument('--seeds', nargs='+', type=_whole, default=[], help='such as 0 1 2')
+    parser.add_argument(
+        '--set',
+        action='append',
+        default=[],
+        metavar='KEY=VALUE',
+        help='of the training settings; MODEL:KEY=VALUE for one of mb, grbal, ...',
+    )
+    parser.add_argument('--episodes', type=_positive, help='per measurement (10)')
+    parser.add_argument('--steps', type=_positive, help="per episode; default: the task's")
+    parser.add_argument('--candidates', type=_positive, help="default: the bundle's planner's")
+    parser.add_argument('--processes', type=_positive, default=1, help='of one thread each (1)')
+    parser.add_argument('--quick', action='store_true', help='a check of the machinery only')
+    parser.add_argument('--dry-run', action='store_true', help='say what there is to do')
+    parser.set_defaults(run=_experiment)
 
 
 def _add_bag(parser: argparse.ArgumentParser) -> None:
@@ -218,6 +243,12 @@ def _evaluate(options: argparse.Namespace) -> None:
     evaluate_command(options)
 
 
+def _experiment(options: argparse.Namespace) -> int:
+    from mbmrl_ros.experiments.command import experiment_command
+
+    return experiment_command(options)
+
+
 def _bag(options: argparse.Namespace) -> None:
     from mbmrl_ros.offline import bag_command
 
@@ -237,6 +268,11 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _list(options: argparse.Namespace) -> None:
+    if options.what == 'experiments':
+        from mbmrl_ros.experiments.command import experiment_lines
+
+        print('\n'.join(experiment_lines()))
+        return
     from mbmrl_ros.commands import list_command
 
     list_command(options.what)

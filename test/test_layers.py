@@ -29,6 +29,7 @@ LAYERS = [
     {'page'},
     {'nodes', 'report'},
     {'commands', 'offline', 'demo', 'bench'},
+    {'experiments'},
     {'cli'},
 ]
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}

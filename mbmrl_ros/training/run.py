@@ -74,9 +74,13 @@ class Run:
 
     def load(self) -> tuple[int, dict[str, Tensor], list[list[Trajectory]]]:
         """Return the last whole iteration (0: none), its checkpoint, and all data up to it."""
-        iteration, tensors = _last_checkpoint(self.folder)
+        iteration, tensors = self.load_checkpoint()
         data = [self.load_data(i) for i in range(1, iteration + 1)]
         return iteration, tensors, data
+
+    def load_checkpoint(self) -> tuple[int, dict[str, Tensor]]:
+        """Return the last whole iteration (0: none) and its checkpoint, without any data."""
+        return _last_checkpoint(self.folder)
 
     def adopt(self, source: Path) -> None:
         """Take over another run's data and last parameters, so that the last fit is left to do.

@@ -1,0 +1,339 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""From a figure's grid to what has to be done: trainings, and measurements that need them.
+
+Figures share both: what two of them need is trained and measured once.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import shlex
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mbmrl_ros.algorithms import ALGORITHMS
+from mbmrl_ros.config import UserError, closest
+from mbmrl_ros.envs.tasks import TASKS
+from mbmrl_ros.experiments.figures import (
+    FIGURES,
+    METHODS,
+    MODELS,
+    QUICK,
+    QUICK_EPISODES,
+    QUICK_STEPS,
+)
+from mbmrl_ros.experiments.grid import Figure, Recipe, Setting, Variant
+from mbmrl_ros.training.settings import TrainingConfig, load_training_config
+
+MODEL_FREE = 'trpo'
+BASE = Variant()
+EPISODES = 10
+# Of the episodes: the same start states for every method.
+TEST_SEED = 100
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What was asked for on the command line; empty: all that the figure has.
+
+    assignments: key=value of the training settings, for one model model:key=value. episodes,
+    steps, candidates: of every measurement; None: 10, the task's, the bundle's.
+    """
+
+    tasks: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    assignments: tuple[str, ...] = ()
+    episodes: int | None = None
+    steps: int | None = None
+    candidates: int | None = None
+    quick: bool = False
+
+
+@dataclass(frozen=True)
+class Training:
+    """A run folder that has to be finished. source: the run that it starts from."""
+
+    algorithm: str
+    task: str
+    distribution: str
+    seed: int
+    config: TrainingConfig
+    folder: Path
+    source: Training | None = None
+
+    @property
+    def path(self) -> Path:
+        """Its result."""
+        return self.folder / 'training.json'
+
+    @property
+    def needs(self) -> tuple[Path, ...]:
+        """Results that must be there first."""
+        return (self.source.path,) if self.source else ()
+
+    @property
+    def title(self) -> str:
+        """In a line of progress."""
+        return f'train {self.folder.parent.name} on {self.task}, seed {self.seed}'
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What its result depends on."""
+        return {
+            'algorithm': self.algorithm,
+            'task': self.task,
+            'distribution': self.distribution,
+            'seed': self.seed,
+            'start_from': self.source.settings if self.source else None,
+            'config': self.config.model_dump(mode='json'),
+        }
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Episodes of a method under a test. iteration: whose bundle; None: the last."""
+
+    training: Training
+    method: str
+    test: str
+    variant: Variant
+    iteration: int | None
+    episodes: int
+    steps: int
+    candidates: int | None
+    path: Path
+
+    @property
+    def needs(self) -> tuple[Path, ...]:
+        """Results that must be there first."""
+        return (self.training.path,)
+
+    @property
+    def title(self) -> str:
+        """In a line of progress."""
+        name = ' '.join(part for part in (self.method, self.variant.name) if part)
+        after = f' after iteration {self.iteration}' if self.iteration else ''
+        task, seed = self.training.task, self.training.seed
+        return f'{name} on {task}, {self.test}, seed {seed}{after}'
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What its result depends on."""
+        return {
+            'method': self.method,
+            'adaptation': METHODS[self.method].adaptation,
+            'test': self.test,
+            'variant': self.variant.name,
+            'at_test': dict(self.variant.at_test),
+            'planner': {'kind': self.variant.kind, **self.variant.planner},
+            'iteration': self.iteration,
+            'episodes': self.episodes,
+            'steps': self.steps,
+            'seed': TEST_SEED,
+            'candidates': self.candidates,
+            'training': self.training.settings,
+        }
+
+
+Work = Training | Measurement
+
+
+@dataclass(frozen=True)
+class Job:
+    """Work, with the command that asks for it alone."""
+
+    work: Work
+    command: str
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """As they are read back from a file."""
+        return dict(json.loads(json.dumps(self.work.settings)))
+
+
+def expand(names: Iterable[str], chosen: Selection) -> tuple[list[Job], list[str]]:
+    """Return the jobs of experiments in an order that can be worked off, and what is left out.
+
+    Left out, with a line that says why, is what this version has no algorithm, task or training
+    file for. UserError on a name, task, method or setting that there is not.
+    """
+    jobs: dict[Path, Job] = {}
+    missing: dict[str, None] = {}
+    for name in names:
+        _check(name, chosen)
+        for work in _measurements(FIGURES[name], chosen, missing):
+            command = _command(name, work, chosen)
+            both: list[Work] = [*_trainings(work.training), work]
+            for one in both:
+                jobs.setdefault(one.path, Job(one, command))
+    return list(jobs.values()), list(missing)
+
+
+def _check(name: str, chosen: Selection) -> None:
+    if name not in FIGURES:
+        raise UserError(f'unknown experiment {name!r}; {closest(name, FIGURES)}')
+    tasks = {setting.task for setting in FIGURES[name].settings}
+    for task in set(chosen.tasks) - tasks:
+        raise UserError(f'{name} has no task {task!r}; {closest(task, tasks)}')
+    for method in set(chosen.methods) - set(METHODS):
+        raise UserError(f'unknown method {method!r}; {closest(method, METHODS)}')
+    for assignment in chosen.assignments:
+        model, separator, _ = assignment.partition('=')[0].partition(':')
+        if separator and model not in MODELS:
+            raise UserError(f'--set {assignment}: unknown model {model!r}; '
+                            f'{closest(model, MODELS)}')  # fmt: skip
+
+
+def _measurements(
+    figure: Figure, chosen: Selection, missing: dict[str, None]
+) -> Iterator[Measurement]:
+    for setting in figure.settings:
+        if chosen.tasks and setting.task not in chosen.tasks:
+            continue
+        for method in chosen.methods or figure.methods:
+            reason = _lacking(setting, method)
+            if reason:
+                missing[reason] = None
+                continue
+            for variant in figure.variants:
+                for seed in chosen.seeds or figure.seeds:
+                    yield from _of_seed(figure, setting, method, variant, seed, chosen)
+
+
+def _lacking(setting: Setting, method: str) -> str:
+    """Return in a line what this version lacks for a method under a setting, or nothing."""
+    model = MODELS[METHODS[method].model]
+    if setting.task not in TASKS:
+        return f'no task {setting.task!r}'
+    if setting.test not in TASKS[setting.task].tests:
+        return f'{setting.task} has no test {setting.test!r}'
+    if model.algorithm not in (*ALGORITHMS, MODEL_FREE):
+        return f'{method}: no algorithm {model.algorithm!r}; {closest("", ALGORITHMS)}'
+    for needed in (METHODS[method].model, *(r.start_from for r in model.recipes if r.start_from)):
+        if _recipe(needed, setting.task) is None:
+            algorithm = _files(MODELS[needed].algorithm)
+            return f'{method}: no training file config/training/{algorithm}/{setting.task}.yaml'
+    return ''
+
+
+def _of_seed(
+    figure: Figure, setting: Setting, method: str, variant: Variant, seed: int, chosen: Selection
+) -> Iterator[Measurement]:
+    training = _training(METHODS[method].model, setting, variant, seed, chosen)
+    steps = chosen.steps or (QUICK_STEPS if chosen.quick else TASKS[setting.task].episode_steps)
+    episodes = chosen.episodes or (QUICK_EPISODES if chosen.quick else EPISODES)
+    points = _iterations(training) if figure.curve else [None]
+    for iteration in points:
+        yield Measurement(
+            training,
+            method,
+            setting.test,
+            variant,
+            iteration,
+            episodes,
+            steps,
+            chosen.candidates,
+            cell_path(setting, method, variant, iteration, seed),
+        )
+
+
+def cell_path(
+    setting: Setting, method: str, variant: Variant, iteration: int | None, seed: int | str
+) -> Path:
+    """Return where the result of a measurement lies; seed: `*` for a pattern."""
+    name = f'{method}-{slug(variant.name)}' if variant.name else method
+    after = '' if iteration is None else f'@{iteration:04d}'
+    folder = Path('cells') / setting.task / name
+    return folder / f'{slug(setting.test)}{after}_seed{seed}.json'
+
+
+def slug(text: str) -> str:
+    """Return a text as part of a file's name."""
+    return re.sub(r'[^A-Za-z0-9.]+', '_', text).strip('_')
+
+
+def _iterations(training: Training) -> list[int | None]:
+    """Return whose bundles a curve shows: 1, 2, 4... and the last.
+
+    A training that starts from another one has no earlier bundles of its own.
+    """
+    last = training.config.iterations
+    doubling = [2**n for n in range(last.bit_length()) if 2**n < last]
+    return [None] if training.source else [*doubling, None]
+
+
+def _training(
+    model: str, setting: Setting, variant: Variant, seed: int, chosen: Selection
+) -> Training:
+    recipe = _recipe(model, setting.task)
+    if recipe is None:
+        raise ValueError(f'{model} has no training file for {setting.task}')
+    made = MODELS[model]
+    distribution = f'test:{setting.test}' if made.on_test else variant.distribution
+    own = variant.name if variant.training or variant.distribution else ''
+    label = '-'.join(filter(None, (model, setting.test if made.on_test else '', slug(own))))
+    config = _config(model, recipe, setting.task, variant, chosen)
+    source = None
+    if recipe.start_from:
+        plain = Variant(variant.name, distribution=distribution) if distribution else BASE
+        source = _training(recipe.start_from, setting, plain, seed, chosen)
+    folder = Path('trainings') / setting.task / label / f'seed{seed}'
+    return Training(made.algorithm, setting.task, distribution, seed, config, folder, source)
+
+
+def _config(
+    model: str, recipe: Recipe, task: str, variant: Variant, chosen: Selection
+) -> TrainingConfig:
+    """Return the settings of a training: file, --quick, the figure's variant, --set."""
+    own = []
+    for assignment in chosen.assignments:
+        key, _, value = assignment.partition('=')
+        only, separator, inner = key.rpartition(':')
+        if not separator or only == model:
+            own.append(f'{inner}={value}' if separator else assignment)
+    changes = (*(QUICK if chosen.quick else ()), *variant.training)
+    name = _files(MODELS[model].algorithm)
+    config = load_training_config(name, task, recipe.variant, (*changes, *own))
+    if any(text.startswith(f'{model}:iterations=') for text in chosen.assignments):
+        return config
+    return config.model_copy(update={'iterations': config.iterations * MODELS[model].times})
+
+
+def _files(algorithm: str) -> str:
+    """Return whose training files an algorithm uses."""
+    return 'mb' if algorithm == MODEL_FREE else algorithm
+
+
+@functools.cache
+def _recipe(model: str, task: str) -> Recipe | None:
+    """Return the first recipe of a model that there is a training file for."""
+    for recipe in MODELS[model].recipes:
+        try:
+            load_training_config(_files(MODELS[model].algorithm), task, recipe.variant)
+        except UserError:
+            continue
+        return recipe
+    return None
+
+
+def _trainings(training: Training) -> list[Training]:
+    """Return a training after those that it starts from."""
+    return [*(_trainings(training.source) if training.source else []), training]
+
+
+def _command(name: str, work: Measurement, chosen: Selection) -> str:
+    """Return the command that does this alone."""
+    words = ['mbmrl', 'experiment', name, '--tasks', work.training.task]
+    words += ['--methods', work.method, '--seeds', str(work.training.seed)]
+    for assignment in chosen.assignments:
+        words += ['--set', assignment]
+    for option in ('episodes', 'steps', 'candidates'):
+        value = getattr(chosen, option)
+        words += [f'--{option}', str(value)] if value else []
+    return shlex.join(words + ['--quick'] * chosen.quick)

@@ -1,0 +1,48 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the command line's `experiment` does."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from mbmrl_ros.config import UserError
+from mbmrl_ros.experiments.cells import Selection, expand
+from mbmrl_ros.experiments.figures import FIGURES
+from mbmrl_ros.experiments.runner import finished, run_jobs
+
+
+def experiment_command(options: argparse.Namespace) -> int:
+    """Run experiments; return 1 where a part of them failed or could not be run."""
+    names = list(FIGURES) if options.names == ['all'] else options.names
+    chosen = Selection(
+        tuple(options.tasks),
+        tuple(options.methods),
+        tuple(options.seeds),
+        tuple(options.set),
+        options.episodes,
+        options.steps,
+        options.candidates,
+        options.quick,
+    )
+    jobs, missing = expand(names, chosen)
+    for line in missing:
+        print(f'mbmrl: left out: {line}', file=sys.stderr)
+    if not jobs:
+        raise UserError('nothing to do: no method and task of what was asked for can be run')
+    if options.dry_run:
+        for job in jobs:
+            state = 'done' if finished(job, options.out) else 'to do'
+            print(f'{state:5}  {job.work.title}')
+        return 0
+    failed = run_jobs(jobs, options.out, options.processes)
+    for title, reason in failed.items():
+        print(f'mbmrl: {title}: {reason}', file=sys.stderr)
+    print(f'{len(jobs) - len(failed)} of {len(jobs)} cells are there; mbmrl report {options.out}')
+    return 1 if failed or missing else 0
+
+
+def experiment_lines() -> list[str]:
+    """Return what there is, a line each."""
+    return [f'{name}: {figure.title}' for name, figure in FIGURES.items()]

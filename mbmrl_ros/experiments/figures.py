@@ -1,0 +1,164 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""All experiments: which methods, on what, over which variants. Numbers are those of the thesis.
+
+Every model-based method has the network, the planner and the data of MB.
+"""
+
+from __future__ import annotations
+
+from mbmrl_ros.experiments.grid import Figure, Method, Model, Recipe, Setting, Variant
+
+OWN = (Recipe('two_cores'), Recipe())
+MODELS = {
+    'mb': Model('mb', OWN),
+    'grbal': Model('grbal', (Recipe('from_mb', start_from='mb'), *OWN)),
+    # On data that it collects itself, weights and step sizes learned from the start.
+    'grbal_alone': Model('grbal', OWN),
+    'rebal': Model('rebal', OWN),
+    'mb_oracle': Model('mb', OWN, on_test=True, times=2),
+    # The rollouts of MB's training file, as many and as long.
+    'trpo': Model('trpo', OWN),
+}
+METHODS = {
+    'mb': Method('MB', 'mb', 'none', '#8c6d31'),
+    'mb_de': Method('MB+DE', 'mb', 'dynamic_evaluation', '#7b7b7b'),
+    'grbal': Method('GrBAL', 'grbal', 'auto', '#1f6fb2'),
+    'grbal_still': Method('GrBAL, not adapting', 'grbal', 'none', '#8fb8dc'),
+    'grbal_alone': Method('GrBAL, own data', 'grbal_alone', 'auto', '#17becf'),
+    'rebal': Method('ReBAL', 'rebal', 'auto', '#c25a00'),
+    'mb_oracle': Method('MB oracle', 'mb_oracle', 'none', '#2e7d32'),
+    'trpo': Method('TRPO', 'trpo', 'none', '#7b3fa0'),
+}
+
+JOINT, LEG = 'half_cheetah/disabled_joint', 'ant/crippled_leg'
+PIER, SLOPES, ARM = 'half_cheetah/pier', 'half_cheetah/slopes', 'arm_7dof/force'
+# The six of Fig. 33: fast adaptation, then generalisation.
+SIX = (
+    Setting(JOINT, 'mid_run', 'HC joint, F.A.'),
+    Setting(LEG, 'mid_run', 'ant leg, F.A.'),
+    Setting(PIER, 'held_out', 'HC pier, F.A.'),
+    Setting(JOINT, 'held_out', 'HC joint, gen.'),
+    Setting(LEG, 'held_out', 'ant leg, gen.'),
+    Setting(SLOPES, 'hill', 'HC hill, gen.'),
+)
+UNDISTURBED = (Setting(JOINT, 'undisturbed'), Setting(LEG, 'undisturbed'))
+ALL_TASKS = (
+    *SIX,
+    *UNDISTURBED,
+    Setting(ARM, 'held_out'),
+    Setting('millirobot/path', 'mid_run'),
+    Setting('pr2_left_arm/reach', 'held_out'),
+)
+LEARNERS = ('mb', 'mb_de', 'grbal', 'rebal')
+
+
+def _windows(sizes: tuple[int, ...]) -> tuple[Variant, ...]:
+    return tuple(
+        Variant(f'T{size}', (f'past_steps={size}', f'future_steps={size}')) for size in sizes
+    )
+
+
+def _at_test(field: str, letter: str, values: tuple[float, ...]) -> tuple[Variant, ...]:
+    return tuple(Variant(f'{letter}{value:g}', at_test={field: value}) for value in values)
+
+
+FIGURES = {
+    'adaptation-error': Figure(
+        'Fig. 31, 45, 46: T2-step error before and after the update',
+        'errors',
+        SIX,
+        ('grbal', 'rebal', 'mb_de'),
+        differs='episodes are driven by the adapted model, and all tests are shown',
+    ),
+    'learning-curve': Figure(
+        'Fig. 32: return against data',
+        'curve',
+        (Setting(JOINT, 'held_out'), Setting(LEG, 'held_out'), Setting(SLOPES, 'hill')),
+        ('mb', 'mb_de', 'grbal', 'grbal_alone', 'rebal', 'trpo'),
+        curve=True,
+        differs='TRPO has the data of the others and is not trained to convergence; GrBAL, which '
+        'learns step sizes on the data and weights of a finished MB, is a single point',
+    ),
+    'generalisation': Figure(
+        'Fig. 33: test returns, the MB oracle being 1',
+        'normalised',
+        SIX,
+        ('trpo', *LEARNERS, 'mb_oracle'),
+        differs='the oracle has twice the data of the others, all of it of the test; no MAML-RL',
+    ),
+    'training-distribution': Figure(
+        'Fig. 47: the training distribution, and a constant force that is outside of it',
+        'variants',
+        (Setting(ARM, 'held_out'),),
+        ('grbal_alone',),
+        tuple(
+            Variant(f'range {factor:g}', distribution=f'scaled:{factor:g}')
+            for factor in (0.0, 0.25, 0.5, 1.0, 2.0)
+        ),
+        differs='the paper does not give its five ranges: here they are times that of the task, '
+        '1 N, and 2 reaches the 2 N of the test',
+    ),
+    'window-size': Figure(
+        'Fig. 48: T1 = T2',
+        'curve',
+        (Setting(JOINT, 'held_out'), Setting(SLOPES, 'hill')),
+        ('grbal_alone',),
+        _windows((8, 16, 32, 64)),
+        curve=True,
+        differs='the paper does not give its values',
+    ),
+    'planners': Figure(
+        'Planners at equal evaluations per tick',
+        'variants',
+        ALL_TASKS,
+        ('mb', 'grbal'),
+        tuple(Variant(kind, kind=kind) for kind in ('mppi', 'random_shooting', 'cem')),
+        differs='the paper names MPPI and does not compare',
+    ),
+    'planner-sweep': Figure(
+        'MPPI: temperature, noise and smoothing',
+        'variants',
+        (Setting(JOINT, 'undisturbed'), Setting(LEG, 'undisturbed')),
+        ('mb',),
+        tuple(
+            Variant(
+                f'temperature {temperature:g}, noise {noise:g}, smoothing {smoothing:g}',
+                kind='mppi',
+                planner={'temperature': temperature, 'noise': noise, 'smoothing': smoothing},
+            )
+            for temperature in (0.03, 0.1, 0.3)
+            for noise in (0.4, 0.7, 1.0)
+            for smoothing in (0.5, 0.7, 1.0)
+        ),
+        differs='the paper gives none of the three',
+    ),
+    'test-time': Figure(
+        'At test time: T1, inner steps, least gain; step sizes learned or fixed',
+        'variants',
+        (Setting(JOINT, 'held_out'), Setting(JOINT, 'undisturbed')),
+        ('grbal',),
+        (
+            Variant('as trained'),
+            *_at_test('past_steps', 'T1 ', (8, 16, 64)),
+            *_at_test('inner_steps', 'inner steps ', (2, 3, 5)),
+            *_at_test('minimum_gain', 'least gain ', (0.0, 0.1, 0.5)),
+            Variant('step sizes fixed', ('step_size_learning_rate=0',)),
+        ),
+        differs='beyond the paper',
+    ),
+    'recovery': Figure(
+        'Steps after a fault until the error is back; what adaptation costs without one',
+        'recovery',
+        (Setting(JOINT, 'mid_run'), Setting(LEG, 'mid_run'), *UNDISTURBED),
+        ('mb', 'mb_de', 'grbal', 'grbal_still', 'rebal'),
+        differs='beyond the paper',
+    ),
+}
+# A check of the machinery, not a result: every training and episode is as short as can be.
+QUICK = (
+    'iterations=2', 'rollouts=4', 'rollout_steps=160', 'past_steps=8', 'future_steps=8',
+    'hidden_sizes=[16]', 'batch_size=8', 'epochs=1', 'held_out=0.5',
+    'planner={candidates: 8, horizon: 3}', 'control_planner={candidates: 8, horizon: 3}',
+)  # fmt: skip
+QUICK_EPISODES, QUICK_STEPS = 2, 150

@@ -1,0 +1,92 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a figure's grid is made of: models, methods, settings, variants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training file, config/training/<algorithm>/<task>[.<variant>].yaml.
+
+    start_from: the model whose finished training gives data and weights; empty: none.
+    """
+
+    variant: str | None = None
+    start_from: str = ''
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is trained. recipes: the first one that there is a file for counts.
+
+    on_test: trained on the schedules of the test that it is for, with `times` the iterations.
+    """
+
+    algorithm: str
+    recipes: tuple[Recipe, ...]
+    on_test: bool = False
+    times: int = 1
+
+
+@dataclass(frozen=True)
+class Method:
+    """A model, and how it adapts (algorithms/adapters.py). label, colour: in plots."""
+
+    label: str
+    model: str
+    adaptation: str
+    colour: str
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A task and one of its tests. label: in plots; default: both names."""
+
+    task: str
+    test: str
+    label: str = ''
+
+    @property
+    def title(self) -> str:
+        """How the setting is called in plots."""
+        return self.label or f'{self.task}, {self.test}'
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A point on a figure's own axis: what differs in the training, and at test time.
+
+    training: key=value, of the settings. distribution: of the training schedules
+    (experiments/distributions.py). at_test: fields of bundle.json. kind: of the planner; where it
+    is another one than the bundle's, as many evaluations per tick. planner: its parameters.
+    """
+
+    name: str = ''
+    training: tuple[str, ...] = ()
+    distribution: str = ''
+    at_test: Mapping[str, Any] = field(default_factory=dict)
+    kind: str = ''
+    planner: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """An experiment: methods x settings x variants x seeds.
+
+    draw: which plot and table it becomes (experiments/plots.py). curve: over the iterations of
+    the training, not only with the last bundle. differs: from the paper, in words.
+    """
+
+    title: str
+    draw: Literal['errors', 'curve', 'normalised', 'variants', 'recovery']
+    settings: tuple[Setting, ...]
+    methods: tuple[str, ...]
+    variants: tuple[Variant, ...] = (Variant(),)
+    seeds: tuple[int, ...] = (0, 1, 2)
+    curve: bool = False
+    differs: str = ''

@@ -1,0 +1,149 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a cell of a grid does: train, or measure, with the functions of `mbmrl train|evaluate`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mbmrl_ros.algorithms import ALGORITHMS
+from mbmrl_ros.algorithms.adapters import make_adapter
+from mbmrl_ros.envs.tasks import Task, load_task
+from mbmrl_ros.experiments.cells import MODEL_FREE, TEST_SEED, Measurement, Training, Work
+from mbmrl_ros.experiments.distributions import with_distribution
+from mbmrl_ros.experiments.figures import METHODS
+from mbmrl_ros.experiments.statistics import error_summary, switch_step
+from mbmrl_ros.models.bundle import Bundle, load_bundle
+from mbmrl_ros.planners.cem import CEMConfig
+from mbmrl_ros.planners.kinds import CONFIGS, PlannerConfig, changed
+from mbmrl_ros.report import read_metrics
+from mbmrl_ros.spec import load_robot
+from mbmrl_ros.training.evaluate import (
+    evaluate,
+    losses_summary,
+    prediction_losses,
+    returns_summary,
+    run_episodes,
+)
+from mbmrl_ros.training.model_based import train
+from mbmrl_ros.training.run import Run
+from mbmrl_ros.training.settings import TrainingConfig
+
+
+def perform(work: Work, out: Path) -> dict[str, Any]:
+    """Do what has to be done; return its numbers. UserError as the commands have."""
+    return _train(work, out) if isinstance(work, Training) else _measure(work, out)
+
+
+def _train(work: Training, out: Path) -> dict[str, Any]:
+    task = with_distribution(load_task(work.task), work.distribution)
+    identity = {'algorithm': work.algorithm, 'task': work.task, 'seed': work.seed}
+    if work.distribution:
+        identity['distribution'] = work.distribution
+    if work.source:
+        identity['start_from'] = str(work.source.folder)
+    folder, config = out / work.folder, work.config
+    defaults = TrainingConfig().model_dump(mode='json')
+    run = Run(folder, config.model_dump(mode='json'), identity, defaults)
+    if work.source:
+        run.adopt(out / work.source.folder)
+    if work.algorithm == MODEL_FREE:
+        from mbmrl_ros.experiments.trpo import train_trpo
+
+        train_trpo(task, config, run, work.seed)
+    else:
+        train(ALGORITHMS[work.algorithm], task, config, run, work.seed)
+    metrics = read_metrics(folder)
+    steps = metrics['environment_steps']
+    return {
+        'environment_steps': int(steps[-1]),
+        'simulated_hours': float(steps[-1]) * load_robot(task.robot).period_s / 3600,
+        'own_hours': float(np.sum(metrics['collect_s'] + metrics['fit_s'])) / 3600,
+        'curve': {
+            key: [float(f'{value:.5g}') for value in metrics[key]]
+            for key in ('environment_steps', 'return_mean', 'return_std', 'held_out_loss')
+            if key in metrics
+        },
+    }
+
+
+def _measure(work: Measurement, out: Path) -> dict[str, Any]:
+    started = time.monotonic()
+    task = load_task(work.training.task)
+    result = {'steps': work.steps, 'failure_step': task.failure_step(work.steps)}
+    if work.training.algorithm == MODEL_FREE:
+        result |= _drive_by_policy(work, task, out)
+    else:
+        result |= _drive_by_model(work, task, out)
+    return result | {'seconds': round(time.monotonic() - started, 1)}
+
+
+def _drive_by_policy(work: Measurement, task: Task, out: Path) -> dict[str, Any]:
+    from mbmrl_ros.experiments.trpo import load_policy
+
+    config = work.training.config
+    act = load_policy(out / work.training.folder, task, config, work.iteration)
+    rollouts = run_episodes(task, work.test, act, work.episodes, work.steps, TEST_SEED)
+    return {
+        'environment_steps': (work.iteration or config.iterations)
+        * config.rollouts
+        * config.rollout_steps,
+        **returns_summary(rollouts.rewards, task.failure_step(work.steps)),
+    }
+
+
+def _drive_by_model(work: Measurement, task: Task, out: Path) -> dict[str, Any]:
+    bundle = _bundle(work, task, out)
+    adapter = make_adapter(bundle, METHODS[work.method].adaptation)
+    planner = planner_of(work, bundle.info.planner)
+    outcome = evaluate(
+        bundle, adapter, task, work.test, work.episodes, work.steps, TEST_SEED, planner
+    )
+    losses = prediction_losses(bundle, adapter, outcome.trajectories, stride=1)
+    failure = task.failure_step(work.steps)
+    fault = switch_step(task.test(work.test)(work.steps))
+    return {
+        'environment_steps': int(bundle.info.metrics['environment_steps']),
+        'past_steps': bundle.info.past_steps,
+        'future_steps': bundle.info.future_steps,
+        'planner': {'kind': planner.kind, **planner.model_dump()},
+        'precision': bundle.info.precision,
+        **returns_summary(outcome.rewards, failure),
+        **losses_summary(losses, failure),
+        'fault_step': fault,
+        'errors': error_summary(losses, bundle.info.future_steps, fault),
+        'adaptations_accepted': outcome.accepted,
+        'adaptations_refused': outcome.refused,
+        'adapt_ms': 1000 * float(np.median(outcome.adapt_s)),
+        'plan_ms': 1000 * float(np.median(outcome.plan_s)),
+    }
+
+
+def _bundle(work: Measurement, task: Task, out: Path) -> Bundle:
+    """Return the bundle, changed as the figure's variant wants it at test time."""
+    folder = out / work.training.folder
+    last = work.iteration is None
+    place = folder / 'bundle' if last else folder / 'bundles' / f'{work.iteration:04d}'
+    bundle = load_bundle(place, load_robot(task.robot))
+    return replace(bundle, info=bundle.info.model_copy(update=dict(work.variant.at_test)))
+
+
+def planner_of(work: Measurement, trained: PlannerConfig) -> PlannerConfig:
+    """Return the planner of a measurement: another kind has as many evaluations per tick."""
+    base = trained
+    if work.candidates:
+        base = changed(trained, '', {'candidates': work.candidates})
+    kind, changes = work.variant.kind or base.kind, dict(work.variant.planner)
+    if kind == base.kind:
+        return changed(base, '', changes)
+    iterations = CEMConfig().iterations if kind == 'cem' else 1
+    candidates = base.candidates * (base.iterations if isinstance(base, CEMConfig) else 1)
+    equal = {'candidates': max(2, candidates // iterations), 'horizon': base.horizon}
+    if kind == 'cem':
+        equal['elites'] = max(2, equal['candidates'] // 10)
+    return changed(CONFIGS[kind](), kind, equal | changes)

@@ -1,0 +1,281 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Work off jobs in processes of one thread each; started again, go on with what is missing.
+
+A result is one JSON file that appears whole or not at all. A training that was killed goes on from
+its last iteration, a measurement starts again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import fcntl
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from tqdm import tqdm
+
+from mbmrl_ros.bench.compare import conditions
+from mbmrl_ros.config import UserError, write_text
+from mbmrl_ros.experiments.cells import Job, Training, slug
+from mbmrl_ros.experiments.measure import perform
+from mbmrl_ros.training.settings import TrainingConfig
+
+# A clean server that children are forked from: torch is imported once, and none of the parent's
+# threads is in them.
+CONTEXT = multiprocessing.get_context('forkserver')
+CONTEXT.set_forkserver_preload(['mbmrl_ros.experiments.measure'])
+
+
+class Running(NamedTuple):
+    """A job under way, and where its message comes from."""
+
+    job: Job
+    process: BaseProcess
+    messages: Connection
+    started: float
+
+
+@dataclass
+class Board:
+    """What is left to do, what is under way, what failed (job: why)."""
+
+    waiting: list[Job]
+    running: list[Running] = field(default_factory=list)
+    failed: dict[Path, str] = field(default_factory=dict)
+
+    def next_job(self) -> Job | None:
+        """Take the first job whose needs are met; those whose needs have failed, fail."""
+        unmet = {job.work.path for job in self.waiting} | {r.job.work.path for r in self.running}
+        for job in list(self.waiting):
+            lost = [need for need in job.work.needs if need in self.failed]
+            if lost:
+                self.waiting.remove(job)
+                self.failed[job.work.path] = f'needs {lost[0].parent}, which failed'
+                unmet.discard(job.work.path)
+            elif not any(need in unmet for need in job.work.needs):
+                self.waiting.remove(job)
+                return job
+        return None
+
+
+def run_jobs(jobs: list[Job], out: Path, processes: int) -> dict[str, str]:
+    """Do what is not done yet; return why jobs failed, by title.
+
+    UserError if a result was made with other settings, or another command works in `out`.
+    """
+    with _alone(out):
+        left = [job for job in jobs if not finished(job, out)]
+        board = Board(left)
+        total, done = len(jobs), len(jobs) - len(left)
+        with tqdm(total=total, initial=done, unit='cell', desc='cells') as bar:
+            try:
+                _work_off(board, out, processes, bar)
+            finally:
+                _end([running.process for running in board.running])
+    titles = {job.work.path: job.work.title for job in jobs}
+    return {titles[path]: reason for path, reason in board.failed.items()}
+
+
+def finished(job: Job, out: Path) -> bool:
+    """Whether there is a result; UserError if it was made with other settings.
+
+    A training may go on for more iterations than it had.
+    """
+    path = out / job.work.path
+    try:
+        found = json.loads(path.read_text())['settings']
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(f'{path} cannot be read ({error}); remove it to make it again') from error
+    other = _difference(_with_defaults(found), job.settings)
+    if isinstance(job.work, Training) and other[:1] == ['config.iterations']:
+        return False
+    if other:
+        raise UserError(
+            f'{path} was made with other settings ({other[0]} was '
+            f'{_at(found, other[0])}, is {_at(job.settings, other[0])} now); '
+            'choose another --out, or remove it to make it again'
+        )
+    return True
+
+
+def _with_defaults(found: Any) -> Any:
+    """Fill in training settings that a result of an older version does not name."""
+    if not isinstance(found, dict):
+        return found
+    filled = {key: _with_defaults(value) for key, value in found.items()}
+    if 'config' in found:
+        filled['config'] = TrainingConfig().model_dump(mode='json') | found['config']
+    return filled
+
+
+def _difference(found: Any, wanted: Any, name: str = '') -> list[str]:
+    """Return the names of what differs in two settings, groups within groups by dots."""
+    if not (isinstance(found, dict) and isinstance(wanted, dict)):
+        return [] if found == wanted else [name]
+    keys = sorted(set(found) | set(wanted))
+    prefix = f'{name}.' if name else ''
+    return [d for k in keys for d in _difference(found.get(k), wanted.get(k), prefix + k)]
+
+
+def _at(settings: Any, name: str) -> Any:
+    for key in name.split('.'):
+        settings = settings.get(key) if isinstance(settings, dict) else None
+    return settings
+
+
+@contextlib.contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Keep a second command out of the folder, as long as this one lives."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = (out / '.lock').open('w')
+    except OSError as error:
+        raise UserError(f'cannot write to {out}: {error.strerror}') from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(
+                f'another mbmrl experiment is at work in {out}; wait for it, name several '
+                'experiments in one command, or choose another --out'
+            ) from error
+        yield
+
+
+def _work_off(board: Board, out: Path, processes: int, bar: tqdm[Any]) -> None:
+    while True:
+        while len(board.running) < processes and (job := board.next_job()):
+            board.running.append(_start(job, out))
+        bar.set_postfix_str(', '.join(r.job.work.title for r in board.running)[:70])
+        if not board.running:
+            return
+        wait([running.messages for running in board.running])
+        for running in [r for r in board.running if r.messages.poll()]:
+            good, text = _outcome(running)
+            board.running.remove(running)
+            title, seconds = running.job.work.title, time.monotonic() - running.started
+            if not good:
+                board.failed[running.job.work.path] = text
+            line = f'{"done" if good else "failed"}: {title}: {text} ({seconds:.0f} s)'
+            tqdm.write(line, file=sys.stderr)
+            bar.update()
+
+
+def _start(job: Job, out: Path) -> Running:
+    receiver, sender = CONTEXT.Pipe(duplex=False)
+    process = CONTEXT.Process(target=_child, args=(job, out, sender), name=job.work.title)
+    process.start()
+    sender.close()
+    return Running(job, process, receiver, time.monotonic())
+
+
+def _outcome(running: Running) -> tuple[bool, str]:
+    """Return whether a job went well, and its numbers or why not."""
+    try:
+        good, text = running.messages.recv()
+    except EOFError:
+        # Killed from outside, or out of memory: then a process says nothing itself.
+        running.process.join()
+        good, text = False, f'its process ended with exit code {running.process.exitcode}'
+    running.process.join()
+    running.messages.close()
+    return good, text
+
+
+def _end(processes: list[BaseProcess]) -> None:
+    """End processes; whatever they were writing appears whole or not at all."""
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join()
+
+
+def _child(job: Job, out: Path, messages: Connection) -> None:
+    """Do one job in a process of its own; send whether it went well, and its numbers or why."""
+    # Ctrl-C goes to the whole group: the parent decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(1)
+    log = out / 'logs' / f'{slug(str(job.work.path.with_suffix("")))}.log'
+    log.parent.mkdir(exist_ok=True)
+    good, text = False, ''
+    with log.open('a', buffering=1) as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+        try:
+            good, text = True, in_a_line(do(job, out))
+        except UserError as error:
+            text = str(error)
+        except Exception as error:
+            traceback.print_exc()
+            text = f'{type(error).__name__}: {error} (see {log})'
+        sys.stdout.flush()
+    messages.send((good, text))
+
+
+def _end_with_parent() -> None:
+    """End where the parent was killed: the next command must find no one at work."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def in_a_line(result: dict[str, Any]) -> str:
+    """Return a result in a line of progress."""
+    if 'returns' not in result:
+        return f'{result["environment_steps"]} steps'
+    text = f'return {result["mean"]:.1f} +- {result["interval95"]:.1f}'
+    if 'loss_after' in result:
+        text += f', error {result["loss_before"]:.4f} before, {result["loss_after"]:.4f} after'
+    return text
+
+
+def do(job: Job, out: Path) -> dict[str, Any]:
+    """Do one job, write its result, and return it."""
+    started = time.monotonic()
+    result = perform(job.work, out)
+    machine = conditions(torch.device('cpu'), 1)
+    del machine['repetitions']
+    text = json.dumps(
+        {
+            'command': job.command,
+            'date': datetime.datetime.now(datetime.UTC).strftime('%Y-%m-%d'),
+            'machine': machine,
+            'duration_s': round(time.monotonic() - started, 1),
+            'seed': job.settings.get('training', job.settings)['seed'],
+            'settings': job.settings,
+            'result': _finite(result),
+        },
+        indent=1,
+    )
+    path = out / job.work.path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, text + '\n')
+    return result
+
+
+def _finite(value: Any) -> Any:
+    """Return a result without numbers that JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not abs(value) < float('inf') else value

@@ -1,0 +1,112 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Numbers that reports are made of: ratios with intervals, histograms, recovery."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mbmrl_ros.sim.disturbances import Schedule
+from mbmrl_ros.training.evaluate import PredictionLosses
+from mbmrl_ros.types import Array
+
+DRAWS = 10_000
+# Errors spread over orders of magnitude: bins are equal on the logarithm.
+EDGES = np.logspace(-4, 2, 61)
+# Moments that an error is averaged over: one alone is noise.
+SMOOTHING, LEVEL_MOMENTS = 10, 100
+TOLERANCE = 0.2
+# Of a curve over time, so that a file of a thousand steps is small.
+BLOCK = 5
+
+Groups = Sequence[Sequence[float]]
+"""By training seed, one value per episode."""
+
+
+def ratio_interval(first: Groups, second: Groups) -> tuple[float, float, float]:
+    """Return the ratio of the means over training seeds, and a bootstrap 95 % interval.
+
+    Drawn again are seeds, in pairs where both have as many, since methods of a seed share data,
+    and episodes within every seed. NaN where the second mean is not positive: nothing can be
+    normalised to that.
+    """
+    pair = [[np.asarray(group, np.float64) for group in groups] for groups in (first, second)]
+    means = [float(np.mean([group.mean() for group in groups])) for groups in pair]
+    if means[1] <= 0:
+        return float('nan'), float('nan'), float('nan')
+    rng = np.random.default_rng(0)
+    seeds = [rng.integers(len(groups), size=(DRAWS, len(groups))) for groups in pair]
+    if len(pair[0]) == len(pair[1]):
+        seeds[1] = seeds[0]
+    drawn = [_drawn_means(groups, chosen, rng) for groups, chosen in zip(pair, seeds)]
+    low, high = np.nanpercentile(drawn[0] / np.where(drawn[1] > 0, drawn[1], np.nan), [2.5, 97.5])
+    return means[0] / means[1], float(low), float(high)
+
+
+def _drawn_means(groups: list[Array], seeds: NDArray[np.int64], rng: np.random.Generator) -> Array:
+    """Return means [DRAWS] over drawn seeds [DRAWS, seeds] of drawn episodes."""
+    total = np.zeros(len(seeds))
+    for column in seeds.T:
+        for seed, group in enumerate(groups):
+            rows = column == seed
+            chosen = rng.integers(len(group), size=(int(rows.sum()), len(group)))
+            total[rows] += group[chosen].mean(1)
+    return np.asarray(total / seeds.shape[1])
+
+
+def histogram(errors: Tensor) -> list[int]:
+    """Count errors in the bins of EDGES; what is beyond goes into the outermost."""
+    clipped = np.clip(errors.double().numpy().ravel(), EDGES[0], EDGES[-1])
+    return [int(count) for count in np.histogram(clipped, EDGES)[0]]
+
+
+def blocks(values: Array) -> list[float]:
+    """Return means of BLOCK values each, to five digits; what is left over at the end is left."""
+    whole = values[: len(values) // BLOCK * BLOCK].reshape(-1, BLOCK).mean(1)
+    return [float(f'{value:.5g}') for value in whole]
+
+
+def switch_step(schedule: Schedule) -> int | None:
+    """Return when something first happens in mid-run; None: never."""
+    return min((event.step for event in schedule if event.step > 0), default=None)
+
+
+def recovery_steps(moments: Array, errors: Array, fault: int, future: int) -> dict[str, Any]:
+    """Return after how many steps an error [W] is back at its level before a fault.
+
+    moments: [W] steps, without a gap; the error of each is on the `future` steps from there on.
+    level: mean over the last moments whose steps all lie before the fault. steps: the first k at
+    which the mean over moments fault + k and the nine after is within 20 % of it; None: never.
+    """
+    healthy = errors[moments + future <= fault][-LEVEL_MOMENTS:]
+    broken = errors[moments >= fault]
+    if not len(healthy) or len(broken) < SMOOTHING:
+        return {'level': None, 'steps': None}
+    level = float(healthy.mean())
+    smooth = np.convolve(broken, np.full(SMOOTHING, 1 / SMOOTHING), 'valid')
+    back = np.flatnonzero(smooth <= (1 + TOLERANCE) * level)
+    return {'level': level, 'steps': int(back[0]) if len(back) else None}
+
+
+def error_summary(losses: PredictionLosses, future: int, fault: int | None) -> dict[str, Any]:
+    """Return errors before and after the update: per episode, over time, as histograms."""
+    result: dict[str, Any] = {'first_moment': int(losses.moments[0]), 'block': BLOCK}
+    for name in ('before', 'after'):
+        errors: Tensor = getattr(losses, name)
+        over_time = errors.double().mean(0).numpy()
+        result[name] = {
+            'episodes': [float(f'{value:.5g}') for value in errors.mean(1)],
+            'over_time': blocks(over_time),
+            'histogram': histogram(errors),
+        }
+        if fault is not None:
+            moments = losses.moments.numpy()
+            result[name]['recovery'] = recovery_steps(moments, over_time, fault, future)
+    result['share_worse'] = float((losses.after > losses.before).to(torch.float64).mean())
+    return result

@@ -1,0 +1,154 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""TRPO over a task's distribution, model-free: sb3-contrib's on the gymnasium environments.
+
+As many rollouts of as many steps as the model-based methods have per iteration, one update of the
+policy each. KL constraint 0.05 (thesis, Table 6); observations and rewards are standardised and
+the rest is what RL Zoo has for TRPO on MuJoCo's half-cheetah.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from mbmrl_ros.config import UserError
+from mbmrl_ros.envs.tasks import Task
+from mbmrl_ros.robot.history import History
+from mbmrl_ros.training.collect import Act
+from mbmrl_ros.training.model_based import stream
+from mbmrl_ros.training.run import Run, optimiser_tensors, restore_optimiser
+from mbmrl_ros.training.settings import TrainingConfig
+
+KL, DISCOUNT = 0.05, 0.99
+STATISTICS = ('obs_rms', 'ret_rms')
+
+
+def train_trpo(task: Task, config: TrainingConfig, run: Run, seed: int) -> None:
+    """Train, or go on with what the run folder holds; a policy per iteration."""
+    model = _model(task, config, seed)
+    done, tensors = run.load_checkpoint()
+    if done:
+        _restore(model, tensors)
+    per_iteration = config.rollouts * config.rollout_steps
+    (run.folder / 'policies').mkdir(exist_ok=True)
+    for iteration in range(done + 1, config.iterations + 1):
+        started = time.monotonic()
+        with _seeded(stream(seed, iteration, 'collect').initial_seed()) as drawn:
+            model.env.seed(drawn)
+            model.learn(per_iteration)
+        returns = [episode['r'] for episode in model.ep_info_buffer]
+        metrics = {
+            'environment_steps': float(iteration * per_iteration),
+            'return_mean': float(np.mean(returns)),
+            'return_std': float(np.std(returns)),
+            'collect_s': time.monotonic() - started,
+            'fit_s': 0.0,
+        }
+        tensors = _tensors(model)
+        _save(_file(run.folder, iteration), tensors)
+        run.log(iteration, metrics)
+        run.save_checkpoint(iteration, tensors | optimiser_tensors(model.policy.optimizer))
+        tqdm.write(f'iteration {iteration}: return {metrics["return_mean"]:.0f}')
+    model.env.close()
+
+
+def load_policy(folder: Path, task: Task, config: TrainingConfig, iteration: int | None) -> Act:
+    """Return what drives robots by the policy of an iteration (None: the last): its mean."""
+    model = _model(task, config.model_copy(update={'rollouts': 1}), 0)
+    _restore(model, load_file(_file(folder, iteration or config.iterations)))
+
+    def act(histories: Sequence[History], states: Tensor) -> Tensor:
+        observations = model.env.normalize_obs(states.numpy())
+        actions, _ = model.predict(observations, deterministic=True)
+        return torch.from_numpy(actions)
+
+    return act
+
+
+def _file(folder: Path, iteration: int) -> Path:
+    return folder / 'policies' / f'{iteration:04d}.safetensors'
+
+
+def _model(task: Task, config: TrainingConfig, seed: int) -> Any:
+    try:
+        from sb3_contrib import TRPO
+        from stable_baselines3.common.env_util import make_vec_env
+        from stable_baselines3.common.vec_env import VecNormalize
+    except ImportError as error:
+        raise UserError(f"{error}: TRPO needs pip install 'mbmrl_ros[baselines]'") from error
+    with _seeded(seed):
+        envs = make_vec_env(
+            f'mbmrl/{task.name}',
+            config.rollouts,
+            env_kwargs={'max_episode_steps': config.rollout_steps},
+        )
+        return TRPO(
+            'MlpPolicy',
+            VecNormalize(envs, gamma=DISCOUNT),
+            n_steps=config.rollout_steps,
+            gamma=DISCOUNT,
+            target_kl=KL,
+            cg_max_steps=25,
+            stats_window_size=config.rollouts,
+            device='cpu',
+            learning_rate=1e-3,
+            batch_size=128,
+            n_critic_updates=20,
+        )
+
+
+@contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[int]:
+    """Seed what the library draws from, which takes no generators; leave it as it was."""
+    state = np.random.get_state()
+    seed %= 2**32
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            np.random.seed(seed)
+            yield seed
+    finally:
+        np.random.set_state(state)
+
+
+def _tensors(model: Any) -> dict[str, Tensor]:
+    """Return policy, value function and the statistics of observations and returns."""
+    tensors = {f'policy/{k}': v.detach().clone() for k, v in model.policy.state_dict().items()}
+    for name in STATISTICS:
+        statistics = getattr(model.env, name)
+        for part in ('mean', 'var', 'count'):
+            tensors[f'{name}/{part}'] = torch.as_tensor(getattr(statistics, part)).clone()
+    return tensors
+
+
+def _restore(model: Any, tensors: dict[str, Tensor]) -> None:
+    prefix = 'policy/'
+    policy = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    model.policy.load_state_dict(policy)
+    restore_optimiser(model.policy.optimizer, tensors)
+    for name in STATISTICS:
+        statistics = getattr(model.env, name)
+        statistics.mean = tensors[f'{name}/mean'].numpy()
+        statistics.var = tensors[f'{name}/var'].numpy()
+        statistics.count = float(tensors[f'{name}/count'])
+
+
+def _save(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write a policy, whole or not at all."""
+    temporary = path.with_suffix('.partial')
+    try:
+        save_file({name: value.contiguous() for name, value in tensors.items()}, temporary)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f'cannot write {path}: {error.strerror}; free some space') from error
