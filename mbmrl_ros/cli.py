@@ -58,9 +58,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_experiment(commands.add_parser('experiment', help='the grid of a figure of the thesis'))
     _add_bag(commands.add_parser('bag', help='recordings to a dataset for train --data'))
     _add_bench(commands.add_parser('bench', help='how fast, beside peers, in one run'))
-    report = commands.add_parser('report', help='a page with curves of a training run')
-    report.add_argument('run_folder', type=Path, metavar='RUN')
-    report.add_argument('--out', type=Path, help='HTML file (default: RUN/report.html)')
+    report = commands.add_parser('report', help='a page of a training run, or of experiments')
+    report.add_argument('run_folder', type=Path, metavar='RUN', help='or --out of experiment')
+    report.add_argument(
+        '--out', type=Path, help='default: RUN/report.html, or adaptation.md of experiments'
+    )
     report.set_defaults(run=_report)
     for name in ('tasks', 'algorithms', 'robots', 'bundles', 'experiments'):
         commands.add_parser(name, help=f'list the {name}').set_defaults(run=_list, what=name)
@@ -262,9 +264,11 @@ def _bench(options: argparse.Namespace) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
+    from mbmrl_ros.experiments.report import is_experiment, write_report
     from mbmrl_ros.report import write_run_report
 
-    print(write_run_report(options.run_folder, options.out))
+    write = write_report if is_experiment(options.run_folder) else write_run_report
+    print(write(options.run_folder, options.out))
 
 
 def _list(options: argparse.Namespace) -> None:

@@ -11,7 +11,7 @@ import functools
 import json
 import re
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -157,7 +157,7 @@ class Job:
         return dict(json.loads(json.dumps(self.work.settings)))
 
 
-def expand(names: Iterable[str], chosen: Selection) -> tuple[list[Job], list[str]]:
+def expand(names: Sequence[str], chosen: Selection) -> tuple[list[Job], list[str]]:
     """Return the jobs of experiments in an order that can be worked off, and what is left out.
 
     Left out, with a line that says why, is what this version has no algorithm, task or training
@@ -165,8 +165,8 @@ def expand(names: Iterable[str], chosen: Selection) -> tuple[list[Job], list[str
     """
     jobs: dict[Path, Job] = {}
     missing: dict[str, None] = {}
+    _check(names, chosen)
     for name in names:
-        _check(name, chosen)
         for work in _measurements(FIGURES[name], chosen, missing):
             command = _command(name, work, chosen)
             both: list[Work] = [*_trainings(work.training), work]
@@ -175,19 +175,25 @@ def expand(names: Iterable[str], chosen: Selection) -> tuple[list[Job], list[str
     return list(jobs.values()), list(missing)
 
 
-def _check(name: str, chosen: Selection) -> None:
-    if name not in FIGURES:
-        raise UserError(f'unknown experiment {name!r}; {closest(name, FIGURES)}')
-    tasks = {setting.task for setting in FIGURES[name].settings}
-    for task in set(chosen.tasks) - tasks:
-        raise UserError(f'{name} has no task {task!r}; {closest(task, tasks)}')
-    for method in set(chosen.methods) - set(METHODS):
-        raise UserError(f'unknown method {method!r}; {closest(method, METHODS)}')
+def _check(names: Sequence[str], chosen: Selection) -> None:
+    for name in names:
+        if name not in FIGURES:
+            raise UserError(f'unknown experiment {name!r}; {closest(name, FIGURES)}')
+    figures = [FIGURES[name] for name in names]
+    tasks = {setting.task for figure in figures for setting in figure.settings}
+    methods = {method for figure in figures for method in figure.methods}
+    for kind, wanted, valid in (
+        ('task', chosen.tasks, tasks),
+        ('method', chosen.methods, methods),
+    ):
+        for one in wanted:
+            if one not in valid:
+                raise UserError(f'{" ".join(names)}: no {kind} {one!r}; {closest(one, valid)}')
     for assignment in chosen.assignments:
         model, separator, _ = assignment.partition('=')[0].partition(':')
         if separator and model not in MODELS:
-            raise UserError(f'--set {assignment}: unknown model {model!r}; '
-                            f'{closest(model, MODELS)}')  # fmt: skip
+            hint = closest(model, MODELS)
+            raise UserError(f'--set {assignment}: unknown model {model!r}; {hint}')
 
 
 def _measurements(
@@ -196,7 +202,9 @@ def _measurements(
     for setting in figure.settings:
         if chosen.tasks and setting.task not in chosen.tasks:
             continue
-        for method in chosen.methods or figure.methods:
+        for method in figure.methods:
+            if chosen.methods and method not in chosen.methods:
+                continue
             reason = _lacking(setting, method)
             if reason:
                 missing[reason] = None

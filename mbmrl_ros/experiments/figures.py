@@ -114,7 +114,6 @@ FIGURES = {
         ALL_TASKS,
         ('mb', 'grbal'),
         tuple(Variant(kind, kind=kind) for kind in ('mppi', 'random_shooting', 'cem')),
-        differs='the paper names MPPI and does not compare',
     ),
     'planner-sweep': Figure(
         'MPPI: temperature, noise and smoothing',
@@ -145,14 +144,12 @@ FIGURES = {
             *_at_test('minimum_gain', 'least gain ', (0.0, 0.1, 0.5)),
             Variant('step sizes fixed', ('step_size_learning_rate=0',)),
         ),
-        differs='beyond the paper',
     ),
     'recovery': Figure(
         'Steps after a fault until the error is back; what adaptation costs without one',
         'recovery',
         (Setting(JOINT, 'mid_run'), Setting(LEG, 'mid_run'), *UNDISTURBED),
         ('mb', 'mb_de', 'grbal', 'grbal_still', 'rebal'),
-        differs='beyond the paper',
     ),
 }
 # A check of the machinery, not a result: every training and episode is as short as can be.

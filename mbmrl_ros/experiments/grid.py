@@ -79,7 +79,8 @@ class Figure:
     """An experiment: methods x settings x variants x seeds.
 
     draw: which plot and table it becomes (experiments/plots.py). curve: over the iterations of
-    the training, not only with the last bundle. differs: from the paper, in words.
+    the training, not only with the last bundle. differs: from the paper, in words; empty where it
+    has no such figure.
     """
 
     title: str

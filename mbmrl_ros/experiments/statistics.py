@@ -29,12 +29,14 @@ Groups = Sequence[Sequence[float]]
 """By training seed, one value per episode."""
 
 
-def ratio_interval(first: Groups, second: Groups) -> tuple[float, float, float]:
+def ratio_interval(
+    first: Groups, second: Groups, paired: bool = False
+) -> tuple[float, float, float]:
     """Return the ratio of the means over training seeds, and a bootstrap 95 % interval.
 
     Drawn again are seeds, in pairs where both have as many, since methods of a seed share data,
-    and episodes within every seed. NaN where the second mean is not positive: nothing can be
-    normalised to that.
+    and episodes within every seed. paired: the two are of the same episodes, which are drawn
+    together. NaN where the second mean is not positive: nothing can be normalised to that.
     """
     pair = [[np.asarray(group, np.float64) for group in groups] for groups in (first, second)]
     means = [float(np.mean([group.mean() for group in groups])) for groups in pair]
@@ -44,7 +46,8 @@ def ratio_interval(first: Groups, second: Groups) -> tuple[float, float, float]:
     seeds = [rng.integers(len(groups), size=(DRAWS, len(groups))) for groups in pair]
     if len(pair[0]) == len(pair[1]):
         seeds[1] = seeds[0]
-    drawn = [_drawn_means(groups, chosen, rng) for groups, chosen in zip(pair, seeds)]
+    streams = [np.random.default_rng(1 if paired else stream) for stream in (1, 2)]
+    drawn = [_drawn_means(*of_one) for of_one in zip(pair, seeds, streams)]
     low, high = np.nanpercentile(drawn[0] / np.where(drawn[1] > 0, drawn[1], np.nan), [2.5, 97.5])
     return means[0] / means[1], float(low), float(high)
 

@@ -1,0 +1,164 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Plots of a figure. Bars and bands are means with 95 % intervals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Plot
+
+from mbmrl_ros.experiments.figures import METHODS
+from mbmrl_ros.experiments.grid import Figure
+from mbmrl_ros.experiments.results import Line, Results
+from mbmrl_ros.experiments.statistics import EDGES, ratio_interval
+from mbmrl_ros.experiments.tables import ORACLE, by_setting
+from mbmrl_ros.training.evaluate import interval95
+from mbmrl_ros.types import Array
+
+PANEL = 3.6
+# A variant has the colour of its method, in a shade of its own.
+SHADES = ('-', '--', '-.', ':')
+
+
+def errors_plot(figure: Figure, results: Results) -> Plot:
+    """Fig. 31 and 45 above, Fig. 46 below: histograms, and errors over time."""
+    groups = by_setting([line for line in results.lines(figure) if line.groups('errors')])
+    plot, panels = _panels(len(groups), rows=2)
+    for column, (setting, lines) in enumerate(groups.items()):
+        upper, lower = panels[0][column], panels[1][column]
+        for line in lines:
+            for name, style in (('before', ':'), ('after', '-')):
+                label = f'{line.label}, {name}'
+                look: dict[str, Any] = {'color': METHODS[line.method].colour, 'ls': style}
+                counts = np.sum(line.groups('errors', name, 'histogram'), 0)
+                upper.stairs(counts / counts.sum(), EDGES, label=label, **look)
+                times, curve = _over_time(line, name)
+                lower.plot(times, curve, lw=1, **look)
+        upper.set(title=setting.title, xscale='log', xlabel='normalised T2-step error')
+        lower.set(xlabel='control step', yscale='log')
+    panels[0][0].set_ylabel('share of moments')
+    panels[1][0].set_ylabel('error')
+    return _finished(plot, panels[0][0])
+
+
+def curve_plot(figure: Figure, results: Results) -> Plot:
+    """Fig. 32 and 48: return against data; dotted where there is one point only."""
+    groups = by_setting(results.lines(figure))
+    plot, panels = _panels(len(groups))
+    for axes, (setting, lines) in zip(panels[0], groups.items()):
+        for place, line in enumerate(lines):
+            steps, returns = zip(*results.curve(line))
+            mean, half = np.array([interval95(values) for values in returns]).T
+            look: dict[str, Any] = {'color': METHODS[line.method].colour}
+            if len(figure.variants) > 1:
+                look['ls'] = SHADES[figure.variants.index(line.variant) % len(SHADES)]
+            if len(steps) == 1:
+                axes.axhline(mean[0], ls=':', lw=1, label=line.label, color=look['color'])
+                continue
+            axes.plot(steps, mean, marker='o', ms=3, label=line.label, zorder=place, **look)
+            axes.fill_between(steps, mean - half, mean + half, alpha=0.12, color=look['color'])
+        axes.set(title=setting.title, xlabel='control steps of training')
+    panels[0][0].set_ylabel('return per episode')
+    return _finished(plot, panels[0][0])
+
+
+def normalised_plot(figure: Figure, results: Results) -> Plot:
+    """Fig. 33: returns, that of the oracle being 1; plain returns where there is no oracle."""
+    groups = by_setting(results.lines(figure))
+    plot, panels = _panels(len(groups))
+    for axes, (setting, lines) in zip(panels[0], groups.items()):
+        oracle = next((one.groups('returns') for one in lines if one.method == ORACLE), [])
+        bars = [_normalised(line, oracle) for line in lines]
+        _bars(axes, lines, np.array(bars), [METHODS[line.method].label for line in lines])
+        axes.set(title=setting.title, ylabel='return / MB oracle' if oracle else 'return')
+    return _finished(plot)
+
+
+def variants_plot(figure: Figure, results: Results) -> Plot:
+    """Returns of every variant."""
+    groups = by_setting(results.lines(figure))
+    plot, panels = _panels(len(groups), height=PANEL + 0.12 * len(figure.variants))
+    for axes, (setting, lines) in zip(panels[0], groups.items()):
+        values = np.array([interval95(line.returns()) for line in lines])
+        _bars(axes, lines, _about(values), [line.label for line in lines])
+        axes.set(title=setting.title, ylabel='return')
+    return _finished(plot)
+
+
+def recovery_plot(figure: Figure, results: Results) -> Plot:
+    """Errors about the moment of a fault."""
+    lines = [line for line in results.lines(figure) if line.numbers('fault_step')]
+    groups = by_setting(lines)
+    plot, panels = _panels(max(1, len(groups)))
+    for axes, (setting, shown) in zip(panels[0], groups.items()):
+        for line in shown:
+            times, curve = _over_time(line, 'after')
+            axes.plot(times, curve, color=METHODS[line.method].colour, lw=1.3, label=line.label)
+        fault = shown[0].numbers('fault_step')[0]
+        axes.axvline(fault, color='black', lw=0.8, ls='--')
+        axes.set(title=setting.title, xlim=(fault - 100, fault + 150), yscale='log',
+                 xlabel='control step', ylabel='T2-step error, adapted')  # fmt: skip
+    return _finished(plot, panels[0][0])
+
+
+def _over_time(line: Line, name: str) -> tuple[Array, Array]:
+    """Return control steps and errors, the mean over training seeds."""
+    curves = line.groups('errors', name, 'over_time')
+    length = min(map(len, curves))
+    first, block = (int(line.numbers('errors', key)[0]) for key in ('first_moment', 'block'))
+    steps = first + block * (np.arange(length, dtype=np.float64) + 0.5)
+    return steps, np.asarray(np.mean([curve[:length] for curve in curves], 0))
+
+
+def _normalised(line: Line, oracle: list[list[float]]) -> tuple[float, float, float]:
+    """Return a value and its interval."""
+    if oracle:
+        return ratio_interval(line.groups('returns'), oracle, line.method == ORACLE)
+    mean, half = interval95(line.returns())
+    return mean, mean - half, mean + half
+
+
+def _about(values: Array) -> Array:
+    """Return means and intervals [., 3] from means and half widths [., 2]."""
+    mean, half = values.T
+    return np.stack([mean, mean - half, mean + half], 1)
+
+
+def _bars(axes: Axes, lines: list[Line], values: Array, labels: list[str]) -> None:
+    """Draw bars with values [., 3]: value, and the ends of its interval."""
+    places = np.arange(len(lines))
+    colours = [METHODS[line.method].colour for line in lines]
+    axes.bar(places, values[:, 0], 0.75, color=colours)
+    ends = np.abs(values[:, 1:] - values[:, :1]).T
+    axes.errorbar(places, values[:, 0], ends, color='black', fmt='none', capsize=2, lw=1)
+    axes.set_xticks(places, labels, rotation=90, fontsize=8)
+
+
+def _panels(columns: int, rows: int = 1, height: float = PANEL) -> tuple[Plot, Any]:
+    """Return a plot with panels [rows, columns]."""
+    plot = Plot(figsize=(max(5.0, PANEL * columns), height * rows))
+    return plot, plot.subplots(rows, max(1, columns), squeeze=False)
+
+
+def _finished(plot: Plot, legend: Axes | None = None) -> Plot:
+    for axes in plot.axes:
+        axes.grid(alpha=0.3)
+        axes.spines[['top', 'right']].set_visible(False)
+    if legend is not None:
+        handles, labels = legend.get_legend_handles_labels()
+        plot.legend(handles, labels, frameon=False, ncols=4, fontsize=8, loc='lower center',
+                    bbox_to_anchor=(0.5, 1.0))  # fmt: skip
+    plot.tight_layout()
+    return plot
+
+
+PLOTS = {
+    'errors': errors_plot,
+    'curve': curve_plot,
+    'normalised': normalised_plot,
+    'variants': variants_plot,
+    'recovery': recovery_plot,
+}

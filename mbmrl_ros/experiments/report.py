@@ -1,0 +1,128 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""`mbmrl report DIR` of experiments: one Markdown page with plots and tables, and the cells.
+
+Every figure is a block between two comments. What a person has written outside of the blocks stays
+when the page is made again.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from mbmrl_ros.config import UserError, write_text
+from mbmrl_ros.envs.tasks import TASKS
+from mbmrl_ros.experiments.figures import FIGURES, METHODS
+from mbmrl_ros.experiments.grid import Figure
+from mbmrl_ros.experiments.plots import PLOTS
+from mbmrl_ros.experiments.results import Line, Results
+from mbmrl_ros.experiments.tables import TABLES, table
+from mbmrl_ros.page import png
+from mbmrl_ros.spec import load_robot
+
+HEAD = """# Adaptation: the figures of the thesis, and beyond
+
+Means with 95 % t-intervals over the episodes of all training seeds; ratios with a bootstrap
+interval over training seeds and episodes. Errors: squared errors of normalised changes over the
+next T2 steps, with the parameters as trained (before) and as adapted to the T1 steps before
+(after). Blocks between comments are written by `mbmrl report`; every number is in a file of
+`{cells}`, which names the command that makes it again.
+"""
+
+
+def is_experiment(folder: Path) -> bool:
+    """Whether a folder holds cells of experiments, not a training run."""
+    return (folder / 'cells').is_dir()
+
+
+def write_report(folder: Path, out: Path | None = None) -> Path:
+    """Write the page and, in a folder of its name beside it, plots and cells."""
+    results = Results(folder)
+    page = out or folder / 'adaptation.md'
+    beside = page.with_suffix('')
+    blocks = {}
+    try:
+        beside.mkdir(parents=True, exist_ok=True)
+        for name, figure in FIGURES.items():
+            if results.lines(figure):
+                (beside / f'{name}.png').write_bytes(png(PLOTS[figure.draw](figure, results)))
+                blocks[name] = _block(name, figure, results, beside.name)
+        if beside.resolve() != folder.resolve():
+            shutil.copytree(folder / 'cells', beside / 'cells', dirs_exist_ok=True)
+        text = page.read_text() if page.exists() else HEAD.format(cells=f'{beside.name}/cells')
+    except OSError as error:
+        raise UserError(f'cannot write {page}: {error.strerror}') from error
+    for name, lines in blocks.items():
+        text = _placed(text, name, '\n'.join(lines))
+    write_text(page, text)
+    return page
+
+
+def _placed(text: str, name: str, block: str) -> str:
+    """Return the page with a block in the place of its older version, or at the end."""
+    begin, end = f'<!-- mbmrl report: {name} -->', f'<!-- end of {name} -->'
+    whole = f'{begin}\n{block}\n{end}'
+    pattern = re.compile(re.escape(begin) + '.*?' + re.escape(end), re.DOTALL)
+    if pattern.search(text):
+        return pattern.sub(lambda match: whole, text)
+    return f'{text.rstrip()}\n\n{whole}\n'
+
+
+def _block(name: str, figure: Figure, results: Results, folder: str) -> list[str]:
+    lines = results.lines(figure)
+    commands = [cell['command'] for line in lines for cell in line.cells]
+    quick = any('--quick' in command for command in commands)
+    warning = ['**Made with --quick: a check of the machinery, not a result.**', '']
+    return [
+        f'## {figure.title}',
+        '',
+        *(warning if quick else []),
+        f'![{figure.title}]({folder}/{name}.png)',
+        '',
+        *TABLES[figure.draw](figure, results),
+        '',
+        f'Differs from the paper: {figure.differs}.' if figure.differs else 'Not in the paper.',
+        '',
+        *_budget(lines),
+        '',
+        *_not_run(figure, lines),
+    ]
+
+
+def _budget(lines: list[Line]) -> list[str]:
+    """Return a table of the data that every method had, and how it was measured."""
+    rows: dict[tuple[str, ...], None] = {}
+    for line in lines:
+        steps = float(np.mean(line.numbers('environment_steps')))
+        hours = steps * load_robot(TASKS[line.setting.task].robot).period_s / 3600
+        measured = line.cells[0]['settings']
+        planner = line.cells[0]['result'].get('planner', {})
+        plans = f'{planner["candidates"]} x {planner["horizon"]}' if planner else 'none'
+        seeds = ', '.join(str(cell['seed']) for cell in line.cells)
+        episodes = f'{measured["episodes"]} x {measured["steps"]}'
+        label = METHODS[line.method].label
+        row = (line.setting.task, label, f'{steps:.0f}', f'{hours:.2f}', seeds, episodes, plans)
+        rows[row] = None
+    header = ('task', 'method', 'control steps', 'simulated hours', 'training seeds',
+              'episodes x steps per test', 'candidates x horizon')  # fmt: skip
+    return ['Budget:', '', *table(header, list(rows))]
+
+
+def _not_run(figure: Figure, lines: list[Line]) -> list[str]:
+    """Return what the figure asks for and there is nothing, or not all, of."""
+    there = {(line.setting, line.method, line.variant.name) for line in lines}
+    parts = []
+    for setting in figure.settings:
+        missing = [
+            METHODS[method].label
+            for method in figure.methods
+            if any((setting, method, one.name) not in there for one in figure.variants)
+        ]
+        if missing:
+            every = len(missing) == len(figure.methods)
+            parts.append(f'{setting.title}: {"all" if every else ", ".join(missing)}')
+    return [f'Not run, or not wholly: {"; ".join(parts)}.', ''] if parts else []

@@ -1,0 +1,159 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Tables of a figure, in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mbmrl_ros.experiments.figures import METHODS
+from mbmrl_ros.experiments.grid import Figure, Setting, Variant
+from mbmrl_ros.experiments.results import Line, Results
+from mbmrl_ros.experiments.statistics import Groups, ratio_interval
+from mbmrl_ros.training.evaluate import interval95
+
+ORACLE = 'mb_oracle'
+# What adapting is measured against where nothing changes: the same model, not adapting.
+STILL = {'mb_de': 'mb', 'grbal': 'grbal_still'}
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table."""
+    lines = [f'| {" | ".join(header)} |', '|---' * len(header) + '|']
+    return lines + [f'| {" | ".join(row)} |' for row in rows]
+
+
+def returns(line: Line) -> str:
+    """Return the mean return and its interval, over all episodes of all training seeds."""
+    mean, half = interval95(line.returns())
+    digits = 0 if abs(mean) >= 100 else 2
+    return f'{mean:.{digits}f} +- {half:.{digits}f}'
+
+
+def ratio(first: Groups, second: Groups, paired: bool = False) -> str:
+    """Return a ratio of means with its interval; a dash where there is none."""
+    if not first or not second:
+        return '-'
+    value, low, high = ratio_interval(first, second, paired)
+    return '-' if np.isnan(value) else f'{value:.2f} ({low:.2f} to {high:.2f})'
+
+
+def errors_table(figure: Figure, results: Results) -> list[str]:
+    """Errors before and after the update, and their ratio."""
+    rows = []
+    for line in results.lines(figure):
+        before, after = (line.groups('errors', name, 'episodes') for name in ('before', 'after'))
+        if not before:
+            continue
+        means = [f'{np.mean([np.mean(g) for g in groups]):.4f}' for groups in (before, after)]
+        worse = f'{100 * np.mean(line.numbers("errors", "share_worse")):.0f} %'
+        rows.append(
+            [
+                line.setting.title,
+                METHODS[line.method].label,
+                *means,
+                ratio(after, before, paired=True),
+                worse,
+            ]
+        )
+    header = ('test', 'method', 'before', 'after', 'after / before (95 %)', 'moments made worse')
+    return table(header, rows)
+
+
+def normalised_table(figure: Figure, results: Results) -> list[str]:
+    """Returns, and the same normalised to the oracle's."""
+    methods = list(dict.fromkeys(line.method for line in results.lines(figure)))
+    labels = [METHODS[method].label for method in methods]
+    raw, relative = [], []
+    for setting in figure.settings:
+        lines = [results.line(setting, method, Variant()) for method in methods]
+        if not any(line.cells for line in lines):
+            continue
+        oracle = results.line(setting, ORACLE, Variant()).groups('returns')
+        raw.append([setting.title, *(returns(one) if one.cells else 'not run' for one in lines)])
+        cells = [ratio(one.groups('returns'), oracle, one.method == ORACLE) for one in lines]
+        relative.append([setting.title, *cells])
+    heads = ('return', *labels), ('return / MB oracle (95 %)', *labels)
+    return [*table(heads[0], raw), '', *table(heads[1], relative)]
+
+
+def curve_table(figure: Figure, results: Results) -> list[str]:
+    """Returns at the end of the training."""
+    rows = [
+        [line.setting.title, line.label, f'{np.mean(line.numbers("environment_steps")):.0f}',
+         returns(line)]
+        for line in results.lines(figure)
+    ]  # fmt: skip
+    return table(('test', 'method', 'control steps', 'return at the end'), rows)
+
+
+def variants_table(figure: Figure, results: Results) -> list[str]:
+    """Returns and errors of every variant."""
+    rows = []
+    for line in results.lines(figure):
+        error = line.numbers('loss_after')
+        time = line.numbers('plan_ms')
+        rows.append(
+            [line.setting.title, METHODS[line.method].label, line.variant.name, returns(line),
+             f'{np.mean(error):.4f}' if error else '-', f'{np.mean(time):.0f}' if time else '-']
+        )  # fmt: skip
+    header = ('test', 'method', 'variant', 'return', 'error after', 'planning, ms per step of all')
+    return table(header, rows)
+
+
+def recovery_table(figure: Figure, results: Results) -> list[str]:
+    """How long after a fault the error is back, and what adapting costs without one."""
+    faults, quiet = [], []
+    for line in results.lines(figure):
+        if line.numbers('fault_step'):
+            faults.append(_fault_row(line))
+        else:
+            quiet.append(_quiet_row(line, results))
+    header = ('test', 'method', 'error before the fault', 'steps until it is back within 20 %, by '
+              'training seed', 'T1')  # fmt: skip
+    cost = ('test', 'method', 'return', 'of the same model that does not adapt (95 %)', 'accepted')
+    parts = [table(head, rows) for head, rows in ((header, faults), (cost, quiet)) if rows]
+    return [text for part in parts for text in (*part, '')]
+
+
+def _fault_row(line: Line) -> list[str]:
+    found = [cell['result']['errors']['after']['recovery'] for cell in line.cells]
+    levels = [one['level'] for one in found if one['level'] is not None]
+    steps = ['never' if one['steps'] is None else str(one['steps']) for one in found]
+    level = f'{np.mean(levels):.4f}' if levels else '-'
+    window = ', '.join({str(size) for size in line.numbers('past_steps')})
+    return [line.setting.title, METHODS[line.method].label, level, ', '.join(steps), window]
+
+
+def _quiet_row(line: Line, results: Results) -> list[str]:
+    still = results.line(line.setting, STILL.get(line.method, ''), Variant())
+    accepted, refused = (
+        sum(line.numbers(f'adaptations_{what}')) for what in ('accepted', 'refused')
+    )
+    tried = accepted + refused
+    return [
+        line.setting.title,
+        METHODS[line.method].label,
+        returns(line),
+        ratio(line.groups('returns'), still.groups('returns')),
+        f'{100 * accepted / tried:.1f} %' if tried else '-',
+    ]
+
+
+def by_setting(lines: Sequence[Line]) -> dict[Setting, list[Line]]:
+    """Return lines grouped by setting."""
+    groups: dict[Setting, list[Line]] = {}
+    for line in lines:
+        groups.setdefault(line.setting, []).append(line)
+    return groups
+
+
+TABLES = {
+    'errors': errors_table,
+    'curve': curve_table,
+    'normalised': normalised_table,
+    'variants': variants_table,
+    'recovery': recovery_table,
+}
