@@ -44,11 +44,7 @@ def write_run_report(folder: Path, out: Path | None = None) -> Path:
                 'iterations, so the curve need not fall.',
                 figure=_figure(metrics, _draw_losses),
             ),
-            Section(
-                'Step sizes',
-                'Psi of Algorithm 9, one per weight and bias.',
-                figure=_figure(metrics, _draw_step_sizes),
-            ),
+            *_step_sizes(metrics),
             Section('Time per iteration', figure=_figure(metrics, _draw_durations)),
             settings_section('Configuration', read_yaml(folder / 'config.yaml')),
         ],
@@ -92,6 +88,13 @@ def _draw_losses(axes: Axes, metrics: Metrics) -> None:
     axes.plot(metrics['environment_steps'], metrics['held_out_loss'], label='held out')
     axes.set(xlabel='control steps', ylabel='loss', ylim=(0, None))
     axes.legend(frameon=False)
+
+
+def _step_sizes(metrics: Metrics) -> list[Section]:
+    if not any(key.startswith('step_size/') for key in metrics):
+        return []
+    text = 'Psi of Algorithm 9, one per weight and bias.'
+    return [Section('Step sizes', text, figure=_figure(metrics, _draw_step_sizes))]
 
 
 def _draw_step_sizes(axes: Axes, metrics: Metrics) -> None:

@@ -25,7 +25,8 @@ Params = dict[str, Tensor]
 set per row); after a gradient step also its low-rank factors (models/mlp.py)."""
 
 Carry = Any
-"""What a dynamics model remembers between steps: None for a feed-forward network."""
+"""What a dynamics model remembers between steps: None for a feed-forward network, and for a
+recurrent one that remembers nothing yet."""
 
 StepFn = Callable[[Carry, Tensor, Tensor], tuple[Carry, Tensor]]
 """(carry, state [B, K, S], action [B, K, A]) -> (carry, next_state [B, K, S])."""
@@ -72,7 +73,9 @@ class Adapted:
 
     params: shared, or with one change per row B. loss_before, loss_after: [B] on the past window
     itself, NaN where there was no window. accepted: [B] True where the parameters changed;
-    refused: [B] True where they would have, but the result was worse or not finite.
+    refused: [B] True where they would have, but the result was worse or not finite. carry: what a
+    recurrent model remembers of what really happened, [B, 1, .]; plans begin with it and leave
+    it as it is.
     """
 
     params: Params
@@ -80,6 +83,7 @@ class Adapted:
     loss_after: Tensor
     accepted: Tensor
     refused: Tensor
+    carry: Carry = None
 
 
 @dataclass(frozen=True)
@@ -130,9 +134,17 @@ class Dynamics(Protocol):
         """(params, carry, state [B, K, S], action [B, K, A]) -> (carry, next_state)."""
 
     def loss(
-        self, params: Params, transitions: Transitions, taps: list[Tap] | None = None
+        self,
+        params: Params,
+        transitions: Transitions,
+        taps: list[Tap] | None = None,
+        carry: Carry = None,
     ) -> Tensor:
-        """Return the mean squared error of normalised deltas: [B] for transitions [B, M, .]."""
+        """Return the mean squared error of normalised deltas: [B] for transitions [B, M, .].
+
+        carry: from before the first of them; without it, a recurrent model predicts each on its
+        own, with nothing remembered.
+        """
 
     def planning_step(self, params: Params, reuse: StepFn | None = None) -> StepFn:
         """Return `step` with these parameters packed for the planner's many evaluations.
@@ -148,7 +160,10 @@ class Adapter(Protocol):
         """Return what the adapter remembers of B robots before their first window."""
 
     def adapt(self, memory: Any, window: Transitions, attempted: Tensor) -> tuple[Any, Adapted]:
-        """Adapt to window [B, M, .]; rows that are not `attempted` [B] keep their parameters."""
+        """Adapt to window [B, M, .]; rows that are not `attempted` [B] keep their parameters.
+
+        Those have fewer transitions than M: the last ones of the window, after rows of NaN.
+        """
 
 
 @dataclass(frozen=True)

@@ -4,5 +4,6 @@
 
 from mbmrl_ros.algorithms.grbal import GRBAL
 from mbmrl_ros.algorithms.mb import MB
+from mbmrl_ros.algorithms.rebal import REBAL
 
-ALGORITHMS = {algorithm.name: algorithm for algorithm in (GRBAL, MB)}
+ALGORITHMS = {algorithm.name: algorithm for algorithm in (GRBAL, MB, REBAL)}

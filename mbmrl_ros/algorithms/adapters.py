@@ -12,18 +12,27 @@ from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.models.bundle import Bundle
 from mbmrl_ros.types import Adapter
 
-ADAPTATIONS = ('auto', 'none', 'grbal', 'dynamic_evaluation')
+ADAPTATIONS = ('auto', 'none', 'grbal', 'rebal', 'dynamic_evaluation')
 # Lowest loss on held-out training trajectories: benchmarks/step_size_sweep.py, docs/results.
 DYNAMIC_EVALUATION_STEP = 0.0003
 
 
 def make_adapter(bundle: Bundle, adaptation: str, step_size: float | None = None) -> Adapter:
-    """Return how a bundle adapts: as it was trained to, not at all, by GrBAL or by MB+DE.
+    """Return how a bundle adapts: as it was trained to, not at all, by GrBAL, ReBAL or MB+DE.
 
-    step_size: of dynamic_evaluation. UserError on an unknown name.
+    step_size: of dynamic_evaluation. UserError on an unknown name, or one that is not for it.
     """
     if adaptation not in ADAPTATIONS:
         raise UserError(f'unknown adaptation {adaptation!r}; {closest(adaptation, ADAPTATIONS)}')
+    recurrent = bundle.info.cell is not None
+    if adaptation not in ('auto', 'none') and recurrent != (adaptation == 'rebal'):
+        kind, fitting = 'feed-forward', 'none, grbal, dynamic_evaluation'
+        if recurrent:
+            kind, fitting = 'recurrent', 'none, rebal'
+        raise UserError(
+            f'a bundle of {bundle.info.algorithm}, whose network is {kind}, does not adapt by '
+            f'{adaptation}; valid: auto, {fitting}'
+        )
     if adaptation == 'dynamic_evaluation':
         size = DYNAMIC_EVALUATION_STEP if step_size is None else step_size
         if not 0 <= size < math.inf:

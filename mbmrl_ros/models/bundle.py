@@ -26,15 +26,20 @@ from safetensors.torch import save_file
 from mbmrl_ros import __version__
 from mbmrl_ros.config import Config, UserError, closest, share_directory
 from mbmrl_ros.models.device import Precision
-from mbmrl_ros.models.dynamics import MLPDynamics
+from mbmrl_ros.models.kinds import DynamicsModel, build_model
 from mbmrl_ros.models.normalizer import Normalizer
+from mbmrl_ros.models.recurrent import Cell
 from mbmrl_ros.planners.kinds import PlannerConfig
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import Params
 
 
 class BundleInfo(Config):
-    """bundle.json."""
+    """bundle.json.
+
+    cell: None for a feed-forward network; memory: what a recurrent one remembers
+    (adaptation/recurrent.py).
+    """
 
     # A loss that was not finite is worth knowing, and JSON has no number for it.
     model_config = ConfigDict(allow_inf_nan=True, ser_json_inf_nan='strings')
@@ -51,6 +56,8 @@ class BundleInfo(Config):
     inner_steps: int
     minimum_gain: float = 0.0
     input_limit: float | None = None
+    cell: Cell | None = None
+    memory: Literal['window', 'episode'] = 'window'
     precision: Precision
     planner: PlannerConfig
     training: dict[str, Any]
@@ -65,7 +72,7 @@ class Bundle:
     """A model that is ready to control."""
 
     info: BundleInfo
-    dynamics: MLPDynamics
+    dynamics: DynamicsModel
     params: Params
     step_sizes: Params
 
@@ -114,16 +121,13 @@ def load_bundle(name_or_path: str | Path, spec: RobotSpec) -> Bundle:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise UserError(f'{weights} cannot be read: {error}') from error
-    dynamics = MLPDynamics(
-        spec.state_size,
-        spec.action_size,
-        spec.input_indices,
-        info.hidden_sizes,
-        Normalizer(**_group(tensors, 'normalizer')),
-        info.precision,
-        info.input_limit,
+    normalizer = Normalizer(**_group(tensors, 'normalizer'))
+    dynamics = build_model(
+        spec, info.hidden_sizes, info.cell, normalizer, info.precision, info.input_limit
     )
-    return Bundle(info, dynamics, _group(tensors, 'params'), _group(tensors, 'step_sizes'))
+    params = _group(tensors, 'params')
+    _check_weights(folder, info, dynamics, params)
+    return Bundle(info, dynamics, params, _group(tensors, 'step_sizes'))
 
 
 def on_device(bundle: Bundle, device: torch.device, precision: Precision | None = None) -> Bundle:
@@ -194,6 +198,24 @@ def _check_interface(folder: Path, info: BundleInfo, spec: RobotSpec) -> None:
         f'bundle {folder} does not fit robot {spec.name}: its state channels have the same names, '
         'but other topics, fields, encodings or units; train again'
     )
+
+
+def _check_weights(
+    folder: Path, info: BundleInfo, dynamics: DynamicsModel, params: Params
+) -> None:
+    """UserError where bundle.json tells of another network than the one that is there."""
+    expected = dynamics.init(torch.Generator())
+    # Of early versions, whose inputs had no scale.
+    expected = {name: expected[name] for name in expected if name in params or name != 'scale'}
+    shapes, theirs = ({k: tuple(v.shape) for k, v in each.items()} for each in (expected, params))
+    if shapes != theirs:
+        name = next(k for k in sorted({**shapes, **theirs}) if shapes.get(k) != theirs.get(k))
+        kind = f'{info.cell or "feed-forward"} network of hidden_sizes {list(info.hidden_sizes)}'
+        raise UserError(
+            f'bundle {folder} is damaged: bundle.json tells of a {kind}, with {name} '
+            f'{shapes.get(name, "missing")}; in model.safetensors it is '
+            f'{theirs.get(name, "missing")}'
+        )
 
 
 def _channel_names(channels: object) -> list[object]:

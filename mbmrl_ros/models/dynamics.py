@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mbmrl_ros.models.device import Precision
 from mbmrl_ros.models.mlp import init_mlp, mlp
-from mbmrl_ros.models.normalizer import Normalizer
+from mbmrl_ros.models.normalizer import Inputs, Normalizer
 from mbmrl_ros.models.packed import PackedMLP
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import Carry, Params, StepFn, Tap, Transitions
@@ -56,20 +56,10 @@ class MLPDynamics:
         """
         return {'scale': torch.ones(self.sizes[0])} | init_mlp(self.sizes, generator)
 
-    def inputs(self, state: Tensor, action: Tensor) -> Tensor:
-        """Return the network's input [..., I + A]."""
-        columns, mean, std = self._input_statistics
-        channels = (state.index_select(-1, columns) - mean) / std
-        if self.input_limit is not None:
-            channels = channels.clamp(-self.input_limit, self.input_limit)
-        return torch.cat([channels, action], -1)
-
     @cached_property
-    def _input_statistics(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Which channels are inputs [I], their means and standard deviations."""
-        normalizer = self.normalizer
-        columns = torch.tensor(self.input_indices, device=normalizer.state_mean.device)
-        return columns, normalizer.state_mean[columns], normalizer.state_std[columns]
+    def inputs(self) -> Inputs:
+        """(state [..., S], action [..., A]) -> the network's input [..., I + A]."""
+        return Inputs(self.normalizer, self.input_indices, self.input_limit)
 
     def step(
         self, params: Params, carry: Carry, state: Tensor, action: Tensor
@@ -79,14 +69,22 @@ class MLPDynamics:
         return carry, state + self.normalizer.delta_mean + self.normalizer.delta_std * delta
 
     def errors(
-        self, params: Params, transitions: Transitions, taps: list[Tap] | None = None
+        self,
+        params: Params,
+        transitions: Transitions,
+        taps: list[Tap] | None = None,
+        carry: Carry = None,
     ) -> Tensor:
-        """Return the squared errors of the normalised changes, [..., S]."""
+        """Return the squared errors of the normalised changes, [..., S]; carry does not matter."""
         predicted = mlp(params, self.inputs(transitions.states, transitions.actions), taps)
         return (predicted - self.normalizer.delta(transitions)).square()
 
     def loss(
-        self, params: Params, transitions: Transitions, taps: list[Tap] | None = None
+        self,
+        params: Params,
+        transitions: Transitions,
+        taps: list[Tap] | None = None,
+        carry: Carry = None,
     ) -> Tensor:
         """Return the mean squared error over window and channels, [B] (thesis, equation 23)."""
         return self.errors(params, transitions, taps).mean((-2, -1))

@@ -47,6 +47,26 @@ class Normalizer:
         return (change - self.delta_mean) / self.delta_std
 
 
+class Inputs:
+    """What a network sees: some channels of the state, normalised, and the action."""
+
+    def __init__(
+        self, normalizer: Normalizer, indices: tuple[int, ...], limit: float | None
+    ) -> None:
+        """limit: standard deviations beyond which a channel does not count any further."""
+        self._columns = torch.tensor(indices, device=normalizer.state_mean.device)
+        self._mean = normalizer.state_mean[self._columns]
+        self._std = normalizer.state_std[self._columns]
+        self._limit = limit
+
+    def __call__(self, state: Tensor, action: Tensor) -> Tensor:
+        """Return the network's input [..., I + A]."""
+        channels = (state.index_select(-1, self._columns) - self._mean) / self._std
+        if self._limit is not None:
+            channels = channels.clamp(-self._limit, self._limit)
+        return torch.cat([channels, action], -1)
+
+
 def _deviation(values: Tensor) -> Tensor:
     deviation = values.std(0)
     constant = deviation <= 1e-8 * (1 + values.abs().max(0).values)

@@ -177,8 +177,8 @@ class ControllerSettings(Settings):
     task: str = Field(
         '', description="whose reward is planned for, such as another path; empty: the bundle's"
     )
-    adaptation: Literal['auto', 'none', 'grbal', 'dynamic_evaluation'] = Field(
-        'auto', description='auto (as trained), none, grbal, or dynamic_evaluation (MB+DE)'
+    adaptation: Literal['auto', 'none', 'grbal', 'rebal', 'dynamic_evaluation'] = Field(
+        'auto', description='auto (as trained), none, grbal, rebal, or dynamic_evaluation (MB+DE)'
     )
     step_size: float = Field(
         DYNAMIC_EVALUATION_STEP, gt=0, le=10, description='of dynamic_evaluation'

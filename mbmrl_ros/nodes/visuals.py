@@ -18,7 +18,7 @@ from nav_msgs.msg import Path
 from sensor_msgs.msg import PointCloud2
 from torch import Tensor
 
-from mbmrl_ros.models.dynamics import MLPDynamics
+from mbmrl_ros.models.kinds import DynamicsModel
 from mbmrl_ros.nodes.body_frame import body_publisher
 from mbmrl_ros.nodes.entities import Entities
 from mbmrl_ros.nodes.geometry import cloud_message, path_message, pose_message
@@ -41,7 +41,7 @@ class Visuals:
     def __init__(self, entities: Entities, spec: RobotSpec, publish_tf: bool) -> None:
         """spec: position channels tell where the robot is; without them nothing is shown."""
         self._axes, self._frame = position_channels(spec), spec.frame
-        self._newest: tuple[MLPDynamics, Tick] | None = None
+        self._newest: tuple[DynamicsModel, Tick] | None = None
         self._passed: deque[tuple[int, float, Array]] = deque(maxlen=MOST_POSES)
         self._track = Track(spec.frame)
         if self._axes:
@@ -53,7 +53,7 @@ class Visuals:
             self._body = body_publisher(entities, spec, self._axes) if moves else None
             entities.timer(SHOW_S, self._publish)
 
-    def show(self, dynamics: MLPDynamics | None, tick: Tick, beginning: int) -> None:
+    def show(self, dynamics: DynamicsModel | None, tick: Tick, beginning: int) -> None:
         """Take a tick, from the worker.
 
         dynamics: what plans, if anything does. beginning: a track ends where it changes.
@@ -78,7 +78,7 @@ class Visuals:
             _, stamp_s, state = passed[-1]
             self._body(state, stamp_s)
 
-    def _publish_imagined(self, dynamics: MLPDynamics, tick: Tick) -> None:
+    def _publish_imagined(self, dynamics: DynamicsModel, tick: Tick) -> None:
         wanted = [p.get_subscription_count() > 0 for p in (self._path, self._cloud)]
         if tick.decision is None or tick.decision.start is None or not any(wanted):
             return
@@ -142,7 +142,7 @@ def position_channels(spec: RobotSpec) -> dict[int, int]:
     }
 
 
-def imagined(dynamics: MLPDynamics, tick: Tick) -> tuple[Tensor, Tensor, Array]:
+def imagined(dynamics: DynamicsModel, tick: Tick) -> tuple[Tensor, Tensor, Array]:
     """Roll out the plan and a sample of candidates: [H+1, S], [K, H+1, S], returns [K]."""
     assert tick.decision is not None and tick.decision.start is not None
     plan, params = tick.decision.plan, tick.decision.adapted.params
@@ -152,6 +152,6 @@ def imagined(dynamics: MLPDynamics, tick: Tick) -> tuple[Tensor, Tensor, Array]:
     with torch.no_grad():
         states = imagine(
             lambda carry, state, action: dynamics.step(params, carry, state, action),
-            None, tick.decision.start, actions,
+            tick.decision.carry, tick.decision.start, actions,
         )[0].cpu()  # fmt: skip
     return states[0], states[1:], plan.returns[0, chosen].double().cpu().numpy()

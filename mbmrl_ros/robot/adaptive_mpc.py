@@ -19,6 +19,7 @@ from mbmrl_ros.robot.latency import Pending, predict_forward
 from mbmrl_ros.types import (
     Adapted,
     Adapter,
+    Carry,
     Dynamics,
     Params,
     Plan,
@@ -35,7 +36,8 @@ class Decision:
 
     action: [B, A] in -1..1, zero where not valid. valid: [B]. Both are on the CPU, what else
     there is lies where it was computed. adapt_s, plan_s: durations [s]. start: [B, S] the state
-    that the plan begins with. doing: what the robot is driven for, in words.
+    that the plan begins with, and carry what the model then remembers. doing: what the robot is
+    driven for, in words.
     """
 
     action: Tensor
@@ -45,6 +47,7 @@ class Decision:
     adapt_s: float
     plan_s: float
     start: Tensor | None = None
+    carry: Carry = None
     doing: str = 'controlling'
 
 
@@ -116,9 +119,9 @@ class AdaptiveMPC:
     ) -> Decision:
         """Choose the next action.
 
-        window: [B, M, .]; attempted: [B] False where there is no full window yet, so that the
-        parameters stay as trained; state: [B, S] in units; pending: what the robot does before
-        the action can take effect (robot/latency.py).
+        window: [B, M, .]; attempted: [B] False where it is not full yet (robot/history.py), so
+        that the parameters stay as trained; state: [B, S] in units; pending: what the robot does
+        before the action can take effect (robot/latency.py).
         """
         started = time.perf_counter()
         window, attempted, state = self._on_device((window, attempted, state))
@@ -128,20 +131,22 @@ class AdaptiveMPC:
         with torch.no_grad():
             # Not recorded: how many actions are pending changes from tick to tick.
             moving = [(self._on_device(action), periods) for action, periods in pending]
-            state = predict_forward(self._dynamics, adapted.params, state, moving)
-            planner_state, plan = self._plan(adapted.params, self._planner_state, state)
+            carry, state = predict_forward(
+                self._dynamics, adapted.params, adapted.carry, state, moving
+            )
+            planner_state, plan = self._plan(adapted.params, self._planner_state, carry, state)
             action, valid = plan.actions[:, 0].cpu(), plan.valid.cpu()
         self._memory, self._planner_state = memory, planner_state
         planned_at = time.perf_counter()
         durations = (adapted_at - started, planned_at - adapted_at)
-        return Decision(action, valid, adapted, plan, *durations, state)
+        return Decision(action, valid, adapted, plan, *durations, state, carry)
 
     def _imagine_and_choose(
-        self, params: Params, planner_state: Any, state: Tensor
+        self, params: Params, planner_state: Any, carry: Carry, state: Tensor
     ) -> tuple[Any, Plan]:
         self._step = self._dynamics.planning_step(params, self._step)
         return self._planner.plan(
-            self._generator, planner_state, self._step, self._reward, None, state
+            self._generator, planner_state, self._step, self._reward, carry, state
         )
 
     def _recorded(self, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -242,7 +242,7 @@ class Controller:
                 surprise = self._foresight.score(self._history.last())
             decision = self._driver.act(window, attempted, state, pending)
             if self._foresight is not None:
-                self._foresight.remember(decision.adapted.params)
+                self._foresight.remember(decision.adapted.params, decision.adapted.carry)
             diagnostics = replace(diagnose(decision), latency_s=latency_s, surprise=surprise)
             if not bool(decision.valid[0]):
                 reason = 'no imagined rollout was finite'

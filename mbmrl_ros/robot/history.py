@@ -78,22 +78,21 @@ class History:
 
     def window(self) -> Transitions | None:
         """Return the last M transitions [M, .] in float32, oldest first; None if fewer."""
-        if not self.full:
-            return None
-        states = torch.from_numpy(np.stack(self._states)).float()
-        actions = torch.from_numpy(np.stack(self._actions)).float()
+        return self.known() if self.full else None
+
+    def known(self) -> Transitions:
+        """Return the last transitions [M, .] in float32, oldest first; NaN before the first."""
+        count = len(self._actions)
+        states = torch.full((self.size + 1, self.state_size), torch.nan)
+        actions = torch.full((self.size, self.action_size), torch.nan)
+        if count:
+            states[-count - 1 :] = torch.from_numpy(np.stack(self._states)).float()
+            actions[-count:] = torch.from_numpy(np.stack(self._actions)).float()
         return Transitions(states[:-1], actions, states[1:])
 
 
 def stack_windows(histories: Sequence[History]) -> tuple[Transitions, Tensor]:
-    """Return windows [B, M, .], zeros where there is none, and which rows [B] have one."""
-    first = histories[0]
-    zeros = Transitions(
-        torch.zeros(first.size, first.state_size),
-        torch.zeros(first.size, first.action_size),
-        torch.zeros(first.size, first.state_size),
-    )
-    windows = [history.window() for history in histories]
-    known = [window if window is not None else zeros for window in windows]
-    stacked = Transitions(*(torch.stack(tensors) for tensors in zip(*known)))
-    return stacked, torch.tensor([window is not None for window in windows])
+    """Return what is known as windows [B, M, .], and which rows [B] are whole."""
+    windows = [history.known() for history in histories]
+    stacked = Transitions(*(torch.stack(tensors) for tensors in zip(*windows)))
+    return stacked, torch.tensor([history.full for history in histories])

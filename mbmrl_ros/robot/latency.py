@@ -23,7 +23,7 @@ from torch import Tensor
 
 from mbmrl_ros.robot.command import from_units
 from mbmrl_ros.spec import RobotSpec
-from mbmrl_ros.types import Array, Dynamics, Params
+from mbmrl_ros.types import Array, Carry, Dynamics, Params
 
 Pending = Sequence[tuple[Tensor, float]]
 """Actions [B, A] in -1..1 on their way, oldest first, and for how many periods (at most one) each
@@ -36,13 +36,22 @@ TYPICAL = 9
 ROUNDING = 1e-6
 
 
-def predict_forward(dynamics: Dynamics, params: Params, state: Tensor, pending: Pending) -> Tensor:
-    """Return the state [B, S] after the pending actions; without any, the very same state."""
-    carry, ahead = None, state[:, None]
+def predict_forward(
+    dynamics: Dynamics, params: Params, carry: Carry, state: Tensor, pending: Pending
+) -> tuple[Carry, Tensor]:
+    """Return carry and state [B, S] after the pending actions; without any, the very same.
+
+    The carry [B, 1, .] goes along as the state does, for this plan only: what a model remembers
+    of the robot is left as it is.
+    """
+    ahead = state[:, None]
     for action, periods in pending:
-        carry, following = dynamics.step(params, carry, ahead, action[:, None])
-        ahead = following if periods == 1.0 else torch.lerp(ahead, following, periods)
-    return ahead[:, 0]
+        after, following = dynamics.step(params, carry, ahead, action[:, None])
+        if periods != 1.0:
+            following = torch.lerp(ahead, following, periods)
+            after = carry if carry is None else torch.lerp(carry, after, periods)
+        carry, ahead = after, following
+    return carry, ahead[:, 0]
 
 
 def transport_s(stamp_s: float, arrived_s: float, limit_s: float) -> float:

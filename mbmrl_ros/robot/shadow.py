@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import torch
 
-from mbmrl_ros.models.dynamics import MLPDynamics
-from mbmrl_ros.types import Params, Transitions
+from mbmrl_ros.models.kinds import DynamicsModel
+from mbmrl_ros.types import Carry, Params, Transitions
 
 
 class Surprise(NamedTuple):
@@ -27,14 +27,15 @@ class Surprise(NamedTuple):
 class Foresight:
     """Remembers the parameters of a tick, and scores them on the transition that follows."""
 
-    def __init__(self, dynamics: MLPDynamics) -> None:
+    def __init__(self, dynamics: DynamicsModel) -> None:
         """dynamics: of the bundle that plans."""
         self._dynamics = dynamics
         self._params: Params | None = None
+        self._carry: Carry = None
 
-    def remember(self, params: Params) -> None:
-        """Take the parameters that a tick has adapted to."""
-        self._params = params
+    def remember(self, params: Params, carry: Carry = None) -> None:
+        """Take what a tick has adapted to: parameters, and what the model remembers."""
+        self._params, self._carry = params, carry
 
     def forget(self) -> None:
         """Score nothing on what comes next."""
@@ -48,5 +49,5 @@ class Foresight:
         normalizer = self._dynamics.normalizer
         last = last.to(normalizer.delta_std.device)
         change = (last.next_states - last.states) / normalizer.delta_std
-        adapted = self._dynamics.loss(self._params, last)
+        adapted = self._dynamics.loss(self._params, last, carry=self._carry)
         return Surprise(float(adapted.mean()), float(change.square().mean()))

@@ -140,7 +140,8 @@ def prediction_losses(
     """Replay recorded trajectories through the adapter and score it on what came next.
 
     Every step is adapted to, in order, since MB+DE carries its weights over; every `stride`-th
-    is scored. Trajectories are cut to the length of the shortest.
+    is scored. Trajectories are cut to the length of the shortest. A recurrent model goes on
+    remembering while it is scored, as it does on the robot; before, its memory is empty.
     """
     past, future = bundle.info.past_steps, bundle.info.future_steps
     steps = min(trajectory.steps for trajectory in trajectories)
@@ -157,8 +158,8 @@ def prediction_losses(
             continue
         with torch.no_grad():
             moments.append(moment)
-            before.append(loss_fn(bundle.params, coming, None))
-            after.append(loss_fn(adapted.params, coming, None))
+            before.append(loss_fn(bundle.params, coming))
+            after.append(loss_fn(adapted.params, coming, carry=adapted.carry))
     return PredictionLosses(torch.tensor(moments), torch.stack(before, 1), torch.stack(after, 1))
 
 

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mbmrl_ros.models.dynamics import build_dynamics
+from mbmrl_ros.models.kinds import build_model
+from mbmrl_ros.models.recurrent import Cell
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.training.run import optimiser_tensors, restore_optimiser
 from mbmrl_ros.training.settings import TrainingConfig
@@ -29,20 +30,15 @@ class Learned(NamedTuple):
 
 
 def start(
-    spec: RobotSpec, config: TrainingConfig, seed: int
+    spec: RobotSpec, config: TrainingConfig, seed: int, cell: Cell | None = None
 ) -> tuple[Learned, torch.optim.Optimizer]:
-    """Draw parameters, set step sizes, and make the Adam that trains both."""
-    dynamics = build_dynamics(spec, config.hidden_sizes)
+    """Draw parameters, set step sizes, and make the Adam that trains both.
+
+    cell: of a recurrent network, which has no step sizes: its update rule is in its weights.
+    """
+    dynamics = build_model(spec, config.hidden_sizes, cell)
     params = dynamics.init(torch.Generator().manual_seed(seed))
-    log_step_sizes = {
-        name: torch.full(_shape(value, config), config.step_size).log()
-        for name, value in params.items()
-    }
-    # One step size per input: a change of a motor's scale moves a prediction a little, one of a
-    # velocity's scale moves it a lot.
-    scale = torch.full(params['scale'].shape, config.step_size)
-    scale[-spec.action_size :] = config.motor_step_size
-    log_step_sizes['scale'] = scale.log()
+    log_step_sizes = {} if cell else _log_step_sizes(params, spec, config)
     for value in (*params.values(), *log_step_sizes.values()):
         value.requires_grad_()
     groups = [
@@ -53,14 +49,27 @@ def start(
         }
         for name, value in params.items()
     ]
-    groups.append(
-        {
-            'params': list(log_step_sizes.values()),
-            'lr': config.step_size_learning_rate,
-            'weight_decay': 0.0,
-        }
-    )
+    if log_step_sizes:
+        groups.append(
+            {
+                'params': list(log_step_sizes.values()),
+                'lr': config.step_size_learning_rate,
+                'weight_decay': 0.0,
+            }
+        )
     return Learned(params, log_step_sizes), torch.optim.AdamW(groups)
+
+
+def _log_step_sizes(params: Params, spec: RobotSpec, config: TrainingConfig) -> Params:
+    sizes = {
+        name: torch.full(_shape(value, config), config.step_size).log()
+        for name, value in params.items()
+    }
+    # One step size per input: a change of a motor's scale moves a prediction a little, one of a
+    # velocity's scale moves it a lot.
+    scale = torch.full(params['scale'].shape, config.step_size)
+    scale[-spec.action_size :] = config.motor_step_size
+    return sizes | {'scale': scale.log()}
 
 
 def _shape(value: Tensor, config: TrainingConfig) -> torch.Size:

@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -24,9 +24,10 @@ from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.envs.tasks import Task
 from mbmrl_ros.models.bundle import Bundle, load_bundle, save_bundle
 from mbmrl_ros.models.device import Precision, choose_precision
-from mbmrl_ros.models.dynamics import MLPDynamics, build_dynamics
 from mbmrl_ros.models.fit import FitResult, fit
+from mbmrl_ros.models.kinds import DynamicsModel, build_model
 from mbmrl_ros.models.normalizer import Normalizer
+from mbmrl_ros.models.recurrent import Cell
 from mbmrl_ros.planners.kinds import make_planner
 from mbmrl_ros.rewards.reward import Reward, build_reward
 from mbmrl_ros.robot.adaptive_mpc import make_mpc
@@ -53,7 +54,7 @@ class MakeObjective(Protocol):
 
     def __call__(
         self,
-        dynamics: MLPDynamics,
+        dynamics: Any,
         learned: Learned,
         training: list[Trajectory],
         held_out: list[Trajectory],
@@ -63,7 +64,7 @@ class MakeObjective(Protocol):
     ) -> Objective:
         """Return the objective on training and held-out trajectories.
 
-        see: how windows of the training data are to be changed.
+        dynamics: of the algorithm's kind. see: how windows of the training data are to be changed.
         """
 
 
@@ -73,11 +74,19 @@ MakeAdapter = Callable[[Bundle], Adapter]
 
 @dataclass(frozen=True)
 class Algorithm:
-    """A model-based algorithm, by what is particular to it."""
+    """A model-based algorithm, by what is particular to it.
+
+    recurrent: whether its network has cells, and nothing but that to adapt by.
+    """
 
     name: str
     objective: MakeObjective
     adapter: MakeAdapter
+    recurrent: bool = False
+
+    def cell(self, config: TrainingConfig) -> Cell | None:
+        """Return the kind of cells of its network; None for a feed-forward one."""
+        return config.recurrent.cell if self.recurrent else None
 
 
 def train(algorithm: Algorithm, task: Task, config: TrainingConfig, run: Run, seed: int) -> Bundle:
@@ -86,7 +95,7 @@ def train(algorithm: Algorithm, task: Task, config: TrainingConfig, run: Run, se
     reward = build_reward(spec, task.reward)
     env = RobotEnv(spec, config.rollouts)
     precision = choose_precision(config.precision, torch.device('cpu'))
-    learned, optimiser = start(spec, config, seed)
+    learned, optimiser = start(spec, config, seed, algorithm.cell(config))
     done, tensors, data = run.load()
     restore(learned, optimiser, tensors)
     bundle = load_bundle(run.publish(done), spec) if done else None
@@ -140,11 +149,18 @@ def fit_to(
     optimiser: torch.optim.Optimizer,
     generator: torch.Generator,
     iteration: int,
-) -> tuple[MLPDynamics, FitResult]:
+) -> tuple[DynamicsModel, FitResult]:
     """Refit statistics and parameters to groups of trajectories; the parameters in place."""
     training, held_out = split_all(data, config.held_out)
     statistics = Normalizer.fit(all_transitions(training))
-    dynamics = build_dynamics(spec, config.hidden_sizes, statistics, precision, config.input_limit)
+    dynamics = build_model(
+        spec,
+        config.hidden_sizes,
+        algorithm.cell(config),
+        statistics,
+        precision,
+        config.input_limit,
+    )
     see = make_augmentation(spec, config)
     objective = algorithm.objective(dynamics, learned, training, held_out, config, generator, see)
     return dynamics, _fit(objective, learned, optimiser, config, iteration)

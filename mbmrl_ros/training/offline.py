@@ -41,7 +41,7 @@ def train_offline(
             f'{len(trajectories)} trajectories are too few: for a share of {config.held_out:g} '
             f'to be held out there must be at least {fewest}'
         )
-    learned, optimiser = start(spec, config, seed)
+    learned, optimiser = start(spec, config, seed, algorithm.cell(config))
     done, tensors, _ = run.load()
     restore(learned, optimiser, tensors)
     if done:

@@ -10,8 +10,9 @@ import numpy as np
 
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.models.bundle import Bundle, BundleInfo
-from mbmrl_ros.models.dynamics import MLPDynamics, build_dynamics
 from mbmrl_ros.models.fit import FitResult
+from mbmrl_ros.models.kinds import DynamicsModel, build_model
+from mbmrl_ros.models.recurrent import Cell, RecurrentDynamics
 from mbmrl_ros.rewards.reward import Reward
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.training.learned import Learned, start
@@ -23,7 +24,7 @@ def make_bundle(
     task: str,
     config: TrainingConfig,
     spec: RobotSpec,
-    dynamics: MLPDynamics,
+    dynamics: DynamicsModel,
     learned: Learned,
     metrics: dict[str, float],
 ) -> Bundle:
@@ -43,6 +44,8 @@ def make_bundle(
         inner_steps=config.inner_steps,
         minimum_gain=config.minimum_gain,
         input_limit=config.input_limit,
+        cell=dynamics.cell if isinstance(dynamics, RecurrentDynamics) else None,
+        memory=config.recurrent.memory,
         precision=dynamics.precision,
         planner=config.control_planner,
         training=config.model_dump(mode='json'),
@@ -54,11 +57,19 @@ def make_bundle(
 
 
 def untrained_bundle(
-    algorithm: str, task: str, config: TrainingConfig, spec: RobotSpec, seed: int = 0
+    algorithm: str,
+    task: str,
+    config: TrainingConfig,
+    spec: RobotSpec,
+    seed: int = 0,
+    cell: Cell | None = None,
 ) -> Bundle:
-    """Return a bundle as it is before any training: for trying nodes out and for timing them."""
-    learned, _ = start(spec, config, seed)
-    dynamics = build_dynamics(spec, config.hidden_sizes, input_limit=config.input_limit)
+    """Return a bundle as it is before any training: for trying nodes out and for timing them.
+
+    cell: of the algorithm's network, if that is recurrent.
+    """
+    learned, _ = start(spec, config, seed, cell)
+    dynamics = build_model(spec, config.hidden_sizes, cell, input_limit=config.input_limit)
     return make_bundle(algorithm, task, config, spec, dynamics, learned, {})
 
 

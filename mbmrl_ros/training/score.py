@@ -13,8 +13,8 @@ from torch import Tensor
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.models.bundle import Bundle
-from mbmrl_ros.models.dynamics import MLPDynamics
-from mbmrl_ros.types import Adapter, Params, Transitions
+from mbmrl_ros.models.kinds import DynamicsModel
+from mbmrl_ros.types import Adapter, Carry, Params, Transitions
 
 HORIZONS = (1, 5, 10)
 PREDICTIONS = ('no_change', 'before', 'after')
@@ -90,7 +90,10 @@ def _score_rows(
         memory, adapted = adapter.adapt(memory, known, active)
         if (moment - past) % stride == 0:
             coming = _window(states, actions, moment, future)
-            models = {'before': bundle.params, 'after': adapted.params}
+            models = {
+                'before': (bundle.params, None),
+                'after': (adapted.params, adapted.carry),
+            }
             found = _compare(bundle, models, coming)
             yield Scores(
                 rows[active],
@@ -109,7 +112,9 @@ def _window(states: Tensor, actions: Tensor, start: int, length: int) -> Transit
 
 
 @torch.no_grad()
-def _compare(bundle: Bundle, models: dict[str, Params], coming: Transitions) -> Scores:
+def _compare(
+    bundle: Bundle, models: dict[str, tuple[Params, Carry]], coming: Transitions
+) -> Scores:
     dynamics, scored = bundle.dynamics, bundle.info.future_steps
     near = Transitions(*(tensor[:, :scored] for tensor in coming))
     ends = coming.next_states[:, [horizon - 1 for horizon in HORIZONS]]
@@ -117,15 +122,18 @@ def _compare(bundle: Bundle, models: dict[str, Params], coming: Transitions) -> 
     change = (near.next_states - near.states) / dynamics.normalizer.delta_std
     losses = {'no_change': change.square().mean(1)}
     squared = {'no_change': (ends - start).square()}
-    for name, params in models.items():
-        losses[name] = dynamics.errors(params, near).mean(1)
-        squared[name] = (ends - _rollout(dynamics, params, start, coming.actions)).square()
+    for name, (params, carry) in models.items():
+        losses[name] = dynamics.errors(params, near, carry=carry).mean(1)
+        reached = _rollout(dynamics, params, carry, start, coming.actions)
+        squared[name] = (ends - reached).square()
     return Scores(torch.empty(0), losses, squared)
 
 
-def _rollout(dynamics: MLPDynamics, params: Params, state: Tensor, actions: Tensor) -> Tensor:
+def _rollout(
+    dynamics: DynamicsModel, params: Params, carry: Carry, state: Tensor, actions: Tensor
+) -> Tensor:
     """Return the states [B, 3, S] that are predicted at HORIZONS from state [B, 1, S]."""
-    carry, reached = None, []
+    reached = []
     for step in range(max(HORIZONS)):
         carry, state = dynamics.step(params, carry, state, actions[:, step : step + 1])
         if step + 1 in HORIZONS:

@@ -25,6 +25,29 @@ from mbmrl_ros.planners.mppi import MPPIConfig
 Positive = Annotated[float, Field(gt=0)]
 
 
+class RecurrentConfig(Config):
+    """What is particular to ReBAL. Where thesis and code disagree, the thesis is the default."""
+
+    cell: Literal['lstm', 'gru'] = Field('lstm', description='of every hidden layer')
+    memory: Literal['window', 'episode'] = Field(
+        'window',
+        description='what is remembered, in training and on the robot: the last past_steps '
+        '(the thesis), or everything since the episode began (the code)',
+    )
+    backprop_steps: int = Field(
+        100, ge=1, description='steps that gradients go back, at most (the code)'
+    )
+    score_past: bool = Field(
+        True,
+        description='window: the past is scored as well, since an episode begins with less than '
+        'past_steps to remember; false: the future only (equation 22)',
+    )
+    episodes: int = Field(10, ge=1, description='episode: trajectories per update (the code)')
+    longest: int = Field(
+        1000, ge=1, description='episode: steps that a trajectory is cut to, for memory'
+    )
+
+
 class TrainingConfig(Config):
     """Algorithms 9 and 10 on a task. Section numbers are those of the thesis."""
 
@@ -66,11 +89,12 @@ class TrainingConfig(Config):
         description='standard deviations beyond which a channel of the input does not count any '
         'further; default: no limit (the thesis)',
     )
+    recurrent: RecurrentConfig = Field(RecurrentConfig(), description='of ReBAL')
     motor_gains: float = Field(
         0.0,
         ge=0,
         le=2,
-        description='GrBAL sees half of its windows as if every motor had a gain of its own, '
+        description='GrBAL and ReBAL see half of their data as if every motor had its own gain, '
         'exp(U(-motor_gains, motor_gains)); 0: as they are (the thesis)',
     )
     turn_about_vertical: bool = Field(

@@ -234,12 +234,13 @@ def test_a_step_size_out_of_range_is_refused(step_size):
 def test_unknown_adaptations_and_algorithms_are_refused_with_the_closest():
     with pytest.raises(UserError, match="unknown adaptation 'grabl'; did you mean 'grbal'"):
         make_adapter(make_bundle('mb'), 'grabl')
-    with pytest.raises(UserError, match=r"of algorithm 'rebal'; .*valid: grbal, mb"):
-        make_adapter(make_bundle('rebal'), 'auto')
+    with pytest.raises(UserError, match=r"of algorithm 'maml'; .*valid: grbal, mb, rebal"):
+        make_adapter(make_bundle('maml'), 'auto')
 
 
 def test_algorithms_go_by_their_names():
     assert {name: algorithm.name for name, algorithm in ALGORITHMS.items()} == {
         'grbal': 'grbal',
         'mb': 'mb',
+        'rebal': 'rebal',
     }

@@ -268,9 +268,14 @@ def test_a_folder_that_cannot_be_made_is_said_in_one_line(tmp_path):
         save_bundle(tmp_path / 'file' / 'bundle', make_bundle())
 
 
+def _view(value: torch.Tensor) -> torch.Tensor:
+    """Return the same numbers, laid out by columns."""
+    return value.t().contiguous().t()
+
+
 def test_tensors_that_need_a_gradient_or_are_views_can_be_saved(tmp_path):
     bundle = make_bundle()
-    params = {name: value.t().requires_grad_() for name, value in bundle.params.items()}
+    params = {name: _view(value).requires_grad_() for name, value in bundle.params.items()}
     save_bundle(tmp_path, dataclasses.replace(bundle, params=params))
     loaded = load_bundle(tmp_path, SPEC).params
     assert all(torch.equal(loaded[name], params[name]) for name in params)
@@ -283,7 +288,8 @@ def test_every_shipped_bundle_fits_its_robot_and_predicts(name):
     spec = load_robot(info.robot)
     bundle = load_bundle(name, spec)
     assert name.startswith(info.task)
-    assert set(bundle.step_sizes) == set(bundle.params)
+    sized = set() if info.cell else set(bundle.params)
+    assert set(bundle.step_sizes) == sized
     state = bundle.dynamics.normalizer.state_mean.expand(1, 4, -1)
     step = bundle.dynamics.planning_step(bundle.params)
     _, following = step(None, state, torch.zeros(1, 4, spec.action_size))

@@ -82,7 +82,18 @@ def test_stacked_rows_without_a_window_are_not_attempted():
     assert attempted.tolist() == [True, False]
     assert window.states.shape == (2, 2, 2) and window.actions.shape == (2, 2, 1)
     assert torch.equal(window.states[0], full.window().states)
-    assert window.next_states[1].abs().sum() == 0
+    assert all(tensor[1].isnan().all() for tensor in window)
+
+
+def test_a_window_that_is_not_full_holds_what_there_is_after_nan():
+    history = History(4, PERIOD, 2, 1)
+    feed(history, 3)
+    window, attempted = stack_windows([history])
+    assert attempted.tolist() == [False]
+    assert window.actions[0, :2].isnan().all() and window.states[0, :2].isnan().all()
+    assert window.states[0, 2:, 0].tolist() == [0, 1]
+    assert window.actions[0, 2:, 0].tolist() == [0, 1]
+    assert window.next_states[0, 2:, 0].tolist() == [1, 2]
 
 
 def test_stamps_of_the_wall_clock_are_as_good_as_stamps_from_zero():
