@@ -93,6 +93,31 @@ class Arm(Config):
     )
 
 
+class Slopes(Config):
+    """Ground that goes up and down along x instead of the level floor of an MJCF model."""
+
+    begin_m: Positive = Field(
+        1.0, description='x at which it begins; before it, where the robot starts, it is level'
+    )
+    profiles: dict[str, tuple[tuple[Positive, FiniteFloat], ...]] = Field(
+        description='by name: pieces of constant grade, length and rise [m]; then it is level'
+    )
+
+
+class Pier(Config):
+    """Eight floating blocks in a row instead of the floor of an MJCF model."""
+
+    block_mass_kg: Positive
+    stiffness_n_m: Positive = Field(description='of the water: force per depth')
+    damping_ns_m: NotNegative = Field(description='of the water, where nothing else is said')
+    friction: Positive = Field(description='of the blocks, where nothing else is said')
+    damping_range: tuple[NotNegative, Positive] = Field(description='of drawn blocks [N s/m]')
+    friction_range: tuple[Positive, Positive] = Field(description='of drawn blocks')
+    robot_mass_kg: Positive | None = Field(
+        None, description='all links of the robot are scaled to it; default: as in the model file'
+    )
+
+
 class Simulation(Config):
     """How MuJoCo plays this robot."""
 
@@ -110,11 +135,22 @@ class Simulation(Config):
         description='standard deviation of the start state; driven: of the joints of the action, '
         'default: position',
     )
-    start_height_m: FiniteFloat = Field(0.0, description='of the root body of a URDF')
+    start_height_m: FiniteFloat = Field(
+        0.0, description='of the root body; default: that of the model file, 0 for a URDF'
+    )
+    start: dict[str, FiniteFloat] = Field(
+        default={}, description='joint of an MJCF: where a run starts; default: as in the file'
+    )
+    without: tuple[str, ...] = Field((), description='bodies of an MJCF that are left out')
     terrains: dict[str, Terrain] = Field(
         default={}, description='the ground below a URDF, by name; the first is the usual one'
     )
     legs: tuple[str, ...] = Field((), description='bodies that can break off')
+    limbs: dict[str, tuple[str, ...]] = Field(
+        default={}, description='that can be crippled, by name: joints from the trunk outwards'
+    )
+    slopes: Slopes | None = None
+    pier: Pier | None = None
     arm: Arm | None = Field(None, description='a robot that does not move about')
     motors: Motors | None = Field(None, description='default: those of the model file')
     sensing: dict[str, Sensing] = Field(default={}, description='by topic; default: the truth')

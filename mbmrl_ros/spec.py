@@ -61,8 +61,11 @@ class Channel(Config):
         'raw', 'rate', 'sin', 'cos',
         'sin_rotation_y', 'cos_rotation_y', 'sin_roll', 'cos_roll',
         'sin_pitch', 'cos_pitch', 'sin_yaw', 'cos_yaw',
+        'matrix_xx', 'matrix_xy', 'matrix_xz', 'matrix_yx', 'matrix_yy', 'matrix_yz',
+        'matrix_zx', 'matrix_zy', 'matrix_zz',
     ] = Field(
-        'raw', description='sin_, cos_: of an angle of a quaternion; rate: change per second'
+        'raw', description='sin_, cos_: of an angle of a quaternion; matrix_: row and column of '
+        'its rotation matrix; rate: change per second'
     )  # fmt: skip
     unit: str
     input: bool = Field(True, description='false: predicted, but not fed to the network')
@@ -74,6 +77,17 @@ class Channel(Config):
         return name if name in ('rotation_y', 'roll', 'pitch', 'yaw') else None  # type: ignore[return-value]
 
     @property
+    def cell(self) -> tuple[int, int] | None:
+        """The row and column that is taken from the rotation matrix of a quaternion, or None."""
+        name, _, cell = self.encoding.partition('_')
+        return ('xyz'.index(cell[0]), 'xyz'.index(cell[1])) if name == 'matrix' else None
+
+    @property
+    def of_quaternion(self) -> bool:
+        """Whether it is computed from a quaternion."""
+        return self.angle is not None or self.cell is not None
+
+    @property
     def signals(self) -> tuple[str, ...]:
         """The raw scalars it is computed from, as `topic:field` or `topic:field[joint]`.
 
@@ -81,7 +95,7 @@ class Channel(Config):
         """
         if self.point is not None:
             return ()
-        if self.angle is not None:
+        if self.of_quaternion:
             return tuple(f'{self.topic}:{self.field}.{part}' for part in 'wxyz')
         suffix = f'[{self.joint}]' if self.joint else ''
         return (f'{self.topic}:{self.field}{suffix}',)
@@ -330,8 +344,10 @@ def _with_paths(spec: RobotSpec, folder: Path) -> RobotSpec:
     """Return a robot whose files are found from anywhere."""
     changes: dict[str, Any] = {}
     simulation, kinematics = spec.simulation, spec.kinematics
-    if simulation is not None and not simulation.model.startswith('gymnasium/'):
-        found: dict[str, Any] = {'model': str(folder / simulation.model)}
+    if simulation is not None:
+        found: dict[str, Any] = {}
+        if not simulation.model.startswith('gymnasium/'):
+            found['model'] = str(folder / simulation.model)
         if simulation.arm is not None and simulation.arm.scene:
             scene = str(folder / simulation.arm.scene)
             found['arm'] = simulation.arm.model_copy(update={'scene': scene})

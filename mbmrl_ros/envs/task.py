@@ -74,3 +74,12 @@ def switching_schedule(
         return tuple(events)
 
     return draw
+
+
+def once_per_rollout(choices: tuple[Disturbance, ...]) -> TrainingSchedule:
+    """Return the distribution of the thesis: one disturbance from the start of each rollout."""
+
+    def draw(rng: np.random.Generator, steps: int) -> Schedule:
+        return (Event(0, choices[int(rng.integers(len(choices)))]),)
+
+    return draw

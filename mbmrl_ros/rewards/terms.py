@@ -66,6 +66,38 @@ def lorentzian(spec: RobotSpec, target: Mapping[str, float]) -> RewardFn:
     return term
 
 
+def distance_squared(spec: RobotSpec, target: Mapping[str, float]) -> RewardFn:
+    """Squared distance to a target over its channels, in their unit (thesis, Table 5: the arm)."""
+    places = constant(spec.channel_index(channel) for channel in target)
+    values = constant(target.values())
+
+    def term(state: Tensor, action: Tensor, next_state: Tensor) -> Tensor:
+        device, kind = next_state.device, next_state.dtype
+        reached = next_state.index_select(-1, places(device, torch.int64))
+        return (reached - values(device, kind)).square().sum(-1)
+
+    return term
+
+
+def distance(spec: RobotSpec, target: Mapping[str, float]) -> RewardFn:
+    """Distance to a target over its channels, in their unit (the published code's arm)."""
+    squared = distance_squared(spec, target)
+
+    def term(state: Tensor, action: Tensor, next_state: Tensor) -> Tensor:
+        return squared(state, action, next_state).sqrt()
+
+    return term
+
+
+def alive(spec: RobotSpec) -> RewardFn:
+    """One at every step (thesis, Table 5: the ant)."""
+
+    def term(state: Tensor, action: Tensor, next_state: Tensor) -> Tensor:
+        return torch.ones_like(next_state[..., 0])
+
+    return term
+
+
 def joint_speed_squared(spec: RobotSpec) -> RewardFn:
     """Squared norm of the joint velocities [rad^2/s^2] (thesis 8.4.5)."""
     places = constant(i for i, c in enumerate(spec.state) if c.field == 'velocity')
@@ -84,5 +116,8 @@ TERMS: dict[str, Callable[..., RewardFn]] = {
     'path_heading': path_heading,
     'path_progress': path_progress,
     'lorentzian': lorentzian,
+    'distance_squared': distance_squared,
+    'distance': distance,
+    'alive': alive,
     'joint_speed_squared': joint_speed_squared,
 }

@@ -180,7 +180,7 @@ def _quaternion_places(spec: RobotSpec, topic: str) -> set[tuple[int, ...]]:
     return {
         tuple(signals.index(signal) for signal in channel.signals)
         for channel in spec.state
-        if channel.topic == topic and channel.angle is not None
+        if channel.topic == topic and channel.of_quaternion
     }
 
 
@@ -202,6 +202,9 @@ def encode(spec: RobotSpec, signals: Array, rates: Array | None = None) -> Array
             columns.append(rates[..., order[channel.signals[0]]])
             continue
         raw = [signals[..., order[signal]] for signal in channel.signals]
+        if channel.cell is not None:
+            columns.append(rotation_cell(*channel.cell, np.stack(raw)))
+            continue
         value = raw[0] if channel.angle is None else quaternion_angle(channel.angle, *raw)
         wave = {'raw': None, 'sin': np.sin, 'cos': np.cos}[channel.encoding[:3]]
         columns.append(value if wave is None else wave(value))
@@ -229,3 +232,18 @@ def quaternion_angle(angle: str, w: Array, x: Array, y: Array, z: Array) -> Arra
         squared_norm = w * w + x * x + y * y + z * z
         return np.arcsin(np.clip(2 * (w * y - z * x) / squared_norm, -1.0, 1.0))
     return np.arctan2(2 * (w * z + x * y), w * w + x * x - y * y - z * z)
+
+
+def rotation_cell(row: int, column: int, quaternion: Array) -> Array:
+    """Return a cell [...] of the rotation matrix of quaternions [4, ...] (w first) of any norm.
+
+    It is the same for q and -q and smooth everywhere, also where a robot lies on its side, which
+    no three angles are.
+    """
+    w, v = quaternion[0], quaternion[1:]
+    norm = (quaternion * quaternion).sum(0)
+    if row == column:
+        return np.asarray(1 - 2 * ((v * v).sum(0) - v[row] * v[row]) / norm)
+    # Levi-Civita: +1 where row, column and the third axis go round as x, y, z do.
+    third, turn = 3 - row - column, 1 if (column - row) % 3 == 1 else -1
+    return np.asarray(2 * (v[row] * v[column] - turn * w * v[third]) / norm)

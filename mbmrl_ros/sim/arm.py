@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from xml.etree import ElementTree
 
 import mujoco
+import numpy as np
 
 from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.simulation import Arm
@@ -39,8 +41,8 @@ def complete_arm(description: mujoco.MjSpec, spec: RobotSpec, path: Path) -> Non
         if name not in joints:
             raise UserError(f'{spec.name}: no joint {name!r}; {closest(name, joints)}')
         description.add_actuator(name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
-    _add_tool(description, spec, simulation.arm)
-    _add_start(description, spec, simulation.arm)
+    add_tool(description, spec, simulation.arm)
+    add_start(description, spec, simulation.arm.start)
 
 
 def _limit_velocities(description: mujoco.MjSpec, path: Path) -> None:
@@ -56,22 +58,26 @@ def _limit_velocities(description: mujoco.MjSpec, path: Path) -> None:
             joints[joint.get('name')].damping += float(limiter.get('k_velocity', 0))
 
 
-def _add_tool(description: mujoco.MjSpec, spec: RobotSpec, arm: Arm) -> None:
+def add_tool(description: mujoco.MjSpec, spec: RobotSpec, arm: Arm) -> None:
     """Put what is held into the hand, and everything else of the scene into the world.
 
-    And three motors on the hand that no command reaches, for forces along x, y and z.
+    And three motors that no command reaches, for forces along x, y and z on what is held, or on
+    the hand.
     """
     hand = next((body for body in description.bodies if body.name == arm.tool), None)
     if hand is None:
         names = [body.name for body in description.bodies if body.name]
         raise UserError(f'{spec.name}: simulation.arm: no link {arm.tool!r}; {closest("", names)}')
     hand.gravcomp = 0.0
+    held_at = np.zeros(3)
     if arm.scene:
         scene = mujoco.MjSpec.from_file(arm.scene)
         for body in scene.worldbody.bodies:
-            place = hand if body.name == TOOL else description.worldbody
+            held = body.name == TOOL
+            held_at = body.pos.copy() if held else held_at
+            place = hand if held else description.worldbody
             place.add_frame().attach_body(body, 'scene/', '')
-    hand.add_site(name=TOOL)
+    hand.add_site(name=TOOL, pos=held_at)
     description.worldbody.add_site(name='world')
     for axis in range(3):
         force = description.add_actuator(
@@ -85,9 +91,17 @@ def _add_tool(description: mujoco.MjSpec, spec: RobotSpec, arm: Arm) -> None:
         force.gear[:] = [float(axis == place) for place in range(6)]
 
 
-def _add_start(description: mujoco.MjSpec, spec: RobotSpec, arm: Arm) -> None:
-    names = [joint.name for joint in description.joints]
-    for name in arm.start:
+def add_start(description: mujoco.MjSpec, spec: RobotSpec, start: Mapping[str, float]) -> None:
+    """Let runs start with joints at given positions; UserError if there is no such joint."""
+    joints = list(description.joints)
+    names = [joint.name for joint in joints]
+    for name in start:
         if name not in names:
-            raise UserError(f'{spec.name}: simulation.arm.start: no joint {name!r}')
-    description.add_key(name=START, qpos=[arm.start.get(name, 0.0) for name in names])
+            raise UserError(f'{spec.name}: start: no joint {name!r}; {closest(name, names)}')
+    positions: list[float] = []
+    for joint in joints:
+        if joint.type == mujoco.mjtJoint.mjJNT_FREE:
+            positions += [*joint.parent.pos, *joint.parent.quat]
+        else:
+            positions.append(start.get(joint.name, joint.ref))
+    description.add_key(name=START, qpos=positions)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mbmrl_ros.config import UserError
 from mbmrl_ros.sim.disturbances import Disturbance, disturbed
 from mbmrl_ros.sim.drive import make_drive
+from mbmrl_ros.sim.ground import on_top
 from mbmrl_ros.sim.senses import make_senses
 from mbmrl_ros.sim.sensors import command_units, model_path, signal_columns, simulation_of
 from mbmrl_ros.sim.world import (
@@ -58,8 +59,8 @@ class BatchWorld:
     def reset(self, rng: np.random.Generator) -> None:
         """Put every robot to a start state of its own, undisturbed."""
         for row in range(self.batch):
-            self._states[row] = initial_state(self.spec, self._model, rng)
             self.set_disturbances(row, ())
+            self._states[row] = initial_state(self.spec, self._model, rng)
             self._drive.reset(row, self._model, rng)
             if self._senses is not None:
                 self._senses.reset(row, rng)
@@ -75,6 +76,8 @@ class BatchWorld:
             self._variants[key] = disturbed(self.spec, self._model, key)
         model, self._gains[row] = self._variants[key]
         if model is not self._models[row]:
+            positions = self._states[row, 1 : 1 + model.nq]
+            positions[:] = on_top(self._models[row], model, positions)
             self._models[row], self._signals = model, None
             self._drive.use_model(row, model)
 

@@ -97,6 +97,7 @@ def _fault(name: str, module: str = 'faults') -> Apply:
 TILTS = {'roll': (1.0, 0.0, 0.0), 'pitch': (0.0, 1.0, 0.0), 'yaw': (0.0, 0.0, 1.0)}
 FORCES = ('x', 'y', 'z')
 UPHILL = {'x': (1.0, 0.0), 'y': (0.0, 1.0)}
+BLOCKS = tuple(f'block_{place}' for place in range(8))
 
 
 def pose_bodies(spec: RobotSpec) -> list[str]:
@@ -111,7 +112,10 @@ def _of_an_arm(targets: Callable[[RobotSpec], Sequence[str]]) -> Callable[..., S
 
 
 def _terrains(spec: RobotSpec) -> Sequence[str]:
-    return () if spec.simulation is None else tuple(spec.simulation.terrains)
+    if spec.simulation is None:
+        return ()
+    profiles = spec.simulation.slopes.profiles if spec.simulation.slopes else {}
+    return (*spec.simulation.terrains, *profiles)
 
 
 def _legs(spec: RobotSpec) -> Sequence[str]:
@@ -120,6 +124,18 @@ def _legs(spec: RobotSpec) -> Sequence[str]:
 
 def _on_ground(targets: Sequence[str]) -> Callable[[RobotSpec], Sequence[str]]:
     return lambda spec: targets if _terrains(spec) else ()
+
+
+def _on_slopes(targets: Sequence[str]) -> Callable[[RobotSpec], Sequence[str]]:
+    return lambda spec: targets if spec.simulation and spec.simulation.slopes else ()
+
+
+def _on_pier(targets: Sequence[str]) -> Callable[[RobotSpec], Sequence[str]]:
+    return lambda spec: targets if spec.simulation and spec.simulation.pier else ()
+
+
+def _limbs(spec: RobotSpec) -> Sequence[str]:
+    return () if spec.simulation is None else tuple(spec.simulation.limbs)
 
 
 def _on_battery(spec: RobotSpec) -> Sequence[str]:
@@ -138,7 +154,11 @@ KINDS: dict[str, Kind] = {
     # Kilograms; the papers put 14.2 g on the shell of a robot of 30 g.
     'payload': Kind(pose_bodies, (0.0, 0.1), _fault('payload'), edits_model=True, usual=0.0142),
     'pulled': Kind(
-        _on_ground(('sledge',)), (0.0, 0.1), _fault('pulled'), edits_model=True, usual=0.02
+        lambda spec: ('sledge',) if _legs(spec) else (),
+        (0.0, 0.1),
+        _fault('pulled'),
+        edits_model=True,
+        usual=0.02,
     ),
     # Degrees.
     'pose_tilt': Kind(
@@ -176,6 +196,28 @@ KINDS: dict[str, Kind] = {
         edits_model=True,
         usual=10.0,
     ),
+    # Degrees, from where the robot's slopes begin.
+    'ramp': Kind(_on_slopes(('x',)), (-12, 12), _fault('ramp'), edits_model=True, usual=5),
+    # The number of a draw.
+    'rolling': Kind(_on_slopes(('ramps',)), (0, 1e9), _fault('rolling'), edits_model=True),
+    'blocks': Kind(
+        _on_pier(('damping', 'damping_and_friction')),
+        (0, 1e9),
+        _fault('blocks', 'pier'),
+        edits_model=True,
+    ),
+    # N s/m.
+    'block_damping': Kind(
+        _on_pier(('all', *BLOCKS)), (0, 1000), _fault('block_damping', 'pier'), edits_model=True
+    ),
+    'block_friction': Kind(
+        _on_pier(('all', *BLOCKS)),
+        (0.01, 10),
+        _fault('block_friction', 'pier'),
+        edits_model=True,
+        usual=0.1,
+    ),
+    'crippled_leg': Kind(_limbs, (0.0, 0.0), _fault('crippled_leg'), edits_model=True),
 }
 
 

@@ -13,8 +13,12 @@ import mujoco
 import numpy as np
 
 from mbmrl_ros.sim.disturbances import TILTS, UPHILL, Disturbance, pose_bodies
+from mbmrl_ros.sim.ground import ramp as ramp_pieces
+from mbmrl_ros.sim.ground import rolling as rolling_pieces
+from mbmrl_ros.sim.ground import use_profile
 from mbmrl_ros.sim.sensors import simulation_of
 from mbmrl_ros.sim.urdf import BATTERY, use_terrain
+from mbmrl_ros.simulation import Slopes
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import Array
 
@@ -26,7 +30,23 @@ STUMP = 0.01
 
 def terrain(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
     """Put the robot on another ground."""
-    use_terrain(model, simulation_of(spec).terrains[fault.target])
+    simulation = simulation_of(spec)
+    if fault.target in simulation.terrains:
+        use_terrain(model, simulation.terrains[fault.target])
+    else:
+        slopes = _slopes(spec)
+        use_profile(model, slopes, slopes.profiles[fault.target])
+
+
+def ramp(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
+    """Let the ground rise by `value` degrees from where the slopes begin, without an end."""
+    slopes = _slopes(spec)
+    use_profile(model, slopes, ramp_pieces(fault.value, slopes.begin_m))
+
+
+def rolling(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
+    """Put the robot on the ground with number `value` of those that are drawn at random."""
+    use_profile(model, _slopes(spec), rolling_pieces(round(fault.value)))
 
 
 def slope(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
@@ -48,6 +68,26 @@ def missing_leg(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Dist
     for geom in range(body.geomadr[0], body.geomadr[0] + body.geomnum[0]):
         model.geom_conaffinity[geom] = 0
     _recompute(model)
+
+
+def crippled_leg(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
+    """Take the commands from a leg's joints and halve what it touches the ground with.
+
+    The thesis does not say what crippled means; the published code does. The thickness and the
+    length of both links are halved, the upper one stays about its middle and the lower one at its
+    joint; their masses stay, as do the joints with their dampers.
+    """
+    joints = simulation_of(spec).limbs[fault.target]
+    for joint in joints:
+        gain[spec.action.joints.index(joint)] = 0.0
+        body = model.body(model.joint(joint).bodyid[0])
+        for geom in range(body.geomadr[0], body.geomadr[0] + body.geomnum[0]):
+            model.geom_size[geom] *= 0.5
+            model.geom_rbound[geom] *= 0.5
+            if joint == joints[-1]:
+                model.geom_pos[geom] *= 0.5
+                # The geom is no longer where the model may have had its body's centre of mass.
+                model.geom_sameframe[geom] = 0
 
 
 def payload(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
@@ -97,6 +137,12 @@ def fix_mass(model: mujoco.MjModel, name: str, mass_kg: float, place: Array) -> 
     # The centre of mass and the axes of inertia are no longer where the model may have had them.
     model.body_sameframe[body.id] = 0
     _recompute(model)
+
+
+def _slopes(spec: RobotSpec) -> Slopes:
+    slopes = simulation_of(spec).slopes
+    assert slopes is not None
+    return slopes
 
 
 def _of_a_point(place: Array) -> Array:

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.sim.arm import complete_arm
+from mbmrl_ros.sim.ground import LEVEL, use_profile
+from mbmrl_ros.sim.mjcf import complete_mjcf
+from mbmrl_ros.sim.pier import scale_robot
 from mbmrl_ros.sim.urdf import complete_legs, use_terrain
 from mbmrl_ros.simulation import Simulation
 from mbmrl_ros.spec import RobotSpec
@@ -54,6 +57,8 @@ def load_model(spec: RobotSpec) -> mujoco.MjModel:
             if path.suffix == '.urdf':
                 complete = complete_legs if simulation.arm is None else complete_arm
                 complete(description, spec, path)
+            else:
+                complete_mjcf(description, spec)
             for signal in spec.signals:
                 if signal not in readouts_of(simulation):
                     _add_sensor(description, simulation, signal)
@@ -64,6 +69,11 @@ def load_model(spec: RobotSpec) -> mujoco.MjModel:
             line = ' '.join(str(error).split())
             raise UserError(f'{spec.name}: MuJoCo cannot load {path}: {line}') from error
     _check_period(spec, model)
+    if simulation.slopes is not None:
+        # MuJoCo scales the heights of a description to 0..1, and level ones to 0.
+        use_profile(model, simulation.slopes, LEVEL)
+    if simulation.pier is not None and simulation.pier.robot_mass_kg is not None:
+        scale_robot(model, simulation.pier.robot_mass_kg)
     if simulation.terrains:
         use_terrain(model, next(iter(simulation.terrains.values())))
     return model

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mbmrl_ros.sim.disturbances import Disturbance, disturbed
 from mbmrl_ros.sim.drive import make_drive
+from mbmrl_ros.sim.ground import on_top
 from mbmrl_ros.sim.senses import make_senses
 from mbmrl_ros.sim.sensors import command_units, load_model, signal_columns, simulation_of
 from mbmrl_ros.spec import RobotSpec
@@ -74,10 +75,12 @@ class World:
         model, self._gain = disturbed(self.spec, self._original, disturbances)
         self.disturbances = tuple(disturbances)
         if model is not self.model:
-            state = self.save()
+            state, before = self.save(), self.model
             self.model, self.data = model, mujoco.MjData(model)
             self._drive.use_model(0, model)
             self._put(state)
+            self.data.qpos[:] = on_top(before, model, self.data.qpos)
+            self._forward()
 
     def step(self, command: Array) -> None:
         """Advance by one step, a control period by default, under a command [A] in units.
