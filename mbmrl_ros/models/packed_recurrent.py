@@ -89,7 +89,7 @@ class PackedRecurrent:
 def _lstm_blocks(params: Params, layer: int) -> tuple[Tensor, Tensor]:
     """Return weight [4 U, in + U] and bias [4 U], in the order input, forget, output, new."""
     joined = torch.cat([params[f'weight_input{layer}'], params[f'weight_hidden{layer}']], 1)
-    return _output_third(joined), _output_third(params[f'bias{layer}'])
+    return _output_third(joined), _output_third(params[f'bias_input{layer}'])
 
 
 def _output_third(gates: Tensor) -> Tensor:
@@ -105,7 +105,7 @@ def _gru_blocks(params: Params, layer: int) -> tuple[Tensor, Tensor]:
     left = torch.cat([from_input, nothing])
     right = torch.cat([from_hidden[: 2 * units], torch.zeros_like(from_hidden[:units]),
                        from_hidden[2 * units :]])  # fmt: skip
-    bias = torch.cat([params[f'bias{layer}'], params[f'bias_hidden{layer}']])
+    bias = torch.cat([params[f'bias_input{layer}'], params[f'bias_hidden{layer}']])
     return torch.cat([left, right], 1), bias
 
 

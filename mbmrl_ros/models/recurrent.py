@@ -13,7 +13,7 @@ of it. Of channels that do not feed the network (absolute position) it sees neit
 Parameters, per layer l with U units and G gates (LSTM: input, forget, cell, output; GRU: reset,
 update, new; the order of torch's own layers):
 
-    weight_input{l} [G U, in]   weight_hidden{l} [G U, U]   bias{l} [G U]
+    weight_input{l} [G U, in]   weight_hidden{l} [G U, U]   bias_input{l} [G U]
     bias_hidden{l} [U]          GRU: of the hidden part of `new`
     weight_output [S, U]        bias_output [S]
 
@@ -66,8 +66,8 @@ class RecurrentDynamics:
             bound = math.sqrt(6.0 / (fan_in + units + gates * units))
             params[f'weight_input{layer}'] = _uniform(gates * units, fan_in, bound, generator)
             params[f'weight_hidden{layer}'] = _uniform(gates * units, units, bound, generator)
-            params[f'bias{layer}'] = torch.zeros(gates * units)
-            params[f'bias{layer}'][units : 2 * units] = OPEN
+            params[f'bias_input{layer}'] = torch.zeros(gates * units)
+            params[f'bias_input{layer}'][units : 2 * units] = OPEN
             if self.cell == 'gru':
                 params[f'bias_hidden{layer}'] = torch.zeros(units)
             fan_in = units
@@ -104,7 +104,9 @@ class RecurrentDynamics:
         for layer, memory in enumerate(carry.split_with_sizes(self.layer_sizes, -1)):
             linear = torch.nn.functional.linear
             memory_in = memory[..., : self.hidden_sizes[layer]]
-            from_input = linear(hidden, params[f'weight_input{layer}'], params[f'bias{layer}'])
+            from_input = linear(
+                hidden, params[f'weight_input{layer}'], params[f'bias_input{layer}']
+            )
             from_hidden = linear(memory_in, params[f'weight_hidden{layer}'])
             if self.cell == 'lstm':
                 memory = lstm_cell(from_input + from_hidden, memory)
@@ -127,6 +129,8 @@ class RecurrentDynamics:
         errors = []
         targets = self.normalizer.delta(transitions)
         inputs = self.inputs(transitions.states, transitions.actions)
+        # Infinity would saturate the gates, and what comes out look sound.
+        inputs = torch.where(inputs.isfinite(), inputs, torch.nan)
         for time in range(inputs.shape[1]):
             carry, delta = self._cells(params, carry, inputs[:, time : time + 1])
             sound = carry.isfinite().all(-1, keepdim=True)
@@ -158,7 +162,7 @@ class RecurrentDynamics:
 
     def _torch_weights(self, params: Params, layer: int) -> list[Tensor]:
         """Return a layer's weights as torch.nn.LSTM and torch.nn.GRU hold them."""
-        bias = params[f'bias{layer}']
+        bias = params[f'bias_input{layer}']
         hidden_bias = torch.zeros_like(bias)
         if self.cell == 'gru':
             new = params[f'bias_hidden{layer}']
