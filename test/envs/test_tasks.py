@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mbmrl_ros.config import UserError
+from mbmrl_ros.envs.adaptation_tasks import ADAPTATION_TASKS
 from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.envs.tasks import HELD_OUT, TASKS, load_task
 from mbmrl_ros.rewards.reward import build_reward
@@ -49,11 +50,11 @@ def test_training_rollouts_hold_switches():
     assert 0.5 < np.mean(switches) < 2.5 and max(switches) <= 4
 
 
-@pytest.mark.parametrize('name', ['half_cheetah/disabled_joint', *ARM_TASKS])
+@pytest.mark.parametrize('name', [*(t.name for t in ADAPTATION_TASKS), *ARM_TASKS])
 def test_what_is_held_out_of_a_task_never_happens_in_its_training(name):
     task = load_task(name)
     rng = np.random.default_rng(0)
-    seen = {event.disturbance for _ in range(300) for event in task.training(rng, 300)}
+    seen = {event.disturbance for _ in range(600) for event in task.training(rng, 300)}
     tested = {event.disturbance for name in task.tests for event in task.test(name)(300)}
     assert seen and tested and seen.isdisjoint(tested)
     assert seen | tested == set(task.disturbances)

@@ -1,0 +1,118 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""All tasks as environments of gymnasium, for libraries that speak it.
+
+Importing this module registers them: a task `robot/name` is `mbmrl/robot-name-v0`. gymnasium has
+no plug-ins any more, but imports a module that stands before the name:
+`gymnasium.make('mbmrl_ros.envs.gym:mbmrl/half_cheetah-slopes-v0', setting='hill')`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.spaces import Box
+from numpy.typing import NDArray
+
+from mbmrl_ros.envs.robot_env import RobotEnv
+from mbmrl_ros.envs.tasks import TASKS, load_task
+from mbmrl_ros.rewards.reward import build_reward
+from mbmrl_ros.sim.disturbances import Schedule, active
+from mbmrl_ros.spec import load_robot
+
+NAMESPACE = 'mbmrl'
+TRAINING = 'training'
+
+Observation = NDArray[np.float32]
+
+
+class TaskEnv(gymnasium.Env[Observation, Observation]):
+    """One robot and its task: states out, actions in -1..1 in, the planner's own reward.
+
+    An episode ends early only where the physics are no longer finite.
+    """
+
+    metadata = {'render_modes': []}  # noqa: RUF012
+
+    def __init__(
+        self, task: str, setting: str = TRAINING, robot: str = '', inputs_only: bool = False
+    ) -> None:
+        """task, robot: as for `mbmrl train`. setting: `training`, or a test of the task.
+
+        inputs_only: observe what networks are fed only, without absolute positions. UserError if
+        there is no such task or setting.
+        """
+        self.task = load_task(task, robot)
+        self.robot = load_robot(self.task.robot)
+        self.setting = self._checked(setting)
+        self._reward = build_reward(self.robot, self.task.reward)
+        self._robots = RobotEnv(self.robot, batch=1, threads=1)
+        channels = range(self.robot.state_size)
+        self._observed = list(self.robot.input_indices if inputs_only else channels)
+        self._state = torch.zeros(1, self.robot.state_size)
+        self._schedule: Schedule = ()
+        self._step = 0
+        self.observation_space = Box(-np.inf, np.inf, (len(self._observed),), np.float32)
+        self.action_space = Box(-1.0, 1.0, (self.robot.action_size,), np.float32)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Draw a start state and, in training, what will happen; options: another `setting`."""
+        super().reset(seed=seed)
+        setting = self._checked((options or {}).get('setting', self.setting))
+        steps = self.task.episode_steps
+        self._schedule = (
+            self.task.training(self.np_random, steps)
+            if setting == TRAINING
+            else self.task.test(setting)(steps)
+        )
+        self._state, self._step = self._robots.reset(self.np_random, [self._schedule]), 0
+        return self._observation(), self._info()
+
+    def step(self, action: Observation) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Let a control period pass; info: terms of the reward, and what is wrong at present."""
+        actions = torch.as_tensor(np.clip(action, -1.0, 1.0), dtype=torch.float32)[None]
+        before, self._state = self._state, self._robots.step(actions)
+        terms = self._reward.terms(before, actions, self._state)
+        reward = float(self._reward(before, actions, self._state))
+        info = self._info() | {'reward_terms': {name: float(v) for name, v in terms.items()}}
+        self._step += 1
+        return self._observation(), reward, not bool(self._robots.healthy), False, info
+
+    def close(self) -> None:
+        """Stop the threads of the physics."""
+        self._robots.close()
+
+    def _observation(self) -> Observation:
+        return self._state[0, self._observed].numpy()
+
+    def _info(self) -> dict[str, Any]:
+        """Return what is wrong in the period that begins, or that was just stepped through."""
+        return {'disturbances': [str(d) for d in active(self._schedule, self._step)]}
+
+    def _checked(self, setting: str) -> str:
+        if setting != TRAINING:
+            self.task.test(setting)
+        return setting
+
+
+def environment_id(task: str) -> str:
+    """Return the name of a task's environment: gymnasium's names have one slash."""
+    return f'{NAMESPACE}/{task.replace("/", "-")}-v0'
+
+
+def _register() -> None:
+    for name, task in TASKS.items():
+        gymnasium.register(
+            id=environment_id(name),
+            entry_point=f'{__name__}:TaskEnv',
+            max_episode_steps=task.episode_steps,
+            kwargs={'task': name},
+        )
+
+
+_register()

@@ -1,0 +1,80 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from gymnasium.utils.env_checker import check_env
+
+from mbmrl_ros.config import UserError
+from mbmrl_ros.envs.gym import TaskEnv, environment_id
+from mbmrl_ros.envs.tasks import TASKS
+from mbmrl_ros.rewards.reward import build_reward
+
+
+@pytest.mark.parametrize('name', TASKS)
+@pytest.mark.filterwarnings('ignore:.*A Box observation space m..imum value is -?infinity')
+def test_every_task_is_an_environment_of_gymnasium(name):
+    env = gymnasium.make(environment_id(name))
+    check_env(env.unwrapped, skip_render_check=True)
+    assert env.spec.max_episode_steps == TASKS[name].episode_steps
+    env.close()
+
+
+def test_gymnasium_finds_a_task_by_the_module_before_its_name():
+    env = gymnasium.make('mbmrl_ros.envs.gym:mbmrl/ant-crippled_leg-v0', setting='held_out')
+    _, info = env.reset(seed=0)
+    assert info['disturbances'] == ['crippled_leg:back_right']
+    env.close()
+
+
+@pytest.mark.parametrize('name', ['half_cheetah/pier', 'millirobot/path'])
+def test_rewards_are_those_of_the_planner_for_what_is_observed(name):
+    env = TaskEnv(name, setting='mid_run')
+    reward = build_reward(env.robot, env.task.reward)
+    env.action_space.seed(0)
+    state, _ = env.reset(seed=0)
+    for _ in range(10):
+        action = 1.5 * env.action_space.sample()
+        before, (state, given, terminated, truncated, info) = state, env.step(action)
+        clipped = torch.from_numpy(action.clip(-1, 1))
+        assert given == float(reward(torch.from_numpy(before), clipped, torch.from_numpy(state)))
+        assert given == pytest.approx(sum(info['reward_terms'].values()), rel=1e-5)
+        assert not terminated and not truncated
+    env.close()
+
+
+def test_a_mid_run_failure_comes_at_its_step_and_not_before():
+    env = TaskEnv('half_cheetah/disabled_joint')
+    env.reset(seed=0, options={'setting': 'mid_run'})
+    action = np.ones(6, np.float32)
+    said = [env.step(action)[4]['disturbances'] for _ in range(335)]
+    # A third of 1000 steps: the command of step 333 is the first that bthigh does not get.
+    assert said[:333] == [[]] * 333 and said[333:] == [['disabled_joint:bthigh']] * 2
+    env.close()
+
+
+def test_training_draws_another_disturbance_at_every_reset():
+    env = TaskEnv('half_cheetah/slopes')
+    drawn = {str(env.reset()[1]['disturbances']) for _ in range(30)}
+    # Twelve ramps: fewer than five different ones in 30 draws has a probability of 1e-8.
+    assert len(drawn) > 4
+    env.close()
+
+
+def test_inputs_only_leaves_out_where_on_the_floor_the_robot_is():
+    whole, inputs = (
+        TaskEnv('half_cheetah/slopes'),
+        TaskEnv('half_cheetah/slopes', inputs_only=True),
+    )
+    states, seen = (env.reset(seed=0)[0] for env in (whole, inputs))
+    left = [channel.name for channel in whole.robot.state if channel.input]
+    assert inputs.observation_space.shape == (len(left),) and 'x' not in left
+    assert np.array_equal(seen, states[list(whole.robot.input_indices)])
+
+
+def test_unknown_settings_are_answered_with_the_valid_ones():
+    with pytest.raises(UserError, match="no test 'hil'; did you mean 'hill'"):
+        TaskEnv('half_cheetah/slopes', setting='hil')
+    with pytest.raises(UserError, match='did you mean'):
+        TaskEnv('half_cheetah/slope')
