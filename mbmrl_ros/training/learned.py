@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mbmrl_ros.config import UserError
 from mbmrl_ros.models.kinds import build_model
 from mbmrl_ros.models.recurrent import Cell
 from mbmrl_ros.spec import RobotSpec
@@ -87,10 +88,18 @@ def checkpoint(learned: Learned, optimiser: torch.optim.Optimizer) -> dict[str, 
 def restore(
     learned: Learned, optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]
 ) -> None:
-    """Put back what `checkpoint` returned, or the part of it that there is."""
+    """Put back what `checkpoint` returned, or the part of it that there is.
+
+    UserError if it is of a network of another size.
+    """
     with torch.no_grad():
         for group, values in (('params', learned.params), ('log_step_sizes', learned[1])):
             for name, value in values.items():
-                if f'{group}/{name}' in tensors:
-                    value.copy_(tensors[f'{group}/{name}'])
+                saved = tensors.get(f'{group}/{name}', value)
+                if saved.shape != value.shape:
+                    raise UserError(
+                        f'the run to go on from has {name} {tuple(saved.shape)}, this one '
+                        f'{tuple(value.shape)}: choose the same hidden_sizes, or another run'
+                    )
+                value.copy_(saved)
     restore_optimiser(optimiser, tensors)
