@@ -16,6 +16,7 @@ from mbmrl_ros.config import UserError
 from mbmrl_ros.models import bundle as bundles
 from mbmrl_ros.models.bundle import Bundle, BundleInfo, load_bundle, read_info, save_bundle
 from mbmrl_ros.models.dynamics import build_dynamics
+from mbmrl_ros.models.kinds import build_model
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.planners.kinds import CONFIGS
 from mbmrl_ros.planners.mppi import MPPIConfig
@@ -280,6 +281,49 @@ def test_tensors_that_need_a_gradient_or_are_views_can_be_saved(tmp_path):
     loaded = load_bundle(tmp_path, SPEC).params
     assert all(torch.equal(loaded[name], params[name]) for name in params)
     assert not any(value.requires_grad for value in loaded.values())
+
+
+def recurrent_bundle(cell: str) -> Bundle:
+    plain = make_bundle(algorithm='rebal', cell=cell, memory='episode')
+    dynamics = build_model(SPEC, (8, 8), cell, plain.dynamics.normalizer, 'bfloat16', 4.0)
+    params = dynamics.init(torch.Generator().manual_seed(0))
+    info = plain.info.model_copy(update={'input_limit': 4.0})
+    return Bundle(info, dynamics, params, {})
+
+
+@pytest.mark.parametrize('cell', ['lstm', 'gru'])
+def test_a_recurrent_model_comes_back_as_it_was_saved(tmp_path, cell):
+    saved = recurrent_bundle(cell)
+    save_bundle(tmp_path, saved)
+    loaded = load_bundle(tmp_path, SPEC)
+    assert loaded.info.cell == loaded.dynamics.cell == cell and loaded.info.memory == 'episode'
+    assert loaded.params.keys() == saved.params.keys() and loaded.step_sizes == {}
+    assert all(torch.equal(loaded.params[name], value) for name, value in saved.params.items())
+    generator = torch.Generator().manual_seed(1)
+    state = torch.randn(1, 5, SPEC.state_size, generator=generator)
+    carry = torch.randn(1, 1, saved.dynamics.empty(1).shape[-1], generator=generator)
+    action = torch.zeros(1, 5, SPEC.action_size)
+    before, after = (
+        each.dynamics.planning_step(each.params)(carry, state, action)[1]
+        for each in (saved, loaded)
+    )
+    assert torch.equal(before, after)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'said'),
+    [
+        ({'cell': 'gru'}, 'gru network of hidden_sizes [8, 8], with bias_hidden0 (8,)'),
+        ({'cell': None}, 'feed-forward network of hidden_sizes [8, 8], with bias0 (8,)'),
+        ({'hidden_sizes': [8]}, 'lstm network of hidden_sizes [8], with bias_input1 missing'),
+        ({'hidden_sizes': [8, 9]}, 'hidden_sizes [8, 9], with bias_input1 (36,); in'),
+    ],
+)
+def test_a_description_of_another_network_is_refused(tmp_path, changes, said):
+    save_bundle(tmp_path, recurrent_bundle('lstm'))
+    path = tmp_path / 'bundle.json'
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    assert said in refusal(tmp_path)
 
 
 @pytest.mark.parametrize('name', bundles.bundle_names())

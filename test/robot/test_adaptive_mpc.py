@@ -9,10 +9,12 @@ import torch
 
 from mbmrl_ros.adaptation.adapter import DynamicEvaluation, GradientAdapter, NoAdaptation
 from mbmrl_ros.adaptation.gradient import uniform_step_sizes
+from mbmrl_ros.adaptation.recurrent import RecurrentAdapter
 from mbmrl_ros.models import dynamics as dynamics_module
 from mbmrl_ros.models.dynamics import MLPDynamics
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.models.packed import PackedMLP
+from mbmrl_ros.models.recurrent import RecurrentDynamics
 from mbmrl_ros.planners.mppi import MPPI, MPPIConfig, MPPIState
 from mbmrl_ros.planners.random_shooting import RandomShooting, RandomShootingConfig
 from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC
@@ -242,3 +244,89 @@ def test_a_tick_evaluates_the_network_once_per_step_of_the_horizon_for_all_candi
     assert len(windows) == passes
     mpc.act(window(1), EVERY, start())
     assert len(imagined) == 2 * config.horizon
+
+
+def recurrent(span: str, cell: str = 'lstm') -> tuple[AdaptiveMPC, RecurrentAdapter]:
+    dynamics = RecurrentDynamics(
+        STATE, ACTION, (0, 1, 2), (8, 6), Normalizer.identity(STATE), cell=cell
+    )
+    params = dynamics.init(torch.Generator().manual_seed(0))
+    adapter = RecurrentAdapter(dynamics, params, span)
+    generator = torch.Generator().manual_seed(0)
+    return AdaptiveMPC(dynamics, adapter, PLANNER, reward, generator, PAST, BATCH), adapter
+
+
+def episode(steps: int) -> Transitions:
+    generator = torch.Generator().manual_seed(4)
+    states = torch.randn(BATCH, steps + 1, STATE, generator=generator)
+    actions = torch.rand(BATCH, steps, ACTION, generator=generator) * 2 - 1
+    return Transitions(states[:, :-1], actions, states[:, 1:])
+
+
+def windows(happened: Transitions) -> list[Transitions]:
+    last = happened.actions.shape[1]
+    return [
+        Transitions(*(tensor[:, end - PAST : end] for tensor in happened))
+        for end in range(PAST, last + 1)
+    ]
+
+
+@pytest.mark.parametrize('span', ['window', 'episode'])
+@pytest.mark.parametrize('cell', ['lstm', 'gru'])
+def test_plans_begin_with_what_is_remembered_and_leave_it_as_it_is(span, cell):
+    mpc, adapter = recurrent(span, cell)
+    memory, generator = adapter.initial(BATCH), torch.Generator().manual_seed(0)
+    planner_state, pending = PLANNER.initial(BATCH), [(torch.full((BATCH, ACTION), 0.5), 1.0)]
+    for past in windows(episode(PAST + 4)):
+        state = past.next_states[:, -1]
+        decision = mpc.act(past, EVERY, state, pending)
+        # What only remembers, and neither plans nor looks ahead, remembers the same.
+        memory, adapted = adapter.adapt(memory, past, EVERY)
+        assert torch.equal(decision.adapted.carry, adapted.carry)
+        carry, ahead = mpc._dynamics.step(
+            adapter.params, adapted.carry, state[:, None], pending[0][0][:, None]
+        )
+        assert torch.equal(decision.carry, carry) and torch.equal(decision.start, ahead[:, 0])
+        planner_state, plan = PLANNER.plan(
+            generator,
+            planner_state,
+            mpc._dynamics.planning_step(adapter.params),
+            reward,
+            carry,
+            ahead[:, 0],
+        )
+        assert torch.equal(decision.action, plan.actions[:, 0])
+
+
+@pytest.mark.parametrize('span', ['window', 'episode'])
+def test_what_is_remembered_matters_to_the_plan_of_its_own_robot_only(span):
+    (mpc, _), (other, _) = recurrent(span), recurrent(span)
+    first, second = windows(episode(PAST))[0], windows(episode(PAST))[0]
+    second.states[1] += 1.0
+    one, two = mpc.act(first, EVERY, start()), other.act(second, EVERY, start())
+    assert torch.equal(one.action[[0, 2, 3]], two.action[[0, 2, 3]])
+    assert not torch.equal(one.action[1], two.action[1])
+
+
+@pytest.mark.parametrize('span', ['window', 'episode'])
+def test_a_reset_forgets_the_episode(span):
+    (mpc, _), (fresh, _) = recurrent(span), recurrent(span)
+    *before, last = windows(episode(PAST + 3))
+    for past in before:
+        mpc.act(past, EVERY, start())
+    mpc.reset()
+    assert torch.equal(
+        mpc.act(last, EVERY, start()).adapted.carry, fresh.act(last, EVERY, start()).adapted.carry
+    )
+
+
+def test_an_error_in_the_planner_costs_an_episode_all_but_its_window():
+    (mpc, _), (fresh, _) = recurrent('episode'), recurrent('episode')
+    first, second, third = windows(episode(PAST + 2))
+    mpc.act(first, EVERY, start())
+    kept, mpc._plan = mpc._plan, None
+    with pytest.raises(TypeError):
+        mpc.act(second, EVERY, start())
+    mpc._plan = kept
+    after, expected = (each.act(third, EVERY, start()) for each in (mpc, fresh))
+    assert torch.equal(after.adapted.carry, expected.adapted.carry)

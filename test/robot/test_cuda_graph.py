@@ -11,8 +11,10 @@ import torch
 
 from mbmrl_ros.adaptation.adapter import DynamicEvaluation, GradientAdapter, NoAdaptation
 from mbmrl_ros.adaptation.gradient import uniform_step_sizes
+from mbmrl_ros.adaptation.recurrent import RecurrentAdapter
 from mbmrl_ros.models.dynamics import MLPDynamics
 from mbmrl_ros.models.normalizer import Normalizer
+from mbmrl_ros.models.recurrent import RecurrentDynamics
 from mbmrl_ros.planners.cem import CEM, CEMConfig
 from mbmrl_ros.planners.mppi import MPPI, MPPIConfig
 from mbmrl_ros.robot import cuda_graph
@@ -109,6 +111,11 @@ def test_another_shape_is_recorded_anew(stand_in):
     assert StandIn.recordings == 2
 
 
+ADAPTERS = pytest.mark.parametrize(
+    'adapter', ['none', 'grbal', 'dynamic_evaluation', 'rebal_window', 'rebal_episode']
+)
+
+
 def make_mpc(adapter_name: str, planner_name: str, device: torch.device) -> AdaptiveMPC:
     """Return a small controller of two robots on a device."""
     normalizer = Normalizer(*(each.to(device) for each in vars(Normalizer.identity(4)).values()))
@@ -116,11 +123,17 @@ def make_mpc(adapter_name: str, planner_name: str, device: torch.device) -> Adap
     params = dynamics.init(torch.Generator().manual_seed(0))
     params = {name: value.to(device) for name, value in params.items()}
     sizes = {k: v.to(device) for k, v in uniform_step_sizes(params, 0.05).items()}
+    if adapter_name.startswith('rebal'):
+        dynamics = RecurrentDynamics(STATE, ACTION, (1, 2, 3), (16, 8), normalizer)
+        params = dynamics.init(torch.Generator().manual_seed(0))
+        params = {name: value.to(device) for name, value in params.items()}
     adapter = {
-        'none': NoAdaptation(dynamics.loss, params),
-        'grbal': GradientAdapter(dynamics.loss, params, sizes, 2),
-        'dynamic_evaluation': DynamicEvaluation(dynamics.loss, params, sizes),
-    }[adapter_name]
+        'rebal_window': lambda: RecurrentAdapter(dynamics, params, 'window'),
+        'rebal_episode': lambda: RecurrentAdapter(dynamics, params, 'episode'),
+        'none': lambda: NoAdaptation(dynamics.loss, params),
+        'grbal': lambda: GradientAdapter(dynamics.loss, params, sizes, 2),
+        'dynamic_evaluation': lambda: DynamicEvaluation(dynamics.loss, params, sizes),
+    }[adapter_name]()
     planner = {
         'mppi': MPPI(MPPIConfig(candidates=32, horizon=4), ACTION),
         'cem': CEM(CEMConfig(candidates=32, horizon=4), ACTION),
@@ -142,7 +155,7 @@ def situation(seed: int) -> tuple[Transitions, torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize('planner', ['mppi', 'cem'])
-@pytest.mark.parametrize('adapter', ['none', 'grbal', 'dynamic_evaluation'])
+@ADAPTERS
 def test_a_recorded_controller_decides_as_a_plain_one(adapter, planner, stand_in):
     plain, recorded = (make_mpc(adapter, planner, torch.device('cpu')) for _ in range(2))
     recorded._adapt = CudaGraph(plain._adapter.adapt, recorded._generator)
@@ -155,7 +168,7 @@ def test_a_recorded_controller_decides_as_a_plain_one(adapter, planner, stand_in
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
 @pytest.mark.parametrize('planner', ['mppi', 'cem'])
-@pytest.mark.parametrize('adapter', ['none', 'grbal', 'dynamic_evaluation'])
+@ADAPTERS
 def test_on_a_gpu_a_recorded_controller_decides_as_a_plain_one(adapter, planner):
     plain, recorded = (make_mpc(adapter, planner, torch.device('cuda')) for _ in range(2))
     plain._adapt, plain._plan = plain._adapter.adapt, plain._imagine_and_choose

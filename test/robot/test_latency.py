@@ -8,6 +8,8 @@ import torch
 
 from mbmrl_ros.adaptation.adapter import NoAdaptation
 from mbmrl_ros.config import parse
+from mbmrl_ros.models.normalizer import Normalizer
+from mbmrl_ros.models.recurrent import RecurrentDynamics
 from mbmrl_ros.planners.mppi import MPPI, MPPIConfig
 from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC, Decision
 from mbmrl_ros.robot.controller import Controller
@@ -186,6 +188,25 @@ def test_a_share_of_a_period_is_predicted_to_first_order(share):
     error = PERIOD**2 / 2 * share * (1 - share)
     expected = [0.2 + 0.5 * span + span**2 / 2 + error, 0.5 + span]
     torch.testing.assert_close(ahead, torch.tensor([expected]), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize('cell', ['lstm', 'gru'])
+def test_what_is_remembered_goes_along_for_as_long_as_the_state_does(cell):
+    dynamics = RecurrentDynamics(2, 1, (0, 1), (5,), Normalizer.identity(2), cell=cell)
+    params = dynamics.init(torch.Generator().manual_seed(0))
+    state, actions = torch.tensor([[0.2, 0.5]]), torch.tensor([[[[1.0]]], [[[-0.5]]]])
+    remembered, _ = dynamics.step(params, None, state[:, None], actions[1])
+    kept = remembered.clone()
+    pending = [(actions[0, 0], 1.0), (actions[1, 0], 0.25)]
+    carry, ahead = predict_forward(dynamics, params, remembered, state, pending)
+    first = dynamics.step(params, remembered, state[:, None], actions[0])
+    second = dynamics.step(params, *first, actions[1])
+    torch.testing.assert_close(carry, torch.lerp(first[0], second[0], 0.25))
+    torch.testing.assert_close(ahead[:, None], torch.lerp(first[1], second[1], 0.25))
+    assert torch.equal(remembered, kept), 'what really happened stays what it was'
+    assert predict_forward(dynamics, params, remembered, state, [])[0] is remembered
+    # Without any memory it begins with none, and a part of a period is too little for one.
+    assert predict_forward(dynamics, params, None, state, pending[1:])[0] is None
 
 
 def test_what_is_pending_is_cut_into_periods():
