@@ -144,3 +144,61 @@ def test_a_fault_without_a_value_has_its_usual_one():
     assert parse('payload:markers') == Disturbance('payload', 'markers', 0.0142)
     for text in FAULTS:
         check(ROBOT, parse(text))
+
+
+ANT = load_robot('ant')
+# Geoms of the upper and the lower link of back_right (leg 4 of the model file).
+BACK_RIGHT = ('rightback_leg_geom', 'fourth_ankle_geom')
+
+
+def crippled() -> tuple[mujoco.MjModel, mujoco.MjModel, list[float]]:
+    original = load_model(ANT)
+    model, gain = disturbed(ANT, original, [parse('crippled_leg:back_right')])
+    return original, model, gain.tolist()
+
+
+def test_a_crippled_leg_has_no_motors_and_half_the_size():
+    original, model, gain = crippled()
+    assert gain == [1, 1, 1, 1, 1, 1, 0, 0]
+    for name in BACK_RIGHT:
+        assert model.geom(name).size == pytest.approx(original.geom(name).size / 2)
+        assert model.geom(name).rbound == pytest.approx(original.geom(name).rbound / 2)
+    # Capsules of radius 0.08; half of sqrt(0.2^2 + 0.2^2) and of sqrt(0.4^2 + 0.4^2) long.
+    assert [model.geom(name).size[:2].tolist() for name in BACK_RIGHT] == [
+        pytest.approx([0.04, math.sqrt(0.08) / 4]),
+        pytest.approx([0.04, math.sqrt(0.32) / 4]),
+    ]
+    others = [i for i in range(model.ngeom) if model.geom(i).name not in BACK_RIGHT]
+    assert np.array_equal(model.geom_size[others], original.geom_size[others])
+    assert np.array_equal(model.body_mass, original.body_mass)
+    assert np.array_equal(model.body_inertia, original.body_inertia)
+
+
+def test_the_lower_link_of_a_crippled_leg_ends_half_way():
+    original, model, _ = crippled()
+    lower, ends = BACK_RIGHT[1], []
+    # Published: to where the upper link's geom is, which is half of its own way.
+    assert model.geom(lower).pos == pytest.approx(original.geom(BACK_RIGHT[0]).pos)
+    for each in (original, model):
+        data = mujoco.MjData(each)
+        mujoco.mj_kinematics(each, data)
+        geom, body = data.geom(lower), each.geom(lower).bodyid[0]
+        axis = geom.xmat.reshape(3, 3)[:, 2] * each.geom(lower).size[1]
+        far = max(np.linalg.norm(geom.xpos + s * axis - data.xpos[body]) for s in (-1, 1))
+        ends.append(far)
+    assert ends[0] == pytest.approx(math.sqrt(0.32)) and ends[1] == pytest.approx(ends[0] / 2)
+
+
+def test_an_ant_on_a_crippled_leg_hangs_on_that_side():
+    heights = []
+    for wrong in ([], [parse('crippled_leg:back_right')]):
+        world = World(ANT)
+        world.reset(np.random.default_rng(0))
+        world.set_disturbances(wrong)
+        for _ in range(100):
+            world.step(np.zeros(8))
+        # x forward, y left: the corner of back_right.
+        corner = np.array([0.2, -0.2, 0.0])
+        rotation = world.data.body('torso').xmat.reshape(3, 3)
+        heights.append((rotation @ corner)[2])
+    assert heights[1] < heights[0] - 0.01
