@@ -81,6 +81,8 @@ setup(
         'sim': ['gymnasium>=1.0', 'mujoco>=3.3,<4'],
         # Points on a robot from its joint positions, for arms.
         'arm': ['pin>=2.7'],
+        # TRPO, which model-based methods are compared with.
+        'baselines': ['sb3-contrib>=2.4'],
         # rclpy and the messages as wheels, for machines without a ROS 2 installation. launch and
         # launch_ros have none (an unrelated project owns the name launch): package.xml has them.
         'ros': [

@@ -299,16 +299,18 @@ def _config(
     model: str, recipe: Recipe, task: str, variant: Variant, chosen: Selection
 ) -> TrainingConfig:
     """Return the settings of a training: file, --quick, the figure's variant, --set."""
-    own = []
+    general, special = [], []
     for assignment in chosen.assignments:
         key, _, value = assignment.partition('=')
         only, separator, inner = key.rpartition(':')
-        if not separator or only == model:
-            own.append(f'{inner}={value}' if separator else assignment)
+        if not separator:
+            general.append(assignment)
+        elif only == model:
+            special.append(f'{inner}={value}')
     changes = (*(QUICK if chosen.quick else ()), *variant.training)
     name = _files(MODELS[model].algorithm)
-    config = load_training_config(name, task, recipe.variant, (*changes, *own))
-    if any(text.startswith(f'{model}:iterations=') for text in chosen.assignments):
+    config = load_training_config(name, task, recipe.variant, (*changes, *general, *special))
+    if any(text.startswith('iterations=') for text in special):
         return config
     return config.model_copy(update={'iterations': config.iterations * MODELS[model].times})
 

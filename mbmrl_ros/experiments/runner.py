@@ -38,7 +38,7 @@ from mbmrl_ros.training.settings import TrainingConfig
 # A clean server that children are forked from: torch is imported once, and none of the parent's
 # threads is in them.
 CONTEXT = multiprocessing.get_context('forkserver')
-CONTEXT.set_forkserver_preload(['mbmrl_ros.experiments.measure'])
+CONTEXT.set_forkserver_preload(['mbmrl_ros.experiments.measure', 'mbmrl_ros.sim.batch'])
 
 
 class Running(NamedTuple):

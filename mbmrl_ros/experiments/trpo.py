@@ -25,6 +25,7 @@ from tqdm import tqdm
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.tasks import Task
 from mbmrl_ros.robot.history import History
+from mbmrl_ros.spec import load_robot
 from mbmrl_ros.training.collect import Act
 from mbmrl_ros.training.model_based import stream
 from mbmrl_ros.training.run import Run, optimiser_tensors, restore_optimiser
@@ -66,10 +67,11 @@ def train_trpo(task: Task, config: TrainingConfig, run: Run, seed: int) -> None:
 def load_policy(folder: Path, task: Task, config: TrainingConfig, iteration: int | None) -> Act:
     """Return what drives robots by the policy of an iteration (None: the last): its mean."""
     model = _model(task, config.model_copy(update={'rollouts': 1}), 0)
+    inputs = list(load_robot(task.robot).input_indices)
     _restore(model, load_file(_file(folder, iteration or config.iterations)))
 
     def act(histories: Sequence[History], states: Tensor) -> Tensor:
-        observations = model.env.normalize_obs(states.numpy())
+        observations = model.env.normalize_obs(states[:, inputs].numpy())
         actions, _ = model.predict(observations, deterministic=True)
         return torch.from_numpy(actions)
 
@@ -85,13 +87,18 @@ def _model(task: Task, config: TrainingConfig, seed: int) -> Any:
         from sb3_contrib import TRPO
         from stable_baselines3.common.env_util import make_vec_env
         from stable_baselines3.common.vec_env import VecNormalize
+
+        from mbmrl_ros.envs.gym import environment_id
     except ImportError as error:
         raise UserError(f"{error}: TRPO needs pip install 'mbmrl_ros[baselines]'") from error
     with _seeded(seed):
         envs = make_vec_env(
-            f'mbmrl/{task.name}',
+            f'mbmrl_ros.envs.gym:{environment_id(task.name)}',
             config.rollouts,
-            env_kwargs={'max_episode_steps': config.rollout_steps},
+            env_kwargs={
+                'inputs_only': True,
+                'max_episode_steps': config.rollout_steps,
+            },
         )
         return TRPO(
             'MlpPolicy',
@@ -103,7 +110,7 @@ def _model(task: Task, config: TrainingConfig, seed: int) -> Any:
             stats_window_size=config.rollouts,
             device='cpu',
             learning_rate=1e-3,
-            batch_size=128,
+            batch_size=min(128, config.rollouts * config.rollout_steps),
             n_critic_updates=20,
         )
 
@@ -128,7 +135,7 @@ def _tensors(model: Any) -> dict[str, Tensor]:
     for name in STATISTICS:
         statistics = getattr(model.env, name)
         for part in ('mean', 'var', 'count'):
-            tensors[f'{name}/{part}'] = torch.as_tensor(getattr(statistics, part)).clone()
+            tensors[f'{name}/{part}'] = torch.tensor(np.asarray(getattr(statistics, part)))
     return tensors
 
 

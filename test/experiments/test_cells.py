@@ -1,0 +1,174 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Grids: how many cells, what they share, what is left out, what is refused."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+
+from mbmrl_ros.algorithms import ALGORITHMS
+from mbmrl_ros.algorithms.adapters import ADAPTATIONS
+from mbmrl_ros.config import UserError
+from mbmrl_ros.envs.tasks import TASKS
+from mbmrl_ros.experiments import cells
+from mbmrl_ros.experiments.cells import MODEL_FREE, Measurement, Selection, Training, expand
+from mbmrl_ros.experiments.figures import FIGURES, METHODS, MODELS
+from mbmrl_ros.experiments.grid import Setting
+from mbmrl_ros.experiments.plots import PLOTS
+from mbmrl_ros.experiments.tables import TABLES
+
+JOINT = 'half_cheetah/disabled_joint'
+
+
+def works(names, **chosen):
+    return [job.work for job in expand(names, Selection(**chosen))[0]]
+
+
+def split(found):
+    trainings = [work for work in found if isinstance(work, Training)]
+    return trainings, [work for work in found if isinstance(work, Measurement)]
+
+
+def test_every_figure_names_what_there_is():
+    for name, figure in FIGURES.items():
+        assert figure.settings and figure.variants and figure.seeds, name
+        assert set(figure.methods) <= set(METHODS), name
+        assert figure.draw in TABLES and figure.draw in PLOTS, name
+        names = [variant.name for variant in figure.variants]
+        assert len(set(map(cells.slug, names))) == len(names), name
+    for method in METHODS.values():
+        assert method.model in MODELS and method.adaptation in ADAPTATIONS
+    for model in MODELS.values():
+        assert model.algorithm in (*ALGORITHMS, MODEL_FREE, 'rebal')
+        assert {recipe.start_from for recipe in model.recipes} - {''} <= set(MODELS)
+
+
+def test_a_grid_is_settings_times_methods_times_seeds_and_trains_each_model_once():
+    methods = ('mb', 'mb_de', 'grbal')
+    trainings, measured = split(works(['generalisation'], tasks=(JOINT,), methods=methods))
+    # Two tests of this task, three methods, three seeds; MB and MB+DE share a model.
+    assert len(measured) == 2 * 3 * 3
+    assert sorted(work.folder.parent.name for work in trainings) == ['grbal'] * 3 + ['mb'] * 3
+
+
+def test_the_oracle_is_trained_for_each_test_on_twice_the_data():
+    methods = ('mb', 'mb_oracle')
+    found = works(['generalisation'], tasks=(JOINT,), methods=methods, seeds=(0,))
+    trainings, _ = split(found)
+    ordinary, *oracles = trainings
+    assert {work.distribution for work in oracles} == {'test:mid_run', 'test:held_out'}
+    assert len({work.folder for work in oracles}) == 2
+    for oracle in oracles:
+        assert oracle.config.iterations == 2 * ordinary.config.iterations
+        twin = oracle.config.model_copy(update={'iterations': ordinary.config.iterations})
+        assert twin == ordinary.config
+
+
+def test_figures_share_what_they_have_in_common():
+    names = ['generalisation', 'recovery']
+    chosen = {'tasks': (JOINT,), 'methods': ('mb',), 'seeds': (0,)}
+    together = works(names, **chosen)
+    apart = [works([name], **chosen) for name in names]
+    paths = [work.path for work in together]
+    assert len(set(paths)) == len(paths)
+    assert set(paths) == {work.path for found in apart for work in found}
+    # Both train MB and measure mid_run.
+    assert len(paths) == sum(map(len, apart)) - 2
+
+
+def test_what_is_needed_comes_first():
+    done = set()
+    for work in works(['generalisation', 'window-size'], tasks=(JOINT,), seeds=(0, 1)):
+        assert set(work.needs) <= done, work.title
+        done.add(work.path)
+
+
+def test_a_curve_doubles_its_iterations_and_ends_with_the_last_bundle():
+    chosen = {'tasks': (JOINT,), 'methods': ('mb', 'grbal'), 'seeds': (0,)}
+    _, measured = split(works(['learning-curve'], assignments=('iterations=12',), **chosen))
+    points = {m: [w.iteration for w in measured if w.method == m] for m in ('mb', 'grbal')}
+    # GrBAL starts from MB's run, so that earlier bundles there are not its own.
+    assert points == {'mb': [1, 2, 4, 8, None], 'grbal': [None]}
+
+
+def test_variants_train_apart_only_where_the_training_differs():
+    found = works(['test-time'], tasks=(JOINT,), seeds=(0,))
+    trainings, measured = split(found)
+    assert len(measured) == 2 * len(FIGURES['test-time'].variants)
+    names = [work.folder.parent.name for work in trainings]
+    assert sorted(names) == ['grbal', 'grbal-step_sizes_fixed', 'mb']
+    fixed = next(work for work in trainings if 'fixed' in str(work.folder))
+    assert fixed.config.step_size_learning_rate == 0
+    windows = split(works(['window-size'], tasks=(JOINT,), seeds=(0,)))[0]
+    assert [work.config.past_steps for work in windows] == [8, 16, 32, 64]
+    assert all(work.config.past_steps == work.config.future_steps for work in windows)
+
+
+def test_the_sweep_has_every_combination_of_its_three_parameters():
+    variants = FIGURES['planner-sweep'].variants
+    found = {tuple(variant.planner.values()) for variant in variants}
+    sides = [sorted(set(values)) for values in zip(*found)]
+    assert found == set(itertools.product(*sides)) and len(variants) == len(found) == 27
+
+
+def test_settings_go_to_all_models_or_to_one():
+    assignments = ('batch_size=7', 'grbal:epochs=3', 'mb_oracle:iterations=5', 'iterations=4')
+    found, _ = split(works(['generalisation'], tasks=(JOINT,), assignments=assignments))
+    configs = {work.folder.parent.name: work.config for work in found}
+    assert all(config.batch_size == 7 for config in configs.values())
+    assert configs['grbal'].epochs == 3 and configs['mb'].epochs != 3
+    assert configs['mb'].iterations == 4
+    assert configs['mb_oracle-held_out'].iterations == 5
+
+
+def test_what_this_version_lacks_is_left_out_with_a_line(monkeypatch):
+    without = {name: made for name, made in ALGORITHMS.items() if name != 'grbal'}
+    monkeypatch.setattr(cells, 'ALGORITHMS', without)
+    jobs, missing = expand(['generalisation'], Selection(tasks=(JOINT,), seeds=(0,)))
+    assert [line for line in missing if line.startswith("grbal: no algorithm 'grbal'; valid: mb")]
+    methods = {job.work.method for job in jobs if isinstance(job.work, Measurement)}
+    assert 'grbal' not in methods and 'mb' in methods
+
+
+def test_a_task_or_a_test_that_is_not_there_is_left_out_with_a_line(monkeypatch):
+    settings = (Setting(JOINT, 'undisturbed'), Setting(JOINT, 'flood'), Setting('boat/row', 'sea'))
+    monkeypatch.setitem(FIGURES, 'recovery', replace(FIGURES['recovery'], settings=settings))
+    jobs, missing = expand(['recovery'], Selection(methods=('mb',), seeds=(0,)))
+    assert missing == [f"{JOINT} has no test 'flood'", "no task 'boat/row'"]
+    assert len(jobs) == 2
+
+
+@pytest.mark.parametrize(
+    ('names', 'chosen', 'said'),
+    [
+        (['generalization'], {}, "did you mean 'generalisation'"),
+        (['recovery'], {'methods': ('grbl',)}, "did you mean 'grbal'"),
+        (['recovery'], {'tasks': ('half_cheetah/disabled_join',)}, f'did you mean {JOINT!r}'),
+        (['recovery'], {'assignments': ('epcohs=3',)}, "did you mean 'epochs'"),
+        (['recovery'], {'assignments': ('grbl:epochs=3',)}, "did you mean 'grbal'"),
+    ],
+)
+def test_unknown_names_are_refused_with_the_closest(names, chosen, said):
+    with pytest.raises(UserError, match=said):
+        expand(names, Selection(**chosen))
+
+
+def test_the_command_of_a_cell_asks_for_it_again():
+    chosen = Selection(tasks=(JOINT,), seeds=(2,), assignments=('epochs=3',), episodes=4)
+    jobs, _ = expand(['recovery'], chosen)
+    job = next(j for j in jobs if isinstance(j.work, Measurement) and j.work.method == 'mb_de')
+    words = job.command.split()
+    assert words[:3] == ['mbmrl', 'experiment', 'recovery']
+    alone = Selection((JOINT,), ('mb_de',), (2,), ('epochs=3',), episodes=4)
+    assert words[3:] == ['--tasks', JOINT, '--methods', 'mb_de', '--seeds', '2',
+                         '--set', 'epochs=3', '--episodes', '4']  # fmt: skip
+    assert job.work.path in {one.work.path for one in expand(['recovery'], alone)[0]}
+
+
+def test_every_task_of_every_figure_has_its_tests_and_training_files():
+    for name in FIGURES:
+        _, missing = expand([name], Selection(seeds=(0,)))
+        there = [line for line in missing if any(task in line for task in TASKS)]
+        # ReBAL may have no training file for a task yet; everything else is there.
+        assert [line for line in there if not line.startswith('rebal')] == [], name
