@@ -36,6 +36,7 @@ def parse_schedule(spec: RobotSpec, texts: Sequence[str]) -> Schedule:
 def disturbances_of(spec: RobotSpec, task: str, robot: str = '') -> tuple[Disturbance, ...]:
     """Return what can be switched on: a task's disturbances, or all that the robot can have.
 
+    Of those that differ in their value alone the first one: a switch is named by kind and target.
     robot: name or path of its file, for tasks of its own.
     """
     if not task:
@@ -47,4 +48,7 @@ def disturbances_of(spec: RobotSpec, task: str, robot: str = '') -> tuple[Distur
     found = load_task(task, robot)
     if load_robot(found.robot).name != spec.name:
         raise UserError(f'task {task} is for robot {found.robot}, not for {spec.name}')
-    return found.disturbances
+    switches: dict[tuple[str, str], Disturbance] = {}
+    for disturbance in found.disturbances:
+        switches.setdefault((disturbance.kind, disturbance.target), disturbance)
+    return tuple(switches.values())

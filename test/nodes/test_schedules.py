@@ -46,3 +46,11 @@ def test_a_task_for_another_robot_is_refused():
     other = SPEC.model_copy(update={'name': 'ant'})
     with pytest.raises(UserError, match='is for robot half_cheetah, not for ant'):
         disturbances_of(other, 'half_cheetah/disabled_joint')
+
+
+def test_of_what_differs_in_its_value_alone_one_can_be_switched():
+    pier = load_robot('half_cheetah_pier')
+    # 64 draws to train on; the one of the tests comes first.
+    assert disturbances_of(pier, 'half_cheetah/pier') == (
+        Disturbance('blocks', 'damping_and_friction', 1000),
+    )

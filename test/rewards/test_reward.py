@@ -8,10 +8,12 @@ import pytest
 import torch
 
 from mbmrl_ros.config import UserError, parse
+from mbmrl_ros.envs.tasks import TASKS
 from mbmrl_ros.rewards.reward import TermConfig, build_reward
 from mbmrl_ros.spec import load_robot
 
 SPEC = load_robot('half_cheetah')
+WALK, REACH = 'ant/crippled_leg', 'arm_7dof/force'
 FORWARD = TermConfig(term='forward_velocity', channel='x')
 EFFORT = TermConfig(term='action_squared', weight=-0.05)
 
@@ -131,3 +133,21 @@ def test_joint_speeds_are_all_seven_and_nothing_else():
 def test_a_target_that_is_no_channel_is_refused():
     with pytest.raises(UserError, match="no channel 'tip_w'; did you mean"):
         build_reward(ARM, (TermConfig(term='lorentzian', target={'tip_w': 1.0}),))
+
+
+def test_the_rewards_of_ant_and_arm_by_worked_numbers():
+    ant, arm = (load_robot(TASKS[name].robot) for name in (WALK, REACH))
+    state, after = torch.zeros(ant.state_size), torch.zeros(ant.state_size)
+    after[ant.channel_index('x')] = 0.01
+    walk = build_reward(ant, TASKS[WALK].reward)
+    # 0.01 m in 0.02 s, less 0.005 times 8, and 0.05 for being alive (thesis, Table 5).
+    expected = torch.tensor(0.5 - 0.04 + 0.05)
+    torch.testing.assert_close(walk(state, torch.ones(8), after), expected)
+    state, after = torch.zeros(arm.state_size), torch.zeros(arm.state_size)
+    after[arm.channel_index('object_y')] = 0.55
+    # (0.3, 0.15, 0) is where it should be: 0.3^2 + 0.4^2 off.
+    reach = build_reward(arm, TASKS[REACH].reward)
+    torch.testing.assert_close(reach(state, torch.ones(7), after), torch.tensor(-0.25))
+    published = build_reward(arm, TASKS['published/arm_7dof_force'].reward)
+    expected = torch.tensor(-0.5 - 0.005 * 7)
+    torch.testing.assert_close(published(state, torch.ones(7), after), expected)

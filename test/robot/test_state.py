@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
-from mbmrl_ros.robot.state import StateAssembler, encode, quaternion_angle
+from mbmrl_ros.robot.state import StateAssembler, encode, quaternion_angle, rotation_cell
 from mbmrl_ros.spec import load_robot
 from mbmrl_ros.types import Reading
 
@@ -228,3 +229,25 @@ def test_angles_are_those_of_the_rotation_matrix_whatever_the_norm_and_sign(scal
 def product(a, b):
     scalar = a[0] * b[0] - a[1:] @ b[1:]
     return np.array([scalar, *(a[0] * b[1:] + b[0] * a[1:] + np.cross(a[1:], b[1:]))])
+
+
+def test_cells_of_a_rotation_matrix_turn_vectors_as_the_quaternion_does():
+    rng = np.random.default_rng(0)
+    # Of any norm and sign, (w, x, y, z).
+    quaternions = rng.normal(size=(4, 50))
+    matrix = np.array([[rotation_cell(r, c, quaternions) for c in range(3)] for r in range(3)])
+    w, x, y, z = quaternions
+    expected = Rotation.from_quat(np.stack([x, y, z, w], -1)).as_matrix()
+    np.testing.assert_allclose(np.moveaxis(matrix, -1, 0), expected, atol=1e-12)
+    np.testing.assert_allclose(rotation_cell(1, 2, -quaternions[:, 0]), matrix[1, 2, 0])
+
+
+def test_the_ant_knows_its_orientation_as_a_rotation_matrix():
+    ant = load_robot('ant')
+    signals = np.zeros(len(ant.signals))
+    # A quarter turn about z: x looks along y, y along -x.
+    for part, value in (('w', math.sqrt(0.5)), ('z', math.sqrt(0.5))):
+        signals[ant.signals.index(f'odom:pose.pose.orientation.{part}')] = value
+    state = dict(zip((channel.name for channel in ant.state), encode(ant, signals)))
+    shown = [[state[f'r_{row}{column}'] for column in 'xyz'] for row in 'xyz']
+    np.testing.assert_allclose(shown, [[0, -1, 0], [1, 0, 0], [0, 0, 1]], atol=1e-12)

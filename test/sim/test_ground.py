@@ -112,7 +112,7 @@ def test_on_a_slope_the_robot_is_carried_by_it():
     assert z - math.tan(math.radians(10)) * (x - 1.0) == pytest.approx(0.57, abs=0.1)
 
 
-def test_a_robot_is_put_on_top_of_ground_that_comes_up_under_it_and_keeps_its_height_when_it_goes():
+def test_a_robot_is_put_on_top_of_ground_that_comes_up_under_it():
     world = World(ROBOT)
     world.reset(np.random.default_rng(0))
     world.data.qpos[0] = 5.0
@@ -150,7 +150,7 @@ def test_profiles_of_an_own_robot_file_are_disturbances():
     model = disturbed(own, load_model(own), [fault('terrain:step')])[0]
     top = model.hfield(PROFILE).data.max() * model.hfield(PROFILE).size[2]
     assert top + model.geom(PROFILE).pos[2] == pytest.approx(0.1, abs=2e-6)
-    with pytest.raises(UserError, match="no target 'hill'.*valid: step"):
+    with pytest.raises(UserError, match=r"no target 'hill'.*valid: step"):
         check(own, fault('terrain:hill'))
 
 

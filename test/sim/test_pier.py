@@ -80,8 +80,8 @@ def test_an_undamped_block_swings_as_a_mass_on_a_spring():
         tracks.append([world.data.joint(name).qpos[0] + 0.0904 for name in BLOCKS[4:6]])
     damped, free = np.array(tracks).T
     down = np.flatnonzero((free[:-1] > 0) & (free[1:] <= 0))
-    # 2 pi sqrt(m / k) = 0.603 s in periods of 0.01 s; with a damper of 48 N s/m the swing of 3 s is
-    # down by exp(-48 / (2 * 6.61) * 3) = 2e-5.
+    # 2 pi sqrt(m / k) = 0.603 s in periods of 0.01 s; with a damper of 48 N s/m the swing is down
+    # by exp(-48 / (2 * 6.61) * 3) = 2e-5 after 3 s.
     assert np.diff(down).mean() == pytest.approx(2 * math.pi * math.sqrt(6.61 / 717) / 0.01, abs=1)
     assert np.abs(free[-60:]).max() > 0.03 and np.abs(damped[-60:]).max() < 1e-3
 
