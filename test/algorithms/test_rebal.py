@@ -28,10 +28,11 @@ from mbmrl_ros.robot.adaptive_mpc import make_mpc
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.robot.latency import Latency
 from mbmrl_ros.spec import load_robot
+from mbmrl_ros.training.evaluate import prediction_losses
 from mbmrl_ros.training.learned import Learned
 from mbmrl_ros.training.publish import untrained_bundle
 from mbmrl_ros.training.settings import TrainingConfig
-from mbmrl_ros.types import Reading
+from mbmrl_ros.types import Reading, Transitions
 
 PAST, FUTURE, STEPS = 8, 5, 40
 CONFIG = TrainingConfig(
@@ -174,6 +175,35 @@ def test_what_does_not_go_together_is_refused():
     for algorithm in ('grbal', 'mb'):
         with pytest.raises(UserError, match='feed-forward, does not adapt by rebal; valid'):
             make_adapter(small_bundle(algorithm), 'rebal')
+
+
+@MEMORIES
+def test_losses_are_with_an_empty_memory_and_with_what_came_before(memory):
+    bundle = small_bundle(memory=memory)
+    generator = torch.Generator().manual_seed(0)
+    trajectories = [
+        Trajectory(
+            torch.randn(20, SPEC.state_size, generator=generator),
+            torch.rand(19, SPEC.action_size, generator=generator) * 2 - 1,
+            torch.zeros(19),
+        )
+        for _ in range(2)
+    ]
+    losses = prediction_losses(bundle, make_adapter(bundle, 'auto'), trajectories, stride=3)
+    assert losses.moments.tolist() == [4, 7, 10, 13]
+    dynamics, params = bundle.dynamics, bundle.params
+    for row, trajectory in enumerate(trajectories):
+        for column, moment in enumerate(losses.moments.tolist()):
+            first = moment - 4 if memory == 'window' else 0
+            past, coming = (
+                Transitions(*(tensor[None, a:b] for tensor in trajectory.transitions()))
+                for a, b in ((first, moment), (moment, moment + 4))
+            )
+            carry, _ = dynamics.unroll(params, dynamics.empty(1), past)
+            after = dynamics.loss(params, coming, carry=carry)[0]
+            torch.testing.assert_close(losses.after[row, column], after)
+            before = dynamics.loss(params, coming)[0]
+            torch.testing.assert_close(losses.before[row, column], before)
 
 
 def drive(controller: Controller, clock: list[float], steps: int):

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from mbmrl_ros.models.dynamics import build_dynamics
+from mbmrl_ros.models.kinds import build_model
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.robot.history import History
@@ -41,6 +42,22 @@ def test_the_score_is_the_loss_of_the_parameters_of_the_tick_before():
     assert all(map(math.isnan, foresight.score(None)))
     foresight.forget()
     assert all(map(math.isnan, foresight.score(last)))
+
+
+def test_a_model_that_remembers_is_scored_with_what_it_remembered():
+    dynamics = build_model(SPEC, (16,), 'gru')
+    params = dynamics.init(torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(1)
+    past, last = (
+        Transitions(*(torch.randn(1, steps, n, generator=generator) for n in (S, A, S)))
+        for steps in (5, 1)
+    )
+    carry, _ = dynamics.follow(params, dynamics.empty(1), past)
+    foresight = Foresight(dynamics)
+    foresight.remember(params, carry)
+    _, errors = dynamics.follow(params, carry, last)
+    assert foresight.score(last).adapted == pytest.approx(float(errors.mean()), rel=1e-5)
+    assert float(errors.mean()) != pytest.approx(float(dynamics.loss(params, last)), rel=1e-3)
 
 
 def test_the_last_transition_of_a_history():

@@ -9,14 +9,17 @@ import torch
 
 from mbmrl_ros.adaptation.adapter import DynamicEvaluation, GradientAdapter, NoAdaptation
 from mbmrl_ros.adaptation.gradient import uniform_step_sizes
+from mbmrl_ros.adaptation.recurrent import RecurrentAdapter
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.models.bundle import Bundle, BundleInfo
 from mbmrl_ros.models.dynamics import build_dynamics
+from mbmrl_ros.models.kinds import build_model
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.planners.mppi import MPPIConfig
 from mbmrl_ros.spec import load_robot
 from mbmrl_ros.training.score import HORIZONS, score
+from mbmrl_ros.types import Adapter, Transitions
 
 SPEC = load_robot('millirobot')
 PAST, FUTURE = 4, 12
@@ -96,10 +99,13 @@ def test_predictions_ahead_follow_the_recorded_actions():
             torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize('kind', ['grbal', 'dynamic_evaluation'])
+@pytest.mark.parametrize('kind', ['grbal', 'dynamic_evaluation', 'rebal'])
 def test_trajectories_of_any_length_side_by_side_score_as_one_by_one(kind):
-    model = bundle()
-    if kind == 'grbal':
+    model = bundle() if kind != 'rebal' else recurrent_bundle()
+    adapter: Adapter
+    if kind == 'rebal':
+        adapter = RecurrentAdapter(model.dynamics, model.params, 'episode')
+    elif kind == 'grbal':
         adapter = GradientAdapter(model.dynamics.loss, model.params, model.step_sizes)
     else:
         adapter = DynamicEvaluation(model.dynamics.loss, model.params, model.step_sizes)
@@ -117,6 +123,41 @@ def test_trajectories_of_any_length_side_by_side_score_as_one_by_one(kind):
             # A random model blows up over ten steps, and rounding with it.
             torch.testing.assert_close(found, alone.squared[name], rtol=1e-3, atol=1e-5)
     assert not torch.equal(together.losses['after'], together.losses['before'])
+
+
+def recurrent_bundle() -> Bundle:
+    plain = bundle()
+    dynamics = build_model(SPEC, (16,), 'lstm', plain.dynamics.normalizer)
+    params = dynamics.init(torch.Generator().manual_seed(0))
+    return Bundle(plain.info, dynamics, params, {})
+
+
+@pytest.mark.parametrize('span', ['window', 'episode'])
+def test_what_is_remembered_counts_for_losses_and_for_predictions_ahead(span):
+    model, trajectory = recurrent_bundle(), walk(25)
+    dynamics, params = model.dynamics, model.params
+    adapter = RecurrentAdapter(dynamics, params, span)
+    scores = score(model, adapter, [trajectory])
+    moment, whole = PAST + 3, trajectory.transitions()
+    first = moment - PAST if span == 'window' else 0
+    past, coming = (
+        Transitions(*(tensor[None, begin:end] for tensor in whole))
+        for begin, end in ((first, moment), (moment, moment + FUTURE))
+    )
+    carry, _ = dynamics.unroll(params, dynamics.empty(1), past)
+    expected = dynamics.errors(params, coming, carry=carry).mean(1)[0]
+    torch.testing.assert_close(scores.losses['after'][3], expected)
+    alone = dynamics.errors(params, coming).mean(1)[0]
+    torch.testing.assert_close(scores.losses['before'][3], alone)
+    for name, remembered in (('before', None), ('after', carry)):
+        state = trajectory.states[moment][None, None]
+        for step in range(10):
+            action = trajectory.actions[moment + step][None, None]
+            remembered, state = dynamics.step(params, remembered, state, action)
+            if step + 1 in HORIZONS:
+                wrong = (state[0, 0] - trajectory.states[moment + step + 1]).square()
+                found = scores.squared[name][3, HORIZONS.index(step + 1)]
+                torch.testing.assert_close(found, wrong, rtol=1e-4, atol=1e-6)
 
 
 def test_a_model_that_is_wrong_by_a_constant_is_better_once_it_has_adapted():
