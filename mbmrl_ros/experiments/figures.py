@@ -12,10 +12,11 @@ from mbmrl_ros.experiments.grid import Figure, Method, Model, Recipe, Setting, V
 OWN = (Recipe('two_cores'), Recipe())
 MODELS = {
     'mb': Model('mb', OWN),
+    # Fitted to MB's data; alone: on data that the model itself collects, from the start.
     'grbal': Model('grbal', (Recipe('from_mb', start_from='mb'), *OWN)),
-    # On data that it collects itself, weights and step sizes learned from the start.
     'grbal_alone': Model('grbal', OWN),
-    'rebal': Model('rebal', OWN),
+    'rebal': Model('rebal', (Recipe('from_mb', start_from='mb'), *OWN)),
+    'rebal_alone': Model('rebal', OWN),
     'mb_oracle': Model('mb', OWN, on_test=True, times=2),
     # The rollouts of MB's training file, as many and as long.
     'trpo': Model('trpo', OWN),
@@ -27,6 +28,7 @@ METHODS = {
     'grbal_still': Method('GrBAL, not adapting', 'grbal', 'none', '#8fb8dc'),
     'grbal_alone': Method('GrBAL, own data', 'grbal_alone', 'auto', '#17becf'),
     'rebal': Method('ReBAL', 'rebal', 'auto', '#c25a00'),
+    'rebal_alone': Method('ReBAL, own data', 'rebal_alone', 'auto', '#f0a35e'),
     'mb_oracle': Method('MB oracle', 'mb_oracle', 'none', '#2e7d32'),
     'trpo': Method('TRPO', 'trpo', 'none', '#7b3fa0'),
 }
@@ -75,10 +77,10 @@ FIGURES = {
         'Fig. 32: return against data',
         'curve',
         (Setting(JOINT, 'held_out'), Setting(LEG, 'held_out'), Setting(SLOPES, 'hill')),
-        ('mb', 'mb_de', 'grbal', 'grbal_alone', 'rebal', 'trpo'),
+        ('mb', 'mb_de', 'grbal', 'grbal_alone', 'rebal', 'rebal_alone', 'trpo'),
         curve=True,
-        differs='TRPO has the data of the others and is not trained to convergence; GrBAL, which '
-        'learns step sizes on the data and weights of a finished MB, is a single point',
+        differs='TRPO has the data of the others and is not trained to convergence; GrBAL and '
+        'ReBAL that are fitted to the data of a finished MB are a single point',
     ),
     'generalisation': Figure(
         'Fig. 33: test returns, the MB oracle being 1',

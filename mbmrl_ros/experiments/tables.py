@@ -14,7 +14,7 @@ from mbmrl_ros.experiments.results import Line, Results
 from mbmrl_ros.experiments.statistics import Groups, ratio_interval
 from mbmrl_ros.training.evaluate import interval95
 
-ORACLE = 'mb_oracle'
+ORACLE, BASE = 'mb_oracle', 'mb'
 # What adapting is measured against where nothing changes: the same model, not adapting.
 STILL = {'mb_de': 'mb', 'grbal': 'grbal_still'}
 
@@ -63,20 +63,24 @@ def errors_table(figure: Figure, results: Results) -> list[str]:
 
 
 def normalised_table(figure: Figure, results: Results) -> list[str]:
-    """Returns, and the same normalised to the oracle's."""
+    """Returns, and the same normalised to the oracle's and to MB's."""
     methods = list(dict.fromkeys(line.method for line in results.lines(figure)))
     labels = [METHODS[method].label for method in methods]
-    raw, relative = [], []
+    raw: list[list[str]] = []
+    relative: dict[str, list[list[str]]] = {ORACLE: [], BASE: []}
     for setting in figure.settings:
         lines = [results.line(setting, method, Variant()) for method in methods]
         if not any(line.cells for line in lines):
             continue
-        oracle = results.line(setting, ORACLE, Variant()).groups('returns')
         raw.append([setting.title, *(returns(one) if one.cells else 'not run' for one in lines)])
-        cells = [ratio(one.groups('returns'), oracle, one.method == ORACLE) for one in lines]
-        relative.append([setting.title, *cells])
-    heads = ('return', *labels), ('return / MB oracle (95 %)', *labels)
-    return [*table(heads[0], raw), '', *table(heads[1], relative)]
+        for base, rows in relative.items():
+            one_is = results.line(setting, base, Variant()).groups('returns')
+            cells = [ratio(one.groups('returns'), one_is, one.method == base) for one in lines]
+            rows.append([setting.title, *cells])
+    parts = [table(('return', *labels), raw)]
+    for base, rows in relative.items():
+        parts.append(table((f'return / {METHODS[base].label} (95 %)', *labels), rows))
+    return [text for part in parts for text in (*part, '')]
 
 
 def curve_table(figure: Figure, results: Results) -> list[str]:
@@ -113,7 +117,8 @@ def recovery_table(figure: Figure, results: Results) -> list[str]:
             quiet.append(_quiet_row(line, results))
     header = ('test', 'method', 'error before the fault', 'steps until it is back within 20 %, by '
               'training seed', 'T1')  # fmt: skip
-    cost = ('test', 'method', 'return', 'of the same model that does not adapt (95 %)', 'accepted')
+    cost = ('test', 'method', 'return', 'of MB (95 %)', 'of the same model that does not adapt',
+            'adaptations accepted')  # fmt: skip
     parts = [table(head, rows) for head, rows in ((header, faults), (cost, quiet)) if rows]
     return [text for part in parts for text in (*part, '')]
 
@@ -128,7 +133,8 @@ def _fault_row(line: Line) -> list[str]:
 
 
 def _quiet_row(line: Line, results: Results) -> list[str]:
-    still = results.line(line.setting, STILL.get(line.method, ''), Variant())
+    bases = (results.line(line.setting, m, Variant()) for m in (BASE, STILL.get(line.method, '')))
+    own = line.groups('returns')
     accepted, refused = (
         sum(line.numbers(f'adaptations_{what}')) for what in ('accepted', 'refused')
     )
@@ -137,7 +143,7 @@ def _quiet_row(line: Line, results: Results) -> list[str]:
         line.setting.title,
         METHODS[line.method].label,
         returns(line),
-        ratio(line.groups('returns'), still.groups('returns')),
+        *(ratio(own, base.groups('returns'), base.method == line.method) for base in bases),
         f'{100 * accepted / tried:.1f} %' if tried else '-',
     ]
 
