@@ -37,10 +37,10 @@ def train(data, out, algorithm='mb', *more):
     return main(['train', algorithm, *arguments])
 
 
-@pytest.fixture(scope='module')
-def trained(data, tmp_path_factory):
-    out = tmp_path_factory.mktemp('runs') / 'grbal'
-    assert train(data, out, 'grbal') == 0
+@pytest.fixture(scope='module', params=['grbal', 'rebal'])
+def trained(request, data, tmp_path_factory):
+    out = tmp_path_factory.mktemp('runs') / request.param
+    assert train(data, out, request.param) == 0
     return out / 'bundle'
 
 
@@ -82,7 +82,7 @@ def test_evaluate_compares_with_no_change_before_and_after_adaptation(data, trai
     ]
     assert main([str(part) for part in arguments]) == 0
     result = json.loads(numbers.read_text())
-    assert result['algorithm'] == 'grbal' and result['adaptation'] == 'auto'
+    assert result['algorithm'] == trained.parent.name and result['adaptation'] == 'auto'
     assert result['ratio'] == pytest.approx(result['loss_after'] / result['loss_before'])
     # Of 38 transitions 6 come before the first moment, and 10 after the last.
     assert result['windows'] == 4 * (38 - 6 - 10 + 1) and result['trajectories'] == 4
@@ -102,7 +102,7 @@ def test_a_bundle_of_recordings_can_be_named_for_a_task(data, tmp_path):
     assert info['task'] == task and info['robot'] == 'millirobot'
 
 
-@pytest.mark.parametrize('algorithm', ['mb', 'grbal'])
+@pytest.mark.parametrize('algorithm', ['mb', 'grbal', 'rebal'])
 def test_settings_for_recordings_of_any_robot_are_there(algorithm):
     from mbmrl_ros.offline import recordings_config
 

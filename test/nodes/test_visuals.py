@@ -9,18 +9,24 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from nav_msgs.msg import Path
 from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import Trigger
 
+from mbmrl_ros.models.bundle import save_bundle
+from mbmrl_ros.models.kinds import build_model
 from mbmrl_ros.nodes import visuals
 from mbmrl_ros.nodes.body_frame import BodyFrame, body_publisher
 from mbmrl_ros.nodes.geometry import cloud_message
 from mbmrl_ros.nodes.visuals import MOST_POSES, Track, position_channels
+from mbmrl_ros.planners.rollout import imagine
 from mbmrl_ros.robot.state import encode
 from mbmrl_ros.sim.world import World
 from mbmrl_ros.spec import load_robot
+from mbmrl_ros.training.publish import untrained_bundle
+from mbmrl_ros.training.settings import TrainingConfig
 
 CONFIG = File(__file__).resolve().parents[2] / 'config'
 ROBOT = load_robot('millirobot')
@@ -186,6 +192,42 @@ def test_where_the_robot_has_been_is_shown_until_it_begins_anew(bench, robot):
     assert bench.call(Trigger, 'controller_node/reset').success
     count = len(tracks)
     bench.until(lambda: len(tracks) > count and len(tracks[-1].poses) < longest)
+
+
+def test_what_is_shown_of_a_model_that_remembers_begins_with_what_it_remembers():
+    dynamics = build_model(ROBOT, (8,), 'lstm')
+    params = dynamics.init(torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(1)
+    start = torch.randn(1, ROBOT.state_size, generator=generator)
+    carry = torch.randn(1, 1, 16, generator=generator)
+    candidates = torch.rand(1, 4, 3, ROBOT.action_size, generator=generator)
+    plan = SimpleNamespace(
+        actions=candidates[:, 1], candidates=candidates, returns=torch.arange(4.0)[None]
+    )
+    adapted = SimpleNamespace(params=params)
+    decision = SimpleNamespace(plan=plan, adapted=adapted, start=start, carry=carry)
+    best, shown, returns = visuals.imagined(dynamics, SimpleNamespace(decision=decision))
+    step = dynamics.planning_step(params)
+    with torch.no_grad():
+        expected = imagine(step, carry, start, candidates)[0]
+    torch.testing.assert_close(shown, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(best, expected[1], rtol=1e-4, atol=1e-5)
+    assert returns.tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize('memory', ['window', 'episode'])
+def test_a_node_drives_with_a_model_that_remembers(bench, robot, tmp_path, memory):
+    spec, task = load_robot('half_cheetah'), 'half_cheetah/disabled_joint'
+    config = TrainingConfig(
+        past_steps=8, future_steps=8, hidden_sizes=(16,), recurrent={'memory': memory},
+        control_planner={'candidates': 16, 'horizon': 5},
+    )  # fmt: skip
+    save_bundle(tmp_path / 'rebal', untrained_bundle('rebal', task, config, spec, cell='lstm'))
+    bench.controller(bundle=str(tmp_path / 'rebal'), adaptation='rebal')
+    clouds = bench.listen(PointCloud2, 'controller_node/candidate_trajectories')
+    bench.until(lambda: len(clouds) >= 3)
+    points = np.frombuffer(bytes(clouds[-1].data), np.float32).reshape(16, 6, 4)
+    assert np.isfinite(points).all()
 
 
 def test_candidates_that_are_not_finite_are_not_shown(bench, robot, monkeypatch):
