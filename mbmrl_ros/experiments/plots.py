@@ -26,7 +26,8 @@ SHADES = ('-', '--', '-.', ':')
 def errors_plot(figure: Figure, results: Results) -> Plot:
     """Fig. 31 and 45 above, Fig. 46 below: histograms, and errors over time."""
     groups = by_setting([line for line in results.lines(figure) if line.groups('errors')])
-    plot, panels = _panels(len(groups), rows=2)
+    plot = Plot(figsize=(max(5.0, PANEL * len(groups)), 2 * PANEL))
+    panels = plot.subplots(2, max(1, len(groups)), squeeze=False)
     for column, (setting, lines) in enumerate(groups.items()):
         upper, lower = panels[0][column], panels[1][column]
         for line in lines:
@@ -48,7 +49,7 @@ def curve_plot(figure: Figure, results: Results) -> Plot:
     """Fig. 32 and 48: return against data; dotted where there is one point only."""
     groups = by_setting(results.lines(figure))
     plot, panels = _panels(len(groups))
-    for axes, (setting, lines) in zip(panels[0], groups.items()):
+    for axes, (setting, lines) in zip(panels, groups.items()):
         for place, line in enumerate(lines):
             steps, returns = zip(*results.curve(line))
             mean, half = np.array([interval95(values) for values in returns]).T
@@ -61,15 +62,15 @@ def curve_plot(figure: Figure, results: Results) -> Plot:
             axes.plot(steps, mean, marker='o', ms=3, label=line.label, zorder=place, **look)
             axes.fill_between(steps, mean - half, mean + half, alpha=0.12, color=look['color'])
         axes.set(title=setting.title, xlabel='control steps of training')
-    panels[0][0].set_ylabel('return per episode')
-    return _finished(plot, panels[0][0])
+        axes.set_ylabel('return per episode')
+    return _finished(plot, panels[0])
 
 
 def normalised_plot(figure: Figure, results: Results) -> Plot:
     """Fig. 33: returns, that of the oracle being 1; plain returns where there is no oracle."""
     groups = by_setting(results.lines(figure))
     plot, panels = _panels(len(groups))
-    for axes, (setting, lines) in zip(panels[0], groups.items()):
+    for axes, (setting, lines) in zip(panels, groups.items()):
         oracle = next((one.groups('returns') for one in lines if one.method == ORACLE), [])
         bars = [_normalised(line, oracle) for line in lines]
         _bars(axes, lines, np.array(bars), [METHODS[line.method].label for line in lines])
@@ -80,8 +81,10 @@ def normalised_plot(figure: Figure, results: Results) -> Plot:
 def variants_plot(figure: Figure, results: Results) -> Plot:
     """Returns of every variant."""
     groups = by_setting(results.lines(figure))
-    plot, panels = _panels(len(groups), height=PANEL + 0.12 * len(figure.variants))
-    for axes, (setting, lines) in zip(panels[0], groups.items()):
+    longest = max(len(line.label) for lines in groups.values() for line in lines)
+    widest = max(map(len, groups.values()))
+    plot, panels = _panels(len(groups), max(PANEL, 0.2 * widest), PANEL + 0.06 * longest)
+    for axes, (setting, lines) in zip(panels, groups.items()):
         values = np.array([interval95(line.returns()) for line in lines])
         _bars(axes, lines, _about(values), [line.label for line in lines])
         axes.set(title=setting.title, ylabel='return')
@@ -93,15 +96,15 @@ def recovery_plot(figure: Figure, results: Results) -> Plot:
     lines = [line for line in results.lines(figure) if line.numbers('fault_step')]
     groups = by_setting(lines)
     plot, panels = _panels(max(1, len(groups)))
-    for axes, (setting, shown) in zip(panels[0], groups.items()):
+    for axes, (setting, shown) in zip(panels, groups.items()):
         for line in shown:
             times, curve = _over_time(line, 'after')
             axes.plot(times, curve, color=METHODS[line.method].colour, lw=1.3, label=line.label)
         fault = shown[0].numbers('fault_step')[0]
         axes.axvline(fault, color='black', lw=0.8, ls='--')
-        axes.set(title=setting.title, xlim=(fault - 100, fault + 150), yscale='log',
-                 xlabel='control step', ylabel='T2-step error, adapted')  # fmt: skip
-    return _finished(plot, panels[0][0])
+        axes.set(title=setting.title, xlim=(max(0, fault - 100), fault + 150),
+                 yscale='log', xlabel='control step', ylabel='T2-step error, adapted')  # fmt: skip
+    return _finished(plot, panels[0])
 
 
 def _over_time(line: Line, name: str) -> tuple[Array, Array]:
@@ -137,10 +140,15 @@ def _bars(axes: Axes, lines: list[Line], values: Array, labels: list[str]) -> No
     axes.set_xticks(places, labels, rotation=90, fontsize=8)
 
 
-def _panels(columns: int, rows: int = 1, height: float = PANEL) -> tuple[Plot, Any]:
-    """Return a plot with panels [rows, columns]."""
-    plot = Plot(figsize=(max(5.0, PANEL * columns), height * rows))
-    return plot, plot.subplots(rows, max(1, columns), squeeze=False)
+def _panels(count: int, width: float = PANEL, height: float = PANEL) -> tuple[Plot, list[Axes]]:
+    """Return a plot with so many panels, in rows of about 15 inches."""
+    columns = max(1, min(count, int(15 / width)))
+    rows = -(-count // columns)
+    plot = Plot(figsize=(max(5.0, width * columns), height * rows))
+    panels = plot.subplots(rows, columns, squeeze=False).ravel()
+    for axes in panels[count:]:
+        axes.remove()
+    return plot, list(panels[:count])
 
 
 def _finished(plot: Plot, legend: Axes | None = None) -> Plot:

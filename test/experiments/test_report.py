@@ -1,0 +1,174 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Reports of made-up results have the right means, intervals, ratios and gaps."""
+
+import json
+import re
+
+import pytest
+
+from mbmrl_ros.cli import main
+from mbmrl_ros.config import UserError
+from mbmrl_ros.experiments.cells import Measurement, Selection, expand
+from mbmrl_ros.experiments.figures import FIGURES
+from mbmrl_ros.experiments.report import write_report
+from mbmrl_ros.experiments.results import Results
+from mbmrl_ros.experiments.statistics import EDGES
+from mbmrl_ros.experiments.tables import TABLES
+
+JOINT, LEG = 'half_cheetah/disabled_joint', 'ant/crippled_leg'
+# Two training seeds, three episodes each.
+RETURNS = {
+    'mb': [[90, 100, 110], [90, 100, 110]],
+    'mb_de': [[50, 50, 50], [50, 50, 50]],
+    'grbal': [[120, 120, 120], [180, 180, 180]],
+    'mb_oracle': [[200, 200, 200], [200, 200, 200]],
+}
+
+
+def result_of(work):
+    """Return numbers as a measurement writes them."""
+    returns = RETURNS[work.method][work.training.seed]
+    adapts = work.method in ('grbal', 'mb_de')
+    recovery = {'level': 0.1, 'steps': 7 if adapts else None}
+    bins = [0] * (len(EDGES) - 1)
+    errors = {
+        name: {'episodes': [value] * 3, 'over_time': [value] * 20,
+               'histogram': [*bins[:-1], 60], 'recovery': recovery}
+        for name, value in (('before', 0.5), ('after', 0.2 if adapts else 0.5))
+    }  # fmt: skip
+    return {
+        'environment_steps': 96000,
+        'returns': returns,
+        'past_steps': 32,
+        'plan_ms': 12.0,
+        'planner': {'kind': 'mppi', 'candidates': 500, 'horizon': 20},
+        'loss_after': errors['after']['episodes'][0],
+        'fault_step': 333 if work.test == 'mid_run' else None,
+        'errors': {'first_moment': 32, 'block': 5, 'share_worse': 0.25, **errors},
+        'adaptations_accepted': 30 if adapts else 0,
+        'adaptations_refused': 10 if adapts else 0,
+    }
+
+
+def write_cells(folder, names, methods=tuple(RETURNS), tasks=(JOINT,)):
+    chosen = Selection(tasks, (), (0, 1))
+    for job in expand(names, chosen)[0]:
+        work = job.work
+        if not isinstance(work, Measurement) or work.method not in methods:
+            continue
+        path = folder / work.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cell = {'command': job.command, 'seed': work.training.seed, 'settings': job.settings,
+                'result': result_of(work)}  # fmt: skip
+        path.write_text(json.dumps(cell))
+
+
+def rows(lines):
+    """Return the cells of the tables' rows by their first two cells."""
+    split = [[cell.strip() for cell in line.strip('| ').split('|')] for line in lines if line]
+    return {tuple(row[:2]): row[2:] for row in split}
+
+
+def table_of(tmp_path, name, **more):
+    write_cells(tmp_path, [name], **more)
+    figure = FIGURES[name]
+    return TABLES[figure.draw](figure, Results(tmp_path))
+
+
+def test_returns_are_normalised_to_the_oracle_and_to_mb(tmp_path):
+    lines = table_of(tmp_path, 'generalisation')
+    header = [cell.strip() for cell in lines[0].strip('| ').split('|')]
+    assert header == ['return', 'MB', 'MB+DE', 'GrBAL', 'MB oracle']
+    plain, oracle, mb = [line for line in lines if line.startswith('| HC joint, gen.')]
+    # Deviation 10 sqrt(4 / 5) = 8.944 over six episodes; t(5) is 2.5706: 2.5706 x 8.944 / sqrt 6.
+    assert plain.split('|')[2].strip() == '100 +- 9'
+    assert oracle.split('|')[2].strip().startswith('0.50 (')
+    # One of two seeds at 120 / 200, the other at 180 / 200.
+    assert oracle.split('|')[4].strip() == '0.75 (0.60 to 0.90)'
+    assert oracle.split('|')[5].strip() == '1.00 (1.00 to 1.00)'
+    assert mb.split('|')[4].strip().startswith('1.50 (')
+
+
+def test_without_an_oracle_there_is_nothing_to_normalise_to(tmp_path):
+    lines = table_of(tmp_path, 'generalisation', methods=('mb', 'grbal'))
+    found = [line for line in lines if line.startswith('| HC joint, gen.')]
+    assert found[1].split('|')[2:4] == [' - ', ' - ']
+
+
+def test_errors_are_compared_before_and_after(tmp_path):
+    found = rows(table_of(tmp_path, 'adaptation-error'))
+    # In every episode 0.2 after 0.5: the ratio is certain.
+    row = found['HC joint, gen.', 'GrBAL']
+    assert row == ['0.5000', '0.2000', '0.40 (0.40 to 0.40)', '25 %']
+
+
+def test_recovery_and_its_cost(tmp_path):
+    found = rows(table_of(tmp_path, 'recovery'))
+    assert found[f'{JOINT}, mid_run', 'GrBAL'] == ['0.1000', '7, 7', '32']
+    assert found[f'{JOINT}, mid_run', 'MB'] == ['0.1000', 'never, never', '32']
+    quiet = found[f'{JOINT}, undisturbed', 'MB+DE']
+    # MB+DE has 50 of MB's 100, and 30 of 40 adaptations were accepted.
+    assert quiet[0] == '50.00 +- 0.00' and quiet[1].startswith('0.50 (')
+    assert quiet[3] == '75.0 %'
+
+
+def test_every_figure_becomes_a_page_with_a_plot_and_says_what_is_missing(tmp_path):
+    # ReBAL, TRPO and two tasks of six were not run.
+    write_cells(tmp_path, list(FIGURES), methods=('mb', 'mb_de', 'grbal', 'mb_oracle'), tasks=())
+    page = tmp_path / 'docs' / 'adaptation.md'
+    page.parent.mkdir()
+    assert main(['report', str(tmp_path), '--out', str(page)]) == 0
+    text = page.read_text()
+    shown = re.findall(r'<!-- mbmrl report: (\S+) -->', text)
+    # No cell of theirs: both are of GrBAL on its own data.
+    assert set(FIGURES) - set(shown) == {'training-distribution', 'window-size'}
+    for name in shown:
+        assert (page.parent / 'adaptation' / f'{name}.png').stat().st_size > 5000
+    assert 'HC joint, F.A.: TRPO, ReBAL' in text
+    # 96000 steps of 0.01 s.
+    assert (
+        '| half_cheetah/disabled_joint | GrBAL | 96000 | 0.27 | 0, 1 | 10 x 1000 | 500 x 20 |'
+        in text
+    )
+    assert 'nan' not in text
+    copied = list((page.parent / 'adaptation' / 'cells').rglob('*.json'))
+    assert len(copied) == len(list((tmp_path / 'cells').rglob('*.json')))
+    # From the copies alone, the same page again.
+    again = write_report(page.parent / 'adaptation', page)
+    assert again.read_text() == text
+
+
+def test_what_a_person_wrote_stays(tmp_path):
+    write_cells(tmp_path, ['recovery'])
+    page = write_report(tmp_path)
+    first = page.read_text()
+    page.write_text(f'# My title\n\nWhy it is so.\n\n{first}\nThe end.\n')
+    RETURNS['mb_de'][0][0] = 70
+    try:
+        write_cells(tmp_path, ['recovery', 'test-time'])
+    finally:
+        RETURNS['mb_de'][0][0] = 50
+    text = write_report(tmp_path).read_text()
+    assert text.startswith('# My title\n\nWhy it is so.\n') and 'The end.' in text
+    assert text.count('<!-- mbmrl report: recovery -->') == 1
+    assert '<!-- mbmrl report: test-time -->' in text.partition('The end.')[2]
+    # 50 and five times 70 / 6 more.
+    assert '53.33 +- ' in text and '50.00 +- 0.00' not in text.partition('The end.')[0]
+
+
+def test_quick_results_are_said_not_to_be_results(tmp_path):
+    write_cells(tmp_path, ['recovery'])
+    path = next((tmp_path / 'cells').rglob('*.json'))
+    cell = json.loads(path.read_text())
+    path.write_text(json.dumps(cell | {'command': cell['command'] + ' --quick'}))
+    assert 'not a result' in write_report(tmp_path).read_text()
+
+
+def test_a_folder_without_results_and_a_damaged_one_are_named(tmp_path):
+    (tmp_path / 'cells').mkdir()
+    with pytest.raises(UserError, match='holds no finished cell'):
+        write_report(tmp_path)
+    (tmp_path / 'cells' / 'one.json').write_text('{}')
+    with pytest.raises(UserError, match=r'one\.json is not the result of a cell'):
+        write_report(tmp_path)
