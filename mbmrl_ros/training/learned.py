@@ -34,6 +34,8 @@ def start(
     """Draw parameters, set step sizes, and make the Adam that trains both."""
     dynamics = build_dynamics(spec, config.hidden_sizes)
     params = dynamics.init(torch.Generator().manual_seed(seed))
+    if config.motor_offsets:
+        params['shift'] = torch.zeros_like(params['scale'])
     log_step_sizes = {
         name: torch.full(_shape(value, config), config.step_size).log()
         for name, value in params.items()
@@ -42,7 +44,8 @@ def start(
     # velocity's scale moves it a lot.
     scale = torch.full(params['scale'].shape, config.step_size)
     scale[-spec.action_size :] = config.motor_step_size
-    log_step_sizes['scale'] = scale.log()
+    for name in {'scale', 'shift'} & params.keys():
+        log_step_sizes[name] = scale.log()
     for value in (*params.values(), *log_step_sizes.values()):
         value.requires_grad_()
     groups = [
