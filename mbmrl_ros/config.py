@@ -93,7 +93,8 @@ def write_text(path: Path, text: str) -> None:
 def read_extended(path: Path) -> dict[str, Any]:
     """Read a YAML mapping upon the one that it `extends`, a file beside it.
 
-    A mapping in it changes key by key, everything else as a whole. UserError as `read_yaml`.
+    A mapping in it changes key by key, everything else as a whole; a mapping of another `kind`
+    (such as a planner) too, whose keys are others. UserError as `read_yaml`.
     """
     data = read_yaml(path)
     base = data.pop('extends', None)
@@ -105,7 +106,8 @@ def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     for key, value in changes.items():
         inner = result.get(key)
         if isinstance(inner, dict) and isinstance(value, dict):
-            value = _merged(inner, value)
+            of_a_kind = value.get('kind', inner.get('kind')) == inner.get('kind')
+            value = _merged(inner, value) if of_a_kind else value
         result[key] = value
     return result
 

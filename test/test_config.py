@@ -164,3 +164,12 @@ def test_a_file_can_extend_another_one_key_by_key(tmp_path):
     (tmp_path / 'd.yaml').write_text('extends: none.yaml\n')
     with pytest.raises(UserError, match=r'cannot read .*none\.yaml'):
         read_extended(tmp_path / 'd.yaml')
+
+
+def test_a_group_of_another_kind_takes_nothing_over(tmp_path):
+    (tmp_path / 'a.yaml').write_text('planner: {kind: cem, iterations: 8, horizon: 7}\n')
+    (tmp_path / 'same.yaml').write_text('extends: a.yaml\nplanner: {kind: cem, horizon: 9}\n')
+    (tmp_path / 'other.yaml').write_text('extends: a.yaml\nplanner: {kind: mppi, horizon: 9}\n')
+    same, other = (read_extended(tmp_path / f'{name}.yaml') for name in ('same', 'other'))
+    assert same == {'planner': {'kind': 'cem', 'iterations': 8, 'horizon': 9}}
+    assert other == {'planner': {'kind': 'mppi', 'horizon': 9}}

@@ -113,7 +113,7 @@ def _keep_start(params: Params, start: Params, accepted: Tensor) -> Params:
     for name, value in params.items():
         if name.startswith(('inputs', 'signals')):
             kept[name] = torch.where(accepted[:, None, None], value, 0.0)
-        elif name.startswith(('bias', 'scale')):
+        elif name.startswith(('bias', 'scale', 'shift')):
             kept[name] = torch.where(accepted[:, None], value, start[name])
         else:
             kept[name] = value

@@ -40,6 +40,9 @@ def gradient_step(
             if tap.layer == 'scale':
                 slope = (gradient * tap.inputs).sum(1)
                 stepped['scale'] = params['scale'] - step_sizes['scale'] * slope
+                if 'shift' in params:
+                    moved = step_sizes['shift'] * gradient.sum(1)
+                    stepped['shift'] = params['shift'] - moved
                 continue
             bias = params[f'bias{tap.layer}'] - step_sizes[f'bias{tap.layer}'] * gradient.sum(1)
             rate = step_sizes[f'weight{tap.layer}']

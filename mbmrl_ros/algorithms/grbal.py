@@ -26,7 +26,12 @@ from mbmrl_ros.models.bundle import Bundle
 from mbmrl_ros.models.dynamics import MLPDynamics
 from mbmrl_ros.training.augment import See, seen_together, unchanged
 from mbmrl_ros.training.learned import Learned
-from mbmrl_ros.training.meta import losses_before_and_after, meta_loss, with_motor_gains
+from mbmrl_ros.training.meta import (
+    losses_before_and_after,
+    meta_loss,
+    with_motor_gains,
+    with_motor_offsets,
+)
 from mbmrl_ros.training.model_based import Algorithm, Objective
 from mbmrl_ros.training.settings import TrainingConfig
 
@@ -52,6 +57,8 @@ def objective(
         past, future = seen_together(see, past, future, generator)
         if config.motor_gains:
             past, future = with_motor_gains(past, future, config.motor_gains, generator)
+        if config.motor_offsets:
+            past, future = with_motor_offsets(past, future, config.motor_offsets, generator)
         return meta_loss(
             dynamics.loss, learned.params, learned.step_sizes, past, future, config.inner_steps
         )

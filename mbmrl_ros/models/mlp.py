@@ -8,6 +8,7 @@ shared weight and the two factors, one pair per row B, which is exact and needs 
 weights per row:
 
     scale [in] (or [B, in])     multiplies the inputs of the network, where there is one
+    shift [in] (or [B, in])     is added to the scaled inputs, where there is one
     weight0 [out, in] (or [B, out, in])     bias0 [out] (or [B, out])
     inputs0 [B, R, in]  signals0 [B, R, out]  rates0 [R]
                                     meaning weight0 - signals0^T diag(rates0) inputs0
@@ -52,15 +53,19 @@ def mlp(params: Params, inputs: Tensor, taps: list[Tap] | None = None) -> Tensor
     """
     hidden = inputs
     if 'scale' in params:
-        scale = params['scale']
-        hidden = _tapped(
-            taps, 'scale', inputs, inputs * (scale[:, None] if scale.dim() == 2 else scale)
-        )
+        scaled = inputs * _per_row(params['scale'])
+        if 'shift' in params:
+            scaled = scaled + _per_row(params['shift'])
+        hidden = _tapped(taps, 'scale', inputs, scaled)
     last = layer_count(params) - 1
     for layer in range(last + 1):
         outputs = _tapped(taps, layer, hidden, linear(params, layer, hidden))
         hidden = outputs if layer == last else outputs.relu()
     return hidden
+
+
+def _per_row(values: Tensor) -> Tensor:
+    return values[:, None] if values.dim() == 2 else values
 
 
 def _tapped(taps: list[Tap] | None, layer: Layer, inputs: Tensor, outputs: Tensor) -> Tensor:
@@ -112,7 +117,7 @@ def change(
 
 def dense(params: Params) -> Params:
     """Multiply the factors out, to weight{l} [B, out, in], where there are any."""
-    result: Params = {'scale': params['scale']} if 'scale' in params else {}
+    result: Params = {name: params[name] for name in ('scale', 'shift') if name in params}
     for layer in range(layer_count(params)):
         weight, bias = params[f'weight{layer}'], params[f'bias{layer}']
         if f'inputs{layer}' in params:

@@ -51,6 +51,9 @@ class PackedMLP:
             weight = weight if weight.dim() == 3 else weight[None]
             bias = bias if bias.dim() == 2 else bias[None]
             if layer == 0:
+                if 'shift' in params:
+                    shift = params['shift'].view(-1, weight.shape[-1], 1)
+                    bias = bias + (weight @ shift).squeeze(-1)
                 weight = self._spread(weight, params)
                 bias = bias.expand(len(weight), -1)
             if layer == last:

@@ -39,6 +39,8 @@ def start(
     """
     dynamics = build_model(spec, config.hidden_sizes, cell)
     params = dynamics.init(torch.Generator().manual_seed(seed))
+    if config.motor_offsets and not cell:
+        params['shift'] = torch.zeros_like(params['scale'])
     log_step_sizes = {} if cell else _log_step_sizes(params, spec, config)
     for value in (*params.values(), *log_step_sizes.values()):
         value.requires_grad_()
@@ -70,7 +72,8 @@ def _log_step_sizes(params: Params, spec: RobotSpec, config: TrainingConfig) -> 
     # velocity's scale moves it a lot.
     scale = torch.full(params['scale'].shape, config.step_size)
     scale[-spec.action_size :] = config.motor_step_size
-    return sizes | {'scale': scale.log()}
+    per_input = {name: scale.log() for name in ('scale', 'shift') if name in params}
+    return sizes | per_input
 
 
 def _shape(value: Tensor, config: TrainingConfig) -> torch.Size:

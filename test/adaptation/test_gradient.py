@@ -31,6 +31,7 @@ DYNAMICS = MLPDynamics(STATE, ACTION, (0, 2, 3), (9, 7), NORMALIZER)
 
 def parameters(seed: int = 0) -> Params:
     params = DYNAMICS.init(torch.Generator().manual_seed(seed))
+    params['shift'] = torch.zeros_like(params['scale'])
     return {
         name: value.double() + 0.1 * draw(*value.shape, seed=seed + i)
         for i, (name, value) in enumerate(params.items())
@@ -72,10 +73,11 @@ def plain_loss(params: Params, transitions: Transitions) -> torch.Tensor:
     named = {
         f'{2 * int(name[-1])}.{name[:-1]}': value
         for name, value in params.items()
-        if name != 'scale'
+        if name not in ('scale', 'shift')
     }
     states = (transitions.states - NORMALIZER.state_mean) / NORMALIZER.state_std
     inputs = torch.cat([states[:, [0, 2, 3]], transitions.actions], -1) * params.get('scale', 1)
+    inputs = inputs + params.get('shift', 0)
     change = transitions.next_states - transitions.states
     target = (change - NORMALIZER.delta_mean) / NORMALIZER.delta_std
     return (functional_call(NETWORK, named, (inputs,)) - target).square().mean()

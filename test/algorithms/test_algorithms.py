@@ -63,7 +63,7 @@ class Lesson(NamedTuple):
     objective: Objective
 
 
-def lesson(algorithm: str, step_size: float, motor_gains: float = 0.0) -> Lesson:
+def lesson(algorithm: str, step_size: float, **changes: float) -> Lesson:
     """Return what is there before training on 30 robots, with 10 held out."""
     # In groups of 8, of which the last two, one of each kind, are held out.
     data = robots(40, seed=0)
@@ -72,7 +72,7 @@ def lesson(algorithm: str, step_size: float, motor_gains: float = 0.0) -> Lesson
     dynamics = MLPDynamics(2, 1, (1,), (32, 32), Normalizer.fit(all_transitions(training)))
     learned = make_learned(dynamics, step_size)
     generator = torch.Generator().manual_seed(0)
-    config = CONFIG.model_copy(update={'motor_gains': motor_gains})
+    config = CONFIG.model_copy(update=changes)
     make = ALGORITHMS[algorithm].objective
     return Lesson(
         dynamics, learned, make(dynamics, learned, training, held_out, config, generator)
@@ -172,9 +172,10 @@ def test_an_epoch_looks_at_as_many_transitions_as_there_are():
     assert lesson('mb', 0.1).objective.batches_per_epoch == 1200 // 16
 
 
-def test_virtual_motor_gains_are_for_training_only_and_for_grbal_only():
+@pytest.mark.parametrize('virtual', ['motor_gains', 'motor_offsets'])
+def test_virtual_motors_are_for_training_only_and_for_grbal_only(virtual):
     for algorithm, changes in (('grbal', True), ('mb', False)):
-        plain, varied = lesson(algorithm, 0.1), lesson(algorithm, 0.1, motor_gains=1.0)
+        plain, varied = lesson(algorithm, 0.1), lesson(algorithm, 0.1, **{virtual: 1.0})
         validation = [each.objective.validation_loss() for each in (plain, varied)]
         assert validation[0] == validation[1]
         losses = [each.objective.batch_loss().item() for each in (plain, varied)]

@@ -56,9 +56,11 @@ def adapted(dynamics: MLPDynamics, params: Params) -> Params:
 
 
 @pytest.mark.parametrize('limit', [None, 0.5])
-@pytest.mark.parametrize('form', ['shared', 'low_rank', 'dense'])
+@pytest.mark.parametrize('form', ['shared', 'low_rank', 'dense', 'shifted'])
 def test_float32_equals_the_plain_step(form, limit):
     dynamics, params = model(input_limit=limit)
+    if form == 'shifted':
+        params = params | {'shift': 0.3 * draw(dynamics.sizes[0], seed=8)}
     if form != 'shared':
         params = adapted(dynamics, params)
     if form == 'dense':

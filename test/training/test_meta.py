@@ -13,6 +13,7 @@ from mbmrl_ros.training.meta import (
     losses_before_and_after,
     meta_loss,
     with_motor_gains,
+    with_motor_offsets,
 )
 from mbmrl_ros.types import Transitions
 
@@ -95,3 +96,24 @@ def test_no_spread_of_gains_changes_nothing():
     same = with_motor_gains(past, future, 0.0, torch.Generator().manual_seed(0))
     for before, after in zip((past, future), same):
         assert torch.equal(before.actions, after.actions)
+
+
+def test_virtual_motor_offsets_are_motors_that_are_pulled_by_a_constant():
+    past, future = motors(0, torch.ones(500, 3), past=4, future=2)
+    generator = torch.Generator().manual_seed(0)
+    new_past, new_future = with_motor_offsets(past, future, 0.6, generator)
+    offsets = past.actions - new_past.actions
+    # The same constant at every step of both windows, and rows and motors of their own.
+    torch.testing.assert_close(offsets, offsets[:, :1].expand_as(offsets), rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        future.actions - new_future.actions, offsets[:, :2], rtol=0, atol=1e-6
+    )
+    for after in (new_past, new_future):
+        predicted = 0.9 * after.states + after.actions + offsets[:, :1]
+        torch.testing.assert_close(predicted, after.next_states, rtol=1e-4, atol=1e-5)
+    drawn = offsets[:, 0]
+    changed = drawn.abs().max(1).values > 1e-6
+    # 500 rows, of which half are changed: a deviation of 11. The offsets are U(-0.6, 0.6).
+    assert abs(int(changed.sum()) - 250) < 5 * 11
+    assert drawn.abs().max() <= 0.6 + 1e-6
+    assert float(drawn[changed].std()) == pytest.approx(0.6 / 3**0.5, rel=0.1)
