@@ -23,12 +23,13 @@ from mbmrl_ros.types import Array
 class RobotEnv:
     """N robots, each under a schedule of disturbances of its own."""
 
-    def __init__(self, spec: RobotSpec, batch: int, threads: int = 2) -> None:
-        """batch: N."""
+    def __init__(self, spec: RobotSpec, batch: int, threads: int | None = None) -> None:
+        """batch: N. threads: of the physics; default: as many as torch has."""
         from mbmrl_ros.sim.batch import BatchWorld
 
         self.spec, self.batch = spec, batch
         # A lost sample is a gap: a robot has no state then, and records no transition.
+        threads = threads or torch.get_num_threads()
         self._world = BatchWorld(spec, batch, threads, dropouts=False)
         self._schedules: tuple[Schedule, ...] = ((),) * batch
         self._step = 0

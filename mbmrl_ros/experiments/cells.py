@@ -291,6 +291,11 @@ def _training(
     if recipe.start_from:
         plain = Variant(variant.name, distribution=distribution) if distribution else BASE
         source = _training(recipe.start_from, setting, plain, seed, chosen)
+        if config.iterations < source.config.iterations:
+            raise UserError(
+                f'{model} starts from {recipe.start_from} after {source.config.iterations} '
+                f'iterations, so it cannot have {config.iterations}; set iterations of both'
+            )
     folder = Path('trainings') / setting.task / label / f'seed{seed}'
     return Training(made.algorithm, setting.task, distribution, seed, config, folder, source)
 

@@ -147,6 +147,7 @@ def test_a_task_or_a_test_that_is_not_there_is_left_out_with_a_line(monkeypatch)
         (['recovery'], {'tasks': ('half_cheetah/disabled_join',)}, f'did you mean {JOINT!r}'),
         (['recovery'], {'assignments': ('epcohs=3',)}, "did you mean 'epochs'"),
         (['recovery'], {'assignments': ('grbl:epochs=3',)}, "did you mean 'grbal'"),
+        (['recovery'], {'assignments': ('grbal:iterations=3',)}, 'after 12 iterations'),
     ],
 )
 def test_unknown_names_are_refused_with_the_closest(names, chosen, said):
