@@ -28,8 +28,8 @@ class RobotEnv:
         from mbmrl_ros.sim.batch import BatchWorld
 
         self.spec, self.batch = spec, batch
-        # A lost sample is a gap: a robot has no state then, and records no transition.
         threads = threads or torch.get_num_threads()
+        # A lost sample is a gap: a robot has no state then, and records no transition.
         self._world = BatchWorld(spec, batch, threads, dropouts=False)
         self._schedules: tuple[Schedule, ...] = ((),) * batch
         self._step = 0

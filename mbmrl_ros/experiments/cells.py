@@ -33,8 +33,6 @@ from mbmrl_ros.training.settings import TrainingConfig, load_training_config
 MODEL_FREE = 'trpo'
 BASE = Variant()
 EPISODES = 10
-# Of the episodes: the same start states for every method.
-TEST_SEED = 100
 
 
 @dataclass(frozen=True)
@@ -106,6 +104,7 @@ class Measurement:
     iteration: int | None
     episodes: int
     steps: int
+    test_seed: int
     candidates: int | None
     path: Path
 
@@ -135,7 +134,7 @@ class Measurement:
             'iteration': self.iteration,
             'episodes': self.episodes,
             'steps': self.steps,
-            'seed': TEST_SEED,
+            'seed': self.test_seed,
             'candidates': self.candidates,
             'training': self.training.settings,
         }
@@ -246,6 +245,7 @@ def _of_seed(
             iteration,
             episodes,
             steps,
+            figure.test_seed,
             chosen.candidates,
             cell_path(setting, method, variant, iteration, seed),
         )

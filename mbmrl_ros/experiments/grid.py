@@ -80,7 +80,7 @@ class Figure:
 
     draw: which plot and table it becomes (experiments/plots.py). curve: over the iterations of
     the training, not only with the last bundle. differs: from the paper, in words; empty where it
-    has no such figure.
+    has no such figure. test_seed: of the episodes; start states are the same for every method.
     """
 
     title: str
@@ -91,3 +91,4 @@ class Figure:
     seeds: tuple[int, ...] = (0, 1, 2)
     curve: bool = False
     differs: str = ''
+    test_seed: int = 100

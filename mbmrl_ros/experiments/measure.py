@@ -14,7 +14,7 @@ import numpy as np
 from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.algorithms.adapters import make_adapter
 from mbmrl_ros.envs.tasks import Task, load_task
-from mbmrl_ros.experiments.cells import MODEL_FREE, TEST_SEED, Measurement, Training, Work
+from mbmrl_ros.experiments.cells import MODEL_FREE, Measurement, Training, Work
 from mbmrl_ros.experiments.distributions import with_distribution
 from mbmrl_ros.experiments.figures import METHODS
 from mbmrl_ros.experiments.statistics import error_summary, switch_step
@@ -88,7 +88,7 @@ def _drive_by_policy(work: Measurement, task: Task, out: Path) -> dict[str, Any]
 
     config = work.training.config
     act = load_policy(out / work.training.folder, task, config, work.iteration)
-    rollouts = run_episodes(task, work.test, act, work.episodes, work.steps, TEST_SEED)
+    rollouts = run_episodes(task, work.test, act, work.episodes, work.steps, work.test_seed)
     return {
         'environment_steps': (work.iteration or config.iterations)
         * config.rollouts
@@ -102,7 +102,7 @@ def _drive_by_model(work: Measurement, task: Task, out: Path) -> dict[str, Any]:
     adapter = make_adapter(bundle, METHODS[work.method].adaptation)
     planner = planner_of(work, bundle.info.planner)
     outcome = evaluate(
-        bundle, adapter, task, work.test, work.episodes, work.steps, TEST_SEED, planner
+        bundle, adapter, task, work.test, work.episodes, work.steps, work.test_seed, planner
     )
     losses = prediction_losses(bundle, adapter, outcome.trajectories, stride=1)
     failure = task.failure_step(work.steps)

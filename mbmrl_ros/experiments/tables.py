@@ -27,7 +27,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def returns(line: Line) -> str:
     """Return the mean return and its interval, over all episodes of all training seeds."""
-    mean, half = interval95(line.returns())
+    return _interval(line.groups('returns'))
+
+
+def _interval(groups: Groups) -> str:
+    mean, half = interval95([value for group in groups for value in group])
     digits = 0 if abs(mean) >= 100 else 2
     return f'{mean:.{digits}f} +- {half:.{digits}f}'
 
@@ -112,24 +116,28 @@ def recovery_table(figure: Figure, results: Results) -> list[str]:
     faults, quiet = [], []
     for line in results.lines(figure):
         if line.numbers('fault_step'):
-            faults.append(_fault_row(line))
+            faults.append(_fault_row(line, results))
         else:
             quiet.append(_quiet_row(line, results))
     header = ('test', 'method', 'error before the fault', 'steps until it is back within 20 %, by '
-              'training seed', 'T1')  # fmt: skip
+              'training seed', 'T1', 'return after the fault', 'of MB (95 %)')  # fmt: skip
     cost = ('test', 'method', 'return', 'of MB (95 %)', 'of the same model that does not adapt',
             'adaptations accepted')  # fmt: skip
     parts = [table(head, rows) for head, rows in ((header, faults), (cost, quiet)) if rows]
     return [text for part in parts for text in (*part, '')]
 
 
-def _fault_row(line: Line) -> list[str]:
+def _fault_row(line: Line, results: Results) -> list[str]:
     found = [cell['result']['errors']['after']['recovery'] for cell in line.cells]
     levels = [one['level'] for one in found if one['level'] is not None]
     steps = ['never' if one['steps'] is None else str(one['steps']) for one in found]
     level = f'{np.mean(levels):.4f}' if levels else '-'
     window = ', '.join({str(size) for size in line.numbers('past_steps')})
-    return [line.setting.title, METHODS[line.method].label, level, ', '.join(steps), window]
+    base = results.line(line.setting, BASE, Variant()).groups('returns_after')
+    own = line.groups('returns_after')
+    share = ratio(own, base, line.method == BASE)
+    names = [line.setting.title, METHODS[line.method].label]
+    return [*names, level, ', '.join(steps), window, _interval(own), share]
 
 
 def _quiet_row(line: Line, results: Results) -> list[str]:

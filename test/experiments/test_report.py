@@ -41,6 +41,9 @@ def result_of(work):
     return {
         'environment_steps': 96000,
         'returns': returns,
+        'returns_after': [value / 2 for value in returns],
+        'loss_before_after_failure': 0.8,
+        'loss_after_after_failure': 0.2,
         'past_steps': 32,
         'plan_ms': 12.0,
         'planner': {'kind': 'mppi', 'candidates': 500, 'horizon': 20},
@@ -100,14 +103,18 @@ def test_without_an_oracle_there_is_nothing_to_normalise_to(tmp_path):
 def test_errors_are_compared_before_and_after(tmp_path):
     found = rows(table_of(tmp_path, 'adaptation-error'))
     # In every episode 0.2 after 0.5: the ratio is certain.
-    row = found['HC joint, gen.', 'GrBAL']
-    assert row == ['0.5000', '0.2000', '0.40 (0.40 to 0.40)', '25 %']
+    row = ['0.5000', '0.2000', '0.40 (0.40 to 0.40)']
+    assert found['HC joint, gen.', 'GrBAL'] == [*row, '-', '25 %']
+    assert found['HC joint, F.A.', 'GrBAL'] == [*row, '0.25', '25 %']
 
 
 def test_recovery_and_its_cost(tmp_path):
     found = rows(table_of(tmp_path, 'recovery'))
-    assert found[f'{JOINT}, mid_run', 'GrBAL'] == ['0.1000', '7, 7', '32']
-    assert found[f'{JOINT}, mid_run', 'MB'] == ['0.1000', 'never, never', '32']
+    row = found[f'{JOINT}, mid_run', 'GrBAL']
+    # (3 x 60 + 3 x 90) / 6 with a deviation of 15 sqrt(6 / 5), against a mean of 50.
+    assert row[:4] == ['0.1000', '7, 7', '32', '75.00 +- 17.24'] and row[4].startswith('1.50 (')
+    row = found[f'{JOINT}, mid_run', 'MB']
+    assert row[:3] == ['0.1000', 'never, never', '32'] and row[4] == '1.00 (1.00 to 1.00)'
     quiet = found[f'{JOINT}, undisturbed', 'MB+DE']
     # MB+DE has 50 of MB's 100, and 30 of 40 adaptations were accepted.
     assert quiet[0] == '50.00 +- 0.00' and quiet[1].startswith('0.50 (')
