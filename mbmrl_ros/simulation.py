@@ -4,14 +4,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import itertools
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, FiniteFloat
+from pydantic import Field, FiniteFloat, model_validator
 
 from mbmrl_ros.config import Config
 
 Positive = Annotated[FiniteFloat, Field(gt=0)]
 NotNegative = Annotated[FiniteFloat, Field(ge=0)]
+# How far up or down slopes can go, from level ground.
+HIGHEST_M = 12.0
 
 
 class Terrain(Config):
@@ -103,6 +106,14 @@ class Slopes(Config):
         description='by name: pieces of constant grade, length and rise [m]; then it is level'
     )
 
+    @model_validator(mode='after')
+    def _consistent(self) -> Self:
+        for name, pieces in self.profiles.items():
+            heights = itertools.accumulate(rise for _, rise in pieces)
+            if not pieces or max(map(abs, heights)) > HIGHEST_M:
+                raise ValueError(f'profiles: {name} needs pieces, within {HIGHEST_M:g} m of level')
+        return self
+
 
 class Pier(Config):
     """Eight floating blocks in a row instead of the floor of an MJCF model."""
@@ -154,3 +165,13 @@ class Simulation(Config):
     arm: Arm | None = Field(None, description='a robot that does not move about')
     motors: Motors | None = Field(None, description='default: those of the model file')
     sensing: dict[str, Sensing] = Field(default={}, description='by topic; default: the truth')
+
+    @model_validator(mode='after')
+    def _consistent(self) -> Self:
+        if self.model.endswith('.urdf'):
+            for name in ('start', 'without', 'slopes', 'pier'):
+                if getattr(self, name):
+                    raise ValueError(f'{name} is for MJCF models, not for a URDF')
+        if self.slopes is not None and self.pier is not None:
+            raise ValueError('slopes and pier both take the place of the floor')
+        return self

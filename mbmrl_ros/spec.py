@@ -227,6 +227,9 @@ class RobotSpec(Config):
                     raise ValueError(f'{key}: no channel {name!r}; {closest(name, names)}')
         if self.collection.area is not None:
             self._check_area(self.collection.area, names)
+        for limb, joints in (self.simulation.limbs if self.simulation else {}).items():
+            if not joints or not set(joints) <= set(self.action.joints):
+                raise ValueError(f'simulation.limbs: {limb} needs joints of the action')
         if all(topic.slow for topic in self.topics.values()):
             raise ValueError('topics: one at least must not be slow, to date the state')
         for name, (low, high) in self.safety.limits.items():

@@ -82,8 +82,17 @@ def _disabled_joint(
     gain[spec.action.joints.index(disturbance.target)] *= disturbance.value
 
 
-def _fault(name: str, module: str = 'faults') -> Apply:
-    """Return a function of sim/<module>.py, which imports MuJoCo, when it is needed."""
+def _edit(
+    function: str,
+    targets: Callable[[RobotSpec], Sequence[str]],
+    values: tuple[float, float] = (0.0, 0.0),
+    usual: float = 0.0,
+) -> Kind:
+    """Return a kind that edits the model by a function of sim/, written module.function.
+
+    Such a module imports MuJoCo; here it is imported when it is needed.
+    """
+    module, name = function.split('.')
 
     def apply(
         spec: RobotSpec, model: mujoco.MjModel, gain: Array, disturbance: Disturbance
@@ -91,7 +100,7 @@ def _fault(name: str, module: str = 'faults') -> Apply:
         faults = importlib.import_module(f'mbmrl_ros.sim.{module}')
         getattr(faults, name)(spec, model, gain, disturbance)
 
-    return apply
+    return Kind(targets, values, apply, edits_model=True, usual=usual)
 
 
 TILTS = {'roll': (1.0, 0.0, 0.0), 'pitch': (0.0, 1.0, 0.0), 'yaw': (0.0, 0.0, 1.0)}
@@ -107,117 +116,66 @@ def pose_bodies(spec: RobotSpec) -> list[str]:
     return [bodies[name] for name in poses if name in bodies]
 
 
-def _of_an_arm(targets: Callable[[RobotSpec], Sequence[str]]) -> Callable[..., Sequence[str]]:
-    return lambda spec: targets(spec) if spec.simulation and spec.simulation.arm else ()
+def _part(name: str, targets: Sequence[str]) -> Callable[[RobotSpec], Sequence[str]]:
+    """Return targets that are there where the simulation section has a part of this name."""
+    return lambda spec: targets if getattr(spec.simulation, name, None) else ()
+
+
+def _names(name: str) -> Callable[[RobotSpec], Sequence[str]]:
+    """Return targets that a list or mapping of the simulation section names."""
+    return lambda spec: tuple(getattr(spec.simulation, name, ()))
+
+
+def _joints_of_arm(spec: RobotSpec) -> Sequence[str]:
+    return spec.action.joints if getattr(spec.simulation, 'arm', None) else ()
 
 
 def _terrains(spec: RobotSpec) -> Sequence[str]:
-    if spec.simulation is None:
-        return ()
-    profiles = spec.simulation.slopes.profiles if spec.simulation.slopes else {}
-    return (*spec.simulation.terrains, *profiles)
+    slopes = getattr(spec.simulation, 'slopes', None)
+    return (*_names('terrains')(spec), *(slopes.profiles if slopes else ()))
 
 
-def _legs(spec: RobotSpec) -> Sequence[str]:
-    return () if spec.simulation is None else spec.simulation.legs
+def _ways_up(spec: RobotSpec) -> Sequence[str]:
+    return tuple(UPHILL) if _terrains(spec) else ()
 
 
-def _on_ground(targets: Sequence[str]) -> Callable[[RobotSpec], Sequence[str]]:
-    return lambda spec: targets if _terrains(spec) else ()
-
-
-def _on_slopes(targets: Sequence[str]) -> Callable[[RobotSpec], Sequence[str]]:
-    return lambda spec: targets if spec.simulation and spec.simulation.slopes else ()
-
-
-def _on_pier(targets: Sequence[str]) -> Callable[[RobotSpec], Sequence[str]]:
-    return lambda spec: targets if spec.simulation and spec.simulation.pier else ()
-
-
-def _limbs(spec: RobotSpec) -> Sequence[str]:
-    return () if spec.simulation is None else tuple(spec.simulation.limbs)
-
-
-def _on_battery(spec: RobotSpec) -> Sequence[str]:
-    has_motors = spec.simulation is not None and spec.simulation.motors is not None
-    return ('battery',) if has_motors else ()
+def _tilts(spec: RobotSpec) -> Sequence[str]:
+    return tuple(TILTS) if pose_bodies(spec) else ()
 
 
 KINDS: dict[str, Kind] = {
     'disabled_joint': Kind(
         lambda spec: spec.action.joints, (0.0, 1.0), _disabled_joint, edits_model=False
     ),
-    'terrain': Kind(_terrains, (0.0, 0.0), _fault('terrain'), edits_model=True),
-    # Degrees.
-    'slope': Kind(_on_ground(('x', 'y')), (-45, 45), _fault('slope'), edits_model=True, usual=15),
-    'missing_leg': Kind(_legs, (0.0, 0.0), _fault('missing_leg'), edits_model=True),
+    'terrain': _edit('faults.terrain', _terrains),
+    # Degrees; a ramp rises from where the robot's slopes begin.
+    'slope': _edit('faults.slope', _ways_up, (-45, 45), usual=15),
+    'ramp': _edit('faults.ramp', _part('slopes', ('x',)), (-12, 12), usual=5),
+    # The number of a draw.
+    'rolling': _edit('faults.rolling', _part('slopes', ('ramps',)), (0, 1e9)),
+    'blocks': _edit('pier.blocks', _part('pier', ('damping', 'damping_and_friction')), (0, 1e9)),
+    # N s/m.
+    'block_damping': _edit('pier.block_damping', _part('pier', ('all', *BLOCKS)), (0, 1000)),
+    'block_friction': _edit(
+        'pier.block_friction', _part('pier', ('all', *BLOCKS)), (0.01, 10), usual=0.1
+    ),
+    'missing_leg': _edit('faults.missing_leg', _names('legs')),
+    'crippled_leg': _edit('faults.crippled_leg', _names('limbs')),
     # Kilograms; the papers put 14.2 g on the shell of a robot of 30 g.
-    'payload': Kind(pose_bodies, (0.0, 0.1), _fault('payload'), edits_model=True, usual=0.0142),
-    'pulled': Kind(
-        lambda spec: ('sledge',) if _legs(spec) else (),
-        (0.0, 0.1),
-        _fault('pulled'),
-        edits_model=True,
-        usual=0.02,
-    ),
+    'payload': _edit('faults.payload', pose_bodies, (0.0, 0.1), usual=0.0142),
+    'pulled': _edit('faults.pulled', _part('legs', ('sledge',)), (0.0, 0.1), usual=0.02),
     # Degrees.
-    'pose_tilt': Kind(
-        lambda spec: tuple(TILTS) if pose_bodies(spec) else (),
-        (-45, 45),
-        _fault('pose_tilt'),
-        edits_model=True,
-        usual=10,
-    ),
+    'pose_tilt': _edit('faults.pose_tilt', _tilts, (-45, 45), usual=10),
     # What is left of the voltage.
-    'weak_battery': Kind(
-        _on_battery, (0.05, 1.0), _fault('weak_battery'), edits_model=True, usual=0.25
+    'weak_battery': _edit(
+        'faults.weak_battery', _part('motors', ('battery',)), (0.05, 1.0), usual=0.25
     ),
     # Kilograms in the hand.
-    'held_payload': Kind(
-        _of_an_arm(lambda spec: ('hand',)),
-        (0.0, 5.0),
-        _fault('held_payload', 'arm_faults'),
-        edits_model=True,
-        usual=1.0,
-    ),
+    'held_payload': _edit('arm_faults.held_payload', _part('arm', ('hand',)), (0, 5), usual=1.0),
     # Damping on top of the joint's own, N m s/rad.
-    'stiff_joint': Kind(
-        _of_an_arm(lambda spec: spec.action.joints),
-        (0.0, 200.0),
-        _fault('stiff_joint', 'arm_faults'),
-        edits_model=True,
-        usual=20.0,
-    ),
-    # Newtons on the hand, along an axis of the world.
-    'force': Kind(
-        _of_an_arm(lambda spec: FORCES),
-        (-50.0, 50.0),
-        _fault('force', 'arm_faults'),
-        edits_model=True,
-        usual=10.0,
-    ),
-    # Degrees, from where the robot's slopes begin.
-    'ramp': Kind(_on_slopes(('x',)), (-12, 12), _fault('ramp'), edits_model=True, usual=5),
-    # The number of a draw.
-    'rolling': Kind(_on_slopes(('ramps',)), (0, 1e9), _fault('rolling'), edits_model=True),
-    'blocks': Kind(
-        _on_pier(('damping', 'damping_and_friction')),
-        (0, 1e9),
-        _fault('blocks', 'pier'),
-        edits_model=True,
-    ),
-    # N s/m.
-    'block_damping': Kind(
-        _on_pier(('all', *BLOCKS)), (0, 1000), _fault('block_damping', 'pier'), edits_model=True
-    ),
-    'block_friction': Kind(
-        _on_pier(('all', *BLOCKS)),
-        (0.01, 10),
-        _fault('block_friction', 'pier'),
-        edits_model=True,
-        usual=0.1,
-    ),
-    'crippled_leg': Kind(_limbs, (0.0, 0.0), _fault('crippled_leg'), edits_model=True),
+    'stiff_joint': _edit('arm_faults.stiff_joint', _joints_of_arm, (0, 200), usual=20.0),
+    # Newtons on the hand, or what it holds, along an axis of the world.
+    'force': _edit('arm_faults.force', _part('arm', FORCES), (-50, 50), usual=10.0),
 }
 
 

@@ -13,7 +13,7 @@ import math
 import mujoco
 import numpy as np
 
-from mbmrl_ros.simulation import Slopes
+from mbmrl_ros.simulation import HIGHEST_M, Slopes
 from mbmrl_ros.types import Array
 
 PROFILE = 'profile'
@@ -22,7 +22,7 @@ Pieces = tuple[tuple[float, float], ...]
 LEVEL: Pieces = ((1.0, 0.0),)
 
 # From -50 to 50 m in steps of 0.2 m, as long as the published field; heights from -12 to 12 m.
-_HALF_LENGTH_M, _STEP_M, _HALF_WIDTH_M, _HIGHEST_M = 50.0, 0.2, 5.0, 12.0
+_HALF_LENGTH_M, _STEP_M, _HALF_WIDTH_M = 50.0, 0.2, 5.0
 GRID = np.linspace(-_HALF_LENGTH_M, _HALF_LENGTH_M, round(2 * _HALF_LENGTH_M / _STEP_M) + 1)
 # How far before and behind its middle a robot may reach.
 _REACH_M = 0.8
@@ -32,7 +32,7 @@ def add_slopes(description: mujoco.MjSpec) -> None:
     """Put a height field in the place of the model's floor."""
     description.add_hfield(
         name=PROFILE,
-        size=[_HALF_LENGTH_M, _HALF_WIDTH_M, 2 * _HIGHEST_M, 0.1],
+        size=[_HALF_LENGTH_M, _HALF_WIDTH_M, 2 * HIGHEST_M, 0.1],
         nrow=2,
         ncol=len(GRID),
         userdata=np.zeros(2 * len(GRID)),
@@ -42,7 +42,7 @@ def add_slopes(description: mujoco.MjSpec) -> None:
         name=PROFILE,
         type=mujoco.mjtGeom.mjGEOM_HFIELD,
         hfieldname=PROFILE,
-        pos=[0.0, 0.0, -_HIGHEST_M],
+        pos=[0.0, 0.0, -HIGHEST_M],
         contype=0,
         conaffinity=1,
     )
@@ -59,7 +59,7 @@ def remove_floor(description: mujoco.MjSpec) -> None:
 def use_profile(model: mujoco.MjModel, slopes: Slopes, pieces: Pieces) -> None:
     """Let the ground of a model go up and down."""
     heights = heights_at(GRID, slopes.begin_m, pieces)
-    model.hfield(PROFILE).data[:] = 0.5 + heights / (2 * _HIGHEST_M)
+    model.hfield(PROFILE).data[:] = 0.5 + heights / (2 * HIGHEST_M)
 
 
 def heights_at(x: Array, begin_m: float, pieces: Pieces) -> Array:
@@ -103,7 +103,7 @@ def on_top(before: mujoco.MjModel, after: mujoco.MjModel, positions: Array) -> A
     place, upward = _base(after, positions)
     reach = np.linspace(place - _REACH_M, place + _REACH_M, 17)
     moved = positions.copy()
-    moved[upward] += 2 * _HIGHEST_M * np.interp(reach, GRID, change[0]).max()
+    moved[upward] += 2 * HIGHEST_M * np.interp(reach, GRID, change[0]).max()
     return moved
 
 

@@ -117,3 +117,18 @@ def test_what_the_object_channels_say_is_where_it_is():
 def test_what_the_model_has_not_is_refused_with_what_it_has(robot, changes, said):
     with pytest.raises(UserError, match=said):
         load_model(changed(robot, **changes))
+
+
+@pytest.mark.parametrize(
+    ('changes', 'said'),
+    [
+        ({'slopes': {'profiles': {'wall': ((1.0, 13.0),)}}}, 'wall needs pieces, within 12 m'),
+        ({'slopes': {'profiles': {'none': ()}}}, 'none needs pieces'),
+        ({'model': 'ant.urdf'}, 'start is for MJCF models'),
+        ({'limbs': {'tail': ('hip_9',)}}, 'tail needs joints of the action'),
+    ],
+)
+def test_what_a_simulation_section_cannot_mean_is_refused_in_one_line(changes, said):
+    with pytest.raises(UserError, match=said) as caught:
+        changed(ANT, **changes)
+    assert '\n' not in str(caught.value)
