@@ -26,7 +26,7 @@ from mbmrl_ros.models.bundle import Bundle
 from mbmrl_ros.models.recurrent import RecurrentDynamics
 from mbmrl_ros.training.augment import See, unchanged
 from mbmrl_ros.training.learned import Learned
-from mbmrl_ros.training.meta import with_motor_gains
+from mbmrl_ros.training.meta import with_motor_gains, with_motor_offsets
 from mbmrl_ros.training.model_based import Algorithm, Objective
 from mbmrl_ros.training.recurrence import Episodes, truncated_errors
 from mbmrl_ros.training.settings import TrainingConfig
@@ -117,6 +117,8 @@ def _seen(
     whole = see(whole, generator)
     if config.motor_gains:
         whole, _ = with_motor_gains(whole, whole, config.motor_gains, generator)
+    if config.motor_offsets:
+        whole, _ = with_motor_offsets(whole, whole, config.motor_offsets, generator)
     return whole
 
 

@@ -204,10 +204,11 @@ def _check_weights(
     folder: Path, info: BundleInfo, dynamics: DynamicsModel, params: Params
 ) -> None:
     """UserError where bundle.json tells of another network than the one that is there."""
-    expected = dynamics.init(torch.Generator())
-    # Of early versions, whose inputs had no scale.
-    expected = {name: expected[name] for name in expected if name in params or name != 'scale'}
-    shapes, theirs = ({k: tuple(v.shape) for k, v in each.items()} for each in (expected, params))
+    # Scale and shift of the inputs are there where the training asked for them.
+    shapes, theirs = (
+        {name: tuple(v.shape) for name, v in each.items() if name not in ('scale', 'shift')}
+        for each in (dynamics.init(torch.Generator()), params)
+    )
     if shapes != theirs:
         name = next(k for k in sorted({**shapes, **theirs}) if shapes.get(k) != theirs.get(k))
         kind = f'{info.cell or "feed-forward"} network of hidden_sizes {list(info.hidden_sizes)}'

@@ -101,9 +101,9 @@ class TrainingConfig(Config):
         0.0,
         ge=0,
         le=2,
-        description='GrBAL sees half of its windows as if a constant were added to every action, '
-        'U(-motor_offsets, motor_offsets), and its model has a shift per input to tell it by; 0: '
-        'neither (the thesis)',
+        description='GrBAL and ReBAL see half of their data as if a constant were added to every '
+        "action, U(-motor_offsets, motor_offsets); GrBAL's model has a shift per input to tell it "
+        'by; 0: neither (the thesis)',
     )
     turn_about_vertical: bool = Field(
         False, description='see every window turned by an angle of its own (robot file: heading)'

@@ -62,7 +62,7 @@ def masses(count: int, seed: int) -> list[Trajectory]:
     return trajectories
 
 
-def lesson(memory: str, cell: str = 'lstm', **changes):
+def lesson(memory: str, cell: str = 'lstm', settings: dict | None = None, **changes):
     """Return model, what is learned, and the objective on 48 masses, 16 of them held out."""
     data = masses(64, seed=0)
     training, held_out = data[:48], data[48:]
@@ -72,7 +72,9 @@ def lesson(memory: str, cell: str = 'lstm', **changes):
     params = dynamics.init(torch.Generator().manual_seed(0))
     learned = Learned({name: value.requires_grad_() for name, value in params.items()}, {})
     recurrent = {'memory': memory, 'cell': cell, **changes}
-    config = TrainingConfig.model_validate(CONFIG.model_dump() | {'recurrent': recurrent})
+    config = TrainingConfig.model_validate(
+        CONFIG.model_dump() | {'recurrent': recurrent, **(settings or {})}
+    )
     generator = torch.Generator().manual_seed(0)
     objective = ALGORITHMS['rebal'].objective(
         dynamics, learned, training, held_out, config, generator
@@ -111,6 +113,14 @@ def test_it_learns_to_tell_masses_apart_from_their_past(memory, cell):
     # Without a past it is no better than any network without one can be, but for chance in the
     # draw of the masses.
     assert before > 0.85 * MEMORYLESS
+
+
+@MEMORIES
+@pytest.mark.parametrize('setting', ['motor_gains', 'motor_offsets'])
+def test_virtual_motors_are_for_training_only(memory, setting):
+    plain, varied = (lesson(memory, settings={setting: value})[2] for value in (0.0, 1.0))
+    assert plain.validation_loss() == varied.validation_loss()
+    assert plain.batch_loss().item() != varied.batch_loss().item()
 
 
 @MEMORIES
