@@ -53,17 +53,20 @@ def errors_table(figure: Figure, results: Results) -> list[str]:
             continue
         means = [f'{np.mean([np.mean(g) for g in groups]):.4f}' for groups in (before, after)]
         worse = f'{100 * np.mean(line.numbers("errors", "share_worse")):.0f} %'
-        rows.append(
-            [
-                line.setting.title,
-                METHODS[line.method].label,
-                *means,
-                ratio(after, before, paired=True),
-                worse,
-            ]
-        )
-    header = ('test', 'method', 'before', 'after', 'after / before (95 %)', 'moments made worse')
+        names = [line.setting.title, METHODS[line.method].label]
+        rows.append([*names, *means, ratio(after, before, paired=True), _late(line), worse])
+    header = ('test', 'method', 'before', 'after', 'after / before (95 %)', 'from a fault in mid-run '
+              'on', 'moments made worse')  # fmt: skip
     return table(header, rows)
+
+
+def _late(line: Line) -> str:
+    """Return after / before from the fault on; a dash where none comes in mid-run."""
+    before, after = (
+        np.mean(line.numbers(f'loss_{name}_after_failure') or [np.nan])
+        for name in ('before', 'after')
+    )
+    return f'{after / before:.2f}' if line.numbers('fault_step') and before > 0 else '-'
 
 
 def normalised_table(figure: Figure, results: Results) -> list[str]:
