@@ -55,8 +55,8 @@ def errors_table(figure: Figure, results: Results) -> list[str]:
         worse = f'{100 * np.mean(line.numbers("errors", "share_worse")):.0f} %'
         names = [line.setting.title, METHODS[line.method].label]
         rows.append([*names, *means, ratio(after, before, paired=True), _late(line), worse])
-    header = ('test', 'method', 'before', 'after', 'after / before (95 %)', 'from a fault in mid-run '
-              'on', 'moments made worse')  # fmt: skip
+    header = ('test', 'method', 'before', 'after', 'after / before (95 %)',
+              'from a fault in mid-run on', 'moments made worse')  # fmt: skip
     return table(header, rows)
 
 
