@@ -105,6 +105,7 @@ class Measurement:
     episodes: int
     steps: int
     test_seed: int
+    scored_from: int
     candidates: int | None
     path: Path
 
@@ -135,6 +136,7 @@ class Measurement:
             'episodes': self.episodes,
             'steps': self.steps,
             'seed': self.test_seed,
+            'scored_from': self.scored_from,
             'candidates': self.candidates,
             'training': self.training.settings,
         }
@@ -246,6 +248,7 @@ def _of_seed(
             episodes,
             steps,
             figure.test_seed,
+            figure.scored_from,
             chosen.candidates,
             cell_path(setting, method, variant, iteration, seed),
         )

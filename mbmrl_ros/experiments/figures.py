@@ -148,6 +148,8 @@ FIGURES = {
             *_at_test('minimum_gain', 'least gain ', (0.0, 0.1, 0.5)),
             Variant('step sizes fixed', ('step_size_learning_rate=0',)),
         ),
+        # The longest T1.
+        scored_from=64,
     ),
     'recovery': Figure(
         'Steps after a fault until the error is back; what adaptation costs without one',

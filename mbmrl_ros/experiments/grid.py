@@ -81,6 +81,7 @@ class Figure:
     draw: which plot and table it becomes (experiments/plots.py). curve: over the iterations of
     the training, not only with the last bundle. differs: from the paper, in words; empty where it
     has no such figure. test_seed: of the episodes; start states are the same for every method.
+    scored_from: the first moment whose error counts, where variants have pasts of other lengths.
     """
 
     title: str
@@ -92,3 +93,4 @@ class Figure:
     curve: bool = False
     differs: str = ''
     test_seed: int = 100
+    scored_from: int = 0

@@ -13,6 +13,7 @@ import numpy as np
 
 from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.algorithms.adapters import make_adapter
+from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.tasks import Task, load_task
 from mbmrl_ros.experiments.cells import MODEL_FREE, Measurement, Training, Work
 from mbmrl_ros.experiments.distributions import with_distribution
@@ -105,6 +106,9 @@ def _drive_by_model(work: Measurement, task: Task, out: Path) -> dict[str, Any]:
         bundle, adapter, task, work.test, work.episodes, work.steps, work.test_seed, planner
     )
     losses = prediction_losses(bundle, adapter, outcome.trajectories, stride=1)
+    losses = losses.since(work.scored_from)
+    if not len(losses.moments):
+        raise UserError(f'{work.steps} steps hold no moment from {work.scored_from} on to score')
     failure = task.failure_step(work.steps)
     fault = switch_step(task.test(work.test)(work.steps))
     return {

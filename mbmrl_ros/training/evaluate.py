@@ -38,6 +38,11 @@ class PredictionLosses:
     before: Tensor
     after: Tensor
 
+    def since(self, moment: int) -> PredictionLosses:
+        """Return those of a moment and all later ones."""
+        kept = self.moments >= moment
+        return PredictionLosses(self.moments[kept], self.before[:, kept], self.after[:, kept])
+
 
 @dataclass(frozen=True)
 class Evaluation:
