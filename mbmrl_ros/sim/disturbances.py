@@ -34,8 +34,9 @@ class Disturbance:
     value: float = 0.0
 
     def __str__(self) -> str:
-        """As `parse` reads it."""
-        value = f':{self.value:g}' if self.value else ''
+        """As `parse` reads it: a value is left out only where that one is 0 and usual."""
+        usual = KINDS[self.kind].usual if self.kind in KINDS else 0.0
+        value = f':{self.value:.12g}' if self.value or usual else ''
         return f'{self.kind}:{self.target}{value}'
 
 

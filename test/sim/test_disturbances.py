@@ -74,6 +74,22 @@ def test_the_written_form_is_read_back(text):
 
 
 @pytest.mark.parametrize(
+    'disturbance',
+    [
+        # None at all of what is 15 degrees or 10 N where nothing is said.
+        Disturbance('slope', 'x', 0.0),
+        Disturbance('force', 'z', 0.0),
+        # The numbers of draws do not bear rounding.
+        Disturbance('rolling', 'ramps', 1234567.0),
+        Disturbance('blocks', 'damping', 1e9),
+        Disturbance('payload', 'markers', 0.0142),
+    ],
+)
+def test_what_is_written_is_the_same_disturbance_when_it_is_read(disturbance):
+    assert parse(str(disturbance)) == disturbance
+
+
+@pytest.mark.parametrize(
     ('text', 'message'),
     [
         ('disabled_jiont:bthigh', "'disabled_jiont'; did you mean 'disabled_joint'.*valid: bl"),
