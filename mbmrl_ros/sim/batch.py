@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache, partial
 
 import mujoco
 import numpy as np
@@ -29,6 +30,9 @@ from mbmrl_ros.sim.world import (
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import Array
 
+MOST_VARIANTS = 256
+"""Disturbed models that are kept for when they come again: all draws of a shipped task fit."""
+
 
 class BatchWorld:
     """N worlds with one robot each; row i equals a `World` with the same start and commands."""
@@ -46,7 +50,7 @@ class BatchWorld:
         self._rollouts = _Rollouts(self._model, threads)
         self._models = [self._model] * batch
         # Robots with the same disturbances share a model.
-        self._variants: dict[tuple[Disturbance, ...], tuple[mujoco.MjModel, Array]] = {}
+        self._variant = lru_cache(MOST_VARIANTS)(partial(disturbed, spec, self._model))
         self._gains = np.ones((batch, spec.action_size))
         start = np.zeros(mujoco.mj_stateSize(self._model, PHYSICS))
         mujoco.mj_getState(self._model, mujoco.MjData(self._model), start, PHYSICS)
@@ -71,10 +75,7 @@ class BatchWorld:
 
     def set_disturbances(self, row: int, disturbances: Sequence[Disturbance]) -> None:
         """Say what is wrong with one robot from now on; UserError if it cannot be."""
-        key = tuple(disturbances)
-        if key not in self._variants:
-            self._variants[key] = disturbed(self.spec, self._model, key)
-        model, self._gains[row] = self._variants[key]
+        model, self._gains[row] = self._variant(tuple(disturbances))
         if model is not self._models[row]:
             positions = self._states[row, 1 : 1 + model.nq]
             positions[:] = on_top(self._models[row], model, positions)

@@ -1,5 +1,7 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
+import weakref
+
 import mujoco
 import numpy as np
 import pytest
@@ -83,6 +85,22 @@ def test_a_new_model_shows_in_the_sensors_at_once(gravity_kind, monkeypatch):
     rise = batch.signals() - before
     assert rise[1, spec.signals.index('odom:pose.pose.position.z')] == pytest.approx(0.5)
     assert np.array_equal(rise[0], np.zeros(len(spec.signals)))
+
+
+def test_no_more_models_are_kept_than_may_come_again(gravity_kind, monkeypatch):
+    monkeypatch.setattr('mbmrl_ros.sim.batch.MOST_VARIANTS', 3)
+    world = BatchWorld(robot(), 2)
+    world.reset(np.random.default_rng(0))
+    pulls = [Disturbance('gravity', 'world', float(value)) for value in range(8)]
+    models = []
+    for pull in (*pulls, pulls[0]):
+        world.set_disturbances(0, [pull])
+        models.append(weakref.ref(world._models[0]))
+        assert world._models[0].opt.gravity[0] == pull.value
+    # Three of them, the one in force among them; the first was forgotten and made anew.
+    assert sum(model() is not None for model in models) == 3
+    assert models[0]() is None and models[-1]() is not None
+    world.close()
 
 
 def test_rows_do_not_influence_each_other():
