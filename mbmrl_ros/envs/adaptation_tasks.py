@@ -8,9 +8,16 @@ where it differs; docs/environments.md lists the differences.
 
 from __future__ import annotations
 
-from mbmrl_ros.envs.task import Task, once_per_rollout, switching_schedule
+from mbmrl_ros.envs.task import (
+    Task,
+    from_the_start,
+    mid_run,
+    once_per_rollout,
+    switching_schedule,
+    undisturbed,
+)
 from mbmrl_ros.rewards.reward import TermConfig
-from mbmrl_ros.sim.disturbances import Disturbance, Event, parse
+from mbmrl_ros.sim.disturbances import Disturbance, parse
 
 RUN = (
     TermConfig(term='forward_velocity', weight=1.0, channel='x'),
@@ -78,18 +85,14 @@ def _broken(
         if published
         else switching_schedule(usual, shortest=steps // 10, longest=2 * steps // 5),
         tests={
-            'undisturbed': lambda steps: (),
-            'held_out': lambda steps: (Event(0, held_out),),
-            'mid_run': lambda steps: (Event(Task.failure_step(steps), held_out),),
+            'undisturbed': undisturbed,
+            'held_out': from_the_start(held_out),
+            'mid_run': mid_run(held_out),
         },
     )
 
 
 def _slopes(name: str, description: str, training: tuple[Disturbance, ...]) -> Task:
-    tests = {
-        terrain: lambda steps, disturbance=disturbance: (Event(0, disturbance),)
-        for terrain, disturbance in SLOPES.items()
-    }
     return Task(
         name=name,
         description=description,
@@ -99,9 +102,9 @@ def _slopes(name: str, description: str, training: tuple[Disturbance, ...]) -> T
         disturbances=(*training, *SLOPES.values(), TURNED),
         training=once_per_rollout(training),
         tests={
-            'undisturbed': lambda steps: (),
-            **tests,
-            'mid_run': lambda steps: (Event(Task.failure_step(steps), TURNED),),
+            'undisturbed': undisturbed,
+            **{name: from_the_start(disturbance) for name, disturbance in SLOPES.items()},
+            'mid_run': mid_run(TURNED),
         },
     )
 

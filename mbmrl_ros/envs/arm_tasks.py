@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import math
 
-from mbmrl_ros.envs.task import Task, switching_schedule
+from mbmrl_ros.envs.task import Task, from_the_start, mid_run, switching_schedule, undisturbed
 from mbmrl_ros.rewards.reward import TermConfig
-from mbmrl_ros.sim.disturbances import Disturbance, Event
+from mbmrl_ros.sim.disturbances import Disturbance
 
 # Ten seconds: the papers' tasks take that long.
 STEPS = 100
@@ -36,10 +36,6 @@ HELD_OUT = {
 
 
 def _arm_task(name: str, description: str, robot: str, target: dict[str, float]) -> Task:
-    tests = {
-        fault: lambda steps, disturbance=disturbance: (Event(0, disturbance),)
-        for fault, disturbance in HELD_OUT.items()
-    }
     return Task(
         name=name,
         description=description,
@@ -53,9 +49,9 @@ def _arm_task(name: str, description: str, robot: str, target: dict[str, float])
         disturbances=(*TRAINING, *HELD_OUT.values()),
         training=switching_schedule((None, *TRAINING), shortest=30, longest=STEPS),
         tests={
-            'undisturbed': lambda steps: (),
-            **tests,
-            'mid_run': lambda steps: (Event(Task.failure_step(steps), HELD_OUT['held_out']),),
+            'undisturbed': undisturbed,
+            **{name: from_the_start(disturbance) for name, disturbance in HELD_OUT.items()},
+            'mid_run': mid_run(HELD_OUT['held_out']),
         },
     )
 

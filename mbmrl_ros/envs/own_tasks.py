@@ -4,10 +4,17 @@
 
 from __future__ import annotations
 
-from mbmrl_ros.envs.task import Task, TestSchedule, switching_schedule
+from mbmrl_ros.envs.task import (
+    Task,
+    TestSchedule,
+    from_the_start,
+    mid_run,
+    switching_schedule,
+    undisturbed,
+)
 from mbmrl_ros.purpose import OwnTask
 from mbmrl_ros.rewards.reward import build_reward
-from mbmrl_ros.sim.disturbances import Disturbance, Event, check, parse
+from mbmrl_ros.sim.disturbances import Disturbance, check, parse
 from mbmrl_ros.spec import RobotSpec
 
 
@@ -45,12 +52,8 @@ def _own_task(spec: RobotSpec, robot: str, name: str, section: OwnTask) -> Task:
 
 def _tests(held_out: tuple[Disturbance, ...]) -> dict[str, TestSchedule]:
     """Return: nothing, each of them from the start, and the first of them in mid-run."""
-
-    def from_the_start(disturbance: Disturbance) -> TestSchedule:
-        return lambda steps: (Event(0, disturbance),)
-
-    tests: dict[str, TestSchedule] = {'undisturbed': lambda steps: ()}
+    tests: dict[str, TestSchedule] = {'undisturbed': undisturbed}
     tests |= {str(disturbance): from_the_start(disturbance) for disturbance in held_out}
     if held_out:
-        tests['mid_run'] = lambda steps: (Event(Task.failure_step(steps), held_out[0]),)
+        tests['mid_run'] = mid_run(held_out[0])
     return tests

@@ -7,13 +7,10 @@ It trains on carpet, styrofoam and turf; the faults of the tests never happen in
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping
-
-from mbmrl_ros.envs.task import Task, TestSchedule, switching_schedule
+from mbmrl_ros.envs.task import Task, from_the_start, mid_run, switching_schedule
 from mbmrl_ros.rewards.path import SHAPES
 from mbmrl_ros.rewards.reward import TermConfig
-from mbmrl_ros.sim.disturbances import Disturbance, Event, Schedule
+from mbmrl_ros.sim.disturbances import Disturbance
 
 GROUNDS = tuple(Disturbance('terrain', name) for name in ('carpet', 'styrofoam', 'turf'))
 UNSEEN = {
@@ -26,30 +23,17 @@ UNSEEN = {
     'miscalibrated': Disturbance('pose_tilt', 'roll', 12.0),
     'weak_battery': Disturbance('weak_battery', 'battery', 0.25),
 }
+# The grounds of the training, every fault from the start, and a leg that breaks off.
+TESTS = {
+    **{ground.target: from_the_start(ground) for ground in GROUNDS},
+    **{name: from_the_start(fault) for name, fault in UNSEEN.items()},
+    'mid_run': mid_run(UNSEEN['missing_leg']),
+}
 # Steps of an episode, by shape, as in the published tests (left and right: as straight).
 STEPS = {'straight': 110, 'left': 110, 'right': 110, 'zig_zag': 150, 'figure_8': 400}
 # Distance, heading and progress (rewards/path.py): the published weights for most shapes.
 WEIGHTS = {'path_distance': -50.0, 'path_heading': -5.0, 'path_progress': 10.0}
 ZIG_ZAG_WEIGHTS = {'path_distance': -40.0, 'path_heading': -10.0, 'path_progress': 10.0}
-
-
-def _from_the_start(disturbance: Disturbance, steps: int) -> Schedule:
-    return (Event(0, disturbance),)
-
-
-def _mid_run(disturbance: Disturbance, steps: int) -> Schedule:
-    return (Event(Task.failure_step(steps), disturbance),)
-
-
-def _tests() -> Mapping[str, TestSchedule]:
-    """The grounds of the training, every fault from the start, and a leg that breaks off."""
-    tests: dict[str, Callable[[int], Schedule]] = {
-        ground.target: functools.partial(_from_the_start, ground) for ground in GROUNDS
-    }
-    for name, fault in UNSEEN.items():
-        tests[name] = functools.partial(_from_the_start, fault)
-    tests['mid_run'] = functools.partial(_mid_run, UNSEEN['missing_leg'])
-    return tests
 
 
 def _path_task(name: str, shape: str) -> Task:
@@ -65,7 +49,7 @@ def _path_task(name: str, shape: str) -> Task:
         disturbances=(*GROUNDS, *UNSEEN.values()),
         # The papers keep to one ground per rollout of 50 steps; here it changes within one.
         training=switching_schedule(GROUNDS, shortest=50, longest=200),
-        tests=_tests(),
+        tests=TESTS,
     )
 
 

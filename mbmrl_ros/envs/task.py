@@ -49,6 +49,21 @@ class Task:
         return self.tests[name]
 
 
+def undisturbed(steps: int) -> Schedule:
+    """Return the schedule of a test in which nothing happens."""
+    return ()
+
+
+def from_the_start(disturbance: Disturbance) -> TestSchedule:
+    """Return a test in which something is wrong all the time."""
+    return lambda steps: (Event(0, disturbance),)
+
+
+def mid_run(disturbance: Disturbance) -> TestSchedule:
+    """Return a test in which something breaks after a third of the episode."""
+    return lambda steps: (Event(Task.failure_step(steps), disturbance),)
+
+
 def switching_schedule(
     choices: tuple[Disturbance | None, ...], shortest: int, longest: int
 ) -> TrainingSchedule:
