@@ -10,7 +10,8 @@ import sys
 from mbmrl_ros.config import UserError
 from mbmrl_ros.experiments.cells import Selection, expand
 from mbmrl_ros.experiments.figures import FIGURES
-from mbmrl_ros.experiments.runner import finished, run_jobs
+from mbmrl_ros.experiments.outcomes import finished
+from mbmrl_ros.experiments.runner import run_jobs
 
 
 def experiment_command(options: argparse.Namespace) -> int:

@@ -15,9 +15,9 @@ from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.algorithms.adapters import make_adapter
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.tasks import Task, load_task
-from mbmrl_ros.experiments.cells import MODEL_FREE, Measurement, Training, Work
 from mbmrl_ros.experiments.distributions import with_distribution
 from mbmrl_ros.experiments.figures import METHODS
+from mbmrl_ros.experiments.jobs import MODEL_FREE, Measurement, Training, Work
 from mbmrl_ros.experiments.statistics import error_summary, switch_step
 from mbmrl_ros.models.bundle import Bundle, load_bundle
 from mbmrl_ros.planners.cem import CEMConfig

@@ -12,9 +12,10 @@ from mbmrl_ros.algorithms.adapters import ADAPTATIONS
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.tasks import TASKS
 from mbmrl_ros.experiments import cells
-from mbmrl_ros.experiments.cells import MODEL_FREE, Measurement, Selection, Training, expand
+from mbmrl_ros.experiments.cells import Selection, expand
 from mbmrl_ros.experiments.figures import FIGURES, METHODS, MODELS
 from mbmrl_ros.experiments.grid import Setting
+from mbmrl_ros.experiments.jobs import MODEL_FREE, Measurement, Training
 from mbmrl_ros.experiments.plots import PLOTS
 from mbmrl_ros.experiments.tables import TABLES
 

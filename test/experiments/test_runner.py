@@ -15,8 +15,9 @@ import pytest
 
 from mbmrl_ros.cli import main
 from mbmrl_ros.data.dataset import load_trajectories
-from mbmrl_ros.experiments.cells import Selection, Training, expand
-from mbmrl_ros.experiments.runner import do, finished
+from mbmrl_ros.experiments.cells import Selection, expand
+from mbmrl_ros.experiments.jobs import Training
+from mbmrl_ros.experiments.outcomes import do, finished
 
 JOINT = 'half_cheetah/disabled_joint'
 ITERATIONS = 4

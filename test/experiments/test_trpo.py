@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from mbmrl_ros.envs.tasks import load_task
-from mbmrl_ros.experiments.cells import Measurement, Selection, expand
-from mbmrl_ros.experiments.runner import do
+from mbmrl_ros.experiments.cells import Selection, expand
+from mbmrl_ros.experiments.jobs import Measurement
+from mbmrl_ros.experiments.outcomes import do
 from mbmrl_ros.report import read_metrics
 from mbmrl_ros.spec import load_robot
 from mbmrl_ros.training.run import Run

@@ -1,0 +1,122 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What has to be done, and what its result depends on: trainings, and measurements of them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mbmrl_ros.experiments.figures import METHODS
+from mbmrl_ros.experiments.grid import Variant
+from mbmrl_ros.training.settings import TrainingConfig
+
+# Trained by experiments/trpo.py, with the training files of MB.
+MODEL_FREE = 'trpo'
+
+
+@dataclass(frozen=True)
+class Training:
+    """A run folder that has to be finished. source: the run that it starts from."""
+
+    algorithm: str
+    task: str
+    distribution: str
+    seed: int
+    config: TrainingConfig
+    folder: Path
+    source: Training | None = None
+
+    @property
+    def path(self) -> Path:
+        """Its result."""
+        return self.folder / 'training.json'
+
+    @property
+    def needs(self) -> tuple[Path, ...]:
+        """Results that must be there first."""
+        return (self.source.path,) if self.source else ()
+
+    @property
+    def title(self) -> str:
+        """In a line of progress."""
+        return f'train {self.folder.parent.name} on {self.task}, seed {self.seed}'
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What its result depends on."""
+        return {
+            'algorithm': self.algorithm,
+            'task': self.task,
+            'distribution': self.distribution,
+            'seed': self.seed,
+            'start_from': self.source.settings if self.source else None,
+            'config': self.config.model_dump(mode='json'),
+        }
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Episodes of a method under a test. iteration: whose bundle; None: the last."""
+
+    training: Training
+    method: str
+    test: str
+    variant: Variant
+    iteration: int | None
+    episodes: int
+    steps: int
+    test_seed: int
+    scored_from: int
+    candidates: int | None
+    path: Path
+
+    @property
+    def needs(self) -> tuple[Path, ...]:
+        """Results that must be there first."""
+        return (self.training.path,)
+
+    @property
+    def title(self) -> str:
+        """In a line of progress."""
+        name = ' '.join(part for part in (self.method, self.variant.name) if part)
+        after = f' after iteration {self.iteration}' if self.iteration else ''
+        task, seed = self.training.task, self.training.seed
+        return f'{name} on {task}, {self.test}, seed {seed}{after}'
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What its result depends on."""
+        return {
+            'method': self.method,
+            'adaptation': METHODS[self.method].adaptation,
+            'test': self.test,
+            'variant': self.variant.name,
+            'at_test': dict(self.variant.at_test),
+            'planner': {'kind': self.variant.kind, **self.variant.planner},
+            'iteration': self.iteration,
+            'episodes': self.episodes,
+            'steps': self.steps,
+            'seed': self.test_seed,
+            'scored_from': self.scored_from,
+            'candidates': self.candidates,
+            'training': self.training.settings,
+        }
+
+
+Work = Training | Measurement
+
+
+@dataclass(frozen=True)
+class Job:
+    """Work, with the command that asks for it alone."""
+
+    work: Work
+    command: str
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """As they are read back from a file."""
+        return dict(json.loads(json.dumps(self.work.settings)))

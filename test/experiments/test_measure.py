@@ -1,0 +1,36 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Planners of another kind get as many evaluations per tick."""
+
+import pytest
+
+from mbmrl_ros.experiments.cells import Selection, expand
+from mbmrl_ros.experiments.jobs import Measurement
+from mbmrl_ros.experiments.measure import planner_of
+from mbmrl_ros.planners.cem import CEMConfig
+from mbmrl_ros.planners.mppi import MPPIConfig
+
+TRAINED = MPPIConfig(candidates=500, horizon=20, temperature=0.2)
+
+
+def planners(name, **chosen):
+    jobs, _ = expand([name], Selection(methods=('mb',), seeds=(0,), **chosen))
+    works = [job.work for job in jobs if isinstance(job.work, Measurement)]
+    return {work.variant.name: planner_of(work, TRAINED) for work in works}
+
+
+@pytest.mark.parametrize(('candidates', 'each'), [(None, 500), (128, 128)])
+def test_kinds_are_compared_at_equal_evaluations_per_tick(candidates, each):
+    found = planners('planners', candidates=candidates)
+    assert set(found) == {'mppi', 'random_shooting', 'cem'}
+    for planner in found.values():
+        rounds = planner.iterations if isinstance(planner, CEMConfig) else 1
+        assert planner.candidates * planner.horizon * rounds == each * 20
+    assert found['mppi'] == TRAINED.model_copy(update={'candidates': each})
+    assert found['cem'].elites == each // 4 // 10
+
+
+def test_the_sweep_changes_what_it_names_and_nothing_else():
+    for planner in planners('planner-sweep').values():
+        assert (planner.candidates, planner.horizon) == (500, 20)
+    assert len({str(planner) for planner in planners('planner-sweep').values()}) == 27
