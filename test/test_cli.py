@@ -41,10 +41,11 @@ def wrong(capsys, *arguments):
     return lines[0]
 
 
-@pytest.mark.parametrize('what', ['tasks', 'algorithms', 'robots', 'bundles'])
+@pytest.mark.parametrize('what', ['tasks', 'algorithms', 'robots', 'bundles', 'experiments'])
 def test_lists_say_what_there_is(what, capsys):
     assert main([what]) == 0
     expected = {'tasks': TASK, 'algorithms': 'grbal', 'robots': 'half_cheetah'}
+    expected |= {'experiments': 'generalisation: Fig. 33'}
     assert expected.get(what, '') in capsys.readouterr().out
 
 
