@@ -36,9 +36,13 @@ def raise_process(priority: int) -> str:
 
 
 def yield_to_messages() -> None:
-    """Go one step below the priority that this thread inherited, if it inherited one."""
+    """Go one step below the priority that this thread inherited, if it inherited one.
+
+    1 is the lowest. What it inherited stays where it may not be changed: the thread must live.
+    """
     if not hasattr(os, 'sched_getscheduler') or os.sched_getscheduler(0) != os.SCHED_FIFO:
         return
     own = os.sched_getparam(0).sched_priority
     lower = max(own - 1, os.sched_get_priority_min(os.SCHED_FIFO))
-    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(lower))
+    with suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(lower))

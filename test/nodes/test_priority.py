@@ -70,3 +70,17 @@ def test_without_the_right_to_it_the_reason_is_said(monkeypatch):
 def test_where_there_is_no_such_thing_that_is_said(monkeypatch, tmp_path):
     monkeypatch.setattr(priority, 'THREADS', tmp_path / 'none')
     assert 'only Linux' in raise_process(20)
+
+
+def test_a_thread_that_may_not_be_lowered_goes_on(monkeypatch):
+    refused = []
+
+    def refuse(*asked):
+        refused.append(asked)
+        raise PermissionError(1, 'Operation not permitted')
+
+    monkeypatch.setattr(os, 'sched_getscheduler', lambda thread: os.SCHED_FIFO)
+    monkeypatch.setattr(os, 'sched_getparam', lambda thread: os.sched_param(20))
+    monkeypatch.setattr(os, 'sched_setscheduler', refuse)
+    yield_to_messages()
+    assert [param.sched_priority for _, _, param in refused] == [19]
