@@ -65,8 +65,11 @@ class DynamicEvaluation:
     step_sizes: Params
 
     def initial(self, batch: int) -> Params:
-        """Return the trained parameters, which every episode starts from."""
-        return self.params
+        """Return the trained parameters, which every episode starts from, one set per robot.
+
+        Later ones are of the same shapes: another costs a recording where a CUDA graph adapts.
+        """
+        return {name: value.expand(batch, *value.shape) for name, value in self.params.items()}
 
     def adapt(
         self, memory: Params, window: Transitions, attempted: Tensor

@@ -28,7 +28,8 @@ class Episode(NamedTuple):
     """What is remembered of an episode so far.
 
     carry: [B, 1, Z]. ended: [B, S] the state that the last transition led to, NaN before there is
-    one. errors: [B, M] of the last M predictions, NaN where there were none.
+    one. errors: [B, M] of the last M predictions, NaN where there were none. Shapes never change:
+    where a CUDA graph adapts, another shape costs a recording.
     """
 
     carry: Tensor
@@ -43,19 +44,21 @@ class RecurrentAdapter:
     Losses are of one-step predictions on the window: before, of an empty memory for each
     transition; after, of the memory as it was when the transition came. Nothing is accepted or
     refused before there is a whole window, but fewer transitions are remembered as well.
+    window_size: M transitions.
     """
 
     dynamics: RecurrentDynamics
     params: Params
     span: Span
+    window_size: int
 
     def initial(self, batch: int) -> Episode | None:
         """Return the memory of nothing."""
         if self.span == 'window':
             return None
         carry = self.dynamics.empty(batch)
-        unknown = torch.full_like(self.dynamics.normalizer.state_mean, torch.nan)
-        return Episode(carry, unknown.expand(batch, -1), carry.new_full((batch, 1), torch.nan))
+        ended = carry.new_full((batch, self.dynamics.state_size), torch.nan)
+        return Episode(carry, ended, carry.new_full((batch, self.window_size), torch.nan))
 
     @torch.no_grad()
     def adapt(
@@ -87,8 +90,7 @@ class RecurrentAdapter:
         newest = Transitions(*(tensor[:, -1:] for tensor in window))
         follows = (memory.ended == newest.states[:, 0]).all(1)
         carry, error = self._follow(memory.carry, newest)
-        errors = memory.errors.expand(-1, window.actions.shape[1])
-        errors = torch.cat([errors[:, 1:], error], 1)
+        errors = torch.cat([memory.errors[:, 1:], error], 1)
         # A CUDA graph cannot branch on values.
         if follows.is_cuda or not bool(follows.all()):
             fresh, past = self._follow(torch.zeros_like(carry), window)

@@ -3,7 +3,7 @@
 """ReBAL: recurrence-based adaptive learner (Nagabandi, Clavera et al. 2019; thesis, chapter 9).
 
 Algorithm 9, train time                              where
-  1  initialise phi (and psi: one network)           training/model_based.py, start
+  1  initialise phi (and psi: one network)           training/learned.py, start
   4  sample a disturbance M ~ rho(M)                 envs/tasks.py
   5  collect tau_M with Algorithm 10                 training/collect.py, robot/adaptive_mpc.py
   6  D <- D + tau_M                                  training/run.py
@@ -126,7 +126,8 @@ def adapter(bundle: Bundle) -> RecurrentAdapter:
     """Algorithm 10, line 3: what is remembered of the last transitions."""
     if not isinstance(bundle.dynamics, RecurrentDynamics):
         raise TypeError('a feed-forward network remembers nothing')
-    return RecurrentAdapter(bundle.dynamics, bundle.params, bundle.info.memory)
+    info = bundle.info
+    return RecurrentAdapter(bundle.dynamics, bundle.params, info.memory, info.past_steps)
 
 
 REBAL = Algorithm('rebal', objective, adapter, recurrent=True)

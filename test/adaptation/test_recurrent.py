@@ -20,7 +20,8 @@ def make(span: str, cell: str = 'lstm') -> RecurrentAdapter:
     dynamics = RecurrentDynamics(
         STATE, ACTION, (1, 2), (8, 6), Normalizer.identity(STATE), cell=cell
     )
-    return RecurrentAdapter(dynamics, dynamics.init(torch.Generator().manual_seed(0)), span)
+    params = dynamics.init(torch.Generator().manual_seed(0))
+    return RecurrentAdapter(dynamics, params, span, PAST)
 
 
 def episode(steps: int = 14, seed: int = 0) -> Transitions:

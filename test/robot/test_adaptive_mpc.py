@@ -121,8 +121,8 @@ def test_a_reset_forgets_warm_start_and_adapters_memory():
 def test_the_warm_start_and_the_memory_are_carried_from_tick_to_tick():
     adapter = DynamicEvaluation(DYNAMICS.loss, PARAMS, SIZES)
     mpc = make(adapter)
-    generator, memory, planner_state = torch.Generator().manual_seed(0), PARAMS, None
-    planner_state = PLANNER.initial(BATCH)
+    generator = torch.Generator().manual_seed(0)
+    memory, planner_state = adapter.initial(BATCH), PLANNER.initial(BATCH)
     for tick in range(3):
         decision = mpc.act(window(tick), EVERY, start())
         memory, adapted = adapter.adapt(memory, window(tick), EVERY)
@@ -251,7 +251,7 @@ def recurrent(span: str, cell: str = 'lstm') -> tuple[AdaptiveMPC, RecurrentAdap
         STATE, ACTION, (0, 1, 2), (8, 6), Normalizer.identity(STATE), cell=cell
     )
     params = dynamics.init(torch.Generator().manual_seed(0))
-    adapter = RecurrentAdapter(dynamics, params, span)
+    adapter = RecurrentAdapter(dynamics, params, span, PAST)
     generator = torch.Generator().manual_seed(0)
     return AdaptiveMPC(dynamics, adapter, PLANNER, reward, generator, PAST, BATCH), adapter
 

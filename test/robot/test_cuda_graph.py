@@ -128,8 +128,8 @@ def make_mpc(adapter_name: str, planner_name: str, device: torch.device) -> Adap
         params = dynamics.init(torch.Generator().manual_seed(0))
         params = {name: value.to(device) for name, value in params.items()}
     adapter = {
-        'rebal_window': lambda: RecurrentAdapter(dynamics, params, 'window'),
-        'rebal_episode': lambda: RecurrentAdapter(dynamics, params, 'episode'),
+        'rebal_window': lambda: RecurrentAdapter(dynamics, params, 'window', PAST),
+        'rebal_episode': lambda: RecurrentAdapter(dynamics, params, 'episode', PAST),
         'none': lambda: NoAdaptation(dynamics.loss, params),
         'grbal': lambda: GradientAdapter(dynamics.loss, params, sizes, 2),
         'dynamic_evaluation': lambda: DynamicEvaluation(dynamics.loss, params, sizes),
@@ -164,6 +164,17 @@ def test_a_recorded_controller_decides_as_a_plain_one(adapter, planner, stand_in
         expected, decision = (mpc.act(*situation(tick)) for mpc in (plain, recorded))
         torch.testing.assert_close(decision.action, expected.action, rtol=0, atol=1e-6)
         assert torch.equal(decision.adapted.accepted, expected.adapted.accepted)
+
+
+@ADAPTERS
+def test_a_reset_does_not_record_anew(adapter, stand_in):
+    mpc = make_mpc(adapter, 'mppi', torch.device('cpu'))
+    mpc._adapt = CudaGraph(mpc._adapter.adapt, mpc._generator)
+    for _ in range(2):
+        for tick in range(3):
+            mpc.act(*situation(tick))
+        mpc.reset()
+    assert StandIn.recordings == 1
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')

@@ -104,7 +104,7 @@ def test_trajectories_of_any_length_side_by_side_score_as_one_by_one(kind):
     model = bundle() if kind != 'rebal' else recurrent_bundle()
     adapter: Adapter
     if kind == 'rebal':
-        adapter = RecurrentAdapter(model.dynamics, model.params, 'episode')
+        adapter = RecurrentAdapter(model.dynamics, model.params, 'episode', PAST)
     elif kind == 'grbal':
         adapter = GradientAdapter(model.dynamics.loss, model.params, model.step_sizes)
     else:
@@ -136,7 +136,7 @@ def recurrent_bundle() -> Bundle:
 def test_what_is_remembered_counts_for_losses_and_for_predictions_ahead(span):
     model, trajectory = recurrent_bundle(), walk(25)
     dynamics, params = model.dynamics, model.params
-    adapter = RecurrentAdapter(dynamics, params, span)
+    adapter = RecurrentAdapter(dynamics, params, span, PAST)
     scores = score(model, adapter, [trajectory])
     moment, whole = PAST + 3, trajectory.transitions()
     first = moment - PAST if span == 'window' else 0
