@@ -3,7 +3,7 @@
 """GrBAL: gradient-based adaptive learner (Nagabandi, Clavera et al. 2019; thesis, chapter 9).
 
 Algorithm 9, train time                              where
-  1  initialise phi                                  training/model_based.py, _start
+  1  initialise phi                                  training/learned.py, start
   4  sample a disturbance M ~ rho(M)                 envs/tasks.py
   5  collect tau_M with Algorithm 10                 training/collect.py, robot/adaptive_mpc.py
   6  D <- D + tau_M                                  training/run.py

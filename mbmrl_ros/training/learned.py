@@ -102,7 +102,8 @@ def restore(
                 if saved.shape != value.shape:
                     raise UserError(
                         f'the run to go on from has {name} {tuple(saved.shape)}, this one '
-                        f'{tuple(value.shape)}: choose the same hidden_sizes, or another run'
+                        f'{tuple(value.shape)}: choose the same hidden_sizes and kind of cells, '
+                        'or another run'
                     )
                 value.copy_(saved)
     restore_optimiser(optimiser, tensors)

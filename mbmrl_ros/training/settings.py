@@ -66,7 +66,8 @@ class TrainingConfig(Config):
     )
     step_size: Positive = Field(0.01, description='psi at the start: inner step size (Table 6)')
     motor_step_size: Positive = Field(
-        0.01, description='psi at the start, of the scale of the motors (models/dynamics.py)'
+        0.01,
+        description='psi at the start, of scale and shift of the motors (models/dynamics.py)',
     )
     step_size_learning_rate: float = Field(
         1e-3,
