@@ -14,12 +14,13 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 PACKAGE = 'mbmrl_ros'
+Positive = Annotated[FiniteFloat, Field(gt=0)]
 
 
 class UserError(ValueError):

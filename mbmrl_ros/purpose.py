@@ -4,13 +4,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Self
 
 from pydantic import Field, FiniteFloat, model_validator
 
-from mbmrl_ros.config import Config
+from mbmrl_ros.config import Config, Positive
 
-Positive = Annotated[FiniteFloat, Field(gt=0)]
 Pair = tuple[FiniteFloat, FiniteFloat]
 
 

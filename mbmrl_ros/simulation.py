@@ -9,12 +9,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, FiniteFloat, model_validator
 
-from mbmrl_ros.config import Config
+from mbmrl_ros.config import Config, Positive
 
-Positive = Annotated[FiniteFloat, Field(gt=0)]
 NotNegative = Annotated[FiniteFloat, Field(ge=0)]
-# How far up or down slopes can go, from level ground.
-HIGHEST_M = 12.0
+# How far slopes can go along x, both ways, and up or down from level ground.
+FARTHEST_M, HIGHEST_M = 50.0, 12.0
 
 
 class Terrain(Config):
@@ -99,7 +98,7 @@ class Arm(Config):
 class Slopes(Config):
     """Ground that goes up and down along x instead of the level floor of an MJCF model."""
 
-    begin_m: Positive = Field(
+    begin_m: Annotated[FiniteFloat, Field(gt=0, lt=FARTHEST_M)] = Field(
         1.0, description='x at which it begins; before it, where the robot starts, it is level'
     )
     profiles: dict[str, tuple[tuple[Positive, FiniteFloat], ...]] = Field(

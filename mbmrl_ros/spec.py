@@ -12,171 +12,22 @@ import hashlib
 import json
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, FiniteFloat, model_validator
 
-from mbmrl_ros.config import Config, UserError, closest, parse, read_extended, share_directory
+from mbmrl_ros.channels import Action, Channel, Kinematics, Plausible, Safety, Topic
+from mbmrl_ros.config import (
+    Config,
+    Positive,
+    UserError,
+    closest,
+    parse,
+    read_extended,
+    share_directory,
+)
 from mbmrl_ros.purpose import Area, Collection, OwnTask
 from mbmrl_ros.simulation import Simulation
-
-Positive = Annotated[FiniteFloat, Field(gt=0)]
-Angle = Literal['rotation_y', 'roll', 'pitch', 'yaw']
-SENSOR_TYPES = Literal[
-    'nav_msgs/msg/Odometry', 'sensor_msgs/msg/JointState', 'geometry_msgs/msg/PoseStamped',
-    'sensor_msgs/msg/Imu', 'std_msgs/msg/Float64MultiArray',
-]  # fmt: skip
-COMMAND_TYPES = Literal['sensor_msgs/msg/JointState', 'std_msgs/msg/Float64MultiArray']
-
-
-class Topic(Config):
-    """A sensor topic, relative to the robot's namespace."""
-
-    type: SENSOR_TYPES
-    timeout_s: Positive = Field(description='age of the newest message that stops the robot')
-    period_s: Positive | None = Field(
-        None, description='between two messages, to count lost ones; default: unknown'
-    )
-    frozen_s: Positive | None = Field(
-        None, description='values that repeat to the last digit for longer than this are no '
-        'measurements (motion capture that lost its markers); default: they may'
-    )  # fmt: skip
-    slow: bool = Field(
-        False, description='comes less often than once a period, and does not date the state'
-    )
-
-
-class Channel(Config):
-    """One entry of the state vector."""
-
-    name: str
-    topic: str
-    field: str = Field(
-        description='path into the message; for joints: position, velocity, effort; for arrays: '
-        'data and a place, as in data.0; for a point: x, y, z'
-    )
-    joint: str | None = None
-    point: str | None = Field(None, description='of kinematics, computed from joint positions')
-    encoding: Literal[
-        'raw', 'rate', 'sin', 'cos',
-        'sin_rotation_y', 'cos_rotation_y', 'sin_roll', 'cos_roll',
-        'sin_pitch', 'cos_pitch', 'sin_yaw', 'cos_yaw',
-        'matrix_xx', 'matrix_xy', 'matrix_xz', 'matrix_yx', 'matrix_yy', 'matrix_yz',
-        'matrix_zx', 'matrix_zy', 'matrix_zz',
-    ] = Field(
-        'raw', description='sin_, cos_: of an angle of a quaternion; matrix_: row and column of '
-        'its rotation matrix; rate: change per second'
-    )  # fmt: skip
-    unit: str
-    input: bool = Field(True, description='false: predicted, but not fed to the network')
-
-    @property
-    def angle(self) -> Angle | None:
-        """The angle that is taken from a quaternion, or None."""
-        name = self.encoding[4:]
-        return name if name in ('rotation_y', 'roll', 'pitch', 'yaw') else None  # type: ignore[return-value]
-
-    @property
-    def cell(self) -> tuple[int, int] | None:
-        """The row and column that is taken from the rotation matrix of a quaternion, or None."""
-        name, _, cell = self.encoding.partition('_')
-        return ('xyz'.index(cell[0]), 'xyz'.index(cell[1])) if name == 'matrix' else None
-
-    @property
-    def of_quaternion(self) -> bool:
-        """Whether it is computed from a quaternion."""
-        return self.angle is not None or self.cell is not None
-
-    @property
-    def signals(self) -> tuple[str, ...]:
-        """The raw scalars it is computed from, as `topic:field` or `topic:field[joint]`.
-
-        Those of points, joint positions, are `Kinematics.signals`.
-        """
-        if self.point is not None:
-            return ()
-        if self.of_quaternion:
-            return tuple(f'{self.topic}:{self.field}.{part}' for part in 'wxyz')
-        suffix = f'[{self.joint}]' if self.joint else ''
-        return (f'{self.topic}:{self.field}{suffix}',)
-
-
-class Action(Config):
-    """The command: joints in order, limits in the unit of the topic."""
-
-    topic: str
-    type: COMMAND_TYPES
-    field: Literal['position', 'velocity', 'effort'] = 'effort'
-    unit: str
-    joints: tuple[str, ...]
-    lower: tuple[FiniteFloat, ...]
-    upper: tuple[FiniteFloat, ...]
-    rate_limit: tuple[Positive, ...] = Field(description='largest change per second')
-    fallback: tuple[FiniteFloat, ...] = Field(description='the safe command')
-    timeout_s: Positive = Field(description='the receiver falls back by itself after this long')
-
-    @model_validator(mode='after')
-    def _consistent(self) -> Self:
-        for name in ('lower', 'upper', 'rate_limit', 'fallback'):
-            if len(getattr(self, name)) != len(self.joints):
-                raise ValueError(f'{name} needs one value per joint ({len(self.joints)})')
-        if len(set(self.joints)) != len(self.joints):
-            raise ValueError('joints must be unique')
-        for joint, low, rest, high in zip(self.joints, self.lower, self.fallback, self.upper):
-            if not low <= rest <= high or low >= high:
-                raise ValueError(f'{joint}: needs lower <= fallback <= upper and lower < upper')
-        return self
-
-
-class Point(Config):
-    """A point on a link."""
-
-    frame: str = Field(description='link or frame of the URDF')
-    at: tuple[FiniteFloat, FiniteFloat, FiniteFloat] = Field(description='in that frame [m]')
-
-
-class Kinematics(Config):
-    """Points on the robot that follow from the positions of the action's joints."""
-
-    urdf: str = Field(description='path relative to the robot file')
-    topic: str = Field(description='that has the positions of the joints')
-    points: dict[str, Point]
-
-    def signals(self, joints: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the joint positions that points are computed from."""
-        return tuple(f'{self.topic}:position[{joint}]' for joint in joints)
-
-
-class Battery(Config):
-    """A battery that is no state channel: sensor_msgs/msg/BatteryState, for command_gate."""
-
-    topic: str = 'battery_state'
-    minimum_v: Positive = Field(description='voltage below which the robot is stopped')
-    timeout_s: Positive = Field(5.0, description='age of the newest message that stops the robot')
-
-
-class Safety(Config):
-    """Bounds beyond which the robot is stopped."""
-
-    deadline_s: Positive = Field(description='a plan that took longer is not sent')
-    decay_s: Positive = Field(description='time constant towards the fallback when late')
-    limits: dict[str, tuple[FiniteFloat, FiniteFloat]] = Field(
-        default={}, description='channel: [lower, upper]'
-    )
-    battery: Battery | None = None
-
-
-class Plausible(Config):
-    """What a channel can be on this robot; a state beyond is a fault of a sensor."""
-
-    range: tuple[FiniteFloat, FiniteFloat] | None = Field(None, description='[lower, upper]')
-    step: Positive | None = Field(None, description='largest change in one period')
-
-    @model_validator(mode='after')
-    def _consistent(self) -> Self:
-        if self.range is not None and self.range[0] >= self.range[1]:
-            raise ValueError('range needs lower < upper')
-        return self
 
 
 class RobotSpec(Config):

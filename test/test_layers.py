@@ -17,7 +17,7 @@ MODULES = sorted(PACKAGE.rglob('*.py'))
 LAYERS = [
     {'types'},
     {'config'},
-    {'simulation', 'purpose'},
+    {'simulation', 'purpose', 'channels'},
     {'spec'},
     {'rewards', 'policies', 'objectives', 'planners'},
     {'models'},

@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mbmrl_ros.spec import Topic
+from mbmrl_ros.channels import Topic
 from mbmrl_ros.types import Reading
 
 

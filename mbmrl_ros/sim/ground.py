@@ -13,7 +13,7 @@ import math
 import mujoco
 import numpy as np
 
-from mbmrl_ros.simulation import HIGHEST_M, Slopes
+from mbmrl_ros.simulation import FARTHEST_M, HIGHEST_M, Slopes
 from mbmrl_ros.types import Array
 
 PROFILE = 'profile'
@@ -21,9 +21,9 @@ Pieces = tuple[tuple[float, float], ...]
 """Pieces of constant grade: length and rise [m]."""
 LEVEL: Pieces = ((1.0, 0.0),)
 
-# From -50 to 50 m in steps of 0.2 m, as long as the published field; heights from -12 to 12 m.
-_HALF_LENGTH_M, _STEP_M, _HALF_WIDTH_M = 50.0, 0.2, 5.0
-GRID = np.linspace(-_HALF_LENGTH_M, _HALF_LENGTH_M, round(2 * _HALF_LENGTH_M / _STEP_M) + 1)
+# Steps of 0.2 m, and as long and as wide as the published field.
+_STEP_M, _HALF_WIDTH_M = 0.2, 5.0
+GRID = np.linspace(-FARTHEST_M, FARTHEST_M, round(2 * FARTHEST_M / _STEP_M) + 1)
 # How far before and behind its middle a robot may reach.
 _REACH_M = 0.8
 
@@ -32,7 +32,7 @@ def add_slopes(description: mujoco.MjSpec) -> None:
     """Put a height field in the place of the model's floor."""
     description.add_hfield(
         name=PROFILE,
-        size=[_HALF_LENGTH_M, _HALF_WIDTH_M, 2 * HIGHEST_M, 0.1],
+        size=[FARTHEST_M, _HALF_WIDTH_M, 2 * HIGHEST_M, 0.1],
         nrow=2,
         ncol=len(GRID),
         userdata=np.zeros(2 * len(GRID)),
@@ -72,7 +72,7 @@ def heights_at(x: Array, begin_m: float, pieces: Pieces) -> Array:
 
 def ramp(grade_deg: float, begin_m: float) -> Pieces:
     """Return a constant grade up to the end of the field (thesis 9.4: up or down)."""
-    length = _HALF_LENGTH_M - begin_m
+    length = FARTHEST_M - begin_m
     return ((length, length * math.tan(math.radians(grade_deg))),)
 
 

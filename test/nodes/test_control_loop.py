@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from mbmrl_ros.channels import Topic
 from mbmrl_ros.nodes.control_loop import ControlLoop
 from mbmrl_ros.nodes.mailbox import Mailbox, Refusal
 from mbmrl_ros.robot.adaptive_mpc import Decision
@@ -17,7 +18,7 @@ from mbmrl_ros.robot.budget import SendMoment
 from mbmrl_ros.robot.command import Command
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.robot.tick import Tick
-from mbmrl_ros.spec import Topic, load_robot
+from mbmrl_ros.spec import load_robot
 from mbmrl_ros.types import Adapted, Plan, Reading, Transitions
 
 SPEC = load_robot('half_cheetah')

@@ -124,6 +124,8 @@ def test_what_the_model_has_not_is_refused_with_what_it_has(robot, changes, said
     [
         ({'slopes': {'profiles': {'wall': ((1.0, 13.0),)}}}, 'wall needs pieces, within 12 m'),
         ({'slopes': {'profiles': {'none': ()}}}, 'none needs pieces'),
+        # A ramp from there on would have no way to rise on.
+        ({'slopes': {'begin_m': 50.0, 'profiles': {}}}, 'begin_m.*less than 50'),
         ({'model': 'ant.urdf'}, 'start is for MJCF models'),
         ({'limbs': {'tail': ('hip_9',)}}, 'tail needs joints of the action'),
     ],
