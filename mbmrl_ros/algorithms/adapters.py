@@ -24,22 +24,23 @@ def make_adapter(bundle: Bundle, adaptation: str, step_size: float | None = None
     """
     if adaptation not in ADAPTATIONS:
         raise UserError(f'unknown adaptation {adaptation!r}; {closest(adaptation, ADAPTATIONS)}')
+    # Those of bundle.json as well: it may tell of another algorithm than its network is for.
+    adaptation = bundle.info.algorithm if adaptation == 'auto' else adaptation
     recurrent = bundle.info.cell is not None
-    if adaptation not in ('auto', 'none') and recurrent != (adaptation == 'rebal'):
+    if adaptation not in ('mb', 'none') and recurrent != (adaptation == 'rebal'):
         kind, fitting = 'feed-forward', 'none, grbal, dynamic_evaluation'
         if recurrent:
             kind, fitting = 'recurrent', 'none, rebal'
         raise UserError(
             f'a bundle of {bundle.info.algorithm}, whose network is {kind}, does not adapt by '
-            f'{adaptation}; valid: auto, {fitting}'
+            f'{adaptation}; valid: {fitting}'
         )
     if adaptation == 'dynamic_evaluation':
         size = DYNAMIC_EVALUATION_STEP if step_size is None else step_size
         if not 0 <= size < math.inf:
             raise UserError(f'the step size must be a number of at least 0, got {size}')
         return dynamic_evaluation(bundle, size)
-    names = {'auto': bundle.info.algorithm, 'none': 'mb'}
-    algorithm = names.get(adaptation, adaptation)
+    algorithm = 'mb' if adaptation == 'none' else adaptation
     if algorithm not in ALGORITHMS:
         raise UserError(
             f'the bundle is of algorithm {algorithm!r}; {closest(algorithm, ALGORITHMS)}'

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -79,6 +80,21 @@ def _log_step_sizes(params: Params, spec: RobotSpec, config: TrainingConfig) -> 
 def _shape(value: Tensor, config: TrainingConfig) -> torch.Size:
     """Return the shape of a tensor's step sizes: [] or, one per unit, [out]."""
     return value.shape[:1] if config.step_sizes == 'unit' else torch.Size()
+
+
+def learning_rate(
+    optimiser: torch.optim.Optimizer, config: TrainingConfig
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """Return what changes the learning rate after every epoch of one fit."""
+
+    def share(epoch: int) -> float:
+        if config.learning_rate_decay == 'none':
+            return 1.0
+        return 0.5 * (1 + math.cos(math.pi * epoch / config.epochs))
+
+    for group in optimiser.param_groups:
+        group['lr'] = group.setdefault('initial_lr', group['lr'])
+    return torch.optim.lr_scheduler.LambdaLR(optimiser, share)
 
 
 def checkpoint(learned: Learned, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

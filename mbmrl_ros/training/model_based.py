@@ -8,7 +8,6 @@ make Algorithm 9.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,7 +33,7 @@ from mbmrl_ros.robot.adaptive_mpc import make_mpc
 from mbmrl_ros.spec import RobotSpec, load_robot
 from mbmrl_ros.training.augment import See, make_augmentation, unchanged
 from mbmrl_ros.training.collect import Act, Rollouts, collect, mpc_actions, random_actions
-from mbmrl_ros.training.learned import Learned, checkpoint, restore, start
+from mbmrl_ros.training.learned import Learned, checkpoint, learning_rate, restore, start
 from mbmrl_ros.training.publish import fit_metrics, make_bundle, return_metrics
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.settings import TrainingConfig
@@ -215,7 +214,7 @@ def _fit(
     iteration: int,
 ) -> FitResult:
     parameters = learned.params | {f'log_{k}': v for k, v in learned.log_step_sizes.items()}
-    rate = _learning_rate(optimiser, config)
+    rate = learning_rate(optimiser, config)
     with tqdm(total=config.epochs, desc=f'iteration {iteration}: fit', unit='epoch') as bar:
 
         def on_epoch(epoch: int, training_loss: float, validation_loss: float) -> None:
@@ -235,21 +234,6 @@ def _fit(
             config.fit_precision,
             on_epoch,
         )
-
-
-def _learning_rate(
-    optimiser: torch.optim.Optimizer, config: TrainingConfig
-) -> torch.optim.lr_scheduler.LRScheduler:
-    """Return what changes the learning rate after every epoch of one fit."""
-
-    def share(epoch: int) -> float:
-        if config.learning_rate_decay == 'none':
-            return 1.0
-        return 0.5 * (1 + math.cos(math.pi * epoch / config.epochs))
-
-    for group in optimiser.param_groups:
-        group['lr'] = group.setdefault('initial_lr', group['lr'])
-    return torch.optim.lr_scheduler.LambdaLR(optimiser, share)
 
 
 def _line(iteration: int, config: TrainingConfig, metrics: dict[str, float]) -> str:

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """ReBAL learns what an episode hides, trains and goes on, drives, and is evaluated."""
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -185,6 +186,15 @@ def test_what_does_not_go_together_is_refused():
     for algorithm in ('grbal', 'mb'):
         with pytest.raises(UserError, match='feed-forward, does not adapt by rebal; valid'):
             make_adapter(small_bundle(algorithm), 'rebal')
+    # As bundle.json may say after somebody has changed it.
+    for network, algorithm in (('rebal', 'grbal'), ('grbal', 'rebal')):
+        bundle = small_bundle(network)
+        bundle = dataclasses.replace(
+            bundle, info=bundle.info.model_copy(update={'algorithm': algorithm})
+        )
+        with pytest.raises(UserError, match=f'does not adapt by {algorithm}; valid'):
+            make_adapter(bundle, 'auto')
+        assert isinstance(make_adapter(bundle, 'none'), NoAdaptation)
 
 
 @MEMORIES
