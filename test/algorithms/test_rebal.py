@@ -25,7 +25,8 @@ from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.models.recurrent import RecurrentDynamics
 from mbmrl_ros.planners.kinds import make_planner
 from mbmrl_ros.rewards.reward import build_reward
-from mbmrl_ros.robot.adaptive_mpc import make_mpc
+from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC, make_mpc
+from mbmrl_ros.robot.command import from_units
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.robot.latency import Latency
 from mbmrl_ros.spec import load_robot
@@ -242,14 +243,18 @@ def drive(controller: Controller, clock: list[float], steps: int):
     return ticks
 
 
+def driver(bundle: Bundle) -> AdaptiveMPC:
+    planner = make_planner(bundle.info.planner, SPEC.action_size)
+    generator, reward = torch.Generator().manual_seed(0), build_reward(SPEC, TASK.reward)
+    return make_mpc(bundle, make_adapter(bundle, 'auto'), planner, reward, generator)
+
+
 @MEMORIES
 @pytest.mark.parametrize('cell', ['lstm', 'gru'])
 @pytest.mark.parametrize('latency', [False, True])
 def test_a_controller_remembers_tick_by_tick(memory, cell, latency):
     bundle, clock = small_bundle(memory=memory, cell=cell), [10.0]
-    planner = make_planner(bundle.info.planner, SPEC.action_size)
-    generator, reward = torch.Generator().manual_seed(0), build_reward(SPEC, TASK.reward)
-    mpc = make_mpc(bundle, make_adapter(bundle, 'auto'), planner, reward, generator)
+    mpc = driver(bundle)
     controller = Controller(SPEC, mpc, lambda: clock[0], Latency(SPEC) if latency else None)
     ticks = drive(controller, clock, 8)
     assert not any(tick.command.fallback for tick in ticks)
@@ -259,6 +264,38 @@ def test_a_controller_remembers_tick_by_tick(memory, cell, latency):
     assert not carries[0].any() and all(carry.any() for carry in carries[1:])
     controller.reset()
     assert not drive(controller, clock, 1)[0].decision.adapted.carry.any()
+
+
+@MEMORIES
+def test_a_controller_forgets_what_was_before_a_gap(memory):
+    clock = [10.0]
+    controller = Controller(SPEC, driver(small_bundle(memory=memory)), lambda: clock[0])
+    drive(controller, clock, 6)
+    clock[0] += 2 * SPEC.period_s
+    carries = [tick.decision.adapted.carry for tick in drive(controller, clock, 3)]
+    assert not carries[0].any() and carries[1].any() and carries[2].any()
+
+
+@MEMORIES
+def test_bundles_of_another_kind_take_over_between_two_ticks(memory):
+    bundle, clock = small_bundle(memory=memory), [10.0]
+    controller = Controller(SPEC, driver(small_bundle('grbal')), lambda: clock[0])
+    before = drive(controller, clock, 6)
+    controller.use(driver(bundle))
+    ticks = drive(controller, clock, 2)
+    # What the history holds is remembered at once: past_steps are 4, and the last states these.
+    states = torch.stack([torch.from_numpy(tick.state).float() for tick in (*before, ticks[0])])
+    actions = torch.stack(
+        [torch.from_numpy(from_units(SPEC, tick.command.values)).float() for tick in before]
+    )
+    past = Transitions(states[None, 2:6], actions[None, 2:6], states[None, 3:7])
+    expected, _ = bundle.dynamics.unroll(bundle.params, bundle.dynamics.empty(1), past)
+    torch.testing.assert_close(ticks[0].decision.adapted.carry, expected)
+    controller.use(driver(small_bundle('grbal')))
+    ticks += drive(controller, clock, 2)
+    assert ticks[-1].decision.carry is None
+    assert not any(tick.command.fallback for tick in ticks)
+    assert all(tick.diagnostics.adapted for tick in ticks)
 
 
 TINY = [
