@@ -23,6 +23,8 @@ UNSEEN = {
     'miscalibrated': Disturbance('pose_tilt', 'roll', 12.0),
     'weak_battery': Disturbance('weak_battery', 'battery', 0.25),
 }
+# The papers keep to one ground per rollout of 50 steps; here it changes within one.
+TRAINING = switching_schedule(GROUNDS, shortest=50, longest=200)
 # The grounds of the training, every fault from the start, and a leg that breaks off.
 TESTS = {
     **{ground.target: from_the_start(ground) for ground in GROUNDS},
@@ -47,8 +49,7 @@ def _path_task(name: str, shape: str) -> Task:
         ),
         episode_steps=STEPS[shape],
         disturbances=(*GROUNDS, *UNSEEN.values()),
-        # The papers keep to one ground per rollout of 50 steps; here it changes within one.
-        training=switching_schedule(GROUNDS, shortest=50, longest=200),
+        training=TRAINING,
         tests=TESTS,
     )
 

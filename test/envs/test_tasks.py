@@ -1,5 +1,6 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
+import functools
 import itertools
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.adaptation_tasks import ADAPTATION_TASKS
 from mbmrl_ros.envs.robot_env import RobotEnv
+from mbmrl_ros.envs.task import TrainingSchedule
 from mbmrl_ros.envs.tasks import HELD_OUT, TASKS, load_task
 from mbmrl_ros.rewards.reward import build_reward
 from mbmrl_ros.sim.disturbances import active, check
@@ -23,8 +25,9 @@ def task(request):
 
 
 def test_every_disturbance_fits_the_robot(task):
+    spec = load_robot(task.robot)
     for disturbance in task.disturbances:
-        check(load_robot(task.robot), disturbance)
+        check(spec, disturbance)
 
 
 def test_the_held_out_joint_never_fails_in_training():
@@ -68,19 +71,24 @@ def test_mid_run_breaks_at_a_third_what_held_out_breaks_at_once():
     assert task.test('undisturbed')(900) == ()
 
 
-def test_states_are_finite_and_no_channel_is_constant(task):
-    spec = load_robot(task.robot)
+@functools.cache
+def driven(robot: str, training: TrainingSchedule) -> tuple[torch.Tensor, torch.Tensor]:
+    """Drive two robots at random; return states [101, 2, S] and actions [100, 2, A]."""
+    spec, rng = load_robot(robot), np.random.default_rng(0)
     env = RobotEnv(spec, 2)
-    rng = np.random.default_rng(0)
-    states = [env.reset(rng, [task.training(rng, 100) for _ in range(2)])]
+    states = [env.reset(rng, [training(rng, 100) for _ in range(2)])]
     generator = torch.Generator().manual_seed(0)
-    for _ in range(100):
-        actions = torch.rand(2, spec.action_size, generator=generator) * 2 - 1
-        states.append(env.step(actions))
-        reward = build_reward(spec, task.reward)(states[-2], actions, states[-1])
-        assert reward.shape == (2,) and reward.isfinite().all()
-    joined = torch.cat(states)
-    assert joined.isfinite().all() and (joined.std(0) > 1e-4).all()
+    actions = torch.rand(100, 2, spec.action_size, generator=generator) * 2 - 1
+    states += [env.step(action) for action in actions]
+    env.close()
+    return torch.stack(states), actions
+
+
+def test_states_and_rewards_are_finite_and_no_channel_is_constant(task):
+    states, actions = driven(task.robot, task.training)
+    assert states.isfinite().all() and (states.flatten(0, 1).std(0) > 1e-4).all()
+    reward = build_reward(load_robot(task.robot), task.reward)(states[:-1], actions, states[1:])
+    assert reward.shape == (100, 2) and reward.isfinite().all()
 
 
 @pytest.mark.parametrize('name', ARM_TASKS)
