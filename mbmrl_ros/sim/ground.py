@@ -13,7 +13,9 @@ import math
 import mujoco
 import numpy as np
 
+from mbmrl_ros.config import UserError
 from mbmrl_ros.simulation import FARTHEST_M, HIGHEST_M, Slopes
+from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import Array
 
 PROFILE = 'profile'
@@ -54,6 +56,18 @@ def remove_floor(description: mujoco.MjSpec) -> None:
         if geom.type == mujoco.mjtGeom.mjGEOM_PLANE:
             geom.contype = geom.conaffinity = 0
             geom.rgba[3] = 0.0
+
+
+def make_level(spec: RobotSpec, model: mujoco.MjModel) -> None:
+    """Let the ground of a new model be level; UserError if its robot cannot be put on slopes."""
+    assert spec.simulation is not None and spec.simulation.slopes is not None
+    if _base(model, model.qpos0) is None:
+        raise UserError(
+            f'{spec.name}: simulation.slopes are for robots that move by a free joint or by '
+            f'slides along x and z; {spec.simulation.model} has neither'
+        )
+    # MuJoCo has scaled the heights of the description to 0..1, and level ones to 0.
+    use_profile(model, spec.simulation.slopes, LEVEL)
 
 
 def use_profile(model: mujoco.MjModel, slopes: Slopes, pieces: Pieces) -> None:
@@ -100,17 +114,25 @@ def on_top(before: mujoco.MjModel, after: mujoco.MjModel, positions: Array) -> A
     change = after.hfield(PROFILE).data - before.hfield(PROFILE).data
     if not change.any():
         return positions
-    place, upward = _base(after, positions)
+    base = _base(after, positions)
+    assert base is not None, 'make_level has refused such a model'
+    place, upward = base
     reach = np.linspace(place - _REACH_M, place + _REACH_M, 17)
     moved = positions.copy()
     moved[upward] += 2 * HIGHEST_M * np.interp(reach, GRID, change[0]).max()
     return moved
 
 
-def _base(model: mujoco.MjModel, positions: Array) -> tuple[float, int]:
-    """Return x of the robot's base, of a free joint or on slides, and where in qpos its z is."""
+def _base(model: mujoco.MjModel, positions: Array) -> tuple[float, int] | None:
+    """Return x of the robot's base [m], of a free joint or on slides, and where in qpos its z is.
+
+    None if it has neither.
+    """
     if model.jnt_type[0] == mujoco.mjtJoint.mjJNT_FREE:
         return float(positions[0]), 2
     slides = np.flatnonzero(model.jnt_type == mujoco.mjtJoint.mjJNT_SLIDE)
-    forward, upward = (int(slides[model.jnt_axis[slides, axis] == 1][0]) for axis in (0, 2))
-    return float(positions[forward] + model.body(model.jnt_bodyid[forward]).pos[0]), upward
+    forward, upward = (slides[model.jnt_axis[slides, axis] == 1] for axis in (0, 2))
+    if not (len(forward) and len(upward)):
+        return None
+    along, up = model.jnt_qposadr[[forward[0], upward[0]]]
+    return float(positions[along] + model.body(model.jnt_bodyid[forward[0]]).pos[0]), int(up)

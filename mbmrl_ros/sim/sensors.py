@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.sim.arm import complete_arm
-from mbmrl_ros.sim.ground import LEVEL, use_profile
+from mbmrl_ros.sim.ground import make_level
 from mbmrl_ros.sim.mjcf import complete_mjcf
 from mbmrl_ros.sim.pier import scale_robot
 from mbmrl_ros.sim.urdf import complete_legs, use_terrain
@@ -70,8 +70,7 @@ def load_model(spec: RobotSpec) -> mujoco.MjModel:
             raise UserError(f'{spec.name}: MuJoCo cannot load {path}: {line}') from error
     _check_period(spec, model)
     if simulation.slopes is not None:
-        # MuJoCo scales the heights of a description to 0..1, and level ones to 0.
-        use_profile(model, simulation.slopes, LEVEL)
+        make_level(spec, model)
     if simulation.pier is not None and simulation.pier.robot_mass_kg is not None:
         scale_robot(model, simulation.pier.robot_mass_kg)
     if simulation.terrains:

@@ -112,6 +112,7 @@ def test_what_the_object_channels_say_is_where_it_is():
     [
         (ANT, {'start': {'hip_5': 0.1}}, r"no joint 'hip_5'; did you mean 'hip_1'|hip_4"),
         (ARM, {'without': ('gaol',)}, r"no body 'gaol'; did you mean 'goal'"),
+        (ARM, {'slopes': {'profiles': {}}}, r'arm_7dof: .*pusher\.xml has neither'),
     ],
 )
 def test_what_the_model_has_not_is_refused_with_what_it_has(robot, changes, said):
