@@ -32,7 +32,8 @@ Observation = NDArray[np.float32]
 class TaskEnv(gymnasium.Env[Observation, Observation]):
     """One robot and its task: states out, actions in -1..1 in, the planner's own reward.
 
-    An episode ends early only where the physics are no longer finite.
+    An episode ends only where the physics are no longer finite; `gymnasium.make` truncates it
+    after the task's steps.
     """
 
     metadata = {'render_modes': []}  # noqa: RUF012
