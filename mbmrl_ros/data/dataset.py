@@ -48,6 +48,14 @@ def all_transitions(trajectories: Iterable[Trajectory]) -> Transitions:
     return Transitions(*(torch.cat(tensors) for tensors in zip(*parts)))
 
 
+def side_by_side(sequences: list[Tensor]) -> Tensor:
+    """Stack sequences [T, .] to [N, longest T, .]; shorter ones repeat their last row."""
+    length = max(map(len, sequences))
+    return torch.stack(
+        [torch.cat([rows, rows[-1:].expand(length - len(rows), -1)]) for rows in sequences]
+    )
+
+
 def held_out_every(held_out: float) -> int:
     """Return n, where every n-th trajectory is held out for a share of `held_out`."""
     return max(2, round(1 / held_out))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mbmrl_ros.data.dataset import Trajectory
+from mbmrl_ros.data.dataset import Trajectory, side_by_side
 from mbmrl_ros.models.recurrent import RecurrentDynamics
 from mbmrl_ros.types import Params, Transitions
 
@@ -51,10 +51,9 @@ class Episodes:
             if len(actions := trajectory.actions[begin : begin + longest])
         ]
         steps = torch.tensor([len(actions) for _, actions in pieces])
-        length = int(steps.max())
         return cls(
-            torch.stack([_padded(states, length + 1) for states, _ in pieces]),
-            torch.stack([_padded(actions, length) for _, actions in pieces]),
+            side_by_side([states for states, _ in pieces]),
+            side_by_side([actions for _, actions in pieces]),
             steps,
         )
 
@@ -69,7 +68,3 @@ class Episodes:
         states, actions = self.states[rows, : length + 1], self.actions[rows, :length]
         real = torch.arange(length) < steps[:, None]
         return Transitions(states[:, :-1], actions, states[:, 1:]), real
-
-
-def _padded(values: Tensor, length: int) -> Tensor:
-    return torch.cat([values, values[-1:].expand(length - len(values), -1)])

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mbmrl_ros.config import UserError
-from mbmrl_ros.data.dataset import Trajectory
+from mbmrl_ros.data.dataset import Trajectory, side_by_side
 from mbmrl_ros.models.bundle import Bundle
 from mbmrl_ros.models.kinds import DynamicsModel
 from mbmrl_ros.types import Adapter, Carry, Params, Transitions
@@ -81,8 +81,8 @@ def _score_rows(
     steps = torch.tensor([trajectory.steps for trajectory in chosen])
     longest = int(steps.max())
     # Rows that are shorter repeat their last moment; they no longer count.
-    states = torch.stack([_padded(t.states, longest + 1) for t in chosen])
-    actions = torch.stack([_padded(t.actions, longest) for t in chosen])
+    states = side_by_side([trajectory.states for trajectory in chosen])
+    actions = side_by_side([trajectory.actions for trajectory in chosen])
     memory = adapter.initial(len(chosen))
     for moment in range(past, longest - future + 1):
         active = moment + future <= steps
@@ -100,10 +100,6 @@ def _score_rows(
                 {name: value[active] for name, value in found.losses.items()},
                 {name: value[active] for name, value in found.squared.items()},
             )
-
-
-def _padded(values: Tensor, length: int) -> Tensor:
-    return torch.cat([values, values[-1:].expand(length - len(values), -1)])
 
 
 def _window(states: Tensor, actions: Tensor, start: int, length: int) -> Transitions:

@@ -17,6 +17,7 @@ from mbmrl_ros.data.dataset import (
     divided,
     load_trajectories,
     save_trajectories,
+    side_by_side,
     split,
 )
 
@@ -55,6 +56,11 @@ def test_every_nth_trajectory_is_held_out(share, every):
     places = {id(t): place for place, t in enumerate(trajectories)}
     assert [places[id(t)] for t in held_out] == list(range(every - 1, 40, every))
     assert sorted(places[id(t)] for t in training + held_out) == list(range(40))
+
+
+def test_sequences_of_any_length_lie_side_by_side():
+    stacked = side_by_side([torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([[4.0]])])
+    assert stacked[..., 0].tolist() == [[1, 2, 3], [4, 4, 4]]
 
 
 def test_what_was_held_out_stays_held_out_as_data_grows():
