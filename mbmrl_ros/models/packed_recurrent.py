@@ -15,6 +15,9 @@ from torch import Tensor
 from mbmrl_ros.models.normalizer import Inputs, Normalizer
 from mbmrl_ros.types import Carry, Params
 
+PARTS = {'lstm': 2, 'gru': 1}
+"""How many tensors of its own width a layer remembers."""
+
 Memory = tuple[tuple[Tensor, ...], ...]
 """Per layer what it remembers, each [B K, U]: the output and, for an LSTM, the cell."""
 
@@ -38,7 +41,7 @@ class PackedRecurrent:
         self._normalizer, self._inputs = normalizer, inputs
         self._hidden_sizes, self._dtype = hidden_sizes, dtype
         self._cell = cell
-        self._parts = 2 if cell == 'lstm' else 1
+        self._parts = PARTS[cell]
         self._weights: list[Tensor] = []
         self._biases: list[Tensor] = []
         self._gates: list[Tensor] = []

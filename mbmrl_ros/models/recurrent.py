@@ -32,13 +32,11 @@ from torch import Tensor
 
 from mbmrl_ros.models.device import Precision
 from mbmrl_ros.models.normalizer import Inputs, Normalizer
-from mbmrl_ros.models.packed_recurrent import PackedRecurrent
+from mbmrl_ros.models.packed_recurrent import PARTS, PackedRecurrent
 from mbmrl_ros.types import Carry, Params, StepFn, Tap, Transitions
 
 Cell = Literal['lstm', 'gru']
 GATES = {'lstm': 4, 'gru': 3}
-PARTS = {'lstm': 2, 'gru': 1}
-"""How many tensors of its own width a layer remembers."""
 # The gate that keeps what is remembered starts open, as in TensorFlow's cells, which the authors'
 # code uses: forget is the second gate of an LSTM, update the second of a GRU.
 OPEN = 1.0
