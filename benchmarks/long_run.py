@@ -21,7 +21,7 @@ time; of a robot with messages without a stamp the present, where a simulator th
 a period counts as a loss too. tick_share.{median,p99}, candidates.{min,median,max},
 latency_ms.{median,p99}: of all ticks. memory.<node>.{start_mb,end_mb,mb_per_minute}: resident, by
 a straight line through samples taken every second. holds: whether no period was missed, no state
-message lost, and the 99.9th percentile is at most 5 ms.
+message lost, and the 99.9th percentile is at most 5 ms. machine_stalls: benchmarks/stalls.py.
 faults: a row each (benchmarks/faults.py): actuators_s from the injection until the actuators were
 at the fallback, by the simulator's applied commands; reason as /diagnostics said it; held until
 the documented recovery; recovered_s after it; good. faults_good: whether all are.
@@ -43,6 +43,7 @@ import numpy as np
 import yaml
 from faults import LIMIT_S, as_row, faults, guarded, inject
 from rig import MEMORY_S, START_S, Rig, Watch
+from stalls import watched_stalls
 
 from mbmrl_ros.config import UserError, write_text
 from mbmrl_ros.envs.tasks import TASKS, load_task
@@ -80,8 +81,10 @@ def main() -> None:
             common = {'realtime_priority': options.priority}
             rig = Rig(stack, robot, controller, common, folder / 'log', options.gate, wired)
             watch = Watch(rig)
-            measure(rig, watch, options.settle, 60 * options.minutes)
-            result |= summarise(watch, rig.spec.period_s)
+            settle(rig, watch, options.settle)
+            with watched_stalls() as stalls:
+                measure(rig, watch, 60 * options.minutes)
+            result |= summarise(watch, rig.spec.period_s) | {'machine_stalls': stalls}
             if options.faults:
                 result |= inject_all(rig, watch)
     print_result(result)
@@ -147,15 +150,19 @@ def rebind(bundle: Bundle, spec: RobotSpec, folder: Path) -> Path:
     return folder
 
 
-def measure(rig: Rig, watch: Watch, settle_s: float, seconds: float) -> None:
-    """Let the nodes run and settle, and watch them for so long."""
+def settle(rig: Rig, watch: Watch, seconds: float) -> None:
+    """Wait for the nodes, and let them run for so long."""
 
     def talks() -> bool:
         return rig.driven() and bool(watch.rows) and 'control' in watch.status
 
     if not rig.until(talks, START_S):
         raise UserError(f'no command in {START_S:g} s: {last_words(rig.log)}; {watch.said[-4:]}')
-    rig.spin_well(settle_s, MEMORY_S, watch.remember_memory)
+    rig.spin_well(seconds, MEMORY_S, watch.remember_memory)
+
+
+def measure(rig: Rig, watch: Watch, seconds: float) -> None:
+    """Watch the nodes for so long."""
     watch.forget()
     watch.remember_counts()
     rig.spin_well(seconds, MEMORY_S, watch.remember_memory)
