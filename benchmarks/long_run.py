@@ -185,6 +185,7 @@ def summarise(watch: Watch, period_s: float) -> dict[str, Any]:
         'state_messages': {'received': counts['received'], 'lost': counts['lost']},
         'fallbacks': counts['fallbacks'],
         'late_ticks': counts['late_ticks'],
+        'plans_cut': counts['plans_cut'],
         'tick_share': _spread(np.array(rows['tick_s']) / period_s, 3),
         'candidates': {
             'min': min(rows['candidates']),

@@ -23,11 +23,14 @@ METHODS = {
     'mb_de': 'MB+DE',
     'grbal': 'GrBAL',
 }
+# Of the half-cheetah alone; the other benchmarks have the three above.
+ALL = METHODS | {'rebal': 'ReBAL'}
 TESTS = ('undisturbed', 'held_out', 'mid_run')
 COLOURS = {
     'mb': '#8c6d31',
     'mb_de': '#7b7b7b',
     'grbal': '#1f6fb2',
+    'rebal': '#3a923a',
 }
 Results = dict[str, dict[str, list[dict[str, Any]]]]
 """method -> test -> what mbmrl evaluate measured, one entry per training seed."""
@@ -38,7 +41,7 @@ def main() -> None:
     folder = Path(sys.argv[1])
     seeds = sorted(path for path in folder.glob('seed*') if path.is_dir())
     results: Results = {
-        method: {test: list(_read(seeds, method, test)) for test in TESTS} for method in METHODS
+        method: {test: list(_read(seeds, method, test)) for test in TESTS} for method in ALL
     }
     lines = [*_returns_table(results), '', *_seeds_table(results, seeds), '', *_losses(results)]
     (folder / 'tables.md').write_text('\n'.join(lines) + '\n')
@@ -88,34 +91,39 @@ def _parts(test: str) -> list[tuple[str, str]]:
 
 def _returns_table(results: Results) -> list[str]:
     """All episodes of all training seeds together."""
-    names = ' | '.join(METHODS.values())
-    lines = [f'| test | part | {names} | GrBAL / MB (95 %) |']
-    lines.append('|---' * (3 + len(METHODS)) + '|')
+    names = ' | '.join(ALL.values())
+    lines = [f'| test | part | {names} | GrBAL / MB (95 %) | ReBAL / MB (95 %) |']
+    lines.append('|---' * (4 + len(ALL)) + '|')
     for test in TESTS:
         for suffix, label in _parts(test):
-            groups = {m: [row[f'returns{suffix}'] for row in results[m][test]] for m in METHODS}
+            groups = {m: [row[f'returns{suffix}'] for row in results[m][test]] for m in ALL}
             cells = [_interval(np.concatenate(g)) if g else 'not run' for g in groups.values()]
-            ratio = 'not run'
-            if groups['mb'] and groups['grbal']:
-                value, low, high = ratio_interval(groups['grbal'], groups['mb'])
-                ratio = f'{value:.2f} ({low:.2f} to {high:.2f})'
-            lines.append(f'| {test} | {label} | {" | ".join(cells)} | {ratio} |')
+            ratios = [_ratio(groups[method], groups['mb']) for method in ('grbal', 'rebal')]
+            lines.append(f'| {test} | {label} | {" | ".join(cells + ratios)} |')
     return lines
+
+
+def _ratio(first: list[list[float]], second: list[list[float]]) -> str:
+    if not first or not second:
+        return 'not run'
+    value, low, high = ratio_interval(first, second)
+    return f'{value:.2f} ({low:.2f} to {high:.2f})'
 
 
 def _seeds_table(results: Results, seeds: list[Path]) -> list[str]:
     """Means of every training seed."""
-    lines = [f'| test | training seed | {" | ".join(METHODS.values())} | GrBAL / MB |']
-    lines.append('|---' * (3 + len(METHODS)) + '|')
+    lines = [f'| test | training seed | {" | ".join(ALL.values())} | GrBAL / MB | ReBAL / MB |']
+    lines.append('|---' * (4 + len(ALL)) + '|')
     for test in TESTS:
         for place, seed in enumerate(seeds):
-            rows = {m: results[m][test][place : place + 1] for m in METHODS}
+            rows = {m: results[m][test][place : place + 1] for m in ALL}
             cells = [f'{row[0]["mean"]:.0f}' if row else 'not run' for row in rows.values()]
-            ratio = '-'
-            if rows['mb'] and rows['grbal']:
-                ratio = f'{rows["grbal"][0]["mean"] / rows["mb"][0]["mean"]:.2f}'
+            for method in ('grbal', 'rebal'):
+                both = rows['mb'] and rows[method]
+                ratio = rows[method][0]['mean'] / rows['mb'][0]['mean'] if both else np.nan
+                cells.append(f'{ratio:.2f}' if both else '-')
             name = seed.name.removeprefix('seed')
-            lines.append(f'| {test} | {name} | {" | ".join(cells)} | {ratio} |')
+            lines.append(f'| {test} | {name} | {" | ".join(cells)} |')
     return lines
 
 
@@ -123,7 +131,7 @@ def _losses(results: Results) -> list[str]:
     lines = ['| test | method | loss before | loss after | ratio | from step 333 on |']
     lines.append('|---|---|---|---|---|---|')
     for test in TESTS:
-        for method in ('mb_de', 'grbal'):
+        for method in ('mb_de', 'grbal', 'rebal'):
             rows = results[method][test]
             if not rows:
                 continue
@@ -131,7 +139,7 @@ def _losses(results: Results) -> list[str]:
             before, after = (float(np.mean([row[key] for row in rows])) for key in keys)
             late = [float(np.mean([row[f'{key}_after_failure'] for row in rows])) for key in keys]
             lines.append(
-                f'| {test} | {METHODS[method]} | {before:.4f} | {after:.4f} | '
+                f'| {test} | {ALL[method]} | {before:.4f} | {after:.4f} | '
                 f'{after / before:.3f} | {late[1] / late[0]:.3f} |'
             )
     return lines
@@ -157,15 +165,15 @@ def _learning_curves(folder: Path, seeds: list[Path]) -> None:
 def _returns_figure(folder: Path, results: Results) -> None:
     figure = Figure(figsize=(9, 3.4))
     axes = figure.subplots()
-    for offset, (key, label) in enumerate(METHODS.items()):
+    for offset, (key, label) in enumerate(ALL.items()):
         for place, test in enumerate(TESTS):
             groups = [row['returns'] for row in results[key][test]]
             if not groups:
                 continue
             returns = np.concatenate(groups)
-            x = place + 0.25 * (offset - 1)
+            x = place + 0.2 * (offset - 1.5)
             half = stats.t.ppf(0.975, len(returns) - 1) * stats.sem(returns)
-            axes.bar(x, returns.mean(), 0.22, color=COLOURS[key], label='' if place else label)
+            axes.bar(x, returns.mean(), 0.18, color=COLOURS[key], label='' if place else label)
             axes.errorbar(x, returns.mean(), half, color='black', capsize=3, lw=1)
             axes.plot(np.full(len(returns), x), returns, 'k.', ms=3, alpha=0.4)
     axes.set_xticks(range(len(TESTS)), TESTS)

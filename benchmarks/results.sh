@@ -18,11 +18,13 @@ for seed in "$@"; do
     mbmrl train mb $train --config two_cores --out runs/mb_seed$seed
     # On the very data of MB, from its weights: what differs is the adaptation.
     mbmrl train grbal $train --config from_mb --start-from runs/mb_seed$seed --out runs/grbal_seed$seed
+    mbmrl train rebal $train --config from_mb --start-from runs/mb_seed$seed --out runs/rebal_seed$seed
     cp runs/mb_seed$seed/metrics.csv $out/seed$seed/mb.csv
     cp runs/grbal_seed$seed/metrics.csv $out/seed$seed/grbal.csv
     for test in undisturbed held_out mid_run; do
         evaluate $seed mb mb none $test
         evaluate $seed grbal grbal auto $test
+        evaluate $seed rebal rebal auto $test
         evaluate $seed mb_de mb dynamic_evaluation $test
     done
 done

@@ -219,6 +219,6 @@ class Watch:
     def remember_counts(self) -> None:
         """Note the counters of the controller; the difference of two notes is what happened."""
         values = self.status['control']
-        names = ('periods_missed', 'lost', 'fallbacks', 'late_ticks')
+        names = ('periods_missed', 'lost', 'fallbacks', 'late_ticks', 'plans_cut')
         received = sum(int(v) for key, v in values.items() if key.startswith('received: '))
         self.counts.append({name: int(values[name]) for name in names} | {'received': received})

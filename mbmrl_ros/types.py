@@ -28,6 +28,9 @@ Carry = Any
 """What a dynamics model remembers between steps: None for a feed-forward network, and for a
 recurrent one that remembers nothing yet."""
 
+Late = Callable[[], bool]
+"""() -> whether the time to plan is up."""
+
 StepFn = Callable[[Carry, Tensor, Tensor], tuple[Carry, Tensor]]
 """(carry, state [B, K, S], action [B, K, A]) -> (carry, next_state [B, K, S])."""
 
@@ -57,6 +60,11 @@ class Transitions(NamedTuple):
 
 Layer = int | Literal['scale']
 """The number of a linear layer, or the scale of the inputs."""
+
+
+def never() -> bool:
+    """Return that there is time."""
+    return False
 
 
 class Tap(NamedTuple):
@@ -121,8 +129,12 @@ class Planner(Protocol):
         reward_fn: RewardFn,
         carry: Carry,
         state: Tensor,
+        late: Late = never,
     ) -> tuple[Any, Plan]:
-        """Plan from state [B, S]; return the warm start of the next call, and the plan."""
+        """Plan from state [B, S]; return the warm start of the next call, and the plan.
+
+        late: whether the time is up; what was imagined until then has to do.
+        """
 
 
 class Dynamics(Protocol):

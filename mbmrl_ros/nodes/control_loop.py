@@ -33,6 +33,8 @@ from mbmrl_ros.types import Reading
 
 # How late in its period, as a share of it, a tick may begin because the last one took so long.
 GRACE = 0.2
+# When in its period imagining ends, so that there is time to choose and to send.
+IMAGINED = 0.75
 
 
 class ControlLoop:
@@ -170,7 +172,7 @@ class ControlLoop:
             return
         after_s = self._moment.after_s if self._moment and due else 0.0
         send_s = at_s + after_s if after_s else -math.inf
-        tick = self._tick_in_real_time(send_s)
+        tick = self._tick_in_real_time(send_s, at_s + IMAGINED * self._period_s)
         tick_s = time.monotonic() - at_s
         if tick.decision is not None:
             self.controller.pace(tick_s)
@@ -180,13 +182,13 @@ class ControlLoop:
             time.sleep(max(0.0, send_s - time.monotonic()))
         self._send(tick, tick_s)
 
-    def _tick_in_real_time(self, send_s: float) -> Tick:
+    def _tick_in_real_time(self, send_s: float, until_s: float) -> Tick:
         # Sensors and ticks may have the same period: where both come at the same moment, a tick
         # just before the reading would see the old state again, and the history a gap.
         self.mailbox.wait_for_all(self._period_s / 2)
         self._hand_over()
         self._began_s = time.monotonic()
-        tick = self.controller.tick(self._began_s, send_s)
+        tick = self.controller.tick(self._began_s, send_s, until_s)
         self._began_s = math.inf
         return tick
 

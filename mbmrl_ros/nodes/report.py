@@ -55,6 +55,7 @@ class ControllerReport:
             'ticks': controller.counters.ticks,
             'fallbacks': controller.counters.fallbacks,
             'late_ticks': controller.counters.overruns,
+            'plans_cut': controller.counters.plans_cut,
             'periods_missed': self._loop.periods_missed,
             'adaptations': self._adapted,
             'adaptations_refused': self._adaptations_refused,

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mbmrl_ros.config import Config
 from mbmrl_ros.planners.rollout import imagine, make_plan, score
-from mbmrl_ros.types import Carry, Plan, RewardFn, StepFn
+from mbmrl_ros.types import Carry, Late, Plan, RewardFn, StepFn, never
 
 
 class CEMConfig(Config):
@@ -58,6 +58,7 @@ class CEM:
         reward_fn: RewardFn,
         carry: Carry,
         state: Tensor,
+        late: Late = never,
     ) -> tuple[CEMState, Plan]:
         """Sample, imagine, refit to the elites, several times; the plan is the last mean."""
         config = self.config
@@ -67,7 +68,8 @@ class CEM:
             shape = (len(mean), config.candidates, *mean.shape[1:])
             noise = torch.randn(shape, generator=generator, device=mean.device)
             candidates = (mean[:, None] + deviation[:, None] * noise).clamp(-1.0, 1.0)
-            returns = score(reward_fn, imagine(step_fn, carry, state, candidates), candidates)
+            states = imagine(step_fn, carry, state, candidates, late)
+            returns = score(reward_fn, states, candidates)
             # A time budget may leave so few candidates that all would be elites.
             count = max(1, min(config.elites, config.candidates // 2))
             elites, shares = elite_candidates(candidates, returns, count)
@@ -78,6 +80,8 @@ class CEM:
             mean = torch.lerp(fitted, mean, inertia)
             deviation = torch.lerp(variance.sqrt(), deviation, inertia)
             deviation = deviation.clamp(min=config.minimum_noise)
+            if late():
+                break
         plan = make_plan(mean, candidates, returns)
         following = torch.cat([plan.actions[:, 1:], plan.actions[:, -1:]], 1)
         return CEMState(following), plan

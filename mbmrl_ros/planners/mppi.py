@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mbmrl_ros.config import Config
 from mbmrl_ros.planners.rollout import imagine, make_plan, score
-from mbmrl_ros.types import Carry, Plan, RewardFn, StepFn
+from mbmrl_ros.types import Carry, Late, Plan, RewardFn, StepFn, never
 
 
 class MPPIConfig(Config):
@@ -64,13 +64,14 @@ class MPPI:
         reward_fn: RewardFn,
         carry: Carry,
         state: Tensor,
+        late: Late = never,
     ) -> tuple[MPPIState, Plan]:
         """Sample about the warm start, imagine, weigh, average.
 
         The first candidate is the warm start itself, so that a good plan is never lost to noise.
         """
         candidates = self._sample(generator, planner_state.mean)
-        states = imagine(step_fn, carry, state, candidates)
+        states = imagine(step_fn, carry, state, candidates, late)
         returns = score(reward_fn, states, candidates)
         weights = path_integral_weights(returns, self.config.temperature)
         actions = torch.einsum('bk,bkha->bha', weights, candidates)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mbmrl_ros.config import Config
 from mbmrl_ros.planners.rollout import best_candidate, imagine, make_plan, score
-from mbmrl_ros.types import Carry, Plan, RewardFn, StepFn
+from mbmrl_ros.types import Carry, Late, Plan, RewardFn, StepFn, never
 
 
 class RandomShootingConfig(Config):
@@ -42,9 +42,11 @@ class RandomShooting:
         reward_fn: RewardFn,
         carry: Carry,
         state: Tensor,
+        late: Late = never,
     ) -> tuple[None, Plan]:
         """Draw uniformly over the whole box, imagine, take the best."""
         shape = (len(state), self.config.candidates, self.config.horizon, self.action_size)
         candidates = torch.rand(shape, generator=generator, device=state.device) * 2 - 1
-        returns = score(reward_fn, imagine(step_fn, carry, state, candidates), candidates)
+        states = imagine(step_fn, carry, state, candidates, late)
+        returns = score(reward_fn, states, candidates)
         return None, make_plan(best_candidate(candidates, returns), candidates, returns)

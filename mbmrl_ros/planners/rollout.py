@@ -7,18 +7,25 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mbmrl_ros.types import Carry, Plan, RewardFn, StepFn
+from mbmrl_ros.types import Carry, Late, Plan, RewardFn, StepFn, never
 
 
-def imagine(step_fn: StepFn, carry: Carry, state: Tensor, actions: Tensor) -> Tensor:
+def imagine(
+    step_fn: StepFn, carry: Carry, state: Tensor, actions: Tensor, late: Late = never
+) -> Tensor:
     """Roll the model out.
 
-    state: [B, S]; actions: [B, K, H, A]. Returns states [B, K, H+1, S], the start included.
+    state: [B, S]; actions: [B, K, H, A]. Returns states [B, K, H+1, S], the start included; fewer
+    steps than H, but one at least, where it was late before the last: all candidates are then
+    compared over the same shorter time, which is worth more than a plan that comes too late.
     """
     batch, candidates, horizon, _ = actions.shape
     states = state.new_empty(horizon + 1, batch, candidates, state.shape[-1])
     states[0] = state[:, None]
     for time in range(horizon):
+        if time and late():
+            states = states[: time + 1]
+            break
         carry, states[time + 1] = step_fn(carry, states[time], actions[:, :, time])
     return states.permute(1, 2, 0, 3)
 
@@ -26,8 +33,10 @@ def imagine(step_fn: StepFn, carry: Carry, state: Tensor, actions: Tensor) -> Te
 def score(reward_fn: RewardFn, states: Tensor, actions: Tensor) -> Tensor:
     """Return the undiscounted return [B, K]; minus infinity where anything was not finite.
 
+    Of the actions [B, K, H, A] those count that states [B, K, h+1, S] were imagined for, h <= H.
     A huge finite stand-in would rank as near-best wherever rewards are more negative still.
     """
+    actions = actions[:, :, : states.shape[2] - 1]
     returns = reward_fn(states[:, :, :-1], actions, states[:, :, 1:]).sum(-1)
     # A sum is finite only if all of its terms are, and takes a tenth of the time to test them.
     finite = returns.isfinite() & states.sum((-2, -1)).isfinite()

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ class Decision:
     action: [B, A] in -1..1, zero where not valid. valid: [B]. Both are on the CPU, what else
     there is lies where it was computed. adapt_s, plan_s: durations [s]. start: [B, S] the state
     that the plan begins with, and carry what the model then remembers. doing: what the robot is
-    driven for, in words.
+    driven for, in words. cut: whether time was up before all was imagined.
     """
 
     action: Tensor
@@ -49,6 +50,7 @@ class Decision:
     start: Tensor | None = None
     carry: Carry = None
     doing: str = 'controlling'
+    cut: bool = False
 
 
 class AdaptiveMPC:
@@ -81,6 +83,7 @@ class AdaptiveMPC:
         self._generator = generator
         self._device = generator.device
         self._step: StepFn | None = None
+        self._until_s, self._cut = math.inf, False
         self._adapt = self._recorded(self._adapter.adapt)
         self._plan = self._recorded(self._imagine_and_choose)
         self.reset()
@@ -115,14 +118,21 @@ class AdaptiveMPC:
             )
 
     def act(
-        self, window: Transitions, attempted: Tensor, state: Tensor, pending: Pending = ()
+        self,
+        window: Transitions,
+        attempted: Tensor,
+        state: Tensor,
+        pending: Pending = (),
+        until_s: float = math.inf,
     ) -> Decision:
         """Choose the next action.
 
         window: [B, M, .]; attempted: [B] False where it is not full yet (robot/history.py), so
         that the parameters stay as trained; state: [B, S] in units; pending: what the robot does
-        before the action can take effect (robot/latency.py).
+        before the action can take effect (robot/latency.py); until_s: on the steady clock, when
+        imagining has to end (on a GPU, whose work is recorded as a whole, it does not).
         """
+        self._until_s, self._cut = until_s, False
         started = time.perf_counter()
         window, attempted, state = self._on_device((window, attempted, state))
         memory, adapted = self._adapt(self._memory, window, attempted)
@@ -139,15 +149,19 @@ class AdaptiveMPC:
         self._memory, self._planner_state = memory, planner_state
         planned_at = time.perf_counter()
         durations = (adapted_at - started, planned_at - adapted_at)
-        return Decision(action, valid, adapted, plan, *durations, state, carry)
+        return Decision(action, valid, adapted, plan, *durations, state, carry, cut=self._cut)
 
     def _imagine_and_choose(
         self, params: Params, planner_state: Any, carry: Carry, state: Tensor
     ) -> tuple[Any, Plan]:
         self._step = self._dynamics.planning_step(params, self._step)
         return self._planner.plan(
-            self._generator, planner_state, self._step, self._reward, carry, state
+            self._generator, planner_state, self._step, self._reward, carry, state, self._late
         )
+
+    def _late(self) -> bool:
+        self._cut |= self._device.type == 'cpu' and time.monotonic() > self._until_s
+        return self._cut
 
     def _recorded(self, function: Callable[..., Any]) -> Callable[..., Any]:
         if self._device.type == 'cpu':

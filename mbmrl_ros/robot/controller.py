@@ -50,7 +50,12 @@ class Driver(Protocol):
         """Go on where another one stopped."""
 
     def act(
-        self, window: Transitions, attempted: Tensor, state: Tensor, pending: Pending = ()
+        self,
+        window: Transitions,
+        attempted: Tensor,
+        state: Tensor,
+        pending: Pending = (),
+        until_s: float = math.inf,
     ) -> Decision:
         """Choose the next action; see AdaptiveMPC."""
 
@@ -117,15 +122,15 @@ class Controller:
         """Return the stamp that all newest readings share, or None (for lockstep)."""
         return self._assembler.complete_stamp()
 
-    def tick(self, now_s: float, send_s: float = -math.inf) -> Tick:
+    def tick(self, now_s: float, send_s: float = -math.inf, until_s: float = math.inf) -> Tick:
         """Adapt, plan and return the command that may go out (thesis, Algorithm 10).
 
         now_s: steady clock, as in `Reading.received_s`. send_s: when the command will be sent, if
-        it is ready by then.
+        it is ready by then. until_s: when imagining has to end, on the steady clock.
         """
         started = self._clock()
         assembled = self._assembler.assemble(now_s)
-        proposal = self._propose(assembled, started, send_s)
+        proposal = self._propose(assembled, started, send_s, until_s)
         elapsed_s = self._clock() - started
         values, reason = self._safety.filter(
             proposal.wanted, proposal.reason, assembled.state, elapsed_s, self._since_last(started)
@@ -222,7 +227,9 @@ class Controller:
         """Why the emergency stop is latched; empty if it is not."""
         return self._safety.stopped
 
-    def _propose(self, assembled: Assembled, now_s: float, send_s: float) -> _Proposal:
+    def _propose(
+        self, assembled: Assembled, now_s: float, send_s: float, until_s: float
+    ) -> _Proposal:
         """Adapt and plan, whatever the model, the planner or the reward may raise."""
         if assembled.state is None:
             self._history.clear()
@@ -240,7 +247,8 @@ class Controller:
             surprise = Surprise()
             if self._foresight is not None:
                 surprise = self._foresight.score(self._history.last())
-            decision = self._driver.act(window, attempted, state, pending)
+            decision = self._driver.act(window, attempted, state, pending, until_s)
+            self.counters.plans_cut += decision.cut
             if self._foresight is not None:
                 self._foresight.remember(decision.adapted.params, decision.adapted.carry)
             diagnostics = replace(diagnose(decision), latency_s=latency_s, surprise=surprise)

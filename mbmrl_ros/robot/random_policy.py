@@ -111,7 +111,12 @@ class Collector:
         """There is nothing to take over."""
 
     def act(
-        self, window: Transitions, attempted: Tensor, state: Tensor, pending: Pending = ()
+        self,
+        window: Transitions,
+        attempted: Tensor,
+        state: Tensor,
+        pending: Pending = (),
+        until_s: float = math.inf,
     ) -> Decision:
         """Return the next action for a state [1, S]; what else there is does not matter to it."""
         action = self._policy.act(state)

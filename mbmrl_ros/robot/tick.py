@@ -56,13 +56,15 @@ class Tick:
 class Counters:
     """Totals since the start.
 
-    overruns: ticks past the deadline. refused: readings, by reason. beginnings: times that all was
-    forgotten, for a robot that was put somewhere else.
+    overruns: ticks past the deadline. plans_cut: plans whose time was up before their last step.
+    refused: readings, by reason. beginnings: times that all was forgotten, for a robot that was
+    put somewhere else.
     """
 
     ticks: int = 0
     fallbacks: int = 0
     overruns: int = 0
+    plans_cut: int = 0
     beginnings: int = 0
     refused: Counter[str] = field(default_factory=Counter)
 

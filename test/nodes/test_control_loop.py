@@ -41,7 +41,12 @@ class Planner:
         self.resets += 1
 
     def act(
-        self, window: Transitions, attempted: torch.Tensor, state: torch.Tensor, pending
+        self,
+        window: Transitions,
+        attempted: torch.Tensor,
+        state: torch.Tensor,
+        pending: object,
+        until_s: float,
     ) -> Decision:
         self.planning.set()
         assert self.pass_on.wait(PATIENCE_S)
@@ -167,8 +172,8 @@ def test_a_stop_between_safety_filter_and_sending_still_wins(make):
     rig = make()
     tick = rig.controller.tick
 
-    def tick_then_stop(now_s: float, send_s: float) -> Tick:
-        result = tick(now_s, send_s)
+    def tick_then_stop(now_s: float, send_s: float, until_s: float) -> Tick:
+        result = tick(now_s, send_s, until_s)
         rig.controller.e_stop('pressed')
         return result
 

@@ -55,6 +55,25 @@ def test_shapes_and_bounds_of_a_plan(planner):
 
 
 @EVERY
+def test_when_time_is_up_at_once_a_plan_is_made_of_one_step(planner):
+    memory, calls = planner.initial(BATCH), []
+
+    def counted(carry, state, action):
+        calls.append(1)
+        return drift(carry, state, action)
+
+    state = start()
+    _, result = planner.plan(
+        generator(), memory, counted, quadratic, None, state, late=lambda: True
+    )
+    assert len(calls) == 1
+    assert result.valid.all() and result.actions.shape == (BATCH, HORIZON, ACTION)
+    first = result.candidates[:, :, 0]
+    following = 0.9 * state[:, None] + first
+    torch.testing.assert_close(result.returns, quadratic(None, first, following))
+
+
+@EVERY
 def test_equal_generators_give_equal_plans_and_global_seeds_do_not_matter(planner):
     _, first = plan(planner, start())
     with torch.random.fork_rng():

@@ -98,3 +98,23 @@ def test_the_best_candidate_is_the_one_with_the_highest_return_of_its_row():
     returns = torch.tensor([[0.0, 5.0, -torch.inf, 1.0], [-3.0, -4.0, -2.0, -torch.inf]])
     best = best_candidate(candidates, returns)
     assert torch.equal(best, torch.stack([candidates[0, 1], candidates[1, 2]]))
+
+
+def late_after(checks: int):
+    """Return what says that time is up from the so-manieth time on that it is asked."""
+    asked = iter(range(checks))
+    return lambda: next(asked, None) is None
+
+
+@pytest.mark.parametrize('steps', [1, 2, 4])
+def test_when_time_is_up_the_steps_that_were_imagined_are_compared(steps):
+    state, actions = draw(BATCH, 3), draw(BATCH, CANDIDATES, HORIZON, 3)
+    # Asked before every step but the first, of which there is always one.
+    cut = imagine(sum_of_actions, None, state, actions, late_after(steps - 1))
+    whole = imagine(sum_of_actions, None, state, actions[:, :, :steps])
+    assert torch.equal(cut, whole)
+
+    def reward(state, action, next_state):
+        return (state * action - next_state).sum(-1)
+
+    assert torch.equal(score(reward, cut, actions), score(reward, whole, actions[:, :, :steps]))

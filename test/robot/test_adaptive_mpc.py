@@ -330,3 +330,14 @@ def test_an_error_in_the_planner_costs_an_episode_all_but_its_window():
     mpc._plan = kept
     after, expected = (each.act(third, EVERY, start()) for each in (mpc, fresh))
     assert torch.equal(after.adapted.carry, expected.adapted.carry)
+
+
+def test_imagining_ends_when_time_is_up_and_that_is_said():
+    calm, hurried = make(grbal()), make(grbal())
+    whole = calm.act(window(), EVERY, start())
+    cut = hurried.act(window(), EVERY, start(), until_s=0.0)
+    assert (whole.cut, cut.cut) == (False, True)
+    assert cut.valid.all() and not torch.equal(whole.plan.returns, cut.plan.returns)
+    # The same candidates; the next tick has its time again.
+    assert torch.equal(whole.plan.candidates, cut.plan.candidates)
+    assert not hurried.act(window(1), EVERY, start()).cut

@@ -37,7 +37,7 @@ class FakeMPC:
     def take_over(self, other):
         self.taken_over = other
 
-    def act(self, window, attempted, state, pending):
+    def act(self, window, attempted, state, pending, until_s):
         if self.error is not None:
             raise self.error
         self.asked.append((window, bool(attempted[0]), state))
@@ -136,6 +136,23 @@ def test_an_action_that_is_not_finite_gives_the_fallback():
     controller, _, clock = make(FakeMPC(action=math.nan))
     tick = drive(controller, clock, 1)[0]
     assert tick.command.fallback and np.isfinite(tick.command.values).all()
+
+
+def test_plans_that_were_cut_are_counted_and_driven():
+    controller, mpc, clock = make()
+    drive(controller, clock, 2)
+    until = []
+
+    def cut(window, attempted, state, pending, until_s):
+        until.append(until_s)
+        decision = FakeMPC.act(mpc, window, attempted, state, pending, until_s)
+        return dataclasses.replace(decision, cut=True)
+
+    mpc.act = cut
+    feed(controller, clock, 0.02)
+    tick = controller.tick(clock.now, until_s=clock.now + 0.075)
+    assert until == [clock.now + 0.075]
+    assert controller.counters.plans_cut == 1 and not tick.command.fallback
 
 
 def test_a_tick_past_its_deadline_is_counted_and_decays():

@@ -94,10 +94,10 @@ def drive(ticks, tick_s=0.0, latency_s=0.0, compensate=True, send_after_s=0.0):
     mpc = AdaptiveMPC(dynamics, adapter, planner, reward, generator, WINDOW)
     windows, act = [], mpc.act
 
-    def slow(window, attempted, state, pending):
+    def slow(window, attempted, state, pending, until_s):
         clock.now += tick_s
         windows.append((window, bool(attempted[0])))
-        return act(window, attempted, state, pending)
+        return act(window, attempted, state, pending, until_s)
 
     mpc.act = slow
     controller = Controller(spec, mpc, clock, Latency(spec) if compensate else None)
@@ -266,7 +266,7 @@ class Waiting:
 
     window_size = WINDOW
 
-    def act(self, window, attempted, state, pending):
+    def act(self, window, attempted, state, pending, until_s):
         no, nothing = torch.zeros(1, dtype=torch.bool), torch.full((1,), torch.nan)
         action = torch.zeros(1, 1)
         plan = Plan(action[:, None], nothing, action[:, None, None], nothing[:, None], 0 * no, no)

@@ -83,7 +83,7 @@ class Planner:
     def reset(self):
         pass
 
-    def act(self, window, attempted, state, pending):
+    def act(self, window, attempted, state, pending, until_s):
         from mbmrl_ros.robot.adaptive_mpc import Decision
 
         self.windows.append((window, bool(attempted[0])))
