@@ -5,6 +5,7 @@
 import importlib.util
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -35,6 +36,10 @@ def claim_domain() -> tuple[int, socket.socket]:
             return domain, claim
     raise RuntimeError('all ROS domains from 1 to 100 are taken on this machine')
 
+
+# A shell that starts the tests in the background has Ctrl-C ignored, and so would have all
+# processes that they start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # At import, before any test module reads the environment through rclpy or a message class.
 DOMAIN, CLAIM = claim_domain()

@@ -133,7 +133,7 @@ def signal_handlers():
         (sim_node.main, ['-p', 'schedule:=[a:b@1]'], 'ROS arguments are not valid'),
         (sim_node.main, ['-p'], 'ROS arguments are not valid'),
         (sim_node.main, ['--params-file', '/no/such.yaml'], 'ROS arguments are not valid'),
-        (controller_node.main, ['-p', 'robot:=ant'], 'unknown robot'),
+        (controller_node.main, ['-p', 'robot:=octopus'], 'unknown robot'),
         (controller_node.main, ['-p', 'bundle:=/no/such'], "no bundle '/no/such'"),
         (controller_node.main, ['-p', 'adaptation:=maml'], 'adaptation'),
         (controller_node.main, ['-p', 'planner.horizn:=3'], "did you mean 'planner.horizon'"),
