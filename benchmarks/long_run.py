@@ -19,9 +19,10 @@ middleware of who sends them to the motors took the commands (source timestamps)
 state_messages.{received,lost}: by the controller, lost by gaps in the stamps. They are simulated
 time; of a robot with messages without a stamp the present, where a simulator that is late by half
 a period counts as a loss too. tick_share.{median,p99}, candidates.{min,median,max},
-latency_ms.{median,p99}: of all ticks. memory.<node>.{start_mb,end_mb,mb_per_minute}: resident, by
-a straight line through samples taken every second. holds: whether no period was missed, no state
-message lost, and the 99.9th percentile is at most 5 ms. machine_stalls: benchmarks/stalls.py.
+latency_ms.{median,p99}: of all ticks. late_ticks, plans_cut: docs/timing.md.
+memory.<node>.{start_mb,end_mb,mb_per_minute}: resident, by a straight line through samples taken
+every second. holds: whether no period was missed, no state message lost, and the 99.9th percentile
+is at most 5 ms. machine_stalls: benchmarks/stalls.py.
 faults: a row each (benchmarks/faults.py): actuators_s from the injection until the actuators were
 at the fallback, by the simulator's applied commands; reason as /diagnostics said it; held until
 the documented recovery; recovered_s after it; good. faults_good: whether all are.

@@ -25,7 +25,7 @@ import numpy as np
 
 from mbmrl_ros.nodes.mailbox import Mailbox, Refusal
 from mbmrl_ros.nodes.worker import Due, Worker
-from mbmrl_ros.robot.budget import SendMoment, period_error_s
+from mbmrl_ros.robot.budget import SendMoment, imagining_s, period_error_s
 from mbmrl_ros.robot.command import Command
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.robot.tick import Tick
@@ -33,8 +33,6 @@ from mbmrl_ros.types import Reading
 
 # How late in its period, as a share of it, a tick may begin because the last one took so long.
 GRACE = 0.2
-# When in its period imagining ends, so that there is time to choose and to send.
-IMAGINED = 0.75
 
 
 class ControlLoop:
@@ -172,7 +170,8 @@ class ControlLoop:
             return
         after_s = self._moment.after_s if self._moment and due else 0.0
         send_s = at_s + after_s if after_s else -math.inf
-        tick = self._tick_in_real_time(send_s, at_s + IMAGINED * self._period_s)
+        enough_s = imagining_s(self._period_s, self.controller.goal_s)
+        tick = self._tick_in_real_time(send_s, at_s + enough_s)
         tick_s = time.monotonic() - at_s
         if tick.decision is not None:
             self.controller.pace(tick_s)

@@ -25,6 +25,8 @@ LARGEST_GROWTH = 2.0
 REMEMBERED = 300
 ALMOST_ALL = 0.99
 MARGIN, LATEST, DRIFT = 0.03, 0.9, 0.01
+# When in its period imagining ends, so that there is time to choose and to send.
+IMAGINED = 0.75
 
 
 class CandidateBudget:
@@ -97,6 +99,17 @@ class SendMoment:
         wanted_s = min(most_s + MARGIN * self._period_s, LATEST * self._period_s)
         step_s = DRIFT * self._period_s if self.after_s else math.inf
         self.after_s = min(max(wanted_s, self.after_s - step_s), self.after_s + step_s)
+
+
+def imagining_s(period_s: float, goal_s: float) -> float:
+    """Return how long after the begin of its period a tick may go on imagining.
+
+    goal_s: how long ticks are to take, NaN if nothing is done about it. One that keeps to a long
+    goal is not cut: of what the goal leaves of the period, a quarter may be used up.
+    """
+    if math.isnan(goal_s):
+        return IMAGINED * period_s
+    return max(IMAGINED * period_s, goal_s + (period_s - goal_s) / 4)
 
 
 def period_error_s(elapsed_s: float, period_s: float) -> float:

@@ -10,7 +10,14 @@ import pytest
 from mbmrl_ros.planners.cem import CEM, CEMConfig
 from mbmrl_ros.planners.mppi import MPPI, MPPIConfig
 from mbmrl_ros.planners.random_shooting import RandomShooting, RandomShootingConfig
-from mbmrl_ros.robot.budget import AIM, STEP, CandidateBudget, SendMoment, with_candidates
+from mbmrl_ros.robot.budget import (
+    AIM,
+    STEP,
+    CandidateBudget,
+    SendMoment,
+    imagining_s,
+    with_candidates,
+)
 
 GOAL_S = 0.06
 
@@ -144,3 +151,12 @@ def test_the_moment_moves_slowly_so_that_periods_stay_even():
         assert abs(moment.after_s - before) <= 0.001 + 1e-12
         before = moment.after_s
     assert moment.after_s == pytest.approx(0.003)
+
+
+@pytest.mark.parametrize(
+    ('goal_s', 'expected_s'),
+    # 0.6: three quarters of the period; 0.9: 0.9 + 0.1 / 4 of it; without a goal as by default.
+    [(0.06, 0.075), (0.09, 0.0925), (float('nan'), 0.075)],
+)
+def test_imagining_ends_after_the_goal_and_within_the_period(goal_s, expected_s):
+    assert imagining_s(0.1, goal_s) == pytest.approx(expected_s)
