@@ -78,14 +78,15 @@ def main() -> None:
             'minutes': options.minutes, 'machine': machine(),
         }  # fmt: skip
         with ExitStack() as stack:
-            wired = options.faults
+            wired, stalls = options.faults, stack.enter_context(watched_stalls())
             common = {'realtime_priority': options.priority}
             rig = Rig(stack, robot, controller, common, folder / 'log', options.gate, wired)
             watch = Watch(rig)
             settle(rig, watch, options.settle)
-            with watched_stalls() as stalls:
-                measure(rig, watch, 60 * options.minutes)
-            result |= summarise(watch, rig.spec.period_s) | {'machine_stalls': stalls}
+            stalls.begin()
+            measure(rig, watch, 60 * options.minutes)
+            stalls.end()
+            result |= summarise(watch, rig.spec.period_s) | {'machine_stalls': stalls.found}
             if options.faults:
                 result |= inject_all(rig, watch)
     print_result(result)

@@ -25,43 +25,72 @@ SLEEP_S = 0.002
 LONG_MS = 5.0
 
 
-@contextmanager
-def watched_stalls() -> Iterator[dict[str, Any]]:
-    """Watch all cores; the dictionary is filled at the end of the block.
+class Watchers:
+    """Of all cores. found: filled at the end, empty without the right to it.
 
-    by core: longer_than_5_ms (how many), longest_ms, p99.9_ms; empty without the right to it.
+    By core: longer_than_5_ms (how many), longest_ms, p99.9_ms.
     """
-    found: dict[str, Any] = {}
-    watchers = {
-        core: subprocess.Popen(
-            [sys.executable, __file__, str(core)], stdout=subprocess.PIPE, text=True
-        )
-        for core in sorted(os.sched_getaffinity(0))
-    }
-    try:
-        yield found
-    finally:
-        for core, watcher in watchers.items():
-            watcher.send_signal(signal.SIGINT)
-            output, _ = watcher.communicate()
+
+    def __init__(self) -> None:
+        """Start them and wait until they watch.
+
+        Before anything is measured, and before this process has a priority, which they would
+        inherit: two interpreters that start at a real-time priority keep everything else from
+        its core for a fifth of a second.
+        """
+        self.found: dict[str, Any] = {}
+        self._processes = {core: _watcher(core) for core in sorted(os.sched_getaffinity(0))}
+        for process in self._processes.values():
+            assert process.stdout
+            process.stdout.readline()
+
+    def begin(self) -> None:
+        """Forget what was until now."""
+        for process in self._processes.values():
+            process.send_signal(signal.SIGUSR1)
+
+    def end(self) -> None:
+        """End them, if that was not done, and read what they saw."""
+        while self._processes:
+            core, process = self._processes.popitem()
+            process.send_signal(signal.SIGINT)
+            output, _ = process.communicate()
             if output:
-                found[f'core_{core}'] = json.loads(output)
+                self.found[f'core_{core}'] = json.loads(output)
+
+
+@contextmanager
+def watched_stalls() -> Iterator[Watchers]:
+    """Watch all cores until the end of the block."""
+    watchers = Watchers()
+    try:
+        yield watchers
+    finally:
+        watchers.end()
+
+
+def _watcher(core: int) -> subprocess.Popen[str]:
+    command = [sys.executable, __file__, str(core)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 def main() -> None:
-    """Watch one core until SIGINT."""
+    """Watch one core until SIGINT, afresh from SIGUSR1 on."""
     ended: list[int] = []
+    late_ms: list[float] = []
 
     def end(number: int, frame: FrameType | None) -> None:
         ended.append(number)
 
     signal.signal(signal.SIGINT, end)
+    signal.signal(signal.SIGUSR1, lambda number, frame: late_ms.clear())
     os.sched_setaffinity(0, {int(sys.argv[1])})
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(99))
     except PermissionError:
         return
-    late_ms, before_s = [], time.monotonic()
+    print('watching', flush=True)
+    before_s = time.monotonic()
     while not ended:
         time.sleep(SLEEP_S)
         now_s = time.monotonic()
