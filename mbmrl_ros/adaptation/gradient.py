@@ -21,9 +21,10 @@ def gradient_step(
     """Take one step of gradient descent on every row's own loss (thesis, equation 24).
 
     params: shared by all rows or one set per row; rows of the batch [B, M, .] do not influence
-    each other. step_sizes: a scalar per weight and bias (psi of Algorithm 9). create_graph: keep
-    the graph, so that a loss of the result can be differentiated through the step, in second
-    order, with respect to whatever params and step_sizes were computed from.
+    each other. step_sizes: a scalar per weight and bias (psi of Algorithm 9); what has none stays
+    as it is, and costs no gradient. create_graph: keep the graph, so that a loss of the result
+    can be differentiated through the step, in second order, with respect to whatever params and
+    step_sizes were computed from.
 
     The gradient of a linear layer is the sum over samples of output gradient times input, so
     only the output gradients are computed; the result holds the two as factors (models/mlp.py).
@@ -33,14 +34,15 @@ def gradient_step(
     taps: list[Tap] = []
     with torch.enable_grad():
         loss = loss_fn(params, batch, taps)
+        taps = [tap for tap in taps if _first_name(tap) in step_sizes]
         outputs = [tap.outputs for tap in taps]
         gradients = torch.autograd.grad(loss.sum(), outputs, create_graph=create_graph)
-        stepped: Params = {}
+        stepped = dict(params)
         for tap, gradient in zip(taps, gradients):
             if tap.layer == 'scale':
                 slope = (gradient * tap.inputs).sum(1)
                 stepped['scale'] = params['scale'] - step_sizes['scale'] * slope
-                if 'shift' in params:
+                if 'shift' in step_sizes:
                     moved = step_sizes['shift'] * gradient.sum(1)
                     stepped['shift'] = params['shift'] - moved
                 continue
@@ -51,6 +53,10 @@ def gradient_step(
             rates = rate.expand(gradient.shape[1])
             stepped |= change(params, tap.layer, tap.inputs, gradient, rates, bias)
     return stepped, loss
+
+
+def _first_name(tap: Tap) -> str:
+    return 'scale' if tap.layer == 'scale' else f'weight{tap.layer}'
 
 
 def uniform_step_sizes(params: Params, step_size: float) -> Params:

@@ -105,8 +105,8 @@ class PackedMLP:
 
     def _product(self, layer: int, hidden: Tensor, out: Tensor) -> None:
         weight, bias = self._weights[layer].transpose(1, 2), self._biases[layer]
-        if len(weight) == 1:
-            torch.addmm(bias[0], hidden[0], weight[0], out=out[0])
+        if len(weight) == 1:  # of all robots alike, while an earlier layer may be of each its own
+            torch.addmm(bias[0], hidden.flatten(0, 1), weight[0], out=out.flatten(0, 1))
         else:
             torch.baddbmm(bias, hidden, weight, out=out)
 

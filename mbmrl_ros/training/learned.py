@@ -74,7 +74,7 @@ def _log_step_sizes(params: Params, spec: RobotSpec, config: TrainingConfig) -> 
     scale = torch.full(params['scale'].shape, config.step_size)
     scale[-spec.action_size :] = config.motor_step_size
     per_input = {name: scale.log() for name in ('scale', 'shift') if name in params}
-    return sizes | per_input
+    return per_input if config.adapts == 'inputs' else sizes | per_input
 
 
 def _shape(value: Tensor, config: TrainingConfig) -> torch.Size:

@@ -286,3 +286,33 @@ def test_a_step_size_of_zero_moves_nothing_and_uniform_ones_are_uniform():
     sizes = uniform_step_sizes(params, 0.25)
     assert set(sizes) == set(params)
     assert {float(size) for size in sizes.values()} == {0.25}
+
+
+@pytest.mark.parametrize('steps', [1, 2])
+def test_what_has_no_step_size_stays_as_if_its_step_size_were_zero(steps):
+    params, past = parameters(), window(PAST, seed=10)
+    some = {name: size for name, size in step_sizes(params).items() if name in ('scale', 'shift')}
+    still = {name: torch.zeros(()) for name in params if name not in some}
+    partly, wholly = params, params
+    for _ in range(steps):
+        partly = detach(gradient_step(DYNAMICS.loss, partly, some, past)[0])
+        wholly = detach(gradient_step(DYNAMICS.loss, wholly, some | still, past)[0])
+    assert set(partly) == set(params), 'no factors of a change that there is not'
+    assert torch.equal(partly['weight1'], params['weight1'])
+    for name in some:
+        assert partly[name].shape == (TASKS, *params[name].shape)
+        torch.testing.assert_close(partly[name], wholly[name], rtol=1e-12, atol=0)
+
+
+def test_the_meta_gradient_goes_through_a_step_of_the_scale_alone():
+    params, past, future = parameters(), window(PAST, seed=10), window(FUTURE, seed=20)
+    sizes = step_sizes(params)
+    some = {'scale': sizes['scale']}
+    still = {name: torch.zeros((), dtype=torch.float64) for name in params if name != 'scale'}
+    gradients = []
+    for chosen in (some, some | still):
+        leaves = {name: value.clone().requires_grad_() for name, value in params.items()}
+        loss = meta_loss(DYNAMICS.loss, leaves, chosen, past, future)
+        gradients.append(torch.autograd.grad(loss, list(leaves.values())))
+    for ours, expected in zip(*gradients):
+        torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-14)

@@ -47,22 +47,27 @@ def situation(dynamics: MLPDynamics, seed: int = 5) -> tuple[torch.Tensor, torch
     return normalizer.state_mean + normalizer.state_std * noise, action
 
 
-def adapted(dynamics: MLPDynamics, params: Params) -> Params:
-    """Return parameters after a gradient step: one low-rank change per row."""
+def adapted(dynamics: MLPDynamics, params: Params, only: tuple[str, ...] = ()) -> Params:
+    """Return parameters after a gradient step: one low-rank change per row.
+
+    only: what it changes; empty: everything.
+    """
     state, action = situation(dynamics, seed=50)
     following = state + draw(ROWS, CANDIDATES, STATE, seed=51)
     window = Transitions(state[:, :16], action[:, :16], following[:, :16])
-    return detach(gradient_step(dynamics.loss, params, uniform_step_sizes(params, 0.1), window)[0])
+    sizes = uniform_step_sizes(params, 0.1)
+    sizes = {name: sizes[name] for name in only or sizes}
+    return detach(gradient_step(dynamics.loss, params, sizes, window)[0])
 
 
 @pytest.mark.parametrize('limit', [None, 0.5])
-@pytest.mark.parametrize('form', ['shared', 'low_rank', 'dense', 'shifted'])
+@pytest.mark.parametrize('form', ['shared', 'low_rank', 'dense', 'shifted', 'scaled'])
 def test_float32_equals_the_plain_step(form, limit):
     dynamics, params = model(input_limit=limit)
     if form == 'shifted':
         params = params | {'shift': 0.3 * draw(dynamics.sizes[0], seed=8)}
     if form != 'shared':
-        params = adapted(dynamics, params)
+        params = adapted(dynamics, params, ('scale',) if form == 'scaled' else ())
     if form == 'dense':
         params = dense(params)
     state, action = situation(dynamics)
