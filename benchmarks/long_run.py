@@ -22,7 +22,10 @@ a period counts as a loss too. tick_share.{median,p99}, candidates.{min,median,m
 latency_ms.{median,p99}: of all ticks. late_ticks, plans_cut: docs/timing.md.
 memory.<node>.{start_mb,end_mb,mb_per_minute}: resident, by a straight line through samples taken
 every second. holds: whether no period was missed, no state message lost, and the 99.9th percentile
-is at most 5 ms. machine_stalls: benchmarks/stalls.py.
+is at most 5 ms. machine_stalls: benchmarks/stalls.py. late_commands.{number,beside_a_stall,
+other_max_ms}: commands more than 5 ms off or after a missed period, how many of them went out
+within two periods after the machine itself had stood still for more than 5 ms, and the largest
+error of all others.
 faults: a row each (benchmarks/faults.py): actuators_s from the injection until the actuators were
 at the fallback, by the simulator's applied commands; reason as /diagnostics said it; held until
 the documented recovery; recovered_s after it; good. faults_good: whether all are.
@@ -87,6 +90,7 @@ def main() -> None:
             measure(rig, watch, 60 * options.minutes)
             stalls.end()
             result |= summarise(watch, rig.spec.period_s) | {'machine_stalls': stalls.found}
+            result |= {'late_commands': explain(watch.sent_ns, rig.spec.period_s, stalls.ends)}
             if options.faults:
                 result |= inject_all(rig, watch)
     print_result(result)
@@ -198,6 +202,26 @@ def summarise(watch: Watch, period_s: float) -> dict[str, Any]:
         'memory': {name: _memory(samples) for name, samples in watch.memory_mb.items()},
         'holds': kept and error['p99.9'] <= LIMIT_MS,
     }
+
+
+def explain(
+    sent_ns: list[int], period_s: float, stalls: list[tuple[float, float]]
+) -> dict[str, Any]:
+    """Return how many of the late commands went out beside a stall of the machine itself."""
+    sent_s = np.array(sent_ns) / 1e9
+    errors_ms = np.array([1e3 * abs(period_error_s(gap, period_s)) for gap in np.diff(sent_s)])
+    beside = np.array([_beside(moment_s, period_s, stalls) for moment_s in sent_s[1:]], bool)
+    late = (errors_ms > LIMIT_MS) | (np.diff(sent_s) > 1.5 * period_s)
+    return {
+        'number': int(late.sum()),
+        'beside_a_stall': int((late & beside).sum()),
+        'other_max_ms': round(float(errors_ms[~beside].max(initial=0.0)), 3),
+    }
+
+
+def _beside(moment_s: float, period_s: float, stalls: list[tuple[float, float]]) -> bool:
+    """Whether a stall ended in the two periods before a moment, or was still going on then."""
+    return any(end - length <= moment_s <= end + 2 * period_s for end, length in stalls)
 
 
 def inject_all(rig: Rig, watch: Watch) -> dict[str, Any]:

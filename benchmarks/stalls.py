@@ -28,7 +28,8 @@ LONG_MS = 5.0
 class Watchers:
     """Of all cores. found: filled at the end, empty without the right to it.
 
-    By core: longer_than_5_ms (how many), longest_ms, p99.9_ms.
+    By core: longer_than_5_ms (how many), longest_ms, p99.9_ms. ends: of those, on the wall clock
+    [s], and how long they were [s].
     """
 
     def __init__(self) -> None:
@@ -39,6 +40,7 @@ class Watchers:
         its core for a fifth of a second.
         """
         self.found: dict[str, Any] = {}
+        self.ends: list[tuple[float, float]] = []
         self._processes = {core: _watcher(core) for core in sorted(os.sched_getaffinity(0))}
         for process in self._processes.values():
             assert process.stdout
@@ -56,7 +58,9 @@ class Watchers:
             process.send_signal(signal.SIGINT)
             output, _ = process.communicate()
             if output:
-                self.found[f'core_{core}'] = json.loads(output)
+                seen = json.loads(output)
+                self.ends += seen.pop('ends')
+                self.found[f'core_{core}'] = seen
 
 
 @contextmanager
@@ -78,12 +82,17 @@ def main() -> None:
     """Watch one core until SIGINT, afresh from SIGUSR1 on."""
     ended: list[int] = []
     late_ms: list[float] = []
+    ends: list[tuple[float, float]] = []
+
+    def begin(number: int, frame: FrameType | None) -> None:
+        late_ms.clear()
+        ends.clear()
 
     def end(number: int, frame: FrameType | None) -> None:
         ended.append(number)
 
     signal.signal(signal.SIGINT, end)
-    signal.signal(signal.SIGUSR1, lambda number, frame: late_ms.clear())
+    signal.signal(signal.SIGUSR1, begin)
     os.sched_setaffinity(0, {int(sys.argv[1])})
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(99))
@@ -95,12 +104,15 @@ def main() -> None:
         time.sleep(SLEEP_S)
         now_s = time.monotonic()
         late_ms.append(1e3 * (now_s - before_s - SLEEP_S))
+        if late_ms[-1] > LONG_MS:
+            ends.append((time.time(), late_ms[-1] / 1e3))
         before_s = now_s
     late = np.array(late_ms)
     print(
         json.dumps(
             {
-                'longer_than_5_ms': int((late > LONG_MS).sum()),
+                'ends': ends,
+                'longer_than_5_ms': len(ends),
                 'longest_ms': round(float(late.max()), 2),
                 'p99.9_ms': round(float(np.percentile(late, 99.9)), 3),
             }
