@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mbmrl_ros.adaptation.gradient import detach, gradient_step
+from mbmrl_ros.adaptation.gradient import detach, gradient_step, gradient_step_twice
 from mbmrl_ros.models.mlp import dense
 from mbmrl_ros.types import Adapted, LossFn, Params, Transitions
 
@@ -36,9 +36,14 @@ class NoAdaptation:
 class GradientAdapter:
     """GrBAL: gradient steps from the meta-learned parameters, afresh for every window.
 
-    minimum_gain: share of the window's loss that the steps have to take away. Any window can be
-    explained a little better by what happened to be in it; without this, a robot that nothing is
-    wrong with plans with a model that has followed the noise.
+    minimum_gain: share of the loss that the steps have to take away. Any window can be explained a
+    little better by what happened to be in it; without this, a robot that nothing is wrong with
+    plans with a model that has followed the noise.
+
+    newest_steps: n transitions of the window whose loss that is, after steps on the M - n before
+    them; 0: that of the whole window, which the steps have seen. 0 <= n < M. What is accepted is
+    in either case the steps on the whole window: right after a fault the newest transitions are
+    all that is known of it, and steps without them would lag n transitions behind.
     """
 
     loss_fn: LossFn
@@ -46,6 +51,7 @@ class GradientAdapter:
     step_sizes: Params
     steps: int = 1
     minimum_gain: float = 0.0
+    newest_steps: int = 0
 
     def initial(self, batch: int) -> None:
         """Return nothing: every window starts from the meta-learned parameters."""
@@ -53,7 +59,8 @@ class GradientAdapter:
     def adapt(self, memory: None, window: Transitions, attempted: Tensor) -> tuple[None, Adapted]:
         """Adapt to window [B, M, .] (Algorithm 10, line 3)."""
         descent = (self.loss_fn, self.params, self.step_sizes, self.steps)
-        return None, _descend(*descent, window, attempted, self.minimum_gain)
+        judge = (self.minimum_gain, self.newest_steps)
+        return None, _descend(*descent, window, attempted, *judge)
 
 
 @dataclass(frozen=True)
@@ -87,34 +94,56 @@ def _descend(
     window: Transitions,
     attempted: Tensor,
     minimum_gain: float = 0.0,
+    newest_steps: int = 0,
 ) -> Adapted:
     """Descend; rows that had no window, gained too little, or are not finite keep the start."""
-    params, losses = start, []
-    for _ in range(steps):
-        params, loss = gradient_step(loss_fn, params, step_sizes, window)
-        params = detach(params)
-        losses.append(loss.detach())
+    further = (loss_fn, step_sizes, steps - 1)
+    if newest_steps:
+        older, newest = _parted(window, newest_steps)
+        params, judged, before = gradient_step_twice(
+            loss_fn, start, step_sizes, window, newest_steps
+        )
+        judged = _descended(*further, judged, older)
+    else:
+        params, before = gradient_step(loss_fn, start, step_sizes, window)
+    params, before = _descended(*further, detach(params), window), before.detach()
     with torch.no_grad():
-        losses.append(loss_fn(params, window, None))
-        enough = losses[-1] <= (1.0 - minimum_gain) * losses[0]
-        accepted = attempted & losses[-1].isfinite() & enough
+        after = loss_fn(params, window, None)
+        least = 1.0 - minimum_gain
+        enough = after <= least * before
+        if newest_steps:
+            unseen = loss_fn(judged, newest, None) <= least * loss_fn(start, newest, None)
+            # What is taken is not what was judged: it must not be worse where it was fitted.
+            enough = unseen & (after <= before)
+        accepted = attempted & after.isfinite() & enough
         # A CUDA graph cannot branch on values.
         if accepted.is_cuda or not bool(accepted.all()):
             params = _keep_start(params, start, accepted)
-    return Adapted(
-        params,
-        _where_known(attempted, losses[0]),
-        _where_known(attempted, losses[-1]),
-        accepted,
-        attempted & ~accepted,
-    )
+    before, after = (_where_known(attempted, loss) for loss in (before, after))
+    return Adapted(params, before, after, accepted, attempted & ~accepted)
+
+
+def _descended(
+    loss_fn: LossFn, step_sizes: Params, steps: int, params: Params, window: Transitions
+) -> Params:
+    for _ in range(steps):
+        params = detach(gradient_step(loss_fn, params, step_sizes, window)[0])
+    return params
+
+
+def _parted(window: Transitions, newest: int) -> tuple[Transitions, Transitions]:
+    """Return all but the newest transitions, and those."""
+    older = (tensor[:, :-newest] for tensor in window)
+    return Transitions(*older), Transitions(*(tensor[:, -newest:] for tensor in window))
 
 
 def _keep_start(params: Params, start: Params, accepted: Tensor) -> Params:
     """Undo the change of the rows [B] that are not accepted."""
     kept: Params = {}
     for name, value in params.items():
-        if name.startswith(('inputs', 'signals')):
+        if value.dim() == 1:  # the same for all rows: it was not changed
+            kept[name] = value
+        elif name.startswith(('inputs', 'signals')):
             kept[name] = torch.where(accepted[:, None, None], value, 0.0)
         elif name.startswith(('bias', 'scale', 'shift')):
             kept[name] = torch.where(accepted[:, None], value, start[name])

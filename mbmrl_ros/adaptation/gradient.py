@@ -31,28 +31,67 @@ def gradient_step(
 
     Returns the parameters after the step, one set per row, and the loss [B] before it.
     """
+    with torch.enable_grad():
+        flows, loss = _gradients(loss_fn, params, step_sizes, batch, create_graph)
+        return _stepped(params, step_sizes, flows), loss
+
+
+def gradient_step_twice(
+    loss_fn: LossFn, params: Params, step_sizes: Params, batch: Transitions, newest: int
+) -> tuple[Params, Params, Tensor]:
+    """Take one step on all transitions, and one from the same start on all but the newest.
+
+    One gradient serves both: the loss is a mean over transitions, of which each is predicted on
+    its own, so what one adds to the sum does not depend on which others there are. newest: how
+    many of [B, M, .], below M.
+
+    Returns the parameters after either step, and the loss [B] on all transitions before it.
+    """
+    flows, loss = _gradients(loss_fn, params, step_sizes, batch, create_graph=False)
+    known = batch.states.shape[1]
+    older = known - newest
+    without = [
+        (tap._replace(inputs=tap.inputs[:, :older]), gradient[:, :older] * (known / older))
+        for tap, gradient in flows
+    ]
+    whole, judged = (detach(_stepped(params, step_sizes, each)) for each in (flows, without))
+    return whole, judged, loss
+
+
+def _gradients(
+    loss_fn: LossFn,
+    params: Params,
+    step_sizes: Params,
+    batch: Transitions,
+    create_graph: bool,
+) -> tuple[list[tuple[Tap, Tensor]], Tensor]:
+    """Return what passed through the layers that step, with its gradients, and the loss [B]."""
     taps: list[Tap] = []
     with torch.enable_grad():
         loss = loss_fn(params, batch, taps)
         taps = [tap for tap in taps if _first_name(tap) in step_sizes]
         outputs = [tap.outputs for tap in taps]
         gradients = torch.autograd.grad(loss.sum(), outputs, create_graph=create_graph)
-        stepped = dict(params)
-        for tap, gradient in zip(taps, gradients):
-            if tap.layer == 'scale':
-                slope = (gradient * tap.inputs).sum(1)
-                stepped['scale'] = params['scale'] - step_sizes['scale'] * slope
-                if 'shift' in step_sizes:
-                    moved = step_sizes['shift'] * gradient.sum(1)
-                    stepped['shift'] = params['shift'] - moved
-                continue
-            bias = params[f'bias{tap.layer}'] - step_sizes[f'bias{tap.layer}'] * gradient.sum(1)
-            rate = step_sizes[f'weight{tap.layer}']
-            if rate.dim():  # one per unit
-                gradient, rate = rate * gradient, torch.ones_like(rate[0])
-            rates = rate.expand(gradient.shape[1])
-            stepped |= change(params, tap.layer, tap.inputs, gradient, rates, bias)
-    return stepped, loss
+    return list(zip(taps, gradients)), loss
+
+
+def _stepped(params: Params, step_sizes: Params, flows: list[tuple[Tap, Tensor]]) -> Params:
+    stepped = dict(params)
+    for tap, gradient in flows:
+        if tap.layer == 'scale':
+            slope = (gradient * tap.inputs).sum(1)
+            stepped['scale'] = params['scale'] - step_sizes['scale'] * slope
+            if 'shift' in step_sizes:
+                moved = step_sizes['shift'] * gradient.sum(1)
+                stepped['shift'] = params['shift'] - moved
+            continue
+        bias = params[f'bias{tap.layer}'] - step_sizes[f'bias{tap.layer}'] * gradient.sum(1)
+        rate = step_sizes[f'weight{tap.layer}']
+        if rate.dim():  # one per unit
+            gradient, rate = rate * gradient, torch.ones_like(rate[0])
+        rates = rate.expand(gradient.shape[1])
+        stepped |= change(params, tap.layer, tap.inputs, gradient, rates, bias)
+    return stepped
 
 
 def _first_name(tap: Tap) -> str:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from mbmrl_ros.adaptation.adapter import GradientAdapter
+from mbmrl_ros.config import UserError
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.data.windows import Windows
 from mbmrl_ros.models.bundle import Bundle
@@ -76,10 +77,19 @@ def objective(
 
 
 def adapter(bundle: Bundle) -> GradientAdapter:
-    """Algorithm 10, line 3: from phi afresh at every time step."""
+    """Algorithm 10, line 3: from phi afresh at every time step.
+
+    UserError if its window does not hold the transitions that it is to be judged by.
+    """
     info = bundle.info
+    if not 0 <= info.newest_steps < info.past_steps:
+        raise UserError(
+            f'newest_steps must be at least 0 and below past_steps ({info.past_steps}), got '
+            f'{info.newest_steps}; see bundle.json'
+        )
     learned = (bundle.params, bundle.step_sizes)
-    return GradientAdapter(bundle.dynamics.loss, *learned, info.inner_steps, info.minimum_gain)
+    judge = (info.minimum_gain, info.newest_steps)
+    return GradientAdapter(bundle.dynamics.loss, *learned, info.inner_steps, *judge)
 
 
 GRBAL = Algorithm('grbal', objective, adapter)

@@ -65,6 +65,11 @@ def _at_test(field: str, letter: str, values: tuple[float, ...]) -> tuple[Varian
     return tuple(Variant(f'{letter}{value:g}', at_test={field: value}) for value in values)
 
 
+def _judged(newest: int, gain: float) -> Variant:
+    name = f'least gain {gain:g} on the newest {newest}'
+    return Variant(name, at_test={'newest_steps': newest, 'minimum_gain': gain})
+
+
 FIGURES = {
     'adaptation-error': Figure(
         'Fig. 31, 45, 46: T2-step error before and after the update',
@@ -137,7 +142,7 @@ FIGURES = {
         test_seed=7,
     ),
     'test-time': Figure(
-        'At test time: T1, inner steps, least gain; step sizes learned or fixed',
+        'At test time: T1, inner steps, what an update has to gain; step sizes learned or fixed',
         'variants',
         (Setting(JOINT, 'held_out'), Setting(JOINT, 'undisturbed')),
         ('grbal',),
@@ -146,6 +151,8 @@ FIGURES = {
             *_at_test('past_steps', 'T1 ', (8, 16, 64)),
             *_at_test('inner_steps', 'inner steps ', (2, 3, 5)),
             *_at_test('minimum_gain', 'least gain ', (0.0, 0.1, 0.5)),
+            *(_judged(newest, 0.1) for newest in (4, 8, 16)),
+            _judged(8, 0.0),
             Variant('step sizes fixed', ('step_size_learning_rate=0',)),
         ),
         # The longest T1.
@@ -158,9 +165,10 @@ FIGURES = {
         ('mb', 'mb_de', 'grbal', 'grbal_still', 'rebal'),
     ),
 }
-# A check of the machinery, not a result: every training and episode is as short as can be.
+# A check of the machinery, not a result: every training and episode is as short as can be. The
+# past holds more than the newest steps that a variant is judged by.
 QUICK = (
-    'iterations=2', 'rollouts=4', 'rollout_steps=160', 'past_steps=8', 'future_steps=8',
+    'iterations=2', 'rollouts=4', 'rollout_steps=160', 'past_steps=20', 'future_steps=8',
     'hidden_sizes=[16]', 'batch_size=8', 'epochs=1', 'held_out=0.5',
     'planner={candidates: 8, horizon: 3}', 'control_planner={candidates: 8, horizon: 3}',
 )  # fmt: skip

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -101,17 +102,26 @@ def curve_table(figure: Figure, results: Results) -> list[str]:
 
 
 def variants_table(figure: Figure, results: Results) -> list[str]:
-    """Returns and errors of every variant."""
+    """Returns and errors of every variant, and how often it refused to adapt."""
     rows = []
     for line in results.lines(figure):
         error = line.numbers('loss_after')
         time = line.numbers('plan_ms')
         rows.append(
             [line.setting.title, METHODS[line.method].label, line.variant.name, returns(line),
-             f'{np.mean(error):.4f}' if error else '-', f'{np.mean(time):.0f}' if time else '-']
+             f'{np.mean(error):.4f}' if error else '-', _share(line, 'refused'),
+             f'{np.mean(time):.0f}' if time else '-']
         )  # fmt: skip
-    header = ('test', 'method', 'variant', 'return', 'error after', 'planning, ms per step of all')
+    header = ('test', 'method', 'variant', 'return', 'error after', 'adaptations refused',
+              'planning, ms per step of all')  # fmt: skip
     return table(header, rows)
+
+
+def _share(line: Line, what: Literal['accepted', 'refused']) -> str:
+    """Return which part of all adaptations was accepted or refused; a dash without any."""
+    counts = {one: sum(line.numbers(f'adaptations_{one}')) for one in ('accepted', 'refused')}
+    tried = sum(counts.values())
+    return f'{100 * counts[what] / tried:.1f} %' if tried else '-'
 
 
 def recovery_table(figure: Figure, results: Results) -> list[str]:
@@ -146,16 +156,12 @@ def _fault_row(line: Line, results: Results) -> list[str]:
 def _quiet_row(line: Line, results: Results) -> list[str]:
     bases = (results.line(line.setting, m, Variant()) for m in (BASE, STILL.get(line.method, '')))
     own = line.groups('returns')
-    accepted, refused = (
-        sum(line.numbers(f'adaptations_{what}')) for what in ('accepted', 'refused')
-    )
-    tried = accepted + refused
     return [
         line.setting.title,
         METHODS[line.method].label,
         returns(line),
         *(ratio(own, base.groups('returns'), base.method == line.method) for base in bases),
-        f'{100 * accepted / tried:.1f} %' if tried else '-',
+        _share(line, 'accepted'),
     ]
 
 

@@ -64,6 +64,11 @@ class TrainingConfig(Config):
     learning_rate: float = Field(
         1e-3, ge=0, description='Adam, for phi (beta; Table 6); 0: phi stays as it is'
     )
+    adapts: Literal['all', 'inputs'] = Field(
+        'all',
+        description='what a step of GrBAL changes: all layers (the thesis), or the scale and the '
+        'shift of the inputs (models/dynamics.py)',
+    )
     step_size: Positive = Field(0.01, description='psi at the start: inner step size (Table 6)')
     motor_step_size: Positive = Field(
         0.01,
@@ -84,6 +89,12 @@ class TrainingConfig(Config):
         lt=1,
         description="share of the window's loss that adaptation has to take away, or it is "
         'refused; 0: whatever it takes away (the thesis)',
+    )
+    newest_steps: int = Field(
+        0,
+        ge=0,
+        description='of the past window: adaptation is judged by what a step on the others does '
+        'for the loss on these newest ones; 0: on the whole window, which it has seen',
     )
     input_limit: Positive | None = Field(
         None,
@@ -146,6 +157,11 @@ class TrainingConfig(Config):
     def _consistent(self) -> Self:
         if self.past_steps + self.future_steps > self.rollout_steps:
             raise ValueError('rollout_steps must hold past_steps + future_steps')
+        if self.newest_steps >= self.past_steps:
+            raise ValueError(
+                f'newest_steps must be below past_steps ({self.past_steps}), which they are a '
+                f'part of, got {self.newest_steps}'
+            )
         if self.rollouts < held_out_every(self.held_out):
             raise ValueError(
                 f'rollouts must be at least {held_out_every(self.held_out)} for one of them to '

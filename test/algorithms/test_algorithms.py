@@ -3,6 +3,7 @@
 """What the algorithms learn, on robots whose motor may be wired either way round."""
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
@@ -210,6 +211,27 @@ def test_a_bundle_adapts_as_it_was_trained_to():
     assert (adapter.params, adapter.step_sizes) == (bundle.params, bundle.step_sizes)
     assert adapter.steps == 3
     assert isinstance(make_adapter(make_bundle('mb'), 'auto'), NoAdaptation)
+
+
+def judged(**fields: float) -> Bundle:
+    bundle = make_bundle('grbal')
+    return replace(bundle, info=bundle.info.model_copy(update=fields))
+
+
+def test_a_bundle_says_what_its_adaptation_is_judged_by():
+    adapter = make_adapter(judged(minimum_gain=0.1, newest_steps=3), 'auto')
+    assert isinstance(adapter, GradientAdapter)
+    assert (adapter.minimum_gain, adapter.newest_steps) == (0.1, 3)
+    plain = make_adapter(judged(), 'auto')
+    assert isinstance(plain, GradientAdapter)
+    assert (plain.minimum_gain, plain.newest_steps) == (0.0, 0)
+
+
+@pytest.mark.parametrize('newest', [-1, 4, 5])
+def test_what_does_not_leave_a_transition_to_adapt_to_is_refused_in_one_line(newest):
+    with pytest.raises(UserError, match=rf'at least 0 and below past_steps \(4\), got {newest}'):
+        make_adapter(judged(newest_steps=newest), 'auto')
+    make_adapter(judged(newest_steps=newest), 'none')
 
 
 @pytest.mark.parametrize('algorithm', ['grbal', 'mb'])

@@ -106,6 +106,17 @@ def test_variants_train_apart_only_where_the_training_differs():
     assert all(work.config.past_steps == work.config.future_steps for work in windows)
 
 
+@pytest.mark.parametrize('quick', [False, True])
+def test_what_judges_an_update_is_a_part_of_its_window(quick):
+    judged = set()
+    for work in split(works(['test-time'], seeds=(0,), quick=quick))[1]:
+        info = {'past_steps': work.training.config.past_steps, **work.variant.at_test}
+        newest = info.get('newest_steps', work.training.config.newest_steps)
+        assert 0 <= newest < info['past_steps'], work.title
+        judged.add(newest)
+    assert judged == {0, 4, 8, 16}
+
+
 def test_the_sweep_has_every_combination_of_its_three_parameters():
     variants = FIGURES['planner-sweep'].variants
     found = {tuple(variant.planner.values()) for variant in variants}

@@ -122,6 +122,16 @@ def test_recovery_and_its_cost(tmp_path):
     assert quiet[3] == '75.0 %'
 
 
+def test_variants_say_how_often_they_refused_to_adapt(tmp_path):
+    lines = table_of(tmp_path, 'test-time')
+    columns = [cell.strip() for cell in lines[0].strip('| ').split('|')]
+    refused = [line.split('|')[1 + columns.index('adaptations refused')] for line in lines[2:]]
+    # Of both training seeds together 60 of 80 were accepted, in either setting.
+    assert refused == [' 25.0 % '] * 2 * len(FIGURES['test-time'].variants)
+    lines = table_of(tmp_path, 'planners', methods=('mb',))
+    assert lines[2].split('|')[1 + columns.index('adaptations refused')] == ' - '
+
+
 def test_figures_become_a_page_with_plots_and_say_what_is_missing(tmp_path):
     # One figure for each kind of plot, on one task of four, without ReBAL and TRPO.
     names = ['adaptation-error', 'learning-curve', 'generalisation', 'test-time', 'recovery']

@@ -222,6 +222,14 @@ def test_a_bundle_from_before_there_were_kinds_plans_by_mppi(folder):
     assert planner == MPPIConfig(candidates=12, horizon=6, noise=0.5)
 
 
+def test_a_bundle_from_before_there_was_a_judge_is_judged_by_its_whole_window(folder):
+    path = folder / 'bundle.json'
+    data = json.loads(path.read_text())
+    data = {key: value for key, value in data.items() if key != 'newest_steps'}
+    path.write_text(json.dumps(data))
+    assert load_bundle(folder, SPEC).info.newest_steps == 0
+
+
 def test_losses_that_were_not_finite_are_kept(tmp_path):
     metrics = {'loss': math.nan, 'worst': math.inf, 'best': 0.5}
     save_bundle(tmp_path, make_bundle(metrics=metrics))

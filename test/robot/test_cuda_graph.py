@@ -112,7 +112,8 @@ def test_another_shape_is_recorded_anew(stand_in):
 
 
 ADAPTERS = pytest.mark.parametrize(
-    'adapter', ['none', 'grbal', 'dynamic_evaluation', 'rebal_window', 'rebal_episode']
+    'adapter',
+    ['none', 'grbal', 'grbal_judged', 'dynamic_evaluation', 'rebal_window', 'rebal_episode'],
 )
 
 
@@ -132,6 +133,7 @@ def make_mpc(adapter_name: str, planner_name: str, device: torch.device) -> Adap
         'rebal_episode': lambda: RecurrentAdapter(dynamics, params, 'episode', PAST),
         'none': lambda: NoAdaptation(dynamics.loss, params),
         'grbal': lambda: GradientAdapter(dynamics.loss, params, sizes, 2),
+        'grbal_judged': lambda: GradientAdapter(dynamics.loss, params, sizes, 2, 0.1, 2),
         'dynamic_evaluation': lambda: DynamicEvaluation(dynamics.loss, params, sizes),
     }[adapter_name]()
     planner = {
