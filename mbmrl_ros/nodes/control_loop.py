@@ -28,6 +28,7 @@ from mbmrl_ros.nodes.worker import Due, Worker
 from mbmrl_ros.robot.budget import SendMoment, imagining_s, period_error_s
 from mbmrl_ros.robot.command import Command
 from mbmrl_ros.robot.controller import Controller
+from mbmrl_ros.robot.phase import SensorPhase, lateness_s
 from mbmrl_ros.robot.tick import Tick
 from mbmrl_ros.types import Reading
 
@@ -48,17 +49,19 @@ class ControlLoop:
         on_tick: Callable[[Tick], None],
         on_fault: Callable[[str], None],
         moment: SendMoment | None = None,
+        phase: SensorPhase | None = None,
     ) -> None:
         """publish: sends a command; on_tick: reports a tick; on_fault: reports what they raised.
 
         All three are called from the worker, publish also from `wake`, `deactivate` and `e_stop`.
-        moment: when in its period a command goes out; None: when its tick is done.
+        moment: when in its period a command goes out; None: when its tick is done. phase: is told
+        how readings come after the begin of the periods; whoever calls `wake` may follow it.
         """
         self.controller = controller
         # One counter per thread: += is not atomic.
         self._missed_asleep = self._missed_busy = 0
         self._lockstep = lockstep
-        self._period_s, self._moment = controller.spec.period_s, moment
+        self._period_s, self._moment, self._phase = controller.spec.period_s, moment, phase
         self._publish, self._on_tick, self._on_fault = publish, on_tick, on_fault
         self._fallback = np.asarray(controller.spec.action.fallback, np.float64)
         self.mailbox = Mailbox(controller.spec.topics, lockstep)
@@ -171,25 +174,31 @@ class ControlLoop:
         after_s = self._moment.after_s if self._moment and due else 0.0
         send_s = at_s + after_s if after_s else -math.inf
         enough_s = imagining_s(self._period_s, self.controller.goal_s)
-        tick = self._tick_in_real_time(send_s, at_s + enough_s)
+        late_s = self._wait_for_readings(at_s, due is not None)
+        self._hand_over()
+        self._began_s = ready_s = time.monotonic()
+        tick = self.controller.tick(ready_s, send_s, at_s + enough_s)
+        self._began_s = math.inf
         tick_s = time.monotonic() - at_s
         if tick.decision is not None:
             self.controller.pace(tick_s)
             if self._moment:
-                self._moment.record(tick_s)
+                begin_s = self._phase.begin_s if self._phase else 0.0
+                self._moment.record(tick_s, ready_s - began_s, begin_s)
+        tick = replace(tick, diagnostics=replace(tick.diagnostics, sensors_late_s=late_s))
         if not tick.command.fallback:
             time.sleep(max(0.0, send_s - time.monotonic()))
         self._send(tick, tick_s)
 
-    def _tick_in_real_time(self, send_s: float, until_s: float) -> Tick:
+    def _wait_for_readings(self, at_s: float, due: bool) -> float:
+        """Return how late they were, as `lateness_s` does."""
         # Sensors and ticks may have the same period: where both come at the same moment, a tick
         # just before the reading would see the old state again, and the history a gap.
-        self.mailbox.wait_for_all(self._period_s / 2)
-        self._hand_over()
-        self._began_s = time.monotonic()
-        tick = self.controller.tick(self._began_s, send_s, until_s)
-        self._began_s = math.inf
-        return tick
+        arrivals = self.mailbox.wait_for_all(self._period_s / 2)
+        late_s = lateness_s(arrivals, at_s, self._period_s)
+        if self._phase and due:
+            self._phase.record(at_s, late_s)
+        return late_s
 
     def _send(self, tick: Tick, tick_s: float) -> None:
         with self._outbox:

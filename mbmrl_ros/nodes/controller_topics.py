@@ -46,6 +46,7 @@ from mbmrl_ros.robot.budget import SendMoment
 from mbmrl_ros.robot.command import Command
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.robot.latency import Latency
+from mbmrl_ros.robot.phase import SensorPhase
 from mbmrl_ros.robot.readings import Read, read_command, sensor_reader
 from mbmrl_ros.robot.shadow import Foresight
 from mbmrl_ros.robot.tick import Tick
@@ -77,6 +78,9 @@ class ControllerTopics:
             raise UserError('shadow mode goes with compensate_latency and without lockstep')
         self.controller = Controller(spec, brain.mpc, clock, latency, self._foresight(brain))
         watchdog_s = min(topic.timeout_s for topic in spec.topics.values())
+        simulated = node.get_parameter('use_sim_time').value
+        follow = real_time and settings.follow_sensors and not simulated
+        self._phase = SensorPhase(spec.period_s) if follow else None
         self.loop = ControlLoop(
             self.controller,
             settings.lockstep,
@@ -86,6 +90,7 @@ class ControllerTopics:
             self._on_tick,
             self._on_fault,
             SendMoment(spec.period_s) if real_time and settings.even_commands else None,
+            self._phase,
         )
         readers = {topic: sensor_reader(spec, topic) for topic in spec.topics}
         self._warm_up()
@@ -170,7 +175,7 @@ class ControllerTopics:
         subscribe_to_e_stop(entities, lambda: self.loop.e_stop('emergency stop by topic'))
         entities.timer(REPORT_S, self._report.publish)
         if not self._settings.lockstep:
-            PeriodTimer(entities, spec.period_s, self.loop.wake)
+            PeriodTimer(entities, spec.period_s, self.loop.wake, self._phase)
 
     def _create_services(self) -> None:
         entities = self._entities

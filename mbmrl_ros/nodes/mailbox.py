@@ -51,10 +51,17 @@ class Mailbox:
             self._changed.notify()
             return self._common_stamp() is not None
 
-    def wait_for_all(self, timeout_s: float) -> None:
-        """Wait until every topic has left something since the last `take`, slow ones apart."""
+    def wait_for_all(self, timeout_s: float) -> dict[str, list[float]]:
+        """Wait until every topic has left something since the last `take`, slow ones apart.
+
+        Returns when they have, by topic, on the steady clock.
+        """
         with self._changed:
             self._changed.wait_for(lambda: not self._unseen, timeout_s)
+            return {
+                name: [item.received_s for item in self._items if item.topic == name]
+                for name in self._awaited
+            }
 
     def take(self) -> tuple[list[Reading | Refusal], float | None]:
         """Return what was left, and the newest stamp if all topics share it."""

@@ -78,6 +78,8 @@ class ControllerReport:
         taken = [tick.diagnostics.tick_s / period_s for tick in ticks]
         errors = [abs(tick.diagnostics.period_error_s) for tick in ticks]
         known = [error for error in errors if not math.isnan(error)]
+        late = [tick.diagnostics.sensors_late_s for tick in ticks]
+        came = [late_s for late_s in late if not math.isnan(late_s)]
         return {
             'candidates': report.candidates if report else 0,
             'latency_ms': 1e3 * report.latency_s if report else math.nan,
@@ -85,6 +87,8 @@ class ControllerReport:
             'period_share.median': statistics.median(taken or [math.nan]),
             'period_error_ms.median': 1e3 * statistics.median(known or [math.nan]),
             'period_error_ms.max': 1e3 * max(known, default=math.nan),
+            'sensors_late_ms.median': 1e3 * statistics.median(came or [math.nan]),
+            'sensors_late_ms.max': 1e3 * max(came, default=math.nan),
         }
 
     def _traffic(self) -> dict[str, int]:

@@ -195,6 +195,11 @@ class ControllerSettings(Settings):
         description='send at the moment of the period at which almost all ticks are done, and '
         'not when each is done',
     )
+    follow_sensors: bool = Field(
+        True,
+        description='begin periods just after the readings that they need; not in lockstep, nor '
+        'with use_sim_time',
+    )
     compensate_latency: bool = Field(
         True, description='plan from the state predicted for when the command takes effect'
     )

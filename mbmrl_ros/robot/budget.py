@@ -90,12 +90,20 @@ class SendMoment:
         """after_s: from the begin of the period; 0 before the first tick."""
         self.after_s = 0.0
         self._period_s = period_s
-        self._ticks: deque[float] = deque(maxlen=REMEMBERED)
+        self._ticks: deque[tuple[float, float, float]] = deque(maxlen=REMEMBERED)
 
-    def record(self, tick_s: float) -> None:
-        """Take how long a tick took; the moment moves by a hundredth of the period at most."""
-        self._ticks.append(tick_s)
-        most_s = sorted(self._ticks)[int(ALMOST_ALL * len(self._ticks))]
+    def record(self, tick_s: float, waited_s: float = 0.0, begin_s: float = 0.0) -> None:
+        """Take how long a tick took; the moment moves by a hundredth of the period at most.
+
+        waited_s: of tick_s, for readings. begin_s: of `SensorPhase`: where periods begin later by
+        now, earlier ticks would have waited less, and would have been done as much sooner.
+        """
+        self._ticks.append((begin_s, waited_s, tick_s - waited_s))
+        ends = sorted(
+            max(waited_s - max(begin_s - begun_s, 0.0), 0.0) + rest_s
+            for begun_s, waited_s, rest_s in self._ticks
+        )
+        most_s = ends[int(ALMOST_ALL * len(ends))]
         wanted_s = min(most_s + MARGIN * self._period_s, LATEST * self._period_s)
         step_s = DRIFT * self._period_s if self.after_s else math.inf
         self.after_s = min(max(wanted_s, self.after_s - step_s), self.after_s + step_s)

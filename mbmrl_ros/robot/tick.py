@@ -22,7 +22,9 @@ class Diagnostics:
     reason: why the command is not what was planned; empty if it is. doing: what the robot is
     driven for. latency_s: from the state to the effect of the command, as predicted.
     period_error_s: how far the time since the command before was from a whole number of periods,
-    NaN if there was none. surprise: in shadow mode.
+    NaN if there was none. sensors_late_s: how long after the begin of the period all readings had
+    come, negative where they were there before, NaN where one did not come. surprise: in shadow
+    mode.
     """
 
     tick_s: float = 0.0
@@ -37,6 +39,7 @@ class Diagnostics:
     candidates: int = 0
     latency_s: float = 0.0
     period_error_s: float = math.nan
+    sensors_late_s: float = math.nan
     surprise: Surprise = field(default_factory=Surprise)
     reason: str = ''
     doing: str = ''

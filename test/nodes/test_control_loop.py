@@ -17,6 +17,7 @@ from mbmrl_ros.robot.adaptive_mpc import Decision
 from mbmrl_ros.robot.budget import SendMoment
 from mbmrl_ros.robot.command import Command
 from mbmrl_ros.robot.controller import Controller
+from mbmrl_ros.robot.phase import SensorPhase
 from mbmrl_ros.robot.tick import Tick
 from mbmrl_ros.spec import load_robot
 from mbmrl_ros.types import Adapted, Plan, Reading, Transitions
@@ -59,6 +60,17 @@ class Planner:
         return Decision(one, yes, Adapted({}, nothing, nothing, ~yes, ~yes), plan, 0.0, 0.0)
 
 
+class Heard(SensorPhase):
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        super().__init__(PERIOD_S)
+        self.records: list[tuple[float, float]] = []
+
+    def record(self, at_s: float, late_s: float) -> None:
+        self.records.append((at_s, late_s))
+
+
 class Rig:
     """A loop whose commands and ticks end up in lists."""
 
@@ -72,10 +84,12 @@ class Rig:
         self.sent_s: list[float] = []
         self.ticks: list[Tick] = []
         self.faults: list[str] = []
+        self.phase = Heard()
         self.loop = ControlLoop(
             self.controller, lockstep, watchdog_s, 1,
             self.publish, self.ticks.append, self.faults.append,
             moment if send_after_s else None,
+            self.phase,
         )  # fmt: skip
         self.loop.open()
         self.loop.activate()
@@ -84,12 +98,13 @@ class Rig:
         self.sent_s.append(time.monotonic())
         self.commands.append(command)
 
-    def feed(self, stamp_s: float, *topics: str) -> None:
+    def feed(self, stamp_s: float, *topics: str, received_s: float | None = None) -> None:
+        received_s = time.monotonic() if received_s is None else received_s
         for topic in topics or SPEC.topics:
             values = [0.0] * len(SPEC.topic_signals(topic))
             if topic == 'odom':
                 values[SPEC.topic_signals(topic).index('odom:pose.pose.orientation.w')] = 1.0
-            self.loop.put(Reading(topic, stamp_s, time.monotonic(), tuple(values)))
+            self.loop.put(Reading(topic, stamp_s, received_s, tuple(values)))
 
     def until(self, condition: Callable[[], bool]) -> None:
         end = time.monotonic() + PATIENCE_S
@@ -292,6 +307,33 @@ def test_the_period_error_is_how_far_commands_are_from_whole_periods_apart(make)
         periods = max(1, round(gap_s / PERIOD_S))
         # The rig takes its time a moment before the loop does.
         assert error_s == pytest.approx(gap_s - periods * PERIOD_S, abs=PERIOD_S / 4)
+
+
+def test_every_tick_says_how_late_readings_were_and_the_phase_is_told(make):
+    rig = make()
+    at_s = time.monotonic() - 0.02
+    cases = [({'odom': 0.003, 'joint_states': -0.004}, 0.003),
+             ({'odom': -0.003, 'joint_states': -0.004}, -0.003),
+             ({'odom': -0.003}, np.nan)]  # fmt: skip
+    for tick, (arrivals, _) in enumerate(cases):
+        for topic, after_s in arrivals.items():
+            rig.feed(1.0 + tick * PERIOD_S, topic, received_s=at_s + after_s)
+        rig.loop.wake(at_s)
+        rig.until(lambda tick=tick: len(rig.ticks) == tick + 1)
+    expected = pytest.approx([late_s for _, late_s in cases], nan_ok=True)
+    assert [tick.diagnostics.sensors_late_s for tick in rig.ticks] == expected
+    assert [late_s for _, late_s in rig.phase.records] == expected
+    assert {begun_s for begun_s, _ in rig.phase.records} == {at_s}
+
+
+def test_ticks_of_the_watchdog_and_in_lockstep_begin_no_period(make):
+    rig = make(watchdog_s=0.01)
+    rig.until(lambda: len(rig.ticks) > 1)
+    assert not rig.phase.records
+    rig = make(lockstep=True)
+    rig.feed(1.0)
+    rig.until(lambda: len(rig.ticks) == 1)
+    assert not rig.phase.records
 
 
 def test_no_reading_is_lost_while_a_plan_is_computed(make):

@@ -9,7 +9,10 @@ import pytest
 import torch
 import yaml
 from nav_msgs.msg import Odometry
+from rclpy.clock import ROSClock
 from rclpy.parameter import Parameter
+from rclpy.time import Time
+from rclpy.timer import Timer
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
@@ -74,6 +77,9 @@ def test_with_half_a_period_of_slack_no_period_is_missed_and_no_message_lost(ben
     # A quarter of a second outside, and the way from the sensors to the motors.
     assert (column(planned, 'latency_s') >= 0.25).all()
     assert float(values['latency_ms']) >= 250
+    assert np.isfinite(
+        [float(values[f'sensors_late_ms.{key}']) for key in ('median', 'max')]
+    ).all()
 
 
 @pytest.mark.parametrize('parameter', ['compensate_latency', 'even_commands'])
@@ -82,6 +88,21 @@ def test_latency_and_evenness_can_be_left_alone(bench, robot, stats, parameter):
     bench.until(lambda: len(stats) > 10 and not column(stats[-1:], 'fallback')[0])
     known = column(stats, 'latency_s')[column(stats, 'fallback') == 0]
     assert ((known == 0) == (parameter == 'compensate_latency')).all()
+
+
+@pytest.mark.parametrize(
+    ('parameters', 'follows'),
+    [({}, True), ({'follow_sensors': False}, False), ({'lockstep': True}, False),
+     ({'use_sim_time': True}, False)],
+)  # fmt: skip
+def test_periods_follow_sensors_on_the_steady_clock_only(bench, robot, stats, parameters, follows):
+    topics = bench.controller(**parameters)._topics
+    if not follows:
+        assert topics._phase is None
+        return
+    # It hears of every tick: of how many does not depend on the machine.
+    bench.until(lambda: len(topics._phase._arrivals) == topics._phase._arrivals.maxlen)
+    assert (column(stats, 'fallback') == 0).any()
 
 
 def test_candidates_that_do_not_fit_are_given_up_before_the_first_command(bench, robot, stats):
@@ -178,3 +199,72 @@ def test_on_a_simulated_clock_a_pause_is_no_period_that_was_missed(monkeypatch):
     for now[0] in (0.1, 0.2, 100.0):
         fake.callback()
     assert calls == [(None, 0)] * 3 and math.isfinite(now[0])
+
+
+class RealTimer(FakeTimer):
+    """A timer of rcl on a clock that the test moves."""
+
+    def __init__(self, context, now):
+        super().__init__()
+        self._context, self._now, self._clock = context, now, ROSClock()
+        self._clock._set_ros_time_is_active(True)
+        self.to(0.0)
+
+    def timer(self, period_s, callback, steady):
+        nanoseconds = round(1e9 * period_s)
+        self._timer = Timer(callback, None, nanoseconds, self._clock, context=self._context)
+        return self._timer
+
+    def to(self, now_s):
+        self._now[0] = now_s
+        self._clock.set_ros_time_override(Time(nanoseconds=round(1e9 * now_s)))
+
+    def call(self):
+        """Call as the executor does; return whether it is time."""
+        ready = self._timer.is_ready()
+        if ready:
+            self._timer.handle.call_timer_with_info()
+            self._timer.callback()
+        return ready
+
+
+class Shifts:
+    """A phase that wants what the test says, call by call."""
+
+    def __init__(self, *shifts):
+        self.shifts, self.asked = list(shifts), []
+
+    def shift_s(self, next_s):
+        self.asked.append(next_s)
+        return self.shifts.pop(0) if self.shifts else 0.0
+
+
+def test_a_shift_moves_the_call_after_the_next_one_and_all_that_follow(monkeypatch, bench):
+    now, calls, phase = [0.0], [], Shifts(0.001, 0.001, 0.0, -0.001)
+    monkeypatch.setattr(period_timer.time, 'monotonic', lambda: now[0])
+    timer = RealTimer(bench.context, now)
+    PeriodTimer(timer, 0.1, lambda at_s=None, skipped=0: calls.append((at_s, skipped)), phase)
+    expected = [0.1, 0.2, 0.301, 0.402, 0.502, 0.601, 0.701]
+    for at_s in expected:
+        timer.to(at_s - 1e-6)
+        assert not timer.call(), at_s
+        # However late it is called, the next call does not come later.
+        timer.to(at_s + 0.03)
+        assert timer.call() and not timer.call()
+    times, skipped = zip(*calls)
+    assert times == pytest.approx(expected) and not any(skipped)
+    assert phase.asked == pytest.approx([*expected[1:], 0.801])
+
+
+def test_periods_that_were_skipped_are_counted_while_the_phase_moves(monkeypatch, bench):
+    now, calls, phase = [0.0], [], Shifts(*[0.001] * 200)
+    monkeypatch.setattr(period_timer.time, 'monotonic', lambda: now[0])
+    timer = RealTimer(bench.context, now)
+    PeriodTimer(timer, 0.1, lambda at_s=None, skipped=0: calls.append((at_s, skipped)), phase)
+    # The first two calls are 0.1 apart; then a hundred and one, of which the last is made.
+    for now_s in (0.1, 0.2, 0.2 + 101 * 0.101 + 0.05, 0.2 + 102 * 0.101):
+        timer.to(now_s)
+        assert timer.call()
+    times, skipped = zip(*calls)
+    assert times == pytest.approx([0.1, 0.2, 0.2 + 101 * 0.101, 0.2 + 102 * 0.101])
+    assert skipped == (0, 0, 100, 0)

@@ -153,6 +153,31 @@ def test_the_moment_moves_slowly_so_that_periods_stay_even():
     assert moment.after_s == pytest.approx(0.003)
 
 
+def test_the_moment_stays_where_it_is_while_a_wait_becomes_a_later_begin():
+    moment = SendMoment(0.1)
+    for _ in range(300):
+        moment.record(0.054, 0.034)
+    assert moment.after_s == pytest.approx(0.057)
+    for step in range(1, 39):
+        begin_s = 0.001 * step
+        late_s = 0.034 - begin_s
+        waited_s = max(late_s, 0.0)
+        moment.record(0.02 + waited_s, waited_s, begin_s)
+        # No sooner than what is computed takes, 20 ms and the margin.
+        assert begin_s + moment.after_s == pytest.approx(max(0.057, begin_s + 0.023))
+    assert moment.after_s == pytest.approx(0.023), 'though 300 ticks remember 54 ms'
+
+
+def test_the_moment_goes_along_with_earlier_begins():
+    moment = SendMoment(0.1)
+    for step in range(400):
+        # Readings come earlier too: such as were waited for at first tell nothing of later ones.
+        waited_s = 0.001 if step == 0 else 0.0
+        moment.record(0.02 + waited_s, waited_s, -0.001 * step)
+        assert moment.after_s == pytest.approx(0.024 if step < 101 else 0.023, abs=0.0011)
+    assert moment.after_s == pytest.approx(0.023)
+
+
 @pytest.mark.parametrize(
     ('goal_s', 'expected_s'),
     # 0.6: three quarters of the period; 0.9: 0.9 + 0.1 / 4 of it; without a goal as by default.

@@ -1,0 +1,112 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""When control periods begin: just after the readings that their ticks need.
+
+Sensors and controller have clocks of their own. Where both have the same rate, periods begin at
+any phase between two readings, and that phase drifts as the clocks do. Shortly before a reading,
+every tick waits for it, and the wait is lost for planning; long after it, every tick plans from an
+old state. So the begin of the periods follows the arrivals, as a phase-locked loop does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from statistics import median
+
+REMEMBERED = 20
+# So many of them may come later than the rest: single late messages move nothing.
+OUTLIERS = 2
+# Shares of a period. Arrivals may lie between these, counted from the begin, before it moves, and
+# then it moves until they are in the middle: so neither jitter nor the end of a move begins one.
+EARLIEST, LATEST, AIM = -0.10, 0.02, -0.04
+# A period is longer or shorter by this at most, so that commands stay a period apart; what is
+# left below NEAR is noise of the timer.
+SLEW, NEAR = 0.01, 0.005
+# Where arrivals are further apart, or drift by more from period to period, there is no phase to
+# follow: sensors at another rate, or irregular ones. A drift near SLEW would never be caught up.
+SPREAD, DRIFT = 0.5, 0.008
+# Well over half a period: where topics are as far apart on both sides, either may be the last.
+APART = 0.6
+# In periods: nothing moves by arrivals that are longer ago.
+FORGOTTEN = 5.0
+
+
+class SensorPhase:
+    """Says how much longer a period is to be than usual, so that the next ones begin on time.
+
+    Arrivals are remembered on the unmoved grid of periods: there they do not depend on what was
+    done about the ones before, so that nothing swings.
+    """
+
+    def __init__(self, period_s: float) -> None:
+        """begin_s: how much later on their grid periods begin now than the first one did."""
+        self.begin_s = 0.0
+        self._period_s, self._at_s = period_s, math.nan
+        self._arrivals: deque[float] = deque(maxlen=REMEMBERED)
+        self._wanted_s = 0.0
+        # One attribute, since another thread reads it.
+        self._ahead = (-math.inf, 0.0)
+
+    def record(self, at_s: float, late_s: float) -> None:
+        """Take when a period has begun, steady clock, and how late its readings were after that.
+
+        late_s: see `lateness_s`; NaN, where one did not come, moves nothing.
+        """
+        if not math.isnan(self._at_s):
+            self.begin_s += math.remainder(at_s - self._at_s, self._period_s)
+        self._at_s = at_s
+        if math.isfinite(late_s):
+            self._arrivals.append(self.begin_s + late_s)
+            self._choose()
+        self._ahead = at_s, self._wanted_s - self.begin_s
+
+    def shift_s(self, next_s: float) -> float:
+        """Return by how much the period that begins at `next_s` is to be longer than usual."""
+        at_s, ahead_s = self._ahead
+        if not next_s - at_s < FORGOTTEN * self._period_s:
+            return 0.0
+        left_s = ahead_s - math.remainder(next_s - at_s, self._period_s)
+        most_s = SLEW * self._period_s
+        return min(max(left_s, -most_s), most_s) if abs(left_s) > NEAR * self._period_s else 0.0
+
+    def _choose(self) -> None:
+        """Choose another begin where too many arrivals are late, or almost all are long ago."""
+        if len(self._arrivals) < REMEMBERED:
+            return
+        times, half = list(self._arrivals), REMEMBERED // 2
+        drift_s = (median(times[half:]) - median(times[:half])) / half
+        times.sort()
+        almost_last_s = times[-1 - OUTLIERS]
+        spread_s = almost_last_s - times[OUTLIERS]
+        if spread_s > SPREAD * self._period_s or abs(drift_s) > DRIFT * self._period_s:
+            return
+        periods = (almost_last_s - self._wanted_s) / self._period_s
+        if not EARLIEST <= periods <= LATEST:
+            self._wanted_s = almost_last_s - AIM * self._period_s
+
+
+def lateness_s(arrivals: Mapping[str, Sequence[float]], at_s: float, period_s: float) -> float:
+    """Return how long after the begin of a period all its readings had come; negative: before.
+
+    arrivals: by topic since the last tick, in order, steady clock. Where all topics were there
+    already, those count that came least often, and of them the one that came last: faster ones
+    are about as old whenever a period begins. NaN where a topic has none.
+
+    Topics that come together once a period may have come to lie on both sides of the begin: then
+    some readings are a period older than the others, and late is when the next of them will come.
+    """
+    if not arrivals or not all(arrivals.values()):
+        return math.nan
+    complete_s = max(times[0] for times in arrivals.values())
+    if complete_s > at_s:
+        return complete_s - at_s
+    before = [[time_s for time_s in times if time_s <= at_s] for times in arrivals.values()]
+    fewest = min(map(len, before))
+    last = sorted(times[-1] for times in before if len(times) == fewest)
+    for older_s, newer_s in pairwise(last if fewest == 1 else []):
+        if newer_s - older_s > APART * period_s:
+            return older_s + period_s - at_s
+    return last[-1] - at_s
