@@ -73,7 +73,7 @@ def _log_step_sizes(params: Params, spec: RobotSpec, config: TrainingConfig) -> 
     # velocity's scale moves it a lot.
     scale = torch.full(params['scale'].shape, config.step_size)
     scale[-spec.action_size :] = config.motor_step_size
-    per_input = {name: scale.log() for name in ('scale', 'shift') if name in params}
+    per_input: Params = {name: scale.log() for name in ('scale', 'shift') if name in params}
     return per_input if config.adapts == 'inputs' else sizes | per_input
 
 

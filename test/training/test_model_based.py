@@ -14,9 +14,11 @@ import pytest
 import torch
 
 from mbmrl_ros.algorithms import ALGORITHMS
+from mbmrl_ros.algorithms.adapters import make_adapter
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data import dataset
 from mbmrl_ros.data.dataset import load_trajectories
+from mbmrl_ros.data.windows import Windows
 from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.envs.tasks import load_task
 from mbmrl_ros.models import bundle as bundles
@@ -294,6 +296,24 @@ def test_the_first_iteration_is_random_and_later_ones_follow_the_planner(referen
     # noise of 0.49 and the warm start of zeros stays well below.
     assert float(first.std()) == pytest.approx(3**-0.5, rel=0.08)
     assert float(second.std()) < 0.5
+
+
+def test_only_inputs_have_step_sizes_where_only_they_adapt(tmp_path):
+    config = CONFIG.model_copy(update={'adapts': 'inputs', 'iterations': 1})
+    run = open_run(tmp_path, 'grbal', config)
+    bundle = train(ALGORITHMS['grbal'], TASK, config, run, 0)
+    assert set(bundle.step_sizes) == {'scale'}
+    adapter = make_adapter(load_bundle(tmp_path / 'bundle', SPEC), 'auto')
+    trajectory = load_trajectories(tmp_path / 'data/0001.safetensors')[0]
+    window = Windows.of([trajectory], CONFIG.past_steps, CONFIG.future_steps)
+    past, _ = window.at(torch.tensor([CONFIG.past_steps]))
+    _, adapted = adapter.adapt(adapter.initial(1), past, torch.ones(1, dtype=torch.bool))
+    moved = {
+        name
+        for name, value in adapted.params.items()
+        if not torch.equal(value.squeeze(0), bundle.params[name])
+    }
+    assert moved == {'scale'}
 
 
 def test_step_sizes_are_learned_where_the_algorithm_uses_them(reference, tmp_path):
