@@ -1,123 +1,167 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Tables and a figure from the files of millirobot.sh: python benchmarks/millirobot.py FOLDER.
+"""Tables and figures from the files of millirobot.sh: python benchmarks/millirobot.py FOLDER.
 
-FOLDER/seed<n>/<method>_<shape>.json: episodes of the model of training seed n. Costs are per step,
-as those of Table 2 of the thesis: minus the return, divided by the steps.
+FOLDER/seed<n>/<method>_<shape>.json and FOLDER/seed<n>/hard/<method>_<shape>.json: episodes of the
+model of training seed n. Costs are per step, as those of Table 2 of the thesis: minus the return,
+divided by the steps.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from results import COLOURS, METHODS, ratio_interval
+from results import ALL, COLOURS, ratio_interval
 
-from mbmrl_ros.envs.path_tasks import GROUNDS, UNSEEN
+from mbmrl_ros.envs.path_tasks import GROUNDS, HARD, UNSEEN
 from mbmrl_ros.page import png
 from mbmrl_ros.training.evaluate import interval95
 
 SHAPES = ('straight', 'left', 'right', 'zig_zag')
 KNOWN = tuple(ground.target for ground in GROUNDS)
 TESTS = (*KNOWN, *UNSEEN, 'mid_run')
-Costs = dict[str, dict[str, dict[str, list[list[float]]]]]
-"""method -> shape -> test -> by training seed, cost per step of every episode."""
-Losses = dict[str, dict[str, list[tuple[float, float]]]]
-"""method -> test -> losses before and after adaptation, of all shapes and training seeds."""
+Values = dict[str, dict[str, dict[str, np.ndarray]]]
+"""method -> test -> training seed -> values, the first axis by shape; what was not run is missing.
+
+Of costs: [4, episodes] per step. Of losses: [4, 2] before and after adaptation.
+"""
 
 
 def main() -> None:
-    """Write tables.md and costs.png beside the files."""
+    """Write tables.md, costs.png and hard.png beside the files."""
     folder = Path(sys.argv[1])
-    costs, losses = read(sorted(folder.glob('seed*')))
-    lines = [*_ratios(costs), '', *_shapes(costs), '', *_losses(losses)]
-    (folder / 'tables.md').write_text('\n'.join(lines) + '\n')
-    (folder / 'costs.png').write_bytes(png(_figure(costs)))
+    seeds = sorted(folder.glob('seed*'))
+    costs, losses = read(seeds, _cost), read(seeds, _loss)
+    known = float(np.mean([_mean(costs, 'mb', test) for test in KNOWN]))
+    lines = []
+    for tests in (TESTS, tuple(HARD)):
+        lines += [*_ratios(costs, tests, known), '', *_shapes(costs, tests), '']
+        lines += [*_losses(losses, tests), '']
+    (folder / 'tables.md').write_text('\n'.join(lines[:-1]) + '\n')
+    dotted = {'title': 'left of the line: known grounds', 'line': len(KNOWN) - 0.5}
+    (folder / 'costs.png').write_bytes(png(_figure(costs, TESTS, **dotted)))
+    (folder / 'hard.png').write_bytes(png(_figure(costs, (*KNOWN, *HARD), **dotted)))
     print('\n'.join(lines))
 
 
-def read(seeds: list[Path]) -> tuple[Costs, Losses]:
-    """Read what was measured, of the training seeds that have all of it."""
-    costs: Costs = {m: {s: {t: [] for t in TESTS} for s in SHAPES} for m in METHODS}
-    losses: Losses = {method: {test: [] for test in TESTS} for method in METHODS}
+def read(seeds: list[Path], value: Callable[[dict], list[float]]) -> Values:
+    """Read one value of every episode that was measured, where all shapes were."""
+    values: Values = {m: {t: {} for t in (*TESTS, *HARD)} for m in ALL}
     for seed in seeds:
-        paths = {(m, s): seed / f'{m}_{s}.json' for m in METHODS for s in SHAPES}
-        if not all(path.exists() for path in paths.values()):
-            print(f'{seed.name} is not complete and left out')
-            continue
-        for (method, shape), path in paths.items():
-            tests = json.loads(path.read_text())['tests']
-            for test in TESTS:
-                row = tests[test]
-                costs[method][shape][test].append([-r / row['steps'] for r in row['returns']])
-                losses[method][test].append((row['loss_before'], row['loss_after']))
-    return costs, losses
+        for method in ALL:
+            by_shape = [_tests(seed, method, shape) for shape in SHAPES]
+            for test in (*TESTS, *HARD):
+                if all(test in tests for tests in by_shape):
+                    rows = [value(tests[test]) for tests in by_shape]
+                    values[method][test][seed.name] = np.array(rows)
+    return values
 
 
-def over_shapes(costs: Costs, method: str, test: str) -> list[list[float]]:
-    """Return, by training seed, the mean over the shapes of the first, the second... episode."""
-    by_shape = [costs[method][shape][test] for shape in SHAPES]
-    return np.mean(by_shape, 0).tolist() if by_shape[0] else []
+def _tests(seed: Path, method: str, shape: str) -> dict[str, dict]:
+    name, found = f'{method}_{shape}.json', {}
+    for path in (seed / name, seed / 'hard' / name):
+        if path.exists():
+            found |= json.loads(path.read_text())['tests']
+    return found
 
 
-def _cell(groups: list[list[float]]) -> str:
+def _cost(row: dict) -> list[float]:
+    return [-value / row['steps'] for value in row['returns']]
+
+
+def _loss(row: dict) -> list[float]:
+    return [row['loss_before'], row['loss_after']]
+
+
+def _mean(costs: Values, method: str, test: str) -> float:
+    return float(np.mean(list(costs[method][test].values())))
+
+
+def _cell(costs: Values, method: str, test: str) -> str:
+    groups = [shapes.mean(0) for shapes in costs[method][test].values()]
+    if not groups:
+        return 'not run'
     mean, half = interval95(np.concatenate(groups))
     return f'{mean:.2f} +- {half:.2f}'
 
 
-def _ratio(costs: Costs, method: str, test: str, shapes: tuple[str, ...] = SHAPES) -> str:
-    pair = [np.mean([costs[m][s][test] for s in shapes], 0).tolist() for m in (method, 'mb')]
+def _ratio(costs: Values, method: str, test: str) -> str:
+    first, second = costs[method][test], costs['mb'][test]
+    both = sorted(first.keys() & second.keys())
+    if not both:
+        return 'not run'
+    pair = [[values[seed].mean(0).tolist() for seed in both] for values in (first, second)]
     value, low, high = ratio_interval(*pair)
     return f'{value:.2f} ({low:.2f} to {high:.2f})'
 
 
-def _ratios(costs: Costs) -> list[str]:
-    names = ' | '.join(METHODS.values())
-    lines = [f'| test | {names} | GrBAL / MB (95 %) | MB+DE / MB (95 %) |', '|---' * 6 + '|']
-    for test in TESTS:
-        cells = [_cell(over_shapes(costs, method, test)) for method in METHODS]
-        ratios = [_ratio(costs, method, test) for method in ('grbal', 'mb_de')]
-        lines.append(f'| {test} | {" | ".join(cells + ratios)} |')
-    return lines
-
-
-def _shapes(costs: Costs) -> list[str]:
-    lines = [f'| test | {" | ".join(SHAPES)} |', '|---' * 5 + '|']
-    for test in TESTS:
-        cells = []
-        for shape in SHAPES:
-            means = [np.mean(costs[method][shape][test]) for method in METHODS]
-            cells.append(' / '.join(f'{mean:.2f}' for mean in means))
+def _ratios(costs: Values, tests: tuple[str, ...], known: float) -> list[str]:
+    methods = _measured(costs, tests)
+    ratios = [method for method in methods if method != 'mb']
+    head = [ALL[m] for m in methods] + ['MB / known'] + [f'{ALL[m]} / MB (95 %)' for m in ratios]
+    lines = [f'| test | {" | ".join(head)} |', '|---' * (1 + len(head)) + '|']
+    for test in tests:
+        cells = [_cell(costs, method, test) for method in methods]
+        cells += [f'{_mean(costs, "mb", test) / known:.2f}' if costs['mb'][test] else '']
+        cells += [_ratio(costs, method, test) for method in ratios]
         lines.append(f'| {test} | {" | ".join(cells)} |')
     return lines
 
 
-def _losses(losses: Losses) -> list[str]:
-    lines = ['| test | MB | MB+DE | GrBAL before | GrBAL after | after / MB |', '|---' * 6 + '|']
-    for test in TESTS:
-        mb = np.mean([before for before, _ in losses['mb'][test]])
-        mb_de = np.mean([after for _, after in losses['mb_de'][test]])
-        before, after = np.mean(losses['grbal'][test], 0)
-        cells = [f'{value:.3f}' for value in (mb, mb_de, before, after)]
-        lines.append(f'| {test} | {" | ".join(cells)} | {after / mb:.2f} |')
+def _measured(values: Values, tests: tuple[str, ...]) -> list[str]:
+    return [method for method in ALL if any(values[method][test] for test in tests)]
+
+
+def _shapes(costs: Values, tests: tuple[str, ...]) -> list[str]:
+    methods = _measured(costs, tests)
+    lines = [f'| test: {" / ".join(ALL[m] for m in methods)} | {" | ".join(SHAPES)} |']
+    lines.append('|---' * 5 + '|')
+    for test in tests:
+        groups = [list(costs[method][test].values()) for method in methods]
+        means = [np.mean(group, (0, 2)) if group else np.full(4, np.nan) for group in groups]
+        cells = [' / '.join(f'{value:.2f}' for value in column) for column in zip(*means)]
+        lines.append(f'| {test} | {" | ".join(cells)} |')
     return lines
 
 
-def _figure(costs: Costs) -> Figure:
+def _losses(losses: Values, tests: tuple[str, ...]) -> list[str]:
+    """Every method on what it drove itself: the trajectories differ."""
+    methods = [method for method in _measured(losses, tests) if method != 'mb']
+    head = ['MB'] + [f'{ALL[method]} {when}' for method in methods for when in ('before', 'after')]
+    lines = [f'| test | {" | ".join(head)} |', '|---' * (1 + len(head)) + '|']
+    for test in tests:
+        pairs = [np.mean(list(losses[m][test].values()) or [[[np.nan] * 2]], (0, 1))
+                 for m in ('mb', *methods)]  # fmt: skip
+        cells = [f'{value:.3f}' for value in np.concatenate(pairs)[1:]]
+        lines.append(f'| {test} | {" | ".join(cells)} |')
+    return lines
+
+
+def _figure(costs: Values, tests: tuple[str, ...], title: str, line: float) -> Figure:
     figure = Figure(figsize=(11, 3.6))
     axes = figure.subplots()
-    for offset, (key, label) in enumerate(METHODS.items()):
-        for place, test in enumerate(TESTS):
-            mean, half = interval95(np.concatenate(over_shapes(costs, key, test)))
-            x = place + 0.26 * (offset - 1)
-            axes.bar(x, mean, 0.24, color=COLOURS[key], label='' if place else label)
-            axes.errorbar(x, mean, half, color='black', capsize=3, lw=1)
-    axes.axvline(len(KNOWN) - 0.5, color='black', lw=0.8, ls=':')
-    axes.set_xticks(range(len(TESTS)), [test.replace('_', '\n') for test in TESTS])
-    axes.set(ylabel='cost per step, mean of four shapes', title='left of the line: known grounds')
+    methods = _measured(costs, tests)
+    for offset, method in enumerate(methods):
+        x, means, halves = [], [], []
+        for place, test in enumerate(tests):
+            groups = [shapes.mean(0) for shapes in costs[method][test].values()]
+            if groups:
+                mean, half = interval95(np.concatenate(groups))
+                x.append(place + 0.8 * ((offset + 0.5) / len(methods) - 0.5))
+                means.append(mean)
+                halves.append(half)
+        width = 0.75 / len(methods)
+        axes.bar(x, means, width, color=COLOURS[method], label=ALL[method])
+        axes.errorbar(x, means, halves, fmt='none', color='black', capsize=3, lw=1)
+    axes.axvline(line, color='black', lw=0.8, ls=':')
+    names = [test.replace('_', '\n') for test in tests]
+    axes.set_xticks(range(len(tests)), names)
+    axes.set(ylabel='cost per step, mean of four shapes', title=title)
     axes.spines[['top', 'right']].set_visible(False)
     axes.legend(frameon=False)
     figure.tight_layout()

@@ -110,7 +110,11 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--task', help="default: the bundle's own")
     parser.add_argument('--data', type=Path, metavar='DIR', help='predict recordings instead')
     parser.add_argument('--robot', help='its file, where that is not a shipped one')
-    parser.add_argument('--test', default='all', help='undisturbed, held_out, ...; default: all')
+    parser.add_argument(
+        '--test',
+        default='all',
+        help='undisturbed, held_out, ..., or several of them; default: all',
+    )
     parser.add_argument(
         '--adaptation', default='auto', help='auto, none, grbal, rebal or dynamic_evaluation'
     )

@@ -67,7 +67,7 @@ def evaluate_command(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     info = read_info(find_bundle(options.bundle))
     task = load_task(options.task or info.task, options.robot or '')
-    tests = list(task.tests) if options.test == 'all' else [options.test]
+    tests = list(task.tests) if options.test == 'all' else options.test.split(',')
     for test in tests:
         task.test(test)
     cpu = torch.device('cpu')

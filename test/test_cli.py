@@ -100,10 +100,12 @@ def test_evaluate_writes_its_numbers(trained, tmp_path, capsys):
 
 def test_evaluate_without_adaptation_changes_no_loss(trained, tmp_path):
     numbers = tmp_path / 'numbers.json'
-    arguments = ['--test', 'held_out', '--adaptation', 'none', '--episodes', '2', '--steps', '20']
-    arguments += ['--json', str(numbers), '--threads', '1']
+    arguments = ['--test', 'held_out,mid_run', '--adaptation', 'none', '--episodes', '2']
+    arguments += ['--steps', '20', '--json', str(numbers), '--threads', '1']
     assert main(['evaluate', '--bundle', str(trained / 'bundle'), *arguments]) == 0
-    assert json.loads(numbers.read_text())['tests']['held_out']['ratio'] == pytest.approx(1.0)
+    tests = json.loads(numbers.read_text())['tests']
+    assert list(tests) == ['held_out', 'mid_run']
+    assert all(test['ratio'] == pytest.approx(1.0) for test in tests.values())
 
 
 def test_evaluate_takes_another_planner_at_its_defaults(trained, tmp_path, capsys):
@@ -121,6 +123,9 @@ def test_evaluate_takes_another_planner_at_its_defaults(trained, tmp_path, capsy
 
 def test_evaluate_names_a_wrong_test_before_it_runs_anything(trained, capsys):
     said = wrong(capsys, 'evaluate', '--bundle', str(trained / 'bundle'), '--test', 'midrun')
+    assert "did you mean 'mid_run'" in said
+    both = ['--test', 'held_out,midrun']
+    said = wrong(capsys, 'evaluate', '--bundle', str(trained / 'bundle'), *both)
     assert "did you mean 'mid_run'" in said
 
 

@@ -23,14 +23,61 @@ UNSEEN = {
     'miscalibrated': Disturbance('pose_tilt', 'roll', 12.0),
     'weak_battery': Disturbance('weak_battery', 'battery', 0.25),
 }
+Severity = tuple[Disturbance, ...]
+"""What happens together in one test."""
+
+
+def _severities(kind: str, target: str, *values: float) -> tuple[Severity, ...]:
+    return tuple((Disturbance(kind, target, value),) for value in values)
+
+
+def _without_legs(*legs: str) -> Severity:
+    return tuple(Disturbance('missing_leg', leg) for leg in legs)
+
+
+# What those faults are when they get harder, to the hardest that such a robot could still be asked
+# to drive with: its own weight at the edge of the shell; three quarters of the drag that its feet
+# hold on carpet. How much harder is not for the size to say: losing the middle leg costs nothing,
+# and with less of its battery a robot is slower, which the cost likes.
+LADDERS: dict[str, tuple[Severity, ...]] = {
+    'missing_leg': (
+        _without_legs('right_middle_leg'),
+        _without_legs('right_front_leg', 'right_rear_leg'),
+        _without_legs('right_front_leg', 'right_middle_leg'),
+    ),
+    'slope': _severities('slope', 'x', 20.0, 25.0, 30.0),
+    'side_slope': _severities('slope', 'y', 15.0, 20.0, 25.0),
+    'payload': _severities('side_payload', 'markers', 0.0142, 0.02, 0.03),
+    'pulled': _severities('pulled', 'sledge', 0.03, 0.04),
+    'miscalibrated': _severities('pose_tilt', 'roll', 20.0, 30.0),
+    'weak_battery': _severities('weak_battery', 'battery', 0.4, 0.2, 0.15),
+}
+# Which rung: by benchmarks/millirobot_severity.py, which asks MB alone.
+_CHOSEN = {
+    'missing_leg': 2,
+    'slope': 0,
+    'side_slope': 0,
+    'payload': 0,
+    'pulled': 1,
+    'miscalibrated': 1,
+    'weak_battery': 2,
+}
+HARD = {f'hard_{name}': LADDERS[name][rung] for name, rung in _CHOSEN.items()}
 # The papers keep to one ground per rollout of 50 steps; here it changes within one.
 TRAINING = switching_schedule(GROUNDS, shortest=50, longest=200)
-# The grounds of the training, every fault from the start, and a leg that breaks off.
+# The grounds of the training, every fault from the start, a leg that breaks off; then harder ones.
 TESTS = {
     **{ground.target: from_the_start(ground) for ground in GROUNDS},
     **{name: from_the_start(fault) for name, fault in UNSEEN.items()},
     'mid_run': mid_run(UNSEEN['missing_leg']),
+    **{name: from_the_start(*severity) for name, severity in HARD.items()},
 }
+# Each once, what is new at the end: recorded steps name theirs by its place.
+EVERYTHING = tuple(
+    dict.fromkeys(
+        (*GROUNDS, *UNSEEN.values(), *(fault for each in HARD.values() for fault in each))
+    )
+)
 # Steps of an episode, by shape, as in the published tests (left and right: as straight).
 STEPS = {'straight': 110, 'left': 110, 'right': 110, 'zig_zag': 150, 'figure_8': 400}
 # Distance, heading and progress (rewards/path.py): the published weights for most shapes.
@@ -48,7 +95,7 @@ def _path_task(name: str, shape: str) -> Task:
             TermConfig(term=term, weight=weight, path=shape) for term, weight in weights.items()
         ),
         episode_steps=STEPS[shape],
-        disturbances=(*GROUNDS, *UNSEEN.values()),
+        disturbances=EVERYTHING,
         training=TRAINING,
         tests=TESTS,
     )

@@ -54,9 +54,9 @@ def undisturbed(steps: int) -> Schedule:
     return ()
 
 
-def from_the_start(disturbance: Disturbance) -> TestSchedule:
-    """Return a test in which something is wrong all the time."""
-    return lambda steps: (Event(0, disturbance),)
+def from_the_start(*disturbances: Disturbance) -> TestSchedule:
+    """Return a test in which something, or several things, are wrong all the time."""
+    return lambda steps: tuple(Event(0, disturbance) for disturbance in disturbances)
 
 
 def mid_run(disturbance: Disturbance) -> TestSchedule:

@@ -164,6 +164,7 @@ KINDS: dict[str, Kind] = {
     'crippled_leg': _edit('faults.crippled_leg', _names('limbs')),
     # Kilograms; the papers put 14.2 g on the shell of a robot of 30 g.
     'payload': _edit('faults.payload', pose_bodies, (0.0, 0.1), usual=0.0142),
+    'side_payload': _edit('faults.side_payload', pose_bodies, (0.0, 0.1), usual=0.0142),
     'pulled': _edit('faults.pulled', _part('legs', ('sledge',)), (0.0, 0.1), usual=0.02),
     # Degrees.
     'pose_tilt': _edit('faults.pose_tilt', _tilts, (-45, 45), usual=10),

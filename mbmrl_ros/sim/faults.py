@@ -24,6 +24,8 @@ from mbmrl_ros.types import Array
 
 # Of the sledge that is pulled, on the ground.
 SLEDGE_FRICTION = 0.3
+# From the middle of the millirobot's shell to its left edge.
+EDGE_M = 0.025
 # What stays of a leg that broke off: without any mass its joint could not be simulated.
 STUMP = 0.01
 
@@ -93,6 +95,12 @@ def crippled_leg(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Dis
 def payload(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
     """Fix a point of `value` kg to the centre of mass of a body."""
     fix_mass(model, fault.target, fault.value, model.body(fault.target).ipos.copy())
+
+
+def side_payload(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
+    """Fix a point of `value` kg to the left edge of a body, beside its centre of mass."""
+    edge = np.array([0.0, EDGE_M, 0.0])
+    fix_mass(model, fault.target, fault.value, model.body(fault.target).ipos + edge)
 
 
 def pulled(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:

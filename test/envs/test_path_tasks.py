@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mbmrl_ros.envs.path_tasks import GROUNDS, PATH_TASKS, UNSEEN
+from mbmrl_ros.envs.path_tasks import GROUNDS, HARD, LADDERS, PATH_TASKS, UNSEEN
 from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.rewards.path import SHAPES
 from mbmrl_ros.rewards.reward import build_reward
@@ -28,7 +28,7 @@ def test_training_keeps_to_the_grounds_of_the_papers():
     rng = np.random.default_rng(0)
     seen = {event.disturbance for _ in range(50) for event in TASK.training(rng, 400)}
     assert seen == set(GROUNDS)
-    assert not seen & set(UNSEEN.values())
+    assert not seen & {*UNSEEN.values(), *(fault for each in HARD.values() for fault in each)}
 
 
 @pytest.mark.parametrize('name', TASK.tests)
@@ -37,10 +37,26 @@ def test_a_test_switches_on_what_the_task_lists(name):
     for event in schedule:
         check(ROBOT, event.disturbance)
     at_the_end = active(schedule, 89)
-    assert len(at_the_end) == 1 and at_the_end[0] in TASK.disturbances
+    assert at_the_end and set(at_the_end) <= set(TASK.disturbances)
+    assert at_the_end == HARD.get(name, at_the_end[:1])
     begins = 30 if name == 'mid_run' else 0
     assert active(schedule, begins) == at_the_end
     assert begins == 0 or active(schedule, begins - 1) == ()
+
+
+def test_a_ladder_gets_harder_from_rung_to_rung():
+    for name, ladder in LADDERS.items():
+        assert HARD[f'hard_{name}'] in ladder
+        for severity in ladder:
+            for fault in severity:
+                check(ROBOT, fault)
+        sizes = [sum(fault.value for fault in severity) for severity in ladder]
+        # Of a battery the value is what is left; of missing legs, how many.
+        if name == 'weak_battery':
+            sizes = [-size for size in sizes]
+        if name == 'missing_leg':
+            sizes = [len(severity) for severity in ladder]
+        assert sizes == sorted(sizes) and sizes[0] < sizes[-1]
 
 
 def test_rates_of_change_are_those_of_the_signals():

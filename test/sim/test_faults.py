@@ -19,6 +19,7 @@ FAULTS = (
     'slope:x:20',
     'missing_leg:right_front_leg',
     'payload:markers',
+    'side_payload:markers:0.03',
     'pulled:sledge',
     'pose_tilt:roll:10',
     'weak_battery:battery',
@@ -76,6 +77,18 @@ def test_a_payload_adds_to_the_whole_mass():
     model = faulty('payload:markers')
     assert model.body_mass.sum() == pytest.approx(0.030 + 0.0142)
     assert model.body_subtreemass[0] == pytest.approx(0.030 + 0.0142)
+
+
+def test_a_payload_at_the_edge_shifts_the_centre_of_mass_to_the_left():
+    middle, aside = faulty('payload:markers:0.03'), faulty('side_payload:markers:0.03')
+    centres = []
+    for model in (middle, aside):
+        data = mujoco.MjData(model)
+        mujoco.mj_forward(model, data)
+        centres.append(data.subtree_com[0].copy())
+    assert aside.body_mass.sum() == pytest.approx(0.060)
+    # Half of the 60 g sits 25 mm to the left.
+    assert centres[1] - centres[0] == pytest.approx([0.0, 0.0125, 0.0], abs=1e-6)
 
 
 def test_a_fixed_mass_gives_the_inertia_of_the_whole():
