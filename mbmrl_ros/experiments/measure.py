@@ -18,6 +18,7 @@ from mbmrl_ros.envs.tasks import Task, load_task
 from mbmrl_ros.experiments.distributions import with_distribution
 from mbmrl_ros.experiments.figures import METHODS
 from mbmrl_ros.experiments.jobs import MODEL_FREE, Measurement, Training, Work
+from mbmrl_ros.experiments.recovery import recoveries
 from mbmrl_ros.experiments.statistics import error_summary, switch_step
 from mbmrl_ros.models.bundle import Bundle, load_bundle
 from mbmrl_ros.planners.cem import CEMConfig
@@ -110,7 +111,11 @@ def _drive_by_model(work: Measurement, task: Task, out: Path) -> dict[str, Any]:
     if not len(losses.moments):
         raise UserError(f'{work.steps} steps hold no moment from {work.scored_from} on to score')
     failure = task.failure_step(work.steps)
-    fault = switch_step(task.test(work.test)(work.steps))
+    schedule = task.test(work.test)(work.steps)
+    fault = switch_step(schedule)
+    # Where nothing ever happens, a fault is pretended: what is said of it is what chance does.
+    moment = fault if schedule else failure
+    windows = bundle.info.past_steps, bundle.info.future_steps
     return {
         'environment_steps': int(bundle.info.metrics['environment_steps']),
         'past_steps': bundle.info.past_steps,
@@ -120,7 +125,8 @@ def _drive_by_model(work: Measurement, task: Task, out: Path) -> dict[str, Any]:
         **returns_summary(outcome.rewards, failure),
         **losses_summary(losses, failure),
         'fault_step': fault,
-        'errors': error_summary(losses, bundle.info.future_steps, fault),
+        'errors': error_summary(losses),
+        'recovery': None if moment is None else recoveries(losses, moment, *windows),
         'adaptations_accepted': outcome.accepted,
         'adaptations_refused': outcome.refused,
         'adapt_ms': 1000 * float(np.median(outcome.adapt_s)),

@@ -19,6 +19,8 @@ from mbmrl_ros.training.evaluate import interval95
 from mbmrl_ros.types import Array
 
 PANEL = 3.6
+# Control steps that are shown after a fault.
+AROUND_FAULT = 300
 # A variant has the colour of its method, in a shade of its own.
 SHADES = ('-', '--', '-.', ':')
 
@@ -92,19 +94,40 @@ def variants_plot(figure: Figure, results: Results) -> Plot:
 
 
 def recovery_plot(figure: Figure, results: Results) -> Plot:
-    """Errors about the moment of a fault."""
+    """Errors about the moment of a fault; below, which part of those that rose is back."""
     lines = [line for line in results.lines(figure) if line.numbers('fault_step')]
     groups = by_setting(lines)
-    plot, panels = _panels(max(1, len(groups)))
-    for axes, (setting, shown) in zip(panels, groups.items()):
+    plot = Plot(figsize=(max(5.0, 1.5 * PANEL * len(groups)), 2 * PANEL))
+    panels = plot.subplots(2, max(1, len(groups)), squeeze=False)
+    for column, (setting, shown) in enumerate(groups.items()):
+        upper, lower = panels[0][column], panels[1][column]
+        fault = int(shown[0].numbers('fault_step')[0])
         for line in shown:
+            colour = METHODS[line.method].colour
             times, curve = _over_time(line, 'after')
-            axes.plot(times, curve, color=METHODS[line.method].colour, lw=1.3, label=line.label)
-        fault = shown[0].numbers('fault_step')[0]
-        axes.axvline(fault, color='black', lw=0.8, ls='--')
-        axes.set(title=setting.title, xlim=(max(0, fault - 100), fault + 150),
-                 yscale='log', xlabel='control step', ylabel='T2-step error, adapted')  # fmt: skip
-    return _finished(plot, panels[0])
+            upper.plot(times - fault, curve, color=colour, lw=1.3, label=line.label)
+            for name, style in (('trained', ':'), ('adapted', '-')):
+                steps, shares = _back_by(line, name)
+                lower.step(steps, shares, where='post', color=colour, ls=style, lw=1.3)
+        upper.axvline(0, color='black', lw=0.8, ls='--')
+        lower.axvline(shown[0].numbers('past_steps')[0], color='black', lw=0.8, ls='--')
+        upper.set(title=setting.title, xlim=(-AROUND_FAULT / 3, AROUND_FAULT), yscale='log')
+        lower.set(xlim=(0, AROUND_FAULT), ylim=(0, 1.02),
+                  xlabel='control steps after the fault (dashed: T1)')  # fmt: skip
+    panels[0][0].set_ylabel('T2-step error, adapted')
+    panels[1][0].set_ylabel('share back (dotted: as trained)')
+    return _finished(plot, panels[0][0])
+
+
+def _back_by(line: Line, name: str) -> tuple[list[float], list[float]]:
+    """Return after which steps which part of the episodes that rose was back; none: nothing."""
+    risen = [getattr(one, name).steps for one in line.recoveries() if one.rose]
+    if not risen:
+        return [], []
+    back = sorted(steps for steps in risen if steps < np.inf)
+    shares = [(place + 1) / len(risen) for place in range(len(back))]
+    end = max([*back, AROUND_FAULT])
+    return [0.0, *back, end], [0.0, *shares, shares[-1] if shares else 0.0]
 
 
 def _over_time(line: Line, name: str) -> tuple[Array, Array]:

@@ -14,6 +14,7 @@ import numpy as np
 from mbmrl_ros.config import UserError
 from mbmrl_ros.experiments.figures import METHODS
 from mbmrl_ros.experiments.grid import Figure, Setting, Variant
+from mbmrl_ros.experiments.recovery import Recovery, read_recoveries
 
 Cell = dict[str, Any]
 """A file of a measurement, as read."""
@@ -46,6 +47,11 @@ class Line(NamedTuple):
     def returns(self) -> list[float]:
         """Return the returns of all episodes of all training seeds."""
         return [value for group in self.groups('returns') for value in group]
+
+    def recoveries(self) -> list[Recovery]:
+        """Return those of all episodes of all training seeds."""
+        found = [_within(cell['result'], ('recovery', 'episodes')) for cell in self.cells]
+        return [one for episodes in found for one in read_recoveries(episodes or [])]
 
 
 class Results:

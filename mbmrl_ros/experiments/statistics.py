@@ -1,6 +1,6 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Numbers that reports are made of: ratios with intervals, histograms, recovery."""
+"""Numbers that reports are made of: ratios with intervals, histograms, errors over time."""
 
 from __future__ import annotations
 
@@ -19,9 +19,6 @@ from mbmrl_ros.types import Array
 DRAWS = 10_000
 # Errors spread over orders of magnitude: bins are equal on the logarithm.
 EDGES = np.logspace(-4, 2, 61)
-# Moments that an error is averaged over: one alone is noise.
-SMOOTHING, LEVEL_MOMENTS = 10, 100
-TOLERANCE = 0.2
 # Of a curve over time, so that a file of a thousand steps is small.
 BLOCK = 5
 
@@ -80,36 +77,15 @@ def switch_step(schedule: Schedule) -> int | None:
     return min((event.step for event in schedule if event.step > 0), default=None)
 
 
-def recovery_steps(moments: Array, errors: Array, fault: int, future: int) -> dict[str, Any]:
-    """Return after how many steps an error [W] is back at its level before a fault.
-
-    moments: [W] steps, without a gap; the error of each is on the `future` steps from there on.
-    level: mean over the last moments whose steps all lie before the fault. steps: the first k at
-    which the mean over moments fault + k and the nine after is within 20 % of it; None: never.
-    """
-    healthy = errors[moments + future <= fault][-LEVEL_MOMENTS:]
-    broken = errors[moments >= fault]
-    if not len(healthy) or len(broken) < SMOOTHING:
-        return {'level': None, 'steps': None}
-    level = float(healthy.mean())
-    smooth = np.convolve(broken, np.full(SMOOTHING, 1 / SMOOTHING), 'valid')
-    back = np.flatnonzero(smooth <= (1 + TOLERANCE) * level)
-    return {'level': level, 'steps': int(back[0]) if len(back) else None}
-
-
-def error_summary(losses: PredictionLosses, future: int, fault: int | None) -> dict[str, Any]:
+def error_summary(losses: PredictionLosses) -> dict[str, Any]:
     """Return errors before and after the update: per episode, over time, as histograms."""
     result: dict[str, Any] = {'first_moment': int(losses.moments[0]), 'block': BLOCK}
     for name in ('before', 'after'):
         errors: Tensor = getattr(losses, name)
-        over_time = errors.double().mean(0).numpy()
         result[name] = {
             'episodes': [float(f'{value:.5g}') for value in errors.mean(1)],
-            'over_time': blocks(over_time),
+            'over_time': blocks(errors.double().mean(0).numpy()),
             'histogram': histogram(errors),
         }
-        if fault is not None:
-            moments = losses.moments.numpy()
-            result[name]['recovery'] = recovery_steps(moments, over_time, fault, future)
     result['share_worse'] = float((losses.after > losses.before).to(torch.float64).mean())
     return result

@@ -28,15 +28,27 @@ RETURNS = {
 }
 
 
+def episodes_of(work, adapts):
+    """Return three episodes, of which the second tells nothing about recovery."""
+    risen = {'level': 0.2, 'rise': 2.0, 'steps': None, 'late': 1.8, 'peak': 5.0}
+    calm = risen | {'rise': 1.1, 'steps': 9.0, 'late': 0.9}
+    if work.test == 'undisturbed':
+        return [{'trained': calm, 'adapted': calm}] * 3
+    steps = (20.0, 40.0) if work.training.seed == 0 else (30.0, None)
+    back = [risen | {'level': 0.1, 'steps': k, 'late': 1.1, 'peak': 4.0} for k in steps]
+    first, last = back if adapts else (risen, risen)
+    pairs = [(risen, first), (calm, calm), (risen, last)]
+    return [{'trained': trained, 'adapted': adapted} for trained, adapted in pairs]
+
+
 def result_of(work):
     """Return numbers as a measurement writes them."""
     returns = RETURNS[work.method][work.training.seed]
     adapts = work.method in ('grbal', 'mb_de')
-    recovery = {'level': 0.1, 'steps': 7 if adapts else None}
     bins = [0] * (len(EDGES) - 1)
     errors = {
         name: {'episodes': [value] * 3, 'over_time': [value] * 20,
-               'histogram': [*bins[:-1], 60], 'recovery': recovery}
+               'histogram': [*bins[:-1], 60]}
         for name, value in (('before', 0.5), ('after', 0.2 if adapts else 0.5))
     }  # fmt: skip
     return {
@@ -50,6 +62,7 @@ def result_of(work):
         'planner': {'kind': 'mppi', 'candidates': 500, 'horizon': 20},
         'loss_after': errors['after']['episodes'][0],
         'fault_step': 333 if work.test == 'mid_run' else None,
+        'recovery': {'step': 333, 'episodes': episodes_of(work, adapts)},
         'errors': {'first_moment': 32, 'block': 5, 'share_worse': 0.25, **errors},
         'adaptations_accepted': 30 if adapts else 0,
         'adaptations_refused': 10 if adapts else 0,
@@ -109,17 +122,55 @@ def test_errors_are_compared_before_and_after(tmp_path):
     assert found['HC joint, F.A.', 'GrBAL'] == [*row, '0.25', '25 %']
 
 
-def test_recovery_and_its_cost(tmp_path):
-    found = rows(table_of(tmp_path, 'recovery'))
-    row = found[f'{JOINT}, mid_run', 'GrBAL']
+def blocks_of(lines):
+    """Return the rows of each table."""
+    text = '\n'.join(lines).strip()
+    return [rows(part.splitlines()) for part in text.split('\n\n')]
+
+
+def test_recovery_is_told_of_the_episodes_that_rose(tmp_path):
+    back, worth, _, _ = blocks_of(table_of(tmp_path, 'recovery'))
+    name = f'{JOINT}, mid_run'
+    assert back['test', 'method'][2].startswith('steps until it is back')
+    # Of six episodes 20, 30, 40 and never; the others, which did not rise, have levels of 0.2.
+    assert back[name, 'GrBAL'] == [
+        '0.1000 (0.2000)', '2 of 6', '30 (20 to 40)', '32', '50 % (0 %)', '25 % (100 %)',
+        '4.00', '1.10 (1.80)',
+    ]  # fmt: skip
+    assert back[name, 'MB'] == [
+        '0.2000 (0.2000)', '2 of 6', 'never', '32', '0 % (0 %)',
+        '100 % (100 %)', '5.00', '1.80 (1.80)',
+    ]  # fmt: skip
     # (3 x 60 + 3 x 90) / 6 with a deviation of 15 sqrt(6 / 5), against a mean of 50.
-    assert row[:4] == ['0.1000', '7, 7', '32', '75.00 +- 17.24'] and row[4].startswith('1.50 (')
-    row = found[f'{JOINT}, mid_run', 'MB']
-    assert row[:3] == ['0.1000', 'never, never', '32'] and row[4] == '1.00 (1.00 to 1.00)'
-    quiet = found[f'{JOINT}, undisturbed', 'MB+DE']
-    # MB+DE has 50 of MB's 100, and 30 of 40 adaptations were accepted.
-    assert quiet[0] == '50.00 +- 0.00' and quiet[1].startswith('0.50 (')
-    assert quiet[3] == '75.0 %'
+    own, of_mb = worth[name, 'GrBAL']
+    assert own == '75.00 +- 17.24' and of_mb.startswith('1.50 (')
+    assert worth[name, 'MB'][1] == '1.00 (1.00 to 1.00)'
+
+
+def test_what_adapting_costs_is_told_of_episodes_without_a_fault(tmp_path):
+    _, _, cost, chance = blocks_of(table_of(tmp_path, 'recovery'))
+    name = f'{JOINT}, undisturbed'
+    # MB+DE has 50 of MB's 100, 30 of 40 adaptations were accepted, errors are 0.2 of 0.5.
+    total, of_mb, of_still, accepted, errors = cost[name, 'MB+DE']
+    assert total == '50.00 +- 0.00' and of_mb == of_still and of_mb.startswith('0.50 (')
+    assert (accepted, errors) == ('75.0 %', '0.40 (0.40 to 0.40)')
+    assert chance['test', 'method'][0] == 'no fault: said to have risen'
+    assert chance[name, 'MB+DE'] == ['0 of 6', '9', '100 %', '0.90']
+
+
+def test_cells_that_say_nothing_of_recovery_leave_dashes(tmp_path):
+    write_cells(tmp_path, ['recovery'])
+    for path in (tmp_path / 'cells').rglob('*.json'):
+        cell = json.loads(path.read_text())
+        if 'undisturbed' in path.name:
+            cell['result']['recovery']['episodes'] = [None] * 3
+        else:
+            del cell['result']['recovery']
+        path.write_text(json.dumps(cell))
+    back, _, _, chance = blocks_of(TABLES['recovery'](FIGURES['recovery'], Results(tmp_path)))
+    assert back[f'{JOINT}, mid_run', 'GrBAL'] == ['-', '-', '-', '32', *['-'] * 4]
+    assert chance[f'{JOINT}, undisturbed', 'GrBAL'] == ['-'] * 4
+    assert 'nan' not in write_report(tmp_path).read_text()
 
 
 def test_variants_say_how_often_they_refused_to_adapt(tmp_path):

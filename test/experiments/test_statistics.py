@@ -10,12 +10,10 @@ import torch
 
 from mbmrl_ros.experiments.statistics import (
     EDGES,
-    SMOOTHING,
     blocks,
     error_summary,
     histogram,
     ratio_interval,
-    recovery_steps,
     switch_step,
 )
 from mbmrl_ros.sim.disturbances import Disturbance, Event
@@ -78,47 +76,11 @@ def test_the_switch_is_the_first_event_after_the_start():
     assert switch_step((Event(0, FAULT),)) is None
 
 
-def decaying(fault: int, future: int, half_life: float, jump: float = 4.0):
-    """Errors of 1 before a fault and 1 + jump 2^(-k / half_life) after it, from moment 32 on."""
-    moments = np.arange(32, fault + 400)
-    since = np.maximum(moments - fault, 0)
-    errors = np.where(moments < fault, 1.0, 1.0 + jump * 2.0 ** (-since / half_life))
-    # Moments that look across the fault have no place in the level.
-    errors[(moments + future > fault) & (moments < fault)] = 50.0
-    return moments, errors
-
-
-@pytest.mark.parametrize('half_life', [4.0, 16.0])
-def test_recovery_is_where_the_mean_of_ten_errors_comes_within_a_fifth(half_life):
-    moments, errors = decaying(300, 16, half_life)
-    found = recovery_steps(moments, errors, 300, 16)
-    assert found['level'] == pytest.approx(1.0)
-    # 4 r^k (1 + r + ... + r^9) / 10 <= 0.2 for r = 2^(-1 / half_life).
-    rate = 2 ** (-1 / half_life)
-    series = (1 - rate**SMOOTHING) / (1 - rate) / SMOOTHING
-    expected = math.ceil(half_life * math.log2(4 * series / 0.2))
-    assert found['steps'] == expected
-
-
-def test_an_error_that_does_not_rise_is_back_at_once_and_one_that_stays_never():
-    moments, errors = decaying(300, 16, 8.0, jump=0.1)
-    assert recovery_steps(moments, errors, 300, 16)['steps'] == 0
-    moments, errors = decaying(300, 16, 1e9, jump=0.5)
-    assert recovery_steps(moments, errors, 300, 16)['steps'] is None
-
-
-def test_without_a_moment_before_the_fault_there_is_no_level():
-    moments = np.arange(32, 100)
-    found = recovery_steps(moments, np.ones(68), 40, 16)
-    assert found == {'level': None, 'steps': None}
-
-
 def test_errors_are_summed_up_per_episode_and_over_time():
     before = torch.tensor([[4.0] * 10, [2.0] * 10])
     after = torch.tensor([[1.0] * 10, [3.0] * 10])
-    found = error_summary(PredictionLosses(torch.arange(8, 18), before, after), 4, None)
+    found = error_summary(PredictionLosses(torch.arange(8, 18), before, after))
     assert found['before']['episodes'] == [4.0, 2.0]
     assert found['after']['over_time'] == [2.0, 2.0]
     assert found['share_worse'] == 0.5
     assert found['first_moment'] == 8
-    assert 'recovery' not in found['after']
