@@ -148,11 +148,11 @@ FIGURES = {
         ('grbal',),
         (
             Variant('as trained'),
-            *_at_test('past_steps', 'T1 ', (8, 16, 64)),
-            *_at_test('inner_steps', 'inner steps ', (2, 3, 5)),
+            *_at_test('past_steps', 'T1 ', (8, 32, 64)),
+            *_at_test('inner_steps', 'inner steps ', (1, 2, 5)),
             *_at_test('minimum_gain', 'least gain ', (0.0, 0.1, 0.5)),
-            *(_judged(newest, 0.1) for newest in (4, 8, 16)),
-            _judged(8, 0.0),
+            *(_judged(newest, 0.1) for newest in (2, 4, 8)),
+            _judged(4, 0.0),
             Variant('step sizes fixed', ('step_size_learning_rate=0',)),
         ),
         # The longest T1.
