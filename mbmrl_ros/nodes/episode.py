@@ -82,7 +82,8 @@ class Episode:
 def run_episode(episode: Episode, bag: Path, on_step: Callable[[int], None]) -> None:
     """Run in lockstep until `steps` commands were applied; record everything to a bag.
 
-    UserError if a node ends early, with its last words; both are stopped in any case.
+    UserError if a node ends early, with its last words, or if the bag cannot be written on; both
+    nodes are stopped in any case.
     """
     with ExitStack() as stack:
         stack.enter_context(ending_in_order())
@@ -121,6 +122,8 @@ def _spin(
     wanted, until_ns = lead_periods(episode.spec) + episode.steps + 1, None
     while until_ns is None or not _all_came(recorder, episode, until_ns):
         executor.spin_once(timeout_sec=0.2)
+        if recorder.fault:
+            raise UserError(f'the recording broke off: {recorder.fault}; free some space')
         for process in processes:
             if process.poll() is not None:
                 raise UserError(f'a node ended early: {last_words(log)}')

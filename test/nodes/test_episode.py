@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 from rclpy.serialization import serialize_message
 
-from mbmrl_ros.nodes.episode import Episode, _all_came, lead_periods
+from mbmrl_ros.config import UserError
+from mbmrl_ros.nodes.episode import Episode, _all_came, _spin, lead_periods
 from mbmrl_ros.nodes.messages import sensor_writer
 from mbmrl_ros.spec import load_robot
 
@@ -48,3 +49,13 @@ def test_a_topic_that_never_came_is_waited_for():
     lost = recorder(None, UNTIL_NS)
     del lost.newest['/demo/imu']
     assert not _all_came(lost, EPISODE, UNTIL_NS)
+
+
+def test_a_run_that_can_no_longer_be_recorded_ends_at_once(tmp_path):
+    broken = recorder(None, UNTIL_NS)
+    broken.fault = 'cannot write on: [Errno 28] No space left on device'
+    spins = []
+    executor = SimpleNamespace(spin_once=lambda timeout_sec: spins.append(timeout_sec))
+    with pytest.raises(UserError, match=r'broke off: cannot write on.*No space left.*free'):
+        _spin(executor, broken, EPISODE, [], spins.append, tmp_path)
+    assert len(spins) == 1
