@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -33,14 +34,103 @@ def make_augmentation(spec: RobotSpec, config: TrainingConfig) -> See:
     places = [spec.channel_index(name) for name in config.sensor_offsets]
     deviations = torch.tensor(list(config.sensor_offsets.values()))
 
+    rates = [(spec.channel_index(name), rate) for name, rate in config.own_turns.items()]
+    moving = _moving(spec)
+
     def see(windows: Transitions, generator: torch.Generator) -> Transitions:
         if config.turn_about_vertical:
             windows = turned(windows, pairs, generator)
+        for channel, rate in rates:
+            windows = turning(windows, moving, channel, rate, spec.period_s, generator)
+        if config.own_drift:
+            windows = drifting(windows, moving, config.own_drift, spec.period_s, generator)
         if places:
             windows = with_offsets(windows, places, deviations, generator)
         return windows
 
     return see
+
+
+class Moving(NamedTuple):
+    """Pairs of channels, the two parts of a vector in the plane: places, velocities, headings."""
+
+    places: list[tuple[int, int]]
+    velocities: list[tuple[int, int]]
+    headings: list[tuple[int, int]]
+
+
+def _moving(spec: RobotSpec) -> Moving:
+    moving = Moving([], [], [])
+    for names in spec.heading:
+        first, second = (spec.channel_index(name) for name in names)
+        channel = spec.state[first]
+        kind = 1 if channel.encoding == 'rate' else 2 if channel.input else 0
+        moving[kind].append((first, second))
+    return moving
+
+
+def turning(
+    windows: Transitions,
+    moving: Moving,
+    channel: int,
+    spread: float,
+    period_s: float,
+    generator: torch.Generator,
+) -> Transitions:
+    """See half of the windows [B, M, .] as if the robot turned on its own, ever to one side.
+
+    So a robot with lame legs on one side. channel: that measures the rate of turning, which is
+    U(-spread, spread) in its unit, rad/s, and the same all through a window.
+    """
+    rates = _in_half(len(windows.states), 1, spread, generator)
+    steps = torch.arange(windows.states.shape[1], dtype=rates.dtype)
+    before = rates * period_s * steps
+    states, following = windows.states.clone(), windows.next_states.clone()
+    for pair in (*moving.velocities, *moving.headings):
+        _rotate(states, pair, before)
+        _rotate(following, pair, before + rates * period_s)
+    for pair in moving.places:
+        way = windows.next_states - windows.states
+        _rotate(way, pair, before + rates * period_s)
+        following[..., list(pair)] = states[..., list(pair)] + way[..., list(pair)]
+    states[..., channel] += rates
+    following[..., channel] += rates
+    return Transitions(states, windows.actions, following)
+
+
+def drifting(
+    windows: Transitions,
+    moving: Moving,
+    spread: float,
+    period_s: float,
+    generator: torch.Generator,
+) -> Transitions:
+    """See half of the windows [B, M, .] as if the ground slid away under the robot.
+
+    So a robot on a slope, which comes forward less uphill than downhill. Both parts of the
+    velocity are U(-spread, spread) [m/s], the same all through a window.
+    """
+    velocity = _in_half(len(windows.states), 2, spread, generator)[:, None]
+    states, following = windows.states.clone(), windows.next_states.clone()
+    for pair in moving.velocities:
+        states[..., list(pair)] += velocity
+        following[..., list(pair)] += velocity
+    for pair in moving.places:
+        following[..., list(pair)] += velocity * period_s
+    return Transitions(states, windows.actions, following)
+
+
+def _in_half(rows: int, size: int, spread: float, generator: torch.Generator) -> Tensor:
+    """Draw [B, size] uniformly from -spread to spread in half of the rows; 0 in the others."""
+    drawn = (torch.rand(rows, size, generator=generator) * 2 - 1) * spread
+    return torch.where(torch.rand(rows, 1, generator=generator) < 0.5, drawn, 0.0)
+
+
+def _rotate(states: Tensor, pair: tuple[int, int], angle: Tensor) -> None:
+    """Turn the vector that a pair of channels is, in place, by angles [B, M]."""
+    first, second = (states[..., place].clone() for place in pair)
+    states[..., pair[0]] = angle.cos() * first - angle.sin() * second
+    states[..., pair[1]] = angle.sin() * first + angle.cos() * second
 
 
 def turned(

@@ -120,6 +120,17 @@ class TrainingConfig(Config):
     turn_about_vertical: bool = Field(
         False, description='see every window turned by an angle of its own (robot file: heading)'
     )
+    own_turns: dict[str, Positive] = Field(
+        default={},
+        description='see half of the windows as if the robot turned on its own, ever to one side: '
+        'r by the name of the channel that measures it, which is changed by U(-r, r) rad/s',
+    )
+    own_drift: float = Field(
+        0.0,
+        ge=0,
+        description='see half of the windows as if the ground slid away, each part of its '
+        'velocity U(-own_drift, own_drift) m/s',
+    )
     sensor_offsets: dict[str, Positive] = Field(
         default={},
         description='see every window with a constant error of these channels, of this standard '

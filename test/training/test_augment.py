@@ -8,9 +8,12 @@ import torch
 from mbmrl_ros.config import UserError
 from mbmrl_ros.spec import load_robot
 from mbmrl_ros.training.augment import (
+    Moving,
+    drifting,
     make_augmentation,
     seen_together,
     turned,
+    turning,
     unchanged,
     with_offsets,
 )
@@ -77,11 +80,75 @@ def test_offsets_are_constant_over_a_window_and_leave_changes_as_they_are():
     assert (offset[..., rest] == 0).all()
 
 
+X, Y, VX, VY, COS, SIN, RATE = (
+    SPEC.channel_index(name) for name in ('x', 'y', 'vx', 'vy', 'cos_yaw', 'sin_yaw', 'yaw_rate')
+)
+MOVING = Moving([(X, Y)], [(VX, VY)], [(COS, SIN)])
+
+
+def straight_on(rows: int, steps: int, speed: float = 0.3) -> Transitions:
+    """Drive along y at 0.3 m/s, 0.1 s a step."""
+    states = torch.zeros(rows, steps + 1, 24, dtype=torch.float64)
+    states[..., Y] = torch.arange(steps + 1) * speed * SPEC.period_s
+    states[..., VY] = speed
+    states[..., SIN] = 1.0
+    return Transitions(states[:, :-1], torch.zeros(rows, steps, 2), states[:, 1:])
+
+
+def test_a_robot_that_turns_on_its_own_drives_a_circle():
+    after = turning(straight_on(400, 6), MOVING, RATE, 2.0, SPEC.period_s, stream())
+    rates = after.states[:, 0, RATE]
+    assert torch.equal(rates[:, None].expand(-1, 6), after.next_states[..., RATE])
+    # Half of the robots, give or take four deviations of 400 draws; 0 to 2 rad/s either way.
+    turns = rates != 0
+    assert 160 <= turns.sum() <= 240
+    assert rates.abs().max() <= 2.0 and rates.min() < -1.5 and rates.max() > 1.5
+    headings = torch.atan2(after.next_states[..., SIN], after.next_states[..., COS])
+    angles = headings - torch.atan2(after.states[..., SIN], after.states[..., COS])
+    angles = torch.atan2(angles.sin(), angles.cos())
+    assert torch.allclose(angles, rates[:, None].expand(-1, 6) * SPEC.period_s)
+    # Velocity and way point where the robot does, and are as long as they were.
+    for first, second, size in ((VX, VY, 0.3), (X, Y, 0.03)):
+        vector = after.next_states[..., [first, second]]
+        if first == X:
+            vector = vector - after.states[..., [X, Y]]
+        assert torch.allclose(vector[..., 0], size * headings.cos())
+        assert torch.allclose(vector[..., 1], size * headings.sin())
+    before = straight_on(400, 6)
+    assert torch.equal(after.next_states[~turns], before.next_states[~turns])
+
+
+def test_a_robot_that_turns_goes_on_from_where_it_was():
+    after = turning(windows(), MOVING, RATE, 2.0, SPEC.period_s, stream())
+    kept = [place for place in range(24) if place not in (X, Y)]
+    assert torch.allclose(after.states[:, 1:, kept], after.next_states[:, :-1, kept])
+
+
+def test_a_drift_is_a_velocity_that_does_not_turn():
+    before = windows(rows=400)
+    after = drifting(before, MOVING, 0.2, SPEC.period_s, stream())
+    drift = after.states[:, 0, [VX, VY]] - before.states[:, 0, [VX, VY]]
+    drifts = drift.abs().sum(1) > 1e-9
+    assert 160 <= drifts.sum() <= 240 and drift.abs().max() <= 0.2 + 1e-9
+    changed = torch.zeros(400, 24, dtype=torch.float64)
+    changed[:, [VX, VY]] = drift
+    assert torch.allclose(after.states - before.states, changed[:, None].expand(-1, 5, -1))
+    changed[:, [X, Y]] = drift * SPEC.period_s
+    assert torch.allclose(
+        after.next_states - before.next_states, changed[:, None].expand(-1, 5, -1)
+    )
+
+
 def test_past_and_future_are_seen_alike():
     whole = windows(steps=8)
     past = Transitions(*(tensor[:, :5] for tensor in whole))
     future = Transitions(*(tensor[:, 5:] for tensor in whole))
-    config = TrainingConfig(turn_about_vertical=True, sensor_offsets={'z': 0.1})
+    config = TrainingConfig(
+        turn_about_vertical=True,
+        own_turns={'yaw_rate': 2.0},
+        own_drift=0.2,
+        sensor_offsets={'z': 0.1},
+    )
     see = make_augmentation(SPEC, config)
     parts = seen_together(see, past, future, stream())
     expected = see(whole, stream())
@@ -99,8 +166,19 @@ def test_nothing_is_changed_unless_asked_for():
 
 
 def test_an_unknown_channel_is_refused():
-    with pytest.raises(UserError, match="has no channel 'zz'"):
-        make_augmentation(SPEC, TrainingConfig(sensor_offsets={'zz': 0.1}))
+    for wrong in (TrainingConfig(sensor_offsets={'zz': 0.1}), TrainingConfig(own_turns={'zz': 1})):
+        with pytest.raises(UserError, match="has no channel 'zz'"):
+            make_augmentation(SPEC, wrong)
+
+
+def test_what_moves_is_read_off_the_robot_file():
+    before, config = windows(), TrainingConfig(own_turns={'yaw_rate': 2.0}, own_drift=0.2)
+    after = make_augmentation(SPEC, config)(before, generator := stream())
+    again = stream()
+    expected = turning(before, MOVING, RATE, 2.0, SPEC.period_s, again)
+    expected = drifting(expected, MOVING, 0.2, SPEC.period_s, again)
+    assert all(torch.equal(one, other) for one, other in zip(after, expected))
+    assert torch.equal(generator.get_state(), again.get_state())
 
 
 def test_the_robot_file_names_what_turns():
