@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """How hard a fault has to be to cost MB something: python benchmarks/millirobot_severity.py FILE.
 
-By MB alone, before anything that adapts is looked at, and on start states of another seed than
-the results: of every ladder in mbmrl_ros/envs/path_tasks.py the mildest severity at which MB's
-cost is 1.3 times its mean cost on the grounds of the training, or else the hardest. FILE remembers
-what was measured, so that it can be started again.
+By MB alone, and on start states of another seed than the results: of every ladder in
+mbmrl_ros/envs/path_tasks.py the mildest severity at which MB's cost is 1.3 times its mean cost on
+the grounds of the training, or else the hardest at which it stays on its feet. A robot that lies
+on its side tells nothing about its model. FILE remembers what was measured, so that it can be
+started again.
 """
 
 from __future__ import annotations
@@ -33,43 +34,59 @@ SHAPES = ('straight', 'left', 'right', 'zig_zag')
 SEED, EPISODES = 7, 5
 PLANNER = MPPIConfig(candidates=500, horizon=8)
 ENOUGH = 1.3
+# Of 20 episodes.
+MOST_FALLEN = 1
 
 
 def main() -> None:
-    """Climb every ladder until MB has had enough; print what is chosen."""
+    """Climb every ladder until MB has had enough or falls over; print what is chosen."""
     torch.set_num_threads(1)
     path = Path(sys.argv[1])
-    known = float(np.mean([cost((ground,), path) for ground in GROUNDS]))
+    known = float(np.mean([measured((ground,), path)[0] for ground in GROUNDS]))
     print(f'known grounds: {known:.2f}')
     for name, ladder in LADDERS.items():
+        chosen = 'none'
         for severity in ladder:
-            ratio = cost(severity, path) / known
-            print(f'{name}: {_words(severity)}: {ratio:.2f}', flush=True)
+            cost, fallen = measured(severity, path)
+            ratio, words = cost / known, _words(severity)
+            print(f'{name}: {words}: {ratio:.2f}, fallen {fallen} of {len(SHAPES) * EPISODES}')
+            if fallen > MOST_FALLEN:
+                break
+            chosen = words
             if ratio >= ENOUGH:
                 break
-        print(f'{name}: chosen {_words(severity)}', flush=True)
+        print(f'{name}: chosen {chosen}', flush=True)
 
 
-def cost(severity: Severity, path: Path) -> float:
-    """Return MB's cost per step, mean of four shapes, from the file if it is there."""
-    measured = json.loads(path.read_text()) if path.exists() else {}
+def measured(severity: Severity, path: Path) -> tuple[float, int]:
+    """Return MB's cost per step, mean of four shapes, and how many robots fell over.
+
+    From the file if it is there.
+    """
+    known = json.loads(path.read_text()) if path.exists() else {}
     key = _words(severity)
-    if key not in measured:
-        measured[key] = {shape: _measure(severity, shape) for shape in SHAPES}
-        path.write_text(json.dumps(measured, indent=2) + '\n')
-    return float(np.mean(list(measured[key].values())))
+    if key not in known:
+        rows = {shape: _measure(severity, shape) for shape in SHAPES}
+        known[key] = {
+            'cost': {shape: row[0] for shape, row in rows.items()},
+            'fallen': sum(row[1] for row in rows.values()),
+        }
+        path.write_text(json.dumps(known, indent=2) + '\n')
+    return float(np.mean(list(known[key]['cost'].values()))), known[key]['fallen']
 
 
-def _measure(severity: Severity, shape: str) -> float:
+def _measure(severity: Severity, shape: str) -> tuple[float, int]:
     task = load_task(f'millirobot/{shape}')
+    spec = load_robot(task.robot)
     task = replace(task, disturbances=severity, tests={'this': from_the_start(*severity)})
     cpu = torch.device('cpu')
-    bundle = load_bundle(BUNDLE, load_robot(task.robot))
-    bundle = on_device(bundle, cpu, choose_precision('auto', cpu))
+    bundle = on_device(load_bundle(BUNDLE, spec), cpu, choose_precision('auto', cpu))
     adapter = make_adapter(bundle, 'none')
     steps = task.episode_steps
     outcome = evaluate(bundle, adapter, task, 'this', EPISODES, steps, SEED, PLANNER)
-    return -float(outcome.rewards.mean())
+    upright = spec.channel_index('cos_roll')
+    fallen = sum(bool(track.states[-1, upright] < 0) for track in outcome.trajectories)
+    return -float(outcome.rewards.mean()), fallen
 
 
 def _words(severity: Severity) -> str:

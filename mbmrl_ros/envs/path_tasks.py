@@ -36,9 +36,9 @@ def _without_legs(*legs: str) -> Severity:
 
 
 # What those faults are when they get harder, to the hardest that such a robot could still be asked
-# to drive with: its own weight at the edge of the shell; three quarters of the drag that its feet
-# hold on carpet. How much harder is not for the size to say: losing the middle leg costs nothing,
-# and with less of its battery a robot is slower, which the cost likes.
+# to drive with: its own weight on the shell, or half of that at its left edge; three quarters of
+# the drag that its feet hold on carpet. How hard is not for the size to say: losing the middle leg
+# costs nothing, and with less of its battery a robot is slower, which the cost likes.
 LADDERS: dict[str, tuple[Severity, ...]] = {
     'missing_leg': (
         _without_legs('right_middle_leg'),
@@ -47,7 +47,10 @@ LADDERS: dict[str, tuple[Severity, ...]] = {
     ),
     'slope': _severities('slope', 'x', 20.0, 25.0, 30.0),
     'side_slope': _severities('slope', 'y', 15.0, 20.0, 25.0),
-    'payload': _severities('side_payload', 'markers', 0.0142, 0.02, 0.03),
+    'payload': (
+        *_severities('payload', 'markers', 0.03),
+        *_severities('side_payload', 'markers', 0.005, 0.0075, 0.01, 0.0142),
+    ),
     'pulled': _severities('pulled', 'sledge', 0.03, 0.04),
     'miscalibrated': _severities('pose_tilt', 'roll', 20.0, 30.0),
     'weak_battery': _severities('weak_battery', 'battery', 0.4, 0.2, 0.15),
@@ -57,7 +60,7 @@ _CHOSEN = {
     'missing_leg': 2,
     'slope': 0,
     'side_slope': 0,
-    'payload': 0,
+    'payload': 2,
     'pulled': 1,
     'miscalibrated': 1,
     'weak_battery': 2,

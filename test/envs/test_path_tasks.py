@@ -50,12 +50,12 @@ def test_a_ladder_gets_harder_from_rung_to_rung():
         for severity in ladder:
             for fault in severity:
                 check(ROBOT, fault)
-        sizes = [sum(fault.value for fault in severity) for severity in ladder]
+        sizes = [(severity[0].kind, severity[0].value) for severity in ladder]
         # Of a battery the value is what is left; of missing legs, how many.
         if name == 'weak_battery':
-            sizes = [-size for size in sizes]
+            sizes = [(kind, -left) for kind, left in sizes]
         if name == 'missing_leg':
-            sizes = [len(severity) for severity in ladder]
+            sizes = [(fault.kind, len(severity)) for severity in ladder for fault in severity]
         assert sizes == sorted(sizes) and sizes[0] < sizes[-1]
 
 
