@@ -14,6 +14,7 @@ from mbmrl_ros.training.settings import load_training_config
 
 ROBOT = load_robot('millirobot')
 TASK = PATH_TASKS[0]
+VARIANTS = (None, 'two_cores')
 
 
 def test_there_is_a_task_for_every_shape():
@@ -76,8 +77,14 @@ def test_rates_of_change_are_those_of_the_signals():
     assert whole[:, 0, ROBOT.channel_index('left_rate')].abs().max() < 10
 
 
-@pytest.mark.parametrize('algorithm', ['grbal', 'mb'])
-@pytest.mark.parametrize('variant', [None, 'two_cores'])
+@pytest.mark.parametrize(
+    ('algorithm', 'variant'),
+    [
+        *((algorithm, variant) for algorithm in ('grbal', 'mb', 'rebal') for variant in VARIANTS),
+        ('grbal', 'from_mb'),
+        ('rebal', 'from_mb'),
+    ],
+)
 def test_training_configurations_are_valid(algorithm, variant):
     config = load_training_config(algorithm, TASK.name, variant)
     # Section 6.5 of the thesis' robot: 23 steps; the planner looks half a second ahead or more.
