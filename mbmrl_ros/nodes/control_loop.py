@@ -28,7 +28,7 @@ from mbmrl_ros.nodes.worker import Due, Worker
 from mbmrl_ros.robot.budget import SendMoment, imagining_s, period_error_s
 from mbmrl_ros.robot.command import Command
 from mbmrl_ros.robot.controller import Controller
-from mbmrl_ros.robot.phase import SensorPhase, lateness_s
+from mbmrl_ros.robot.phase import SensorPhase, interval_s, lateness_s
 from mbmrl_ros.robot.tick import Tick
 from mbmrl_ros.types import Reading
 
@@ -197,7 +197,7 @@ class ControlLoop:
         arrivals = self.mailbox.wait_for_all(self._period_s / 2)
         late_s = lateness_s(arrivals, at_s, self._period_s)
         if self._phase and due:
-            self._phase.record(at_s, late_s)
+            self._phase.record(at_s, late_s, interval_s(arrivals))
         return late_s
 
     def _send(self, tick: Tick, tick_s: float) -> None:

@@ -27,7 +27,7 @@ EARLIEST, LATEST, AIM = -0.10, 0.02, -0.04
 SLEW, NEAR = 0.01, 0.005
 # Where arrivals are further apart, or drift by more from period to period, there is no phase to
 # follow: sensors at another rate, or irregular ones. A drift near SLEW would never be caught up.
-SPREAD, DRIFT = 0.5, 0.008
+SPREAD, DRIFT = 0.45, 0.008
 # Well over half a period: where topics are as far apart on both sides, either may be the last.
 APART = 0.6
 # In periods: nothing moves by arrivals that are longer ago.
@@ -46,20 +46,23 @@ class SensorPhase:
         self.begin_s = 0.0
         self._period_s, self._at_s = period_s, math.nan
         self._arrivals: deque[float] = deque(maxlen=REMEMBERED)
+        self._intervals: deque[float] = deque(maxlen=REMEMBERED)
         self._wanted_s = 0.0
         # One attribute, since another thread reads it.
         self._ahead = (-math.inf, 0.0)
 
-    def record(self, at_s: float, late_s: float) -> None:
+    def record(self, at_s: float, late_s: float, interval_s: float = math.inf) -> None:
         """Take when a period has begun, steady clock, and how late its readings were after that.
 
-        late_s: see `lateness_s`; NaN, where one did not come, moves nothing.
+        late_s: see `lateness_s`; NaN, where one did not come, moves nothing. interval_s: from one
+        reading to the next, where they come several times a period.
         """
         if not math.isnan(self._at_s):
             self.begin_s += math.remainder(at_s - self._at_s, self._period_s)
         self._at_s = at_s
         if math.isfinite(late_s):
             self._arrivals.append(self.begin_s + late_s)
+            self._intervals.append(interval_s / self._period_s)
             self._choose()
         self._ahead = at_s, self._wanted_s - self.begin_s
 
@@ -84,8 +87,13 @@ class SensorPhase:
         if spread_s > SPREAD * self._period_s or abs(drift_s) > DRIFT * self._period_s:
             return
         periods = (almost_last_s - self._wanted_s) / self._period_s
-        if not EARLIEST <= periods <= LATEST:
-            self._wanted_s = almost_last_s - AIM * self._period_s
+        if EARLIEST <= periods <= LATEST:
+            return
+        # Where they come several times a period, the one after the begin may be nearer: clocks
+        # that drift move one across it now and then, and that one is followed.
+        interval = median(self._intervals)
+        periods += interval if periods + interval / 2 < AIM else 0.0
+        self._wanted_s += (periods - AIM) * self._period_s
 
 
 def lateness_s(arrivals: Mapping[str, Sequence[float]], at_s: float, period_s: float) -> float:
@@ -110,3 +118,12 @@ def lateness_s(arrivals: Mapping[str, Sequence[float]], at_s: float, period_s: f
         if newer_s - older_s > APART * period_s:
             return older_s + period_s - at_s
     return last[-1] - at_s
+
+
+def interval_s(arrivals: Mapping[str, Sequence[float]]) -> float:
+    """Return how far apart readings of the topic are that comes least often.
+
+    Infinite where it has come once: then a later begin means a reading that is a period old.
+    """
+    times = min(arrivals.values(), key=len, default=())
+    return (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else math.inf

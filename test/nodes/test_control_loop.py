@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The worker thread, with a planner that takes as long as the test wants."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -66,9 +67,11 @@ class Heard(SensorPhase):
     def __init__(self) -> None:
         super().__init__(PERIOD_S)
         self.records: list[tuple[float, float]] = []
+        self.intervals: list[float] = []
 
-    def record(self, at_s: float, late_s: float) -> None:
+    def record(self, at_s: float, late_s: float, interval_s: float = math.inf) -> None:
         self.records.append((at_s, late_s))
+        self.intervals.append(interval_s)
 
 
 class Rig:
@@ -324,6 +327,12 @@ def test_every_tick_says_how_late_readings_were_and_the_phase_is_told(make):
     assert [tick.diagnostics.sensors_late_s for tick in rig.ticks] == expected
     assert [late_s for _, late_s in rig.phase.records] == expected
     assert {begun_s for begun_s, _ in rig.phase.records} == {at_s}
+    assert rig.phase.intervals == [math.inf] * 3
+    for after_s in (-0.02, -0.012, -0.004):
+        rig.feed(2.0 + after_s, received_s=at_s + after_s)
+    rig.loop.wake(at_s)
+    rig.until(lambda: len(rig.ticks) == 4)
+    assert rig.phase.intervals[3] == pytest.approx(0.008)
 
 
 def test_ticks_of_the_watchdog_and_in_lockstep_begin_no_period(make):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mbmrl_ros.robot.phase import AIM, EARLIEST, LATEST, NEAR, REMEMBERED, SLEW, SensorPhase
+from mbmrl_ros.robot.phase import interval_s as interval_of
 from mbmrl_ros.robot.phase import lateness_s as lateness_of
 
 PERIOD_S = 0.1
@@ -41,8 +42,9 @@ class Run:
             ready_s = max(at_s, min(complete_s, at_s + PERIOD_S / 2))
             until = [np.searchsorted(series, ready_s, 'right') for series in times]
             came = [series[a:b] for series, a, b in zip(times, seen, until)]
-            late_s = lateness_of(dict(enumerate(map(list, came))), at_s, PERIOD_S)
-            phase.record(at_s, late_s)
+            arrivals = dict(enumerate(map(list, came)))
+            late_s = lateness_of(arrivals, at_s, PERIOD_S)
+            phase.record(at_s, late_s, interval_of(arrivals))
             begins.append(at_s)
             late.append(late_s / PERIOD_S)
             waited.append((ready_s - at_s) / PERIOD_S)
@@ -185,7 +187,20 @@ def test_clocks_that_drift_are_followed_one_reading_per_tick(rate):
     assert all(taken == [1] for taken in run.taken[200:])
 
 
-@pytest.mark.parametrize('rate', [1.05, 0.95, 0.7, 2.5, 3.3, 4.95])
+@pytest.mark.parametrize('drift', [1.0001, 0.9999, 1.001, 0.999])
+@pytest.mark.parametrize('multiple', [2, 3, 4])
+def test_of_faster_sensors_whose_clock_drifts_one_reading_is_followed(multiple, drift):
+    series = [sensor(multiple * drift, 0.34, count=4200 * multiple)]
+    left, run = Run(series, 4000, Unmoved(PERIOD_S)), Run(series, 4000)
+    # As for those at the control rate: no reading is lost to one that crosses the begin.
+    assert run.steps[1000:].sum() == pytest.approx(2999 * (1 / drift - 1), abs=0.15)
+    assert set(map(tuple, run.taken[200:])) <= {(multiple + one,) for one in (-1, 0, 1)}
+    # Left alone, the last reading is half an interval old in the mean of all phases.
+    assert run.late[200:].mean() > 0.9 * -0.5 / multiple
+    assert run.late.min() > left.late.min() - SLEW
+
+
+@pytest.mark.parametrize('rate', [1.05, 0.95, 0.7, 2 / 3, 2.5, 3.3, 4.95])
 def test_sensors_at_another_rate_move_nothing_for_long(rate):
     left, run = Run([sensor(rate)], 1500, Unmoved(PERIOD_S)), Run([sensor(rate)], 1500)
     assert abs(run.steps[200:].mean()) < 1e-3
@@ -245,3 +260,10 @@ def test_nothing_moves_by_what_was_long_ago():
 )
 def test_lateness_is_that_of_the_readings_that_a_tick_needs(arrivals, expected):
     assert lateness_of(arrivals, 1.0, PERIOD_S) == pytest.approx(expected, nan_ok=True)
+
+
+def test_intervals_are_those_of_the_topic_that_comes_least_often():
+    often = [0.9, 0.92, 0.94, 0.96]
+    assert interval_of({'a': [0.93, 0.97, 1.03], 'b': often}) == pytest.approx(0.05)
+    assert interval_of({'a': [0.93], 'b': often}) == math.inf
+    assert interval_of({'a': [], 'b': often}) == interval_of({}) == math.inf
