@@ -40,6 +40,10 @@ class GradientAdapter:
     little better by what happened to be in it; without this, a robot that nothing is wrong with
     plans with a model that has followed the noise.
 
+    gain_to_keep: the share that is enough while the last window's steps were accepted; None:
+    minimum_gain. Right after a fault every window gains much, and later some gain little. With
+    two bars a fault that was found stays found, and noise seldom gets over the first one.
+
     newest_steps: n transitions of the window whose loss that is, after steps on the M - n before
     them; 0: that of the whole window, which the steps have seen. 0 <= n < M. What is accepted is
     in either case the steps on the whole window: right after a fault the newest transitions are
@@ -52,15 +56,26 @@ class GradientAdapter:
     steps: int = 1
     minimum_gain: float = 0.0
     newest_steps: int = 0
+    gain_to_keep: float | None = None
 
-    def initial(self, batch: int) -> None:
-        """Return nothing: every window starts from the meta-learned parameters."""
+    def initial(self, batch: int) -> Tensor:
+        """Return that nothing was accepted yet [B]; the parameters are afresh for every window."""
+        device = next(iter(self.params.values())).device
+        return torch.zeros(batch, dtype=torch.bool, device=device)
 
-    def adapt(self, memory: None, window: Transitions, attempted: Tensor) -> tuple[None, Adapted]:
-        """Adapt to window [B, M, .] (Algorithm 10, line 3)."""
+    def adapt(
+        self, memory: Tensor | None, window: Transitions, attempted: Tensor
+    ) -> tuple[Tensor, Adapted]:
+        """Adapt to window [B, M, .] (Algorithm 10, line 3).
+
+        memory: [B] whether the last window's steps were accepted; None: they were not.
+        """
+        least: float | Tensor = self.minimum_gain
+        if self.gain_to_keep is not None and memory is not None:
+            least = torch.where(memory, self.gain_to_keep, self.minimum_gain)
         descent = (self.loss_fn, self.params, self.step_sizes, self.steps)
-        judge = (self.minimum_gain, self.newest_steps)
-        return None, _descend(*descent, window, attempted, *judge)
+        adapted = _descend(*descent, window, attempted, least, self.newest_steps)
+        return adapted.accepted, adapted
 
 
 @dataclass(frozen=True)
@@ -93,7 +108,7 @@ def _descend(
     steps: int,
     window: Transitions,
     attempted: Tensor,
-    minimum_gain: float = 0.0,
+    minimum_gain: float | Tensor = 0.0,
     newest_steps: int = 0,
 ) -> Adapted:
     """Descend; rows that had no window, gained too little, or are not finite keep the start."""

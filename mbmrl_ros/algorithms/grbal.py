@@ -88,7 +88,7 @@ def adapter(bundle: Bundle) -> GradientAdapter:
             f'{info.newest_steps}; see bundle.json'
         )
     learned = (bundle.params, bundle.step_sizes)
-    judge = (info.minimum_gain, info.newest_steps)
+    judge = (info.minimum_gain, info.newest_steps, info.gain_to_keep)
     return GradientAdapter(bundle.dynamics.loss, *learned, info.inner_steps, *judge)
 
 

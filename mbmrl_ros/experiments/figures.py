@@ -7,6 +7,8 @@ Every model-based method has the network, the planner and the data of MB.
 
 from __future__ import annotations
 
+from typing import Any
+
 from mbmrl_ros.experiments.grid import Figure, Method, Model, Recipe, Setting, Variant
 
 OWN = (Recipe('two_cores'), Recipe())
@@ -65,9 +67,13 @@ def _at_test(field: str, letter: str, values: tuple[float, ...]) -> tuple[Varian
     return tuple(Variant(f'{letter}{value:g}', at_test={field: value}) for value in values)
 
 
+def _least(gain: float) -> dict[str, Any]:
+    return {'minimum_gain': gain, 'gain_to_keep': None}
+
+
 def _judged(newest: int, gain: float) -> Variant:
     name = f'least gain {gain:g} on the newest {newest}'
-    return Variant(name, at_test={'newest_steps': newest, 'minimum_gain': gain})
+    return Variant(name, at_test=_least(gain) | {'newest_steps': newest})
 
 
 FIGURES = {
@@ -150,7 +156,7 @@ FIGURES = {
             Variant('as trained'),
             *_at_test('past_steps', 'T1 ', (8, 32, 64)),
             *_at_test('inner_steps', 'inner steps ', (1, 2, 5)),
-            *_at_test('minimum_gain', 'least gain ', (0.0, 0.1, 0.5)),
+            *(Variant(f'least gain {gain:g}', at_test=_least(gain)) for gain in (0.0, 0.1, 0.5)),
             *(_judged(newest, 0.1) for newest in (2, 4, 8)),
             _judged(4, 0.0),
             Variant('step sizes fixed', ('step_size_learning_rate=0',)),

@@ -55,6 +55,7 @@ class BundleInfo(Config):
     future_steps: int
     inner_steps: int
     minimum_gain: float = 0.0
+    gain_to_keep: float | None = None
     newest_steps: int = 0
     input_limit: float | None = None
     cell: Cell | None = None

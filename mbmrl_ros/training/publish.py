@@ -43,6 +43,7 @@ def make_bundle(
         future_steps=config.future_steps,
         inner_steps=config.inner_steps,
         minimum_gain=config.minimum_gain,
+        gain_to_keep=config.gain_to_keep,
         newest_steps=config.newest_steps,
         input_limit=config.input_limit,
         cell=dynamics.cell if isinstance(dynamics, RecurrentDynamics) else None,

@@ -90,6 +90,13 @@ class TrainingConfig(Config):
         description="share of the window's loss that adaptation has to take away, or it is "
         'refused; 0: whatever it takes away (the thesis)',
     )
+    gain_to_keep: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description='the share that is enough while the last window was adapted to; default: '
+        'minimum_gain',
+    )
     newest_steps: int = Field(
         0,
         ge=0,
@@ -172,6 +179,11 @@ class TrainingConfig(Config):
             raise ValueError(
                 f'newest_steps must be below past_steps ({self.past_steps}), which they are a '
                 f'part of, got {self.newest_steps}'
+            )
+        if self.gain_to_keep is not None and self.gain_to_keep > self.minimum_gain:
+            raise ValueError(
+                f'gain_to_keep must be at most minimum_gain ({self.minimum_gain:g}), which is '
+                f'needed to begin, got {self.gain_to_keep:g}'
             )
         if self.rollouts < held_out_every(self.held_out):
             raise ValueError(

@@ -168,6 +168,30 @@ def linear_loss(params: Params, past: Transitions, taps: list[Tap] | None = None
     return (mlp(params, past.states, taps) - past.actions).square().mean((1, 2))
 
 
+def test_a_smaller_gain_keeps_what_a_larger_one_began():
+    past, sizes = window(), uniform_step_sizes(PARAMS, 0.02)
+    _, free = GradientAdapter(DYNAMICS.loss, PARAMS, sizes).adapt(None, past, ALL)
+    gains = (1 - free.loss_after / free.loss_before).tolist()
+    low, high = sorted(gains)[1], sorted(gains)[4]
+    two_bars = GradientAdapter(
+        DYNAMICS.loss, PARAMS, sizes, minimum_gain=high - 1e-6, gain_to_keep=low - 1e-6
+    )
+    memory = two_bars.initial(ROWS)
+    assert memory.shape == (ROWS,) and not memory.any()
+    began, first = two_bars.adapt(memory, past, ALL)
+    # The fifth and the sixth gain get over the first bar.
+    assert first.accepted.tolist() == [gain >= high for gain in gains]
+    assert torch.equal(began, first.accepted)
+    everything, kept = two_bars.adapt(ALL, past, ALL)
+    # All but the smallest get over the second.
+    assert kept.accepted.tolist() == [gain >= low for gain in gains]
+    assert torch.equal(everything, kept.accepted)
+    again, _ = two_bars.adapt(began, past, ALL)
+    assert torch.equal(again, began), 'the others still have to get over the first'
+    lost, _ = two_bars.adapt(ALL, past, ~ALL)
+    assert not lost.any(), 'without a window it begins anew'
+
+
 def judge_of_one_weight(step_size: float, minimum_gain: float, newest: int) -> GradientAdapter:
     """Return an adapter of a weight that was trained to be 0."""
     params = {'weight0': torch.zeros(1, 1), 'bias0': torch.zeros(1)}

@@ -219,12 +219,15 @@ def judged(**fields: float) -> Bundle:
 
 
 def test_a_bundle_says_what_its_adaptation_is_judged_by():
-    adapter = make_adapter(judged(minimum_gain=0.1, newest_steps=3), 'auto')
+    told = judged(minimum_gain=0.1, gain_to_keep=0.05, newest_steps=3)
+    adapter = make_adapter(told, 'auto')
     assert isinstance(adapter, GradientAdapter)
     assert (adapter.minimum_gain, adapter.newest_steps) == (0.1, 3)
+    assert adapter.gain_to_keep == 0.05
     plain = make_adapter(judged(), 'auto')
     assert isinstance(plain, GradientAdapter)
     assert (plain.minimum_gain, plain.newest_steps) == (0.0, 0)
+    assert plain.gain_to_keep is None
 
 
 @pytest.mark.parametrize('newest', [-1, 4, 5])
