@@ -87,9 +87,15 @@ def adapter(bundle: Bundle) -> GradientAdapter:
             f'newest_steps must be at least 0 and below past_steps ({info.past_steps}), got '
             f'{info.newest_steps}; see bundle.json'
         )
-    learned = (bundle.params, bundle.step_sizes)
-    judge = (info.minimum_gain, info.newest_steps, info.gain_to_keep)
-    return GradientAdapter(bundle.dynamics.loss, *learned, info.inner_steps, *judge)
+    return GradientAdapter(
+        bundle.dynamics.loss,
+        bundle.params,
+        bundle.step_sizes,
+        info.inner_steps,
+        info.minimum_gain,
+        info.newest_steps,
+        info.gain_to_keep,
+    )
 
 
 GRBAL = Algorithm('grbal', objective, adapter)
