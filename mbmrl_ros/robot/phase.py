@@ -27,7 +27,10 @@ EARLIEST, LATEST, AIM = -0.10, 0.02, -0.04
 SLEW, NEAR = 0.01, 0.005
 # Where arrivals are further apart, or drift by more from period to period, there is no phase to
 # follow: sensors at another rate, or irregular ones. A drift near SLEW would never be caught up.
+# SPREAD is a share of the interval between readings, where they come several times a period.
 SPREAD, DRIFT = 0.45, 0.008
+# Of readings that come more often than that, the last is new enough at any moment.
+SEVERAL = 0.2
 # Well over half a period: where topics are as far apart on both sides, either may be the last.
 APART = 0.6
 # In periods: nothing moves by arrivals that are longer ago.
@@ -79,21 +82,32 @@ class SensorPhase:
         """Choose another begin where too many arrivals are late, or almost all are long ago."""
         if len(self._arrivals) < REMEMBERED:
             return
-        times, half = list(self._arrivals), REMEMBERED // 2
-        drift_s = (median(times[half:]) - median(times[:half])) / half
-        times.sort()
-        almost_last_s = times[-1 - OUTLIERS]
-        spread_s = almost_last_s - times[OUTLIERS]
-        if spread_s > SPREAD * self._period_s or abs(drift_s) > DRIFT * self._period_s:
-            return
-        periods = (almost_last_s - self._wanted_s) / self._period_s
-        if EARLIEST <= periods <= LATEST:
-            return
-        # Where they come several times a period, the one after the begin may be nearer: clocks
-        # that drift move one across it now and then, and that one is followed.
         interval = median(self._intervals)
-        periods += interval if periods + interval / 2 < AIM else 0.0
-        self._wanted_s += (periods - AIM) * self._period_s
+        most, latest = SPREAD * min(1.0, interval), LATEST
+        places = [(time_s - self._wanted_s) / self._period_s for time_s in self._arrivals]
+        if _spread(places) > most and SEVERAL < interval < 1:
+            # Jitter or drift takes a reading across the begin: the last one before it is now that
+            # one, now the one before, and nothing waits for what comes just after it.
+            places = [AIM + math.remainder(place - AIM, interval) for place in places]
+            latest = AIM / 2
+        if _spread(places) > most or abs(_drift(places)) > DRIFT:
+            return
+        last = sorted(places)[-1 - OUTLIERS]
+        if EARLIEST <= last <= latest:
+            return
+        # The first reading after the begin may be nearer than the last one before it.
+        last += interval if last + interval / 2 < AIM else 0.0
+        self._wanted_s += (last - AIM) * self._period_s
+
+
+def _spread(places: Sequence[float]) -> float:
+    ordered = sorted(places)
+    return ordered[-1 - OUTLIERS] - ordered[OUTLIERS]
+
+
+def _drift(places: Sequence[float]) -> float:
+    half = len(places) // 2
+    return (median(places[half:]) - median(places[:half])) / half
 
 
 def lateness_s(arrivals: Mapping[str, Sequence[float]], at_s: float, period_s: float) -> float:

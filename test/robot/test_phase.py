@@ -200,6 +200,17 @@ def test_of_faster_sensors_whose_clock_drifts_one_reading_is_followed(multiple, 
     assert run.late.min() > left.late.min() - SLEW
 
 
+@pytest.mark.parametrize('multiple', [2, 3, 4])
+def test_a_begin_in_the_jitter_of_faster_sensors_moves_out_of_it(multiple):
+    rng = random.Random(0)
+    series = [sensor(multiple, -0.015, lambda: 0.03 * rng.random(), count=600 * multiple)]
+    left, run = Run(series, 500, Unmoved(PERIOD_S)), Run(series, 500)
+    # Half of the ticks have a reading of 0 to 0.015, the others one that is an interval older.
+    assert left.late.mean() == pytest.approx(-0.5 / multiple - 0.0075, abs=0.05 / multiple)
+    assert steady(run.steps) < 100
+    assert run.late[100:].min() > AIM - 0.04 and run.late[100:].max() < 0
+
+
 @pytest.mark.parametrize('rate', [1.05, 0.95, 0.7, 2 / 3, 2.5, 3.3, 4.95])
 def test_sensors_at_another_rate_move_nothing_for_long(rate):
     left, run = Run([sensor(rate)], 1500, Unmoved(PERIOD_S)), Run([sensor(rate)], 1500)
