@@ -23,7 +23,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mbmrl_ros.nodes.mailbox import Mailbox, Refusal
+from mbmrl_ros.nodes.mailbox import Mailbox, Refusal, hand_over
 from mbmrl_ros.nodes.worker import Due, Worker
 from mbmrl_ros.robot.budget import SendMoment, imagining_s, period_error_s
 from mbmrl_ros.robot.command import Command
@@ -175,7 +175,7 @@ class ControlLoop:
         send_s = at_s + after_s if after_s else -math.inf
         enough_s = imagining_s(self._period_s, self.controller.goal_s)
         late_s = self._wait_for_readings(at_s, due is not None)
-        self._hand_over()
+        hand_over(self.mailbox, self.controller)
         self._began_s = ready_s = time.monotonic()
         tick = self.controller.tick(ready_s, send_s, at_s + enough_s)
         self._began_s = math.inf
@@ -217,7 +217,7 @@ class ControlLoop:
 
     def _tick_in_lockstep(self, due: bool) -> Tick | None:
         """Answer a new state; answer again if the simulator sent the same state again."""
-        stamp_s, received_s, refusal = self._hand_over()
+        stamp_s, received_s, refusal = hand_over(self.mailbox, self.controller)
         if not due:
             return self.controller.tick(time.monotonic())
         if stamp_s is None:
@@ -233,28 +233,6 @@ class ControlLoop:
         tick = self.controller.tick(received_s)
         # The simulator waits for an answer also where there is no state yet, or none any more.
         return replace(tick, command=replace(tick.command, stamp_s=stamp_s))
-
-    def _hand_over(self) -> tuple[float | None, float, str]:
-        """Give the controller what came since the last tick.
-
-        Returns the stamp that all topics share (None if there is none, or nothing came), the last
-        arrival, and why readings were refused.
-        """
-        items, stamp_s = self.mailbox.take()
-        if not items:
-            return None, time.monotonic(), ''
-        received_s = max(item.received_s for item in items)
-        reasons = []
-        for item in items:
-            if self._lockstep:
-                # Messages of one moment count as one arrival, however busy the machine is.
-                item = replace(item, received_s=received_s)
-            if isinstance(item, Refusal):
-                self.controller.counters.refused[item.reason] += 1
-                reasons.append(item.reason)
-            elif (reason := self.controller.on_reading(item)) is not None:
-                reasons.append(reason)
-        return stamp_s, received_s, '; '.join(dict.fromkeys(reasons))
 
     def _safe(self, reason: str) -> Command:
         return Command(self.mailbox.newest_stamp_s, self._fallback, True, reason)

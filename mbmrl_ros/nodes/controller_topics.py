@@ -26,13 +26,13 @@ from std_srvs.srv import Trigger
 from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.assembly import Brain, build_brain, build_budget, build_planner, warm_up
 from mbmrl_ros.nodes.control_loop import ControlLoop
+from mbmrl_ros.nodes.e_stop import offer_e_stop
 from mbmrl_ros.nodes.entities import Entities
 from mbmrl_ros.nodes.following import Following
 from mbmrl_ros.nodes.inputs import (
     RELIABLE_SENSORS,
     SENSORS,
     WANTED_COMMANDS,
-    subscribe_to_e_stop,
     subscribe_to_sensors,
 )
 from mbmrl_ros.nodes.messages import MESSAGES, command_message, to_nanoseconds
@@ -172,7 +172,7 @@ class ControllerTopics:
         # In lockstep a lost reading would cost a while.
         sensors = RELIABLE_SENSORS if self._settings.lockstep else SENSORS
         subscribe_to_sensors(entities, spec, readers, sensors, self.loop.put)
-        subscribe_to_e_stop(entities, lambda: self.loop.e_stop('emergency stop by topic'))
+        offer_e_stop(entities, self.loop.e_stop, self._release)
         entities.timer(REPORT_S, self._report.publish)
         if not self._settings.lockstep:
             PeriodTimer(entities, spec.period_s, self.loop.wake, self._phase)
@@ -180,8 +180,6 @@ class ControllerTopics:
     def _create_services(self) -> None:
         entities = self._entities
         entities.service(Trigger, '~/reset', self._on_reset)
-        entities.service(Trigger, '~/e_stop', self._on_e_stop)
-        entities.service(Trigger, '~/release', self._on_release)
         entities.service(Trigger, '~/reload', self._on_reload)
 
     def _on_command_of_others(self, message: Any) -> None:
@@ -220,16 +218,10 @@ class ControllerTopics:
     def _restart_random_stream(self) -> None:
         self._brain.generator.manual_seed(self._settings.seed)
 
-    def _on_e_stop(self, request: Any, response: Any) -> Any:
-        self.loop.e_stop('emergency stop by service')
-        response.success, response.message = True, 'latched; ~/release unlatches it'
-        return response
-
-    def _on_release(self, request: Any, response: Any) -> Any:
-        response.success = bool(self.controller.stopped)
-        response.message = 'released' if response.success else 'no emergency stop is latched'
+    def _release(self) -> str | None:
+        stopped = self.controller.stopped
         self.loop.submit(self.controller.release)
-        return response
+        return None if stopped else 'no emergency stop is latched'
 
     def _on_reload(self, request: Any, response: Any) -> Any:
         """Load the bundle of the parameters; where it does not fit, the old one drives on.

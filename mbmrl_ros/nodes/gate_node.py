@@ -21,14 +21,13 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import BatteryState, Joy
 from std_msgs.msg import Bool
-from std_srvs.srv import Trigger
 
 from mbmrl_ros.nodes.diagnostics import ERROR, OK, WARN, diagnostic_message, reasons
+from mbmrl_ros.nodes.e_stop import offer_e_stop
 from mbmrl_ros.nodes.entities import Entities
 from mbmrl_ros.nodes.inputs import (
     SENSORS,
     WANTED_COMMANDS,
-    subscribe_to_e_stop,
     subscribe_to_sensors,
 )
 from mbmrl_ros.nodes.lifecycle import ManagedNode
@@ -72,8 +71,7 @@ class GateTopics:
         )
         subscribe_to_sensors(entities, spec, readers, SENSORS, self._on_reading)
         self._subscribe_to_operator()
-        entities.service(Trigger, '~/e_stop', self._on_e_stop)
-        entities.service(Trigger, '~/release', self._on_release)
+        offer_e_stop(entities, self._stop_for_good, lambda: self.gate.release(time.monotonic()))
         entities.timer(settings.check_s, self._on_check)
         entities.timer(REPORT_S, self._report)
 
@@ -101,7 +99,6 @@ class GateTopics:
 
     def _subscribe_to_operator(self) -> None:
         entities, settings = self._entities, self._settings
-        subscribe_to_e_stop(entities, lambda: self._stop_for_good('emergency stop by topic'))
         if self._spec.safety.battery is not None:
             topic = self._spec.safety.battery.topic
             entities.subscription(BatteryState, topic, self._on_battery, SENSORS)
@@ -137,16 +134,6 @@ class GateTopics:
     def _stop_for_good(self, reason: str) -> None:
         self.gate.e_stop(reason)
         self._on_check()
-
-    def _on_e_stop(self, request: Any, response: Any) -> Any:
-        self._stop_for_good('emergency stop by service')
-        response.success, response.message = True, 'latched; ~/release unlatches it'
-        return response
-
-    def _on_release(self, request: Any, response: Any) -> Any:
-        problem = self.gate.release(time.monotonic())
-        response.success, response.message = problem is None, problem or 'released'
-        return response
 
     def _send(self, passed: Passed, stamp_ns: int | None = None) -> None:
         """Publish; stamp_ns: of the command that it answers, now if there is none."""

@@ -12,7 +12,6 @@ from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from std_msgs.msg import Bool
 
 from mbmrl_ros.nodes.entities import Entities
 from mbmrl_ros.nodes.mailbox import Refusal
@@ -44,16 +43,6 @@ def subscribe_to_sensors(
             _on_sensor, entities.node, take, topic, readers[topic], settings.timeout_s
         )
         entities.subscription(MESSAGES[settings.type], topic, callback, profile, open_qos=True)
-
-
-def subscribe_to_e_stop(entities: Entities, stop: Callable[[], None]) -> None:
-    """Call `stop` for every `true` on the topic e_stop."""
-
-    def on_message(message: Bool) -> None:
-        if message.data:
-            stop()
-
-    subscribe_to_latched(entities, Bool, 'e_stop', on_message)
 
 
 def subscribe_to_latched(

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mbmrl_ros.channels import Topic
+from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.types import Reading
 
 
@@ -34,7 +36,7 @@ class Mailbox:
         """topics: all that readings come from; in lockstep at every step, not at their periods."""
         self.received: Counter[str] = Counter()
         self.lost: Counter[str] = Counter()
-        self._topics, self._lockstep = dict(topics), lockstep
+        self._topics, self.lockstep = dict(topics), lockstep
         self._awaited = frozenset(name for name, topic in topics.items() if not topic.slow)
         self._changed = threading.Condition()
         self._items: deque[Reading | Refusal] = deque()
@@ -87,10 +89,33 @@ class Mailbox:
     def _count(self, item: Reading | Refusal) -> None:
         self.received[item.topic] += 1
         period_s, last_s = self._topics[item.topic].period_s, self._stamps.get(item.topic)
-        if period_s is not None and last_s is not None and not self._lockstep:
+        if period_s is not None and last_s is not None and not self.lockstep:
             self.lost[item.topic] += max(0, round((item.stamp_s - last_s) / period_s) - 1)
 
     def _common_stamp(self) -> float | None:
         stamps = set(self._stamps.values())
         whole = len(self._stamps) == len(self._topics) and len(stamps) == 1
         return next(iter(stamps)) if whole else None
+
+
+def hand_over(mailbox: Mailbox, controller: Controller) -> tuple[float | None, float, str]:
+    """Give the controller what came since the last tick.
+
+    Returns the stamp that all topics share (None if there is none, or nothing came), the last
+    arrival, and why readings were refused.
+    """
+    items, stamp_s = mailbox.take()
+    if not items:
+        return None, time.monotonic(), ''
+    received_s = max(item.received_s for item in items)
+    reasons = []
+    for item in items:
+        if mailbox.lockstep:
+            # Messages of one moment count as one arrival, however busy the machine is.
+            item = replace(item, received_s=received_s)
+        if isinstance(item, Refusal):
+            controller.counters.refused[item.reason] += 1
+            reasons.append(item.reason)
+        elif (reason := controller.on_reading(item)) is not None:
+            reasons.append(reason)
+    return stamp_s, received_s, '; '.join(dict.fromkeys(reasons))
