@@ -355,8 +355,8 @@ def test_no_reading_is_lost_while_a_plan_is_computed(make):
     for stamp_s in stamps:
         rig.feed(stamp_s, 'odom')
     rig.planner.pass_on.set()
-    rig.loop.wake()
-    rig.until(lambda: len(rig.commands) == 2)
+    # A period whose tick begins late, since the last one took so long, is skipped.
+    rig.until(lambda: rig.loop.wake() or len(rig.commands) > 1)
     assert taken == [1.0, 1.0, *stamps]
 
 

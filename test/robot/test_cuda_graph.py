@@ -113,7 +113,15 @@ def test_another_shape_is_recorded_anew(stand_in):
 
 ADAPTERS = pytest.mark.parametrize(
     'adapter',
-    ['none', 'grbal', 'grbal_judged', 'dynamic_evaluation', 'rebal_window', 'rebal_episode'],
+    [
+        'none',
+        'grbal',
+        'grbal_judged',
+        'grbal_inputs',
+        'dynamic_evaluation',
+        'rebal_window',
+        'rebal_episode',
+    ],
 )
 
 
@@ -134,6 +142,9 @@ def make_mpc(adapter_name: str, planner_name: str, device: torch.device) -> Adap
         'none': lambda: NoAdaptation(dynamics.loss, params),
         'grbal': lambda: GradientAdapter(dynamics.loss, params, sizes, 2),
         'grbal_judged': lambda: GradientAdapter(dynamics.loss, params, sizes, 2, 0.1, 2),
+        'grbal_inputs': lambda: GradientAdapter(
+            dynamics.loss, params, {'scale': sizes['scale']}, 3
+        ),
         'dynamic_evaluation': lambda: DynamicEvaluation(dynamics.loss, params, sizes),
     }[adapter_name]()
     planner = {
