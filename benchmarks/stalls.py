@@ -103,10 +103,10 @@ def main() -> None:
     while not ended:
         time.sleep(SLEEP_S)
         now_s = time.monotonic()
-        late_ms.append(1e3 * (now_s - before_s - SLEEP_S))
-        if late_ms[-1] > LONG_MS:
-            ends.append((time.time(), late_ms[-1] / 1e3))
-        before_s = now_s
+        late_s, before_s = now_s - before_s - SLEEP_S, now_s
+        late_ms.append(1e3 * late_s)
+        if 1e3 * late_s > LONG_MS:
+            ends.append((time.time(), late_s))
     late = np.array(late_ms)
     print(
         json.dumps(
