@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from mbmrl_ros.channels import Topic
 from mbmrl_ros.nodes.control_loop import ControlLoop
-from mbmrl_ros.nodes.mailbox import Mailbox, Refusal
+from mbmrl_ros.nodes.mailbox import Refusal
 from mbmrl_ros.robot.adaptive_mpc import Decision
 from mbmrl_ros.robot.budget import SendMoment
 from mbmrl_ros.robot.command import Command
@@ -479,58 +478,3 @@ def test_a_reset_in_lockstep_drops_a_state_that_waits_for_its_tick(make):
     rig.feed(1.01)
     rig.until(lambda: len(rig.commands) == 2)
     assert rig.planner.plans == 2
-
-
-def topic(**settings):
-    return Topic(type='nav_msgs/msg/Odometry', timeout_s=1.0, **settings)
-
-
-def test_a_mailbox_keeps_the_order_and_tells_when_stamps_meet():
-    mailbox = Mailbox({'a': topic(), 'b': topic()})
-    items = [Refusal(topic, stamp, 0.0, '') for topic, stamp in [('a', 1.0), ('a', 2.0)]]
-    assert [mailbox.put(item) for item in items] == [False, False]
-    assert np.isnan(Mailbox({'a': topic()}).newest_stamp_s)
-    last = Refusal('b', 2.0, 0.0, '')
-    assert mailbox.put(last) and mailbox.newest_stamp_s == 2.0
-    assert mailbox.take() == ([*items, last], 2.0)
-    assert mailbox.take() == ([], 2.0)
-    mailbox.clear()
-    assert mailbox.take() == ([], None)
-
-
-def test_nobody_waits_for_a_slow_topic():
-    mailbox = Mailbox({'a': topic(), 'b': topic(slow=True)})
-    mailbox.put(Refusal('b', 1.0, 6.0, ''))
-    mailbox.put(Refusal('a', 1.0, 7.0, ''))
-    mailbox.put(Refusal('a', 2.0, 8.0, ''))
-    started = time.monotonic()
-    assert mailbox.wait_for_all(PATIENCE_S) == {'a': [7.0, 8.0]}
-    assert time.monotonic() - started < PATIENCE_S / 2
-
-
-def test_waiting_for_all_topics_ends_with_the_last_one_and_not_before():
-    mailbox = Mailbox({'a': topic(), 'b': topic()})
-    mailbox.put(Refusal('a', 1.0, 0.0, ''))
-    started = time.monotonic()
-    mailbox.wait_for_all(0.05)
-    assert time.monotonic() - started >= 0.05
-    mailbox.put(Refusal('b', 1.0, 0.0, ''))
-    started = time.monotonic()
-    mailbox.wait_for_all(PATIENCE_S)
-    assert time.monotonic() - started < PATIENCE_S / 2
-
-
-def test_messages_that_are_missing_between_two_stamps_are_counted_as_lost():
-    mailbox = Mailbox({'a': topic(period_s=0.01), 'b': topic()})
-    for stamp_s in (1.0, 1.0101, 1.02, 1.05, 1.0599, 0.2, 0.21):
-        mailbox.put(Reading('a', stamp_s, 0.0, ()))
-        mailbox.put(Reading('b', stamp_s, 0.0, ()))
-    # 1.03 and 1.04 never came; 0.2 is a clock that was set back.
-    assert mailbox.lost == {'a': 2} and mailbox.received == {'a': 7, 'b': 7}
-    mailbox.clear()
-    mailbox.put(Refusal('a', 9.0, 0.0, 'no joint'))
-    assert mailbox.lost == {'a': 2} and mailbox.received['a'] == 8
-    mailbox = Mailbox({'a': topic(period_s=0.01)}, lockstep=True)
-    for stamp_s in (1.0, 1.1):
-        mailbox.put(Reading('a', stamp_s, 0.0, ()))
-    assert not mailbox.lost, 'in lockstep it comes with every step'
