@@ -54,15 +54,18 @@ def objective(
     check = unseen.sample(VALIDATION_WINDOWS, generator)
 
     def batch_loss() -> Tensor:
-        past, future = windows.sample(config.batch_size, generator)
-        past, future = seen_together(see, past, future, generator)
+        past, recorded = windows.sample(config.batch_size, generator)
+        past, future = seen_together(see, past, recorded, generator)
         if config.motor_gains:
             past, future = with_motor_gains(past, future, config.motor_gains, generator)
         if config.motor_offsets:
             past, future = with_motor_offsets(past, future, config.motor_offsets, generator)
-        return meta_loss(
+        adapted = meta_loss(
             dynamics.loss, learned.params, learned.step_sizes, past, future, config.inner_steps
         )
+        if not config.prior_share:
+            return adapted
+        return adapted.lerp(dynamics.loss(learned.params, recorded).mean(), config.prior_share)
 
     def validation_loss() -> float:
         _, after = losses_before_and_after(

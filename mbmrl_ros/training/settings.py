@@ -103,6 +103,14 @@ class TrainingConfig(Config):
         description='of the past window: adaptation is judged by what a step on the others does '
         'for the loss on these newest ones; 0: on the whole window, which it has seen',
     )
+    prior_share: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description='share of the loss before adaptation, on windows as recorded, in what GrBAL '
+        'is trained for: until its first window is full a robot drives with phi as it is; 0: '
+        'none (Algorithm 9)',
+    )
     input_limit: Positive | None = Field(
         None,
         description='standard deviations beyond which a channel of the input does not count any '

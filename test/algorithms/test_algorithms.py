@@ -173,6 +173,17 @@ def test_an_epoch_looks_at_as_many_transitions_as_there_are():
     assert lesson('mb', 0.1).objective.batches_per_epoch == 1200 // 16
 
 
+def test_a_share_of_the_loss_is_that_without_adaptation():
+    # The same generator draws the same windows; without a step there is no adaptation.
+    changes = ((0.1, 0.0), (1e-12, 0.0), (0.1, 0.3))
+    after, before, mixed = (
+        lesson('grbal', size, prior_share=share).objective.batch_loss().item()
+        for size, share in changes
+    )
+    assert mixed == pytest.approx(0.7 * after + 0.3 * before, rel=1e-5)
+    assert mixed != pytest.approx(after, rel=1e-3)
+
+
 @pytest.mark.parametrize('virtual', ['motor_gains', 'motor_offsets'])
 def test_virtual_motors_are_for_training_only_and_for_grbal_only(virtual):
     for algorithm, changes in (('grbal', True), ('mb', False)):
