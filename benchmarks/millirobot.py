@@ -2,9 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tables and figures from the files of millirobot.sh: python benchmarks/millirobot.py FOLDER.
 
-FOLDER/seed<n>/<method>_<shape>.json and FOLDER/seed<n>/hard/<method>_<shape>.json: episodes of the
-model of training seed n. Costs are per step, as those of Table 2 of the thesis: minus the return,
-divided by the steps.
+FOLDER/seed<n>/**/<method>_<shape>.json: episodes of the model of training seed n. Costs are per
+step, as those of Table 2 of the thesis: minus the return, divided by the steps.
 """
 
 from __future__ import annotations
@@ -63,10 +62,9 @@ def read(seeds: list[Path], value: Callable[[dict], list[float]]) -> Values:
 
 
 def _tests(seed: Path, method: str, shape: str) -> dict[str, dict]:
-    name, found = f'{method}_{shape}.json', {}
-    for path in (seed / name, seed / 'hard' / name):
-        if path.exists():
-            found |= json.loads(path.read_text())['tests']
+    found = {}
+    for path in sorted(seed.rglob(f'{method}_{shape}.json')):
+        found |= json.loads(path.read_text())['tests']
     return found
 
 
