@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -27,7 +26,8 @@ from mbmrl_ros.planners.kinds import changed, make_planner
 from mbmrl_ros.rewards.path import Route
 from mbmrl_ros.rewards.reward import Reward, along, build_reward, route_of
 from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC, make_mpc
-from mbmrl_ros.robot.budget import CandidateBudget
+from mbmrl_ros.robot.budget import CandidateBudget, with_candidates
+from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.robot.random_policy import Collector
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import Planner, Transitions
@@ -127,25 +127,37 @@ def default_bundle(spec: RobotSpec) -> str:
     return min(algorithms, key=lambda name: (algorithms[name] != 'grbal', name))
 
 
-def warm_up(
-    spec: RobotSpec, brain: Brain, pace: Callable[[float], bool] = lambda tick_s: True
-) -> None:
-    """Run ticks on zeros, so that the first real one is not slow, and forget them.
+def warm_up(spec: RobotSpec, brain: Brain, controller: Controller | None = None) -> None:
+    """Run ticks on zeros, so that no real one is slow, and forget them.
 
-    pace: gets how long each took, after the first ones, and returns whether that will do.
+    controller: gets how long each took, after the first ones, until the next one will fit. Then
+    all numbers of candidates that its budget may come to are seen, so that on the robot no tick
+    waits for memory, and none is taken.
     """
+    stream = brain.generator.get_state()
+    end_s, fits, count = time.monotonic() + WARM_UP_S, False, 0
+    while count < WARM_UP_TICKS or not (fits or time.monotonic() > end_s):
+        tick_s = _tick_on_zeros(spec, brain)
+        count += 1
+        fits = count >= WARM_UP_TICKS and (controller is None or controller.pace(tick_s))
+    fitting = brain.mpc.planner
+    if fitting and controller and controller.budget:
+        for candidates in controller.budget.rehearsal:
+            brain.mpc.use_planner(with_candidates(fitting, candidates))
+            _tick_on_zeros(spec, brain)
+        brain.mpc.use_planner(fitting)
+    brain.mpc.reset()
+    brain.generator.set_state(stream)
+
+
+def _tick_on_zeros(spec: RobotSpec, brain: Brain) -> float:
+    """Return how long it took."""
     size = brain.mpc.window_size
     window = Transitions(
         torch.zeros(1, size, spec.state_size),
         torch.zeros(1, size, spec.action_size),
         torch.zeros(1, size, spec.state_size),
     )
-    stream = brain.generator.get_state()
-    end_s, fits, count = time.monotonic() + WARM_UP_S, False, 0
-    while count < WARM_UP_TICKS or not (fits or time.monotonic() > end_s):
-        started_s = time.monotonic()
-        brain.mpc.act(window, torch.ones(1, dtype=torch.bool), torch.zeros(1, spec.state_size))
-        count += 1
-        fits = count >= WARM_UP_TICKS and pace(time.monotonic() - started_s)
-    brain.mpc.reset()
-    brain.generator.set_state(stream)
+    started_s = time.monotonic()
+    brain.mpc.act(window, torch.ones(1, dtype=torch.bool), torch.zeros(1, spec.state_size))
+    return time.monotonic() - started_s

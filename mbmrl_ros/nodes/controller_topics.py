@@ -150,8 +150,7 @@ class ControllerTopics:
         self.loop.open()
         try:
             self.loop.wait(functools.partial(self._use_planner, planner))
-            pace = self.controller.pace
-            self.loop.wait(functools.partial(warm_up, self._spec, self._brain, pace))
+            self.loop.wait(functools.partial(warm_up, self._spec, self._brain, self.controller))
         except Exception:
             self.loop.close()
             raise

@@ -21,6 +21,8 @@ MUCH = 1.1
 # What a change aims at, as a share of the goal: noise below a twentieth does not undo it.
 AIM = 0.95
 LARGEST_GROWTH = 2.0
+# Numbers up to so many times the one that fits are tried before the robot moves.
+REHEARSED = 1.5
 # Of the moment at which commands go out; shares of the ticks that are remembered, or of a period.
 REMEMBERED = 300
 ALMOST_ALL = 0.99
@@ -52,6 +54,15 @@ class CandidateBudget:
         self.settled = False
         self._durations: list[float] = []
         self._first = False
+
+    @property
+    def rehearsal(self) -> list[int]:
+        """The numbers that it may come to, upwards.
+
+        A number that is new needs new memory and products that are compiled for it: 2 to 3 MB and
+        a tick that is late, unless it was seen before the robot moves.
+        """
+        return [n for n in self.ladder if n <= REHEARSED * self.candidates]
 
     def record(self, tick_s: float) -> int:
         """Take how long a tick with the present number took; return the number for the next.

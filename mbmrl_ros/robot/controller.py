@@ -88,6 +88,7 @@ class Controller:
         """clock: steady [s], for durations and time-outs. latency: plan for where the robot will
         be; without it, commands take effect at once (as they do in lockstep). foresight: shadow
         mode: somebody else drives, whose commands come by `heard`, and predictions are scored.
+        `budget`: what decides on the number of candidates, if anything does; see use_planner.
         """
         if foresight is not None and latency is None:
             raise ValueError('shadow mode needs latency: it says when the commands heard count')
@@ -98,7 +99,7 @@ class Controller:
         self._assembler = StateAssembler(spec)
         self._safety = SafetyFilter(spec)
         self._latency, self._foresight = latency, foresight
-        self._budget: CandidateBudget | None = None
+        self.budget: CandidateBudget | None = None
         self._history = History(
             driver.window_size, spec.period_s, spec.state_size, spec.action_size
         )
@@ -161,7 +162,7 @@ class Controller:
 
     def pace(self, tick_s: float) -> bool:
         """Take how long a tick took, from its wake-up on; return whether the next one will fit."""
-        budget = self._budget
+        budget = self.budget
         if budget is None:
             return True
         before = budget.candidates
@@ -178,14 +179,14 @@ class Controller:
     @property
     def goal_s(self) -> float:
         """How long a tick may take, NaN where nothing is done about it."""
-        return math.nan if self._budget is None else self._budget.goal_s
+        return math.nan if self.budget is None else self.budget.goal_s
 
     def use_planner(self, planner: Planner, budget: CandidateBudget | None) -> None:
         """Exchange the planner between two ticks; the warm start stays.
 
         budget: decides on the number of candidates in the planner's place.
         """
-        self._budget = budget
+        self.budget = budget
         self._driver.use_planner(
             with_candidates(planner, budget.candidates) if budget else planner
         )
@@ -200,7 +201,7 @@ class Controller:
         That is its history, as far as it reaches for the new model, and the warm start. The new
         planner's budget comes by `use_planner`.
         """
-        self._budget = None
+        self.budget = None
         driver.take_over(self._driver)
         self._driver, self._foresight = driver, foresight
         self._history = self._history.resized(driver.window_size)

@@ -9,6 +9,8 @@ from mbmrl_ros.nodes import assembly
 from mbmrl_ros.nodes.assembly import build_brain, default_bundle, warm_up
 from mbmrl_ros.nodes.settings import ControllerSettings, PlannerSettings
 from mbmrl_ros.planners.mppi import MPPI
+from mbmrl_ros.robot.budget import CandidateBudget, with_candidates
+from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.spec import load_robot
 from mbmrl_ros.types import Transitions
 
@@ -77,6 +79,29 @@ def test_warming_up_changes_nothing_that_comes_after(bundle):
     cold, warm = build_brain(SPEC, settings), build_brain(SPEC, settings)
     warm_up(SPEC, warm)
     assert torch.equal(actions(cold), actions(warm))
+
+
+def test_all_numbers_that_a_budget_may_come_to_are_seen_before_the_robot_moves(bundle):
+    settings = ControllerSettings(bundle=str(bundle), seed=4)
+    cold, brain = build_brain(SPEC, settings), build_brain(SPEC, settings)
+    controller = Controller(SPEC, brain.mpc)
+    budget = CandidateBudget(1e-9, 4, 40, 16)
+    controller.use_planner(brain.mpc.planner, budget)
+    used = []
+    act = brain.mpc.act
+
+    def counted(*arguments):
+        used.append(brain.mpc.planner.config.candidates)
+        return act(*arguments)
+
+    brain.mpc.act = counted
+    warm_up(SPEC, brain, controller)
+    assert used[-len(budget.rehearsal) :] == budget.rehearsal
+    assert set(budget.rehearsal) < set(budget.ladder)
+    # And nothing of that stays.
+    assert brain.mpc.planner.config.candidates == budget.candidates
+    cold.mpc.use_planner(with_candidates(cold.mpc.planner, budget.candidates))
+    assert torch.equal(actions(cold), actions(brain))
 
 
 def test_another_planner_keeps_the_warm_start_as_far_as_it_reaches(bundle):

@@ -50,6 +50,16 @@ def test_it_settles_on_what_fits_for_any_affine_cost_and_stays_there(start, fixe
     assert all(step > 0 for step in steps) or all(step < 0 for step in steps), 'no overshoot'
 
 
+def test_all_rungs_to_half_above_the_present_number_are_rehearsed_upwards():
+    budget = CandidateBudget(GOAL_S, 10, 1000, 100)
+    seen = budget.rehearsal
+    assert seen == [n for n in budget.ladder if n <= 1.5 * budget.candidates]
+    assert seen[0] == 10 and budget.candidates in seen
+    # Four rungs of a tenth each: 1.1 ** 4 = 1.46.
+    assert len([n for n in seen if n > budget.candidates]) == 4
+    assert CandidateBudget(GOAL_S, 10, 100, 100).rehearsal[-1] == 100
+
+
 def test_an_overload_is_answered_after_three_slow_ticks_of_five():
     budget = CandidateBudget(GOAL_S, 10, 1000, 1000)
     used = run(budget, lambda tick, k: k * 5e-5, 40)
