@@ -8,6 +8,7 @@ Figures share both: what two of them need is trained and measured once.
 from __future__ import annotations
 
 import functools
+import math
 import re
 import shlex
 from collections.abc import Iterator, Sequence
@@ -185,15 +186,18 @@ def _training(
     config = _config(model, recipe, setting.task, variant, chosen)
     source = None
     if recipe.start_from:
-        plain = Variant(variant.name, distribution=distribution) if distribution else BASE
+        own_data = distribution and not made.on_test
+        plain = Variant(variant.name, distribution=distribution) if own_data else BASE
         source = _training(recipe.start_from, setting, plain, seed, chosen)
-        if config.iterations < source.config.iterations:
+        if recipe.with_data and config.iterations < source.config.iterations:
             raise UserError(
                 f'{model} starts from {recipe.start_from} after {source.config.iterations} '
                 f'iterations, so it cannot have {config.iterations}; set iterations of both'
             )
     folder = Path('trainings') / setting.task / label / f'seed{seed}'
-    return Training(made.algorithm, setting.task, distribution, seed, config, folder, source)
+    return Training(
+        made.algorithm, setting.task, distribution, seed, config, folder, source, recipe.with_data
+    )
 
 
 def _config(
@@ -209,11 +213,11 @@ def _config(
         elif only == model:
             special.append(f'{inner}={value}')
     changes = (*(QUICK if chosen.quick else ()), *variant.training)
-    name = _files(MODELS[model].algorithm)
-    config = load_training_config(name, task, recipe.variant, (*changes, *general, *special))
-    if any(text.startswith('iterations=') for text in special):
-        return config
-    return config.model_copy(update={'iterations': config.iterations * MODELS[model].times})
+    made = MODELS[model]
+    assignments = (*changes, *general, *special)
+    config = load_training_config(_files(made.algorithm), task, recipe.variant, assignments)
+    times = 1.0 if any(text.startswith('iterations=') for text in special) else made.times
+    return config.model_copy(update={'iterations': math.ceil(config.iterations * times)})
 
 
 def _files(algorithm: str) -> str:

@@ -13,24 +13,27 @@ from typing import Any, Literal
 class Recipe:
     """A training file, config/training/<algorithm>/<task>[.<variant>].yaml.
 
-    start_from: the model whose finished training gives data and weights; empty: none.
+    start_from: the model whose finished training gives data and weights; empty: none. with_data:
+    or its weights alone, and all data are collected.
     """
 
     variant: str | None = None
     start_from: str = ''
+    with_data: bool = True
 
 
 @dataclass(frozen=True)
 class Model:
     """What is trained. recipes: the first one that there is a file for counts.
 
-    on_test: trained on the schedules of the test that it is for, with `times` the iterations.
+    on_test: trained on the schedules of the test that it is for. times: iterations, in those of
+    its training file.
     """
 
     algorithm: str
     recipes: tuple[Recipe, ...]
     on_test: bool = False
-    times: int = 1
+    times: float = 1
 
 
 @dataclass(frozen=True)

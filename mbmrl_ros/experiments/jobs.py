@@ -19,7 +19,10 @@ MODEL_FREE = 'trpo'
 
 @dataclass(frozen=True)
 class Training:
-    """A run folder that has to be finished. source: the run that it starts from."""
+    """A run folder that has to be finished.
+
+    source: the run that it starts from, with its data or with its weights alone.
+    """
 
     algorithm: str
     task: str
@@ -28,6 +31,7 @@ class Training:
     config: TrainingConfig
     folder: Path
     source: Training | None = None
+    with_data: bool = True
 
     @property
     def path(self) -> Path:
@@ -47,7 +51,7 @@ class Training:
     @property
     def settings(self) -> dict[str, Any]:
         """What its result depends on."""
-        return {
+        settings = {
             'algorithm': self.algorithm,
             'task': self.task,
             'distribution': self.distribution,
@@ -55,6 +59,8 @@ class Training:
             'start_from': self.source.settings if self.source else None,
             'config': self.config.model_dump(mode='json'),
         }
+        # Not written otherwise, so that results of earlier versions stay valid.
+        return settings if self.with_data else settings | {'with_data': False}
 
 
 @dataclass(frozen=True)

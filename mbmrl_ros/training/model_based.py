@@ -97,7 +97,8 @@ def train(algorithm: Algorithm, task: Task, config: TrainingConfig, run: Run, se
     learned, optimiser = start(spec, config, seed, algorithm.cell(config))
     done, tensors, data = run.load()
     restore(learned, optimiser, tensors)
-    bundle = load_bundle(run.publish(done), spec) if done else None
+    known = run.publish(done)
+    bundle = load_bundle(known, spec) if done or known.exists() else None
     for iteration in range(done + 1, config.iterations + 1):
         started = time.monotonic()
         if run.has_data(iteration):

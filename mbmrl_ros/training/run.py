@@ -82,27 +82,28 @@ class Run:
         """Return the last whole iteration (0: none) and its checkpoint, without any data."""
         return _last_checkpoint(self.folder)
 
-    def adopt(self, source: Path) -> None:
+    def adopt(self, source: Path, with_data: bool = True) -> None:
         """Take over another run's data and last parameters, so that the last fit is left to do.
 
-        Does nothing if this run has begun; UserError if the other has no finished iteration.
+        with_data: or its parameters and last bundle alone, to collect by and to go on from. Does
+        nothing if this run has begun; UserError if the other has no finished iteration.
         """
         if (self.folder / 'checkpoint.safetensors').exists():
             return
         last, tensors = _last_checkpoint(source)
         if last == 0:
             raise UserError(f'{source} is not a run folder with a finished iteration')
+        done, known = (last - 1, last - 1) if with_data else (0, last)
         try:
-            for iteration in range(1, last + 1):
+            for iteration in range(1, last + 1) if with_data else ():
                 shutil.copy(_data_file(source, iteration), _data_file(self.folder, iteration))
-            if last > 1:
-                before = f'{last - 1:04d}'
-                copied = self.folder / 'bundles' / before
-                shutil.copytree(source / 'bundles' / before, copied, dirs_exist_ok=True)
+            if known:
+                bundle = source / 'bundles' / f'{known:04d}'
+                shutil.copytree(bundle, self.publish(done), dirs_exist_ok=True)
         except OSError as error:
             raise UserError(f'cannot copy {source} to {self.folder}: {error}') from error
         params = {key: value for key, value in tensors.items() if key.startswith('params/')}
-        self.save_checkpoint(last - 1, params)
+        self.save_checkpoint(done, params)
 
     def save_data(self, iteration: int, trajectories: list[Trajectory]) -> None:
         """Write what one iteration collected."""
@@ -152,7 +153,7 @@ class Run:
             ) from error
 
     def publish(self, iteration: int) -> Path:
-        """Return the folder for this iteration's bundle."""
+        """Return the folder for this iteration's bundle; 0: that of another run, to begin with."""
         return self.folder / 'bundles' / f'{iteration:04d}'
 
 

@@ -53,7 +53,7 @@ def test_a_grid_is_settings_times_methods_times_seeds_and_trains_each_model_once
     assert sorted(work.folder.parent.name for work in trainings) == ['grbal'] * 3 + ['mb'] * 3
 
 
-def test_the_oracle_is_trained_for_each_test_on_twice_the_data():
+def test_the_oracle_goes_on_from_mb_for_each_test_with_half_its_iterations():
     methods = ('mb', 'mb_oracle')
     found = works(['generalisation'], tasks=(JOINT,), methods=methods, seeds=(0,))
     trainings, _ = split(found)
@@ -61,9 +61,12 @@ def test_the_oracle_is_trained_for_each_test_on_twice_the_data():
     assert {work.distribution for work in oracles} == {'test:mid_run', 'test:held_out'}
     assert len({work.folder for work in oracles}) == 2
     for oracle in oracles:
-        assert oracle.config.iterations == 2 * ordinary.config.iterations
+        assert oracle.config.iterations * 2 == ordinary.config.iterations
         twin = oracle.config.model_copy(update={'iterations': ordinary.config.iterations})
         assert twin == ordinary.config
+        # MB itself has not seen the test.
+        assert oracle.source == ordinary and not oracle.with_data
+        assert ordinary.distribution == ''
 
 
 def test_figures_share_what_they_have_in_common():

@@ -12,12 +12,15 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from mbmrl_ros.cli import main
 from mbmrl_ros.data.dataset import load_trajectories
 from mbmrl_ros.experiments.cells import Selection, expand
 from mbmrl_ros.experiments.jobs import Training
 from mbmrl_ros.experiments.outcomes import do, finished
+from mbmrl_ros.models.bundle import load_bundle
+from mbmrl_ros.spec import load_robot
 
 JOINT = 'half_cheetah/disabled_joint'
 ITERATIONS = 4
@@ -210,11 +213,18 @@ def test_errors_of_windows_of_other_lengths_are_of_the_same_moments(serial):
     assert first == {64}
 
 
-def test_the_oracle_is_trained_on_its_test_and_on_twice_the_data(tmp_path):
+def test_the_oracle_has_the_weights_of_mb_and_data_of_its_test_alone(tmp_path):
     chosen = Selection((JOINT,), ('mb_oracle',), (0,), TINY, steps=20, quick=True)
-    job = expand(['generalisation'], chosen)[0][0]
-    result = do(job, tmp_path)
-    assert result['environment_steps'] == 2 * 4 * 24 * ITERATIONS
-    recorded = load_trajectories(tmp_path / job.work.folder / 'data' / '0001.safetensors')
+    ordinary, oracle = (job for job in expand(['generalisation'], chosen)[0][:2])
+    do(ordinary, tmp_path)
+    result = do(oracle, tmp_path)
+    assert result['environment_steps'] == 4 * 24 * ITERATIONS // 2
+    folder, source = tmp_path / oracle.work.folder, tmp_path / ordinary.work.folder
+    recorded = load_trajectories(folder / 'data' / '0001.safetensors')
     # The fault of `mid_run`, a third on, is the first disturbance of the task.
     assert all(one.disturbance.tolist() == [-1] * 8 + [0] * 16 for one in recorded)
+    begun, last = (
+        load_bundle(place, load_robot('half_cheetah'))
+        for place in (folder / 'bundles' / '0000', source / 'bundle')
+    )
+    assert torch.equal(begun.params['weight0'], last.params['weight0'])
