@@ -36,6 +36,9 @@ from mbmrl_ros.training.model_based import train
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.settings import TrainingConfig
 
+# Of the moments from which the state T2 steps ahead is predicted.
+AHEAD_STRIDE = 5
+
 
 def perform(work: Work, out: Path) -> dict[str, Any]:
     """Do what has to be done; return its numbers. UserError as the commands have."""
@@ -106,7 +109,7 @@ def _drive_by_model(work: Measurement, task: Task, out: Path) -> dict[str, Any]:
     outcome = evaluate(
         bundle, adapter, task, work.test, work.episodes, work.steps, work.test_seed, planner
     )
-    losses = prediction_losses(bundle, adapter, outcome.trajectories, stride=1)
+    losses = prediction_losses(bundle, adapter, outcome.trajectories, 1, AHEAD_STRIDE)
     losses = losses.since(work.scored_from)
     if not len(losses.moments):
         raise UserError(f'{work.steps} steps hold no moment from {work.scored_from} on to score')

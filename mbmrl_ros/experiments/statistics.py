@@ -78,8 +78,13 @@ def switch_step(schedule: Schedule) -> int | None:
 
 
 def error_summary(losses: PredictionLosses) -> dict[str, Any]:
-    """Return errors before and after the update: per episode, over time, as histograms."""
-    result: dict[str, Any] = {'first_moment': int(losses.moments[0]), 'block': BLOCK}
+    """Return errors before and after the update: per episode, over time, as histograms.
+
+    ahead: the same of the state T2 steps ahead, where that was predicted.
+    """
+    moments = losses.moments.tolist()
+    spacing = moments[1] - moments[0] if len(moments) > 1 else 1
+    result: dict[str, Any] = {'first_moment': moments[0], 'block': BLOCK * spacing}
     for name in ('before', 'after'):
         errors: Tensor = getattr(losses, name)
         result[name] = {
@@ -88,4 +93,4 @@ def error_summary(losses: PredictionLosses) -> dict[str, Any]:
             'histogram': histogram(errors),
         }
     result['share_worse'] = float((losses.after > losses.before).to(torch.float64).mean())
-    return result
+    return result if losses.ahead is None else result | {'ahead': error_summary(losses.ahead)}

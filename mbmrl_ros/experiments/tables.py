@@ -47,19 +47,26 @@ def ratio(first: Groups, second: Groups, paired: bool = False) -> str:
 
 
 def errors_table(figure: Figure, results: Results) -> list[str]:
-    """Errors before and after the update, and their ratio."""
-    rows = []
+    """Errors before and after the update, and their ratio: a step ahead, and T2 steps ahead."""
+    rows, far = [], []
     for line in results.lines(figure):
-        before, after = (line.groups('errors', name, 'episodes') for name in ('before', 'after'))
-        if not before:
-            continue
-        means = [f'{np.mean([np.mean(g) for g in groups]):.4f}' for groups in (before, after)]
-        worse = f'{100 * np.mean(line.numbers("errors", "share_worse")):.0f} %'
-        names = [line.setting.title, METHODS[line.method].label]
-        rows.append([*names, *means, ratio(after, before, paired=True), _late(line), worse])
-    header = ('test', 'method', 'before', 'after', 'after / before (95 %)',
-              'from a fault in mid-run on', 'moments made worse')  # fmt: skip
-    return table(header, rows)
+        if line.groups('errors'):
+            rows.append([*_names(line), *_before_and_after(line, 'errors'), _late(line)])
+        if line.groups('errors', 'ahead'):
+            far.append([*_names(line), *_before_and_after(line, 'errors', 'ahead')])
+    header = ('test', 'method', 'before', 'after', 'after / before (95 %)', 'moments made worse')
+    near = table((*header, 'after / before from a fault in mid-run on'), rows)
+    if not far:
+        return near
+    return [*near, '', 'The state T2 steps ahead; 1: as if nothing would change.', '',
+            *table(header, far)]  # fmt: skip
+
+
+def _before_and_after(line: Line, *keys: str) -> list[str]:
+    before, after = (line.groups(*keys, name, 'episodes') for name in ('before', 'after'))
+    means = [f'{np.mean([np.mean(g) for g in groups]):.4f}' for groups in (before, after)]
+    worse = f'{100 * np.mean(line.numbers(*keys, "share_worse")):.0f} %'
+    return [*means, ratio(after, before, paired=True), worse]
 
 
 def _late(line: Line) -> str:

@@ -51,6 +51,7 @@ def result_of(work):
                'histogram': [*bins[:-1], 60]}
         for name, value in (('before', 0.5), ('after', 0.2 if adapts else 0.5))
     }  # fmt: skip
+    far = {'before': {'episodes': [0.8] * 3}, 'after': {'episodes': [0.6] * 3}, 'share_worse': 0.1}
     return {
         'environment_steps': 96000,
         'returns': returns,
@@ -63,7 +64,7 @@ def result_of(work):
         'loss_after': errors['after']['episodes'][0],
         'fault_step': 333 if work.test == 'mid_run' else None,
         'recovery': {'step': 333, 'episodes': episodes_of(work, adapts)},
-        'errors': {'first_moment': 32, 'block': 5, 'share_worse': 0.25, **errors},
+        'errors': {'first_moment': 32, 'block': 5, 'share_worse': 0.25, 'ahead': far, **errors},
         'adaptations_accepted': 30 if adapts else 0,
         'adaptations_refused': 10 if adapts else 0,
     }
@@ -115,11 +116,13 @@ def test_without_an_oracle_there_is_nothing_to_normalise_to(tmp_path):
 
 
 def test_errors_are_compared_before_and_after(tmp_path):
-    found = rows(table_of(tmp_path, 'adaptation-error'))
+    lines = table_of(tmp_path, 'adaptation-error')
+    found, far = rows(lines[: lines.index('')]), rows(lines[lines.index('') :])
     # In every episode 0.2 after 0.5: the ratio is certain.
-    row = ['0.5000', '0.2000', '0.40 (0.40 to 0.40)']
-    assert found['HC joint, gen.', 'GrBAL'] == [*row, '-', '25 %']
-    assert found['HC joint, F.A.', 'GrBAL'] == [*row, '0.25', '25 %']
+    row = ['0.5000', '0.2000', '0.40 (0.40 to 0.40)', '25 %']
+    assert found['HC joint, gen.', 'GrBAL'] == [*row, '-']
+    assert found['HC joint, F.A.', 'GrBAL'] == [*row, '0.25']
+    assert far['HC joint, gen.', 'GrBAL'] == ['0.8000', '0.6000', '0.75 (0.75 to 0.75)', '10 %']
 
 
 def blocks_of(lines):

@@ -84,3 +84,14 @@ def test_errors_are_summed_up_per_episode_and_over_time():
     assert found['after']['over_time'] == [2.0, 2.0]
     assert found['share_worse'] == 0.5
     assert found['first_moment'] == 8
+
+
+def test_errors_ahead_are_summed_up_alike_and_keep_their_times():
+    near = torch.ones(2, 26)
+    far = PredictionLosses(torch.arange(8, 34, 5), torch.ones(2, 6), torch.full((2, 6), 0.5))
+    found = error_summary(PredictionLosses(torch.arange(8, 34), near, near, far))
+    assert found['block'] == 5
+    ahead = found['ahead']
+    assert ahead['after']['episodes'] == [0.5, 0.5] and ahead['share_worse'] == 0
+    # Five values of moments that are five steps apart.
+    assert ahead['block'] == 25 and ahead['first_moment'] == 8

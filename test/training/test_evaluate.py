@@ -113,6 +113,39 @@ def test_losses_are_on_the_next_steps_with_what_was_adapted_to_the_last(bundle, 
     assert same == (adaptation == 'none')
 
 
+def test_the_state_ahead_is_predicted_from_the_first_one_and_the_actions_alone(bundle):
+    trajectories, adapter = recorded(bundle, [25, 25]), make_adapter(bundle, 'grbal')
+    ahead = prediction_losses(bundle, adapter, trajectories, 4, ahead_stride=5).ahead
+    assert ahead.moments.tolist() == [8, 13, 18]
+    predicted, ends, starts = [], [], []
+    for trajectory in trajectories:
+        for moment in (8, 13, 18):
+            past = part(trajectory, moment - 8, moment)
+            _, adapted = adapter.adapt(adapter.initial(1), past, torch.tensor([True]))
+            state = trajectory.states[moment][None, None]
+            for action in trajectory.actions[moment : moment + 6]:
+                _, state = bundle.dynamics.step(adapted.params, None, state, action[None, None])
+            predicted.append(state[0, 0])
+            starts.append(trajectory.states[moment])
+            ends.append(trajectory.states[moment + 6])
+    predicted, ends, starts = (torch.stack(x).double() for x in (predicted, ends, starts))
+    # In units of what changed, as if nothing would have: that model has 1 on average.
+    usual = (ends - starts).square().mean(0)
+    expected = ((predicted - ends).square() / usual).mean(-1).view(2, 3)
+    torch.testing.assert_close(ahead.after, expected, rtol=1e-4, atol=1e-6)
+    assert not torch.equal(ahead.before, ahead.after)
+
+
+def test_without_adapting_the_state_ahead_is_the_same_before_and_after(bundle):
+    trajectories, adapter = recorded(bundle, [30, 30]), make_adapter(bundle, 'none')
+    losses = prediction_losses(bundle, adapter, trajectories, 1, ahead_stride=3)
+    assert torch.equal(losses.ahead.before, losses.ahead.after)
+    later = losses.since(12)
+    assert later.ahead.moments.tolist() == [14, 17, 20, 23]
+    assert later.ahead.after.shape == (2, 4)
+    assert prediction_losses(bundle, adapter, trajectories).ahead is None
+
+
 def test_recordings_without_a_window_are_refused_in_one_line(bundle):
     with pytest.raises(UserError, match=r'no trajectory has the 8 \+ 6 transitions'):
         prediction_losses(bundle, make_adapter(bundle, 'none'), recorded(bundle, [13, 30]))
