@@ -99,9 +99,9 @@ FIGURES = {
         'Fig. 33: test returns, the MB oracle being 1',
         'normalised',
         SIX,
-        ('trpo', *LEARNERS, 'mb_oracle'),
+        ('trpo', *LEARNERS, 'grbal_still', 'mb_oracle'),
         differs='the oracle is MB that went on with data of the test alone, half as much as MB '
-        'had; no MAML-RL',
+        'had; GrBAL that does not adapt is shown too; no MAML-RL',
     ),
     'training-distribution': Figure(
         'Fig. 47: the training distribution, and a constant force that is outside of it',
