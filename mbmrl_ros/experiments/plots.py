@@ -27,24 +27,34 @@ SHADES = ('-', '--', '-.', ':')
 
 def errors_plot(figure: Figure, results: Results) -> Plot:
     """Fig. 31 and 45 above, Fig. 46 below: histograms, and errors over time."""
-    groups = by_setting([line for line in results.lines(figure) if line.groups('errors')])
-    plot = Plot(figsize=(max(5.0, PANEL * len(groups)), 2 * PANEL))
-    panels = plot.subplots(2, max(1, len(groups)), squeeze=False)
-    for column, (setting, lines) in enumerate(groups.items()):
-        upper, lower = panels[0][column], panels[1][column]
-        for line in lines:
-            for name, style in (('before', ':'), ('after', '-')):
-                label = f'{line.label}, {name}'
-                look: dict[str, Any] = {'color': METHODS[line.method].colour, 'ls': style}
-                counts = np.sum(line.groups('errors', name, 'histogram'), 0)
-                upper.stairs(counts / counts.sum(), EDGES, label=label, **look)
-                times, curve = _over_time(line, name)
-                lower.plot(times, curve, lw=1, **look)
-        upper.set(title=setting.title, xscale='log', xlabel='normalised T2-step error')
-        lower.set(xlabel='control step', yscale='log')
-    panels[0][0].set_ylabel('share of moments')
-    panels[1][0].set_ylabel('error')
+    lines = [line for line in results.lines(figure) if line.groups('errors')]
+    groups = by_setting(lines)
+    kinds: dict[str, tuple[str, ...]] = {'next T2 steps': ('errors',)}
+    if any(line.groups('errors', 'ahead') for line in lines):
+        kinds['state T2 steps ahead'] = ('errors', 'ahead')
+    plot = Plot(figsize=(max(5.0, PANEL * len(groups)), 2 * PANEL * len(kinds)))
+    panels = plot.subplots(2 * len(kinds), max(1, len(groups)), squeeze=False)
+    for row, (what, keys) in enumerate(kinds.items()):
+        for column, (setting, shown) in enumerate(groups.items()):
+            upper, lower = panels[2 * row][column], panels[2 * row + 1][column]
+            _errors(upper, lower, [line for line in shown if line.groups(*keys)], keys)
+            upper.set(title=setting.title, xscale='log', xlabel=f'normalised error, {what}')
+            lower.set(xlabel='control step', yscale='log')
+        panels[2 * row][0].set_ylabel('share of moments')
+        panels[2 * row + 1][0].set_ylabel(f'error, {what}')
     return _finished(plot, panels[0][0])
+
+
+def _errors(upper: Axes, lower: Axes, lines: list[Line], keys: tuple[str, ...]) -> None:
+    """Draw histograms of errors, and errors over time."""
+    for line in lines:
+        for name, style in (('before', ':'), ('after', '-')):
+            label = f'{line.label}, {name}'
+            look: dict[str, Any] = {'color': METHODS[line.method].colour, 'ls': style}
+            counts = np.sum(line.groups(*keys, name, 'histogram'), 0)
+            upper.stairs(counts / counts.sum(), EDGES, label=label, **look)
+            times, curve = _over_time(line, *keys, name)
+            lower.plot(times, curve, lw=1, **look)
 
 
 def curve_plot(figure: Figure, results: Results) -> Plot:
@@ -104,7 +114,7 @@ def recovery_plot(figure: Figure, results: Results) -> Plot:
         fault = int(shown[0].numbers('fault_step')[0])
         for line in shown:
             colour = METHODS[line.method].colour
-            times, curve = _over_time(line, 'after')
+            times, curve = _over_time(line, 'errors', 'after')
             upper.plot(times - fault, curve, color=colour, lw=1.3, label=line.label)
             for name, style in (('trained', ':'), ('adapted', '-')):
                 steps, shares = _back_by(line, name)
@@ -130,11 +140,11 @@ def _back_by(line: Line, name: str) -> tuple[list[float], list[float]]:
     return [0.0, *back, end], [0.0, *shares, shares[-1] if shares else 0.0]
 
 
-def _over_time(line: Line, name: str) -> tuple[Array, Array]:
+def _over_time(line: Line, *keys: str) -> tuple[Array, Array]:
     """Return control steps and errors, the mean over training seeds."""
-    curves = line.groups('errors', name, 'over_time')
+    curves = line.groups(*keys, 'over_time')
     length = min(map(len, curves))
-    first, block = (int(line.numbers('errors', key)[0]) for key in ('first_moment', 'block'))
+    first, block = (int(line.numbers(*keys[:-1], key)[0]) for key in ('first_moment', 'block'))
     steps = first + block * (np.arange(length, dtype=np.float64) + 0.5)
     return steps, np.asarray(np.mean([curve[:length] for curve in curves], 0))
 

@@ -51,7 +51,11 @@ def result_of(work):
                'histogram': [*bins[:-1], 60]}
         for name, value in (('before', 0.5), ('after', 0.2 if adapts else 0.5))
     }  # fmt: skip
-    far = {'before': {'episodes': [0.8] * 3}, 'after': {'episodes': [0.6] * 3}, 'share_worse': 0.1}
+    far = {
+        name: errors[name] | {'episodes': [value] * 3, 'over_time': [value] * 4}
+        for name, value in (('before', 0.8), ('after', 0.6))
+    }
+    far |= {'first_moment': 32, 'block': 25, 'share_worse': 0.1}
     return {
         'environment_steps': 96000,
         'returns': returns,
