@@ -159,7 +159,8 @@ def prediction_losses(
 
     ahead_stride: of the moments from which the state T2 steps ahead is predicted, by the actions
     that were recorded and no state after the first; 0: none. Its squared error is divided, channel
-    by channel, by what the change was on average, so that a model that expects no change has 1.
+    by channel, by what the change was on average, so that a model that expects no change has 1,
+    but at least by what a single step's is in training: a joint may be stuck.
     """
     past, future = bundle.info.past_steps, bundle.info.future_steps
     steps = min(trajectory.steps for trajectory in trajectories)
@@ -184,7 +185,7 @@ def prediction_losses(
             before.append(loss_fn(bundle.params, coming))
             after.append(loss_fn(adapted.params, coming, carry=adapted.carry))
     return PredictionLosses(
-        torch.tensor(moments), torch.stack(before, 1), torch.stack(after, 1), _ahead(far)
+        torch.tensor(moments), torch.stack(before, 1), torch.stack(after, 1), _ahead(far, bundle)
     )
 
 
@@ -197,18 +198,17 @@ def _predicted_end(bundle: Bundle, params: Params, carry: Carry, coming: Transit
     return state[:, 0]
 
 
-def _ahead(far: list[tuple[int, Tensor, Tensor, Tensor, Tensor]]) -> PredictionLosses | None:
+def _ahead(
+    far: list[tuple[int, Tensor, Tensor, Tensor, Tensor]], bundle: Bundle
+) -> PredictionLosses | None:
     """Return normalised squared errors of (moment, first, last, before, after), each [B, S]."""
     if not far:
         return None
     moments, *states = zip(*far)
     first, last, trained, now = (torch.stack(each, 1).double() for each in states)
     usual = (last - first).square().mean((0, 1))
-    # Channels that never change have nothing to be wrong about.
-    moving = usual > 1e-12
-    before, after = (
-        ((one - last).square() / usual)[..., moving].mean(-1) for one in (trained, now)
-    )
+    usual = usual.maximum(bundle.dynamics.normalizer.delta_std.square())
+    before, after = (((one - last).square() / usual).mean(-1) for one in (trained, now))
     return PredictionLosses(torch.tensor(moments), before, after)
 
 

@@ -113,13 +113,11 @@ def test_losses_are_on_the_next_steps_with_what_was_adapted_to_the_last(bundle, 
     assert same == (adaptation == 'none')
 
 
-def test_the_state_ahead_is_predicted_from_the_first_one_and_the_actions_alone(bundle):
-    trajectories, adapter = recorded(bundle, [25, 25]), make_adapter(bundle, 'grbal')
-    ahead = prediction_losses(bundle, adapter, trajectories, 4, ahead_stride=5).ahead
-    assert ahead.moments.tolist() == [8, 13, 18]
+def expected_ahead(bundle, adapter, trajectories, moments):
+    """Return errors of the state 6 steps ahead, moment by moment, and the usual change."""
     predicted, ends, starts = [], [], []
     for trajectory in trajectories:
-        for moment in (8, 13, 18):
+        for moment in moments:
             past = part(trajectory, moment - 8, moment)
             _, adapted = adapter.adapt(adapter.initial(1), past, torch.tensor([True]))
             state = trajectory.states[moment][None, None]
@@ -129,11 +127,28 @@ def test_the_state_ahead_is_predicted_from_the_first_one_and_the_actions_alone(b
             starts.append(trajectory.states[moment])
             ends.append(trajectory.states[moment + 6])
     predicted, ends, starts = (torch.stack(x).double() for x in (predicted, ends, starts))
-    # In units of what changed, as if nothing would have: that model has 1 on average.
     usual = (ends - starts).square().mean(0)
-    expected = ((predicted - ends).square() / usual).mean(-1).view(2, 3)
+    scale = usual.maximum(bundle.dynamics.normalizer.delta_std.square())
+    return ((predicted - ends).square() / scale).mean(-1).view(len(trajectories), -1), usual
+
+
+def test_the_state_ahead_is_predicted_from_the_first_one_and_the_actions_alone(bundle):
+    trajectories, adapter = recorded(bundle, [25, 25]), make_adapter(bundle, 'grbal')
+    ahead = prediction_losses(bundle, adapter, trajectories, 4, ahead_stride=5).ahead
+    assert ahead.moments.tolist() == [8, 13, 18]
+    expected, _ = expected_ahead(bundle, adapter, trajectories, (8, 13, 18))
     torch.testing.assert_close(ahead.after, expected, rtol=1e-4, atol=1e-6)
     assert not torch.equal(ahead.before, ahead.after)
+
+
+def test_a_joint_that_is_stuck_is_measured_by_what_a_step_does_in_training(bundle):
+    stuck, adapter = recorded(bundle, [25, 25]), make_adapter(bundle, 'none')
+    for one in stuck:
+        one.states[:, 5] = one.states[0, 5]
+    ahead = prediction_losses(bundle, adapter, stuck, 4, ahead_stride=5).ahead
+    expected, usual = expected_ahead(bundle, adapter, stuck, (8, 13, 18))
+    assert usual[5] == 0
+    torch.testing.assert_close(ahead.after, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_without_adapting_the_state_ahead_is_the_same_before_and_after(bundle):
