@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """All experiments: which methods, on what, over which variants. Numbers are those of the thesis.
 
-Every model-based method has the network, the planner and the data of MB.
+Every model-based method has the network, the planner and the data of MB; the oracle has more.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ FIGURES = {
         SIX,
         ('trpo', *LEARNERS, 'grbal_still', 'mb_oracle'),
         differs='the oracle is MB that went on with data of the test alone, half as much as MB '
-        'had; GrBAL that does not adapt is shown too; no MAML-RL',
+        'had, which come on top of those; GrBAL that does not adapt is shown too; no MAML-RL',
     ),
     'training-distribution': Figure(
         'Fig. 47: the training distribution, and a constant force that is outside of it',

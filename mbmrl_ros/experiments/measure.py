@@ -111,7 +111,7 @@ def _drive_by_model(work: Measurement, task: Task, out: Path) -> dict[str, Any]:
     )
     losses = prediction_losses(bundle, adapter, outcome.trajectories, 1, AHEAD_STRIDE)
     losses = losses.since(work.scored_from)
-    if not len(losses.moments):
+    if not len(losses.moments) or (losses.ahead and not len(losses.ahead.moments)):
         raise UserError(f'{work.steps} steps hold no moment from {work.scored_from} on to score')
     failure = task.failure_step(work.steps)
     schedule = task.test(work.test)(work.steps)

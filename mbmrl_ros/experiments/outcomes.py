@@ -32,7 +32,7 @@ def finished(job: Job, out: Path) -> bool:
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(f'{path} cannot be read ({error}); remove it to make it again') from error
     other = _difference(_with_defaults(found), job.settings)
-    if isinstance(job.work, Training) and other[:1] == ['config.iterations']:
+    if isinstance(job.work, Training) and other == ['config.iterations']:
         return False
     if other:
         raise UserError(

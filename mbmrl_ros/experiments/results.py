@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,9 +36,16 @@ class Line(NamedTuple):
         return ', '.join(filter(None, (METHODS[self.method].label, self.variant.name)))
 
     def groups(self, *keys: str) -> list[list[float]]:
-        """Return a list of numbers per episode, by training seed; empty where none has it."""
+        """Return a list of numbers per episode, by training seed; empty where none has it.
+
+        What was not finite, and is null in the file, is NaN.
+        """
         found = [_within(cell['result'], keys) for cell in self.cells]
-        return [values for values in found if values is not None]
+        return [
+            [math.nan if value is None else value for value in values]
+            for values in found
+            if values is not None
+        ]
 
     def numbers(self, *keys: str) -> list[float]:
         """Return a number per training seed, of those that have one."""

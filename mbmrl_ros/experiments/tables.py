@@ -54,7 +54,8 @@ def errors_table(figure: Figure, results: Results) -> list[str]:
             rows.append([*_names(line), *_before_and_after(line, 'errors'), _late(line)])
         if line.groups('errors', 'ahead'):
             far.append([*_names(line), *_before_and_after(line, 'errors', 'ahead')])
-    header = ('test', 'method', 'before', 'after', 'after / before (95 %)', 'moments made worse')
+    header = ('test', 'method', 'T1, T2', 'before', 'after', 'after / before (95 %)',
+              'moments made worse')  # fmt: skip
     near = table((*header, 'after / before from a fault in mid-run on'), rows)
     if not far:
         return near
@@ -66,7 +67,8 @@ def _before_and_after(line: Line, *keys: str) -> list[str]:
     before, after = (line.groups(*keys, name, 'episodes') for name in ('before', 'after'))
     means = [f'{np.mean([np.mean(g) for g in groups]):.4f}' for groups in (before, after)]
     worse = f'{100 * np.mean(line.numbers(*keys, "share_worse")):.0f} %'
-    return [*means, ratio(after, before, paired=True), worse]
+    windows = (f'{line.numbers(f"{name}_steps")[0]:.0f}' for name in ('past', 'future'))
+    return [', '.join(windows), *means, ratio(after, before, paired=True), worse]
 
 
 def _late(line: Line) -> str:

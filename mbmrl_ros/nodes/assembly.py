@@ -32,7 +32,8 @@ from mbmrl_ros.robot.random_policy import Collector
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import Planner, Transitions
 
-# So many ticks at least, and then until the candidates fit the period, but no longer than this.
+# So many ticks at least, and then until the candidates fit the period, but no longer than this;
+# as long at most for trying other numbers.
 WARM_UP_TICKS = 3
 WARM_UP_S = 3.0
 
@@ -131,8 +132,9 @@ def warm_up(spec: RobotSpec, brain: Brain, controller: Controller | None = None)
     """Run ticks on zeros, so that no real one is slow, and forget them.
 
     controller: gets how long each took, after the first ones, until the next one will fit. Then
-    all numbers of candidates that its budget may come to are seen, so that on the robot no tick
-    waits for memory, and none is taken.
+    the numbers of candidates that its budget is likely to come to are tried, upwards, so that on
+    the robot no tick waits for memory, and none is taken. Not on a GPU, where a number that is
+    given up is forgotten.
     """
     stream = brain.generator.get_state()
     end_s, fits, count = time.monotonic() + WARM_UP_S, False, 0
@@ -141,8 +143,12 @@ def warm_up(spec: RobotSpec, brain: Brain, controller: Controller | None = None)
         count += 1
         fits = count >= WARM_UP_TICKS and (controller is None or controller.pace(tick_s))
     fitting = brain.mpc.planner
-    if fitting and controller and controller.budget:
-        for candidates in controller.budget.rehearsal:
+    budget = controller.budget if controller else None
+    if fitting and budget and brain.generator.device.type == 'cpu':
+        end_s = time.monotonic() + WARM_UP_S
+        for candidates in budget.rehearsal:
+            if time.monotonic() > end_s:
+                break
             brain.mpc.use_planner(with_candidates(fitting, candidates))
             _tick_on_zeros(spec, brain)
         brain.mpc.use_planner(fitting)

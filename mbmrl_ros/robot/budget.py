@@ -21,7 +21,7 @@ MUCH = 1.1
 # What a change aims at, as a share of the goal: noise below a twentieth does not undo it.
 AIM = 0.95
 LARGEST_GROWTH = 2.0
-# Numbers up to so many times the one that fits are tried before the robot moves.
+# On a machine that is as busy later as now, numbers stay below so many times the one that fits.
 REHEARSED = 1.5
 # Of the moment at which commands go out; shares of the ticks that are remembered, or of a period.
 REMEMBERED = 300
@@ -57,7 +57,7 @@ class CandidateBudget:
 
     @property
     def rehearsal(self) -> list[int]:
-        """The numbers that it may come to, upwards.
+        """Numbers to try before the robot moves, upwards: to half above the present one.
 
         A number that is new needs new memory and products that are compiled for it: 2 to 3 MB and
         a tick that is late, unless it was seen before the robot moves.

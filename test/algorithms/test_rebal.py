@@ -210,8 +210,9 @@ def test_losses_are_with_an_empty_memory_and_with_what_came_before(memory):
         )
         for _ in range(2)
     ]
-    losses = prediction_losses(bundle, make_adapter(bundle, 'auto'), trajectories, stride=3)
-    assert losses.moments.tolist() == [4, 7, 10, 13]
+    losses = prediction_losses(bundle, make_adapter(bundle, 'auto'), trajectories, 3, 3)
+    assert losses.moments.tolist() == losses.ahead.moments.tolist() == [4, 7, 10, 13]
+    ends, states = [], []
     dynamics, params = bundle.dynamics, bundle.params
     for row, trajectory in enumerate(trajectories):
         for column, moment in enumerate(losses.moments.tolist()):
@@ -225,6 +226,15 @@ def test_losses_are_with_an_empty_memory_and_with_what_came_before(memory):
             torch.testing.assert_close(losses.after[row, column], after)
             before = dynamics.loss(params, coming)[0]
             torch.testing.assert_close(losses.before[row, column], before)
+            state = coming.states[:, :1]
+            for action in coming.actions.split(1, dim=1):
+                carry, state = dynamics.step(params, carry, state, action)
+            ends.append(state[0, 0])
+            states.append((coming.states[0, 0], coming.next_states[0, -1]))
+    first, last = (torch.stack(each).double() for each in zip(*states))
+    usual = (last - first).square().mean(0).maximum(dynamics.normalizer.delta_std.square())
+    ahead = ((torch.stack(ends).double() - last).square() / usual).mean(-1).view(2, 4)
+    torch.testing.assert_close(losses.ahead.after, ahead, rtol=1e-3, atol=1e-6)
 
 
 def drive(controller: Controller, clock: list[float], steps: int):

@@ -63,6 +63,7 @@ def result_of(work):
         'loss_before_after_failure': 0.8,
         'loss_after_after_failure': 0.2,
         'past_steps': 32,
+        'future_steps': 16,
         'plan_ms': 12.0,
         'planner': {'kind': 'mppi', 'candidates': 500, 'horizon': 20},
         'loss_after': errors['after']['episodes'][0],
@@ -123,10 +124,12 @@ def test_errors_are_compared_before_and_after(tmp_path):
     lines = table_of(tmp_path, 'adaptation-error')
     found, far = rows(lines[: lines.index('')]), rows(lines[lines.index('') :])
     # In every episode 0.2 after 0.5: the ratio is certain.
-    row = ['0.5000', '0.2000', '0.40 (0.40 to 0.40)', '25 %']
+    row = ['32, 16', '0.5000', '0.2000', '0.40 (0.40 to 0.40)', '25 %']
     assert found['HC joint, gen.', 'GrBAL'] == [*row, '-']
     assert found['HC joint, F.A.', 'GrBAL'] == [*row, '0.25']
-    assert far['HC joint, gen.', 'GrBAL'] == ['0.8000', '0.6000', '0.75 (0.75 to 0.75)', '10 %']
+    assert far['HC joint, gen.', 'GrBAL'] == [
+        '32, 16', '0.8000', '0.6000', '0.75 (0.75 to 0.75)', '10 %'
+    ]  # fmt: skip
 
 
 def blocks_of(lines):

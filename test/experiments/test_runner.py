@@ -9,12 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from mbmrl_ros.cli import main
+from mbmrl_ros.config import UserError
 from mbmrl_ros.data.dataset import load_trajectories
 from mbmrl_ros.experiments.cells import Selection, expand
 from mbmrl_ros.experiments.jobs import Training
@@ -214,7 +216,9 @@ def test_errors_of_windows_of_other_lengths_are_of_the_same_moments(serial):
 
 
 def test_the_oracle_has_the_weights_of_mb_and_data_of_its_test_alone(tmp_path):
-    chosen = Selection((JOINT,), ('mb_oracle',), (0,), TINY, steps=20, quick=True)
+    # What is not trained shows where it went on from.
+    settings = (*TINY, 'mb_oracle:learning_rate=0')
+    chosen = Selection((JOINT,), ('mb_oracle',), (0,), settings, steps=20, quick=True)
     ordinary, oracle = (job for job in expand(['generalisation'], chosen)[0][:2])
     do(ordinary, tmp_path)
     result = do(oracle, tmp_path)
@@ -223,8 +227,23 @@ def test_the_oracle_has_the_weights_of_mb_and_data_of_its_test_alone(tmp_path):
     recorded = load_trajectories(folder / 'data' / '0001.safetensors')
     # The fault of `mid_run`, a third on, is the first disturbance of the task.
     assert all(one.disturbance.tolist() == [-1] * 8 + [0] * 16 for one in recorded)
-    begun, last = (
-        load_bundle(place, load_robot('half_cheetah'))
-        for place in (folder / 'bundles' / '0000', source / 'bundle')
+    last, ended = (
+        load_bundle(place / 'bundle', load_robot('half_cheetah')) for place in (source, folder)
     )
-    assert torch.equal(begun.params['weight0'], last.params['weight0'])
+    assert all(torch.equal(ended.params[name], last.params[name]) for name in last.params)
+    # MB itself begins at random, by the same random stream.
+    at_random = load_trajectories(source / 'data' / '0001.safetensors')
+    assert not torch.equal(recorded[0].actions, at_random[0].actions)
+    assert recorded[0].actions.shape == at_random[0].actions.shape
+
+
+def test_a_training_on_a_longer_one_is_not_gone_on_with(tmp_path):
+    chosen = Selection((JOINT,), ('mb_oracle',), (0,), TINY, steps=20, quick=True)
+    oracle = expand(['generalisation'], chosen)[0][1]
+    path = tmp_path / oracle.work.path
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({'settings': oracle.settings}))
+    assert finished(oracle, tmp_path)
+    longer = replace(chosen, assignments=(*TINY, f'iterations={2 * ITERATIONS}'))
+    with pytest.raises(UserError, match='was made with other settings'):
+        finished(expand(['generalisation'], longer)[0][1], tmp_path)

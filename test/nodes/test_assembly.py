@@ -81,7 +81,7 @@ def test_warming_up_changes_nothing_that_comes_after(bundle):
     assert torch.equal(actions(cold), actions(warm))
 
 
-def test_all_numbers_that_a_budget_may_come_to_are_seen_before_the_robot_moves(bundle):
+def test_numbers_up_to_half_above_the_one_that_fits_are_tried_before_the_robot_moves(bundle):
     settings = ControllerSettings(bundle=str(bundle), seed=4)
     cold, brain = build_brain(SPEC, settings), build_brain(SPEC, settings)
     controller = Controller(SPEC, brain.mpc)
