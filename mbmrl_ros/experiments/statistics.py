@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,18 +34,19 @@ def ratio_interval(
 
     Drawn again are seeds, in pairs where both have as many, since methods of a seed share data,
     and episodes within every seed. paired: the two are of the same episodes, which are drawn
-    together. NaN where the second mean is not positive: nothing can be normalised to that.
+    together. NaN where the second mean is not clearly positive: nothing can be normalised to what
+    may be zero.
     """
     pair = [[np.asarray(group, np.float64) for group in groups] for groups in (first, second)]
     means = [float(np.mean([group.mean() for group in groups])) for groups in pair]
-    if means[1] <= 0:
-        return float('nan'), float('nan'), float('nan')
     rng = np.random.default_rng(0)
     seeds = [rng.integers(len(groups), size=(DRAWS, len(groups))) for groups in pair]
     if len(pair[0]) == len(pair[1]):
         seeds[1] = seeds[0]
     streams = [np.random.default_rng(1 if paired else stream) for stream in (1, 2)]
     drawn = [_drawn_means(*of_one) for of_one in zip(pair, seeds, streams)]
+    if np.percentile(drawn[1], 2.5) <= 0:
+        return math.nan, math.nan, math.nan
     low, high = np.nanpercentile(drawn[0] / np.where(drawn[1] > 0, drawn[1], np.nan), [2.5, 97.5])
     return means[0] / means[1], float(low), float(high)
 

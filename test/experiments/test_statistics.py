@@ -46,6 +46,9 @@ def test_what_is_proportional_in_every_episode_has_a_certain_ratio():
 
 def test_nothing_is_normalised_to_a_return_that_is_not_positive():
     assert all(map(math.isnan, ratio_interval([[1.0]], [[-1.0, 1.0]])))
+    # A mean of 0.5 whose episodes are -9 or 10, so that drawn again it is often below zero.
+    assert all(map(math.isnan, ratio_interval([[1.0]], [[-9.0, 10.0] * 5])))
+    assert ratio_interval([[1.0]], [[0.4, 0.6] * 5])[0] == pytest.approx(2.0)
 
 
 def test_the_bootstrap_interval_is_the_usual_one_for_many_episodes():
