@@ -222,7 +222,7 @@ TITLES = {
     'long_run_priority': 'A long run with real-time priority',
     'long_run_priority_stalls': 'The same before, on a machine that stood still more often',
     'long_run_priority_loaded': 'The same before, beside other jobs',
-    'long_run_rehearsed': 'The same, every number of candidates tried before',
+    'long_run_rehearsed': 'The same with the rehearsal, beside other jobs',
     'long_run_two_threads': 'The same with both cores for the controller',
     'overlap': 'Fitting while collecting',
     'tick_gpu': 'One control tick on a GPU',

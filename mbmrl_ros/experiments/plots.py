@@ -79,11 +79,13 @@ def curve_plot(figure: Figure, results: Results) -> Plot:
 
 
 def normalised_plot(figure: Figure, results: Results) -> Plot:
-    """Fig. 33: returns, that of the oracle being 1; plain returns where there is no oracle."""
+    """Fig. 33: returns, that of the oracle being 1; plain returns where that may be zero."""
     groups = by_setting(results.lines(figure))
     plot, panels = _panels(len(groups))
     for axes, (setting, lines) in zip(panels, groups.items()):
         oracle = next((one.groups('returns') for one in lines if one.method == ORACLE), [])
+        if oracle and np.isnan(ratio_interval(oracle, oracle)[0]):
+            oracle = []
         bars = [_normalised(line, oracle) for line in lines]
         _bars(axes, lines, np.array(bars), [METHODS[line.method].label for line in lines])
         axes.set(title=setting.title, ylabel='return / MB oracle' if oracle else 'return')
@@ -119,8 +121,8 @@ def recovery_plot(figure: Figure, results: Results) -> Plot:
             for name, style in (('trained', ':'), ('adapted', '-')):
                 steps, shares = _back_by(line, name)
                 lower.step(steps, shares, where='post', color=colour, ls=style, lw=1.3)
+            lower.axvline(line.numbers('past_steps')[0], color=colour, lw=0.8, ls='--')
         upper.axvline(0, color='black', lw=0.8, ls='--')
-        lower.axvline(shown[0].numbers('past_steps')[0], color='black', lw=0.8, ls='--')
         upper.set(title=setting.title, xlim=(-AROUND_FAULT / 3, AROUND_FAULT), yscale='log')
         lower.set(xlim=(0, AROUND_FAULT), ylim=(0, 1.02),
                   xlabel='control steps after the fault (dashed: T1)')  # fmt: skip

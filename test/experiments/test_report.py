@@ -5,6 +5,7 @@
 import json
 import re
 
+import numpy as np
 import pytest
 
 from mbmrl_ros.cli import main
@@ -112,6 +113,16 @@ def test_returns_are_normalised_to_the_oracle_and_to_mb(tmp_path):
     assert oracle.split('|')[4].strip() == '0.75 (0.60 to 0.90)'
     assert oracle.split('|')[5].strip() == '1.00 (1.00 to 1.00)'
     assert mb.split('|')[4].strip().startswith('1.50 (')
+
+
+def test_where_the_oracle_earns_nothing_plain_returns_are_drawn(tmp_path, monkeypatch):
+    monkeypatch.setitem(RETURNS, 'mb_oracle', [[-10, 5, -10], [5, -10, 5]])
+    write_cells(tmp_path, ['generalisation'])
+    figure = FIGURES['generalisation']
+    for axes in PLOTS[figure.draw](figure, Results(tmp_path)).axes:
+        heights = [bar.get_height() for bar in axes.patches]
+        assert heights and np.isfinite(heights).all()
+        assert axes.get_ylabel() == 'return'
 
 
 def test_without_an_oracle_there_is_nothing_to_normalise_to(tmp_path):
