@@ -62,6 +62,15 @@ class RobotEnv:
         self._step += 1
         return self._states()
 
+    def become(self, other: RobotEnv) -> None:
+        """Put every robot where one of M others is, N / M of each in turn.
+
+        What is wrong with them then stays so. UserError as BatchWorld.become.
+        """
+        self._world.become(other._world)
+        self._schedules = ((),) * self.batch
+        self._signals = np.repeat(other._signals, self.batch // other.batch, axis=0)
+
     @property
     def healthy(self) -> Tensor:
         """[N] False where command or physics were not finite: such a robot stands still."""

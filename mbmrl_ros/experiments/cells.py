@@ -12,26 +12,27 @@ import math
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.envs.tasks import TASKS
 from mbmrl_ros.experiments.figures import (
+    EPISODES,
     FIGURES,
     METHODS,
     MODELS,
+    MORE_EPISODES,
     QUICK,
     QUICK_EPISODES,
     QUICK_STEPS,
 )
 from mbmrl_ros.experiments.grid import Figure, Recipe, Setting, Variant
-from mbmrl_ros.experiments.jobs import MODEL_FREE, Job, Measurement, Training, Work
+from mbmrl_ros.experiments.jobs import NOT_MODELS, Job, Measurement, Training, Work
 from mbmrl_ros.training.settings import TrainingConfig, load_training_config
 
 BASE = Variant()
-EPISODES = 10
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Selection:
     """What was asked for on the command line; empty: all that the figure has.
 
     assignments: key=value of the training settings, for one model model:key=value. episodes,
-    steps, candidates: of every measurement; None: 10, the task's, the bundle's.
+    steps, candidates: of every measurement; None: the figure's or the task's, the bundle's.
     """
 
     tasks: tuple[str, ...] = ()
@@ -116,7 +117,7 @@ def _lacking(setting: Setting, method: str) -> str:
         return f'no task {setting.task!r}'
     if setting.test not in TASKS[setting.task].tests:
         return f'{setting.task} has no test {setting.test!r}'
-    if model.algorithm not in (*ALGORITHMS, MODEL_FREE):
+    if model.algorithm not in (*ALGORITHMS, *NOT_MODELS):
         return f'{method}: no algorithm {model.algorithm!r}; {closest("", ALGORITHMS)}'
     for needed in (METHODS[method].model, *(r.start_from for r in model.recipes if r.start_from)):
         if _recipe(needed, setting.task) is None:
@@ -129,10 +130,10 @@ def _of_seed(
     figure: Figure, setting: Setting, method: str, variant: Variant, seed: int, chosen: Selection
 ) -> Iterator[Measurement]:
     training = _training(METHODS[method].model, setting, variant, seed, chosen)
-    steps = chosen.steps or (QUICK_STEPS if chosen.quick else TASKS[setting.task].episode_steps)
-    episodes = chosen.episodes or (QUICK_EPISODES if chosen.quick else EPISODES)
     points = _iterations(training) if figure.curve else [None]
     for iteration in points:
+        own = bool(variant.name) or iteration is not None
+        episodes, steps = _length(figure if own else None, setting.task, chosen)
         yield Measurement(
             training,
             method,
@@ -146,6 +147,17 @@ def _of_seed(
             chosen.candidates,
             cell_path(setting, method, variant, iteration, seed),
         )
+
+
+def _length(figure: Figure | None, task: str, chosen: Selection) -> tuple[int, int]:
+    """Return how many episodes of how many steps are measured; figure: whose own cell it is."""
+    longest = TASKS[task].episode_steps
+    usual = MORE_EPISODES.get(task, EPISODES), longest
+    if figure:
+        usual = figure.episodes or usual[0], min(figure.steps or longest, longest)
+    if chosen.quick:
+        usual = QUICK_EPISODES, QUICK_STEPS
+    return chosen.episodes or usual[0], chosen.steps or usual[1]
 
 
 def cell_path(
@@ -187,7 +199,7 @@ def _training(
     source = None
     if recipe.start_from:
         own_data = distribution and not made.on_test
-        plain = Variant(variant.name, distribution=distribution) if own_data else BASE
+        plain = replace(variant, at_test={}, kind='', planner={}) if own_data else BASE
         source = _training(recipe.start_from, setting, plain, seed, chosen)
         if recipe.with_data and config.iterations < source.config.iterations:
             raise UserError(
@@ -222,7 +234,7 @@ def _config(
 
 def _files(algorithm: str) -> str:
     """Return whose training files an algorithm uses."""
-    return 'mb' if algorithm == MODEL_FREE else algorithm
+    return 'mb' if algorithm in NOT_MODELS else algorithm
 
 
 @functools.cache

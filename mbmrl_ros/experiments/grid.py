@@ -84,7 +84,9 @@ class Figure:
     draw: which plot and table it becomes (experiments/plots.py). curve: over the iterations of
     the training, not only with the last bundle. differs: from the paper, in words; empty where it
     has no such figure. test_seed: of the episodes; start states are the same for every method.
-    scored_from: the first moment whose error counts, where variants have pasts of other lengths.
+    episodes, steps: of the measurements that no other figure shares, those of variants and of
+    earlier iterations; 0: as all others. scored_from: the first moment whose error counts,
+    where variants have pasts of other lengths.
     """
 
     title: str
@@ -96,4 +98,6 @@ class Figure:
     curve: bool = False
     differs: str = ''
     test_seed: int = 100
+    episodes: int = 0
+    steps: int = 0
     scored_from: int = 0

@@ -15,6 +15,9 @@ from mbmrl_ros.training.settings import TrainingConfig
 
 # Trained by experiments/trpo.py, with the training files of MB.
 MODEL_FREE = 'trpo'
+# Nothing is trained: experiments/true_physics.py.
+TRUE_PHYSICS = 'true_physics'
+NOT_MODELS = (MODEL_FREE, TRUE_PHYSICS)
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,10 @@ from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.tasks import Task, load_task
 from mbmrl_ros.experiments.distributions import with_distribution
 from mbmrl_ros.experiments.figures import METHODS
-from mbmrl_ros.experiments.jobs import MODEL_FREE, Measurement, Training, Work
+from mbmrl_ros.experiments.jobs import MODEL_FREE, TRUE_PHYSICS, Measurement, Training, Work
 from mbmrl_ros.experiments.recovery import recoveries
 from mbmrl_ros.experiments.statistics import error_summary, switch_step
+from mbmrl_ros.experiments.true_physics import drive_by_physics
 from mbmrl_ros.models.bundle import Bundle, load_bundle
 from mbmrl_ros.planners.cem import CEMConfig
 from mbmrl_ros.planners.kinds import CONFIGS, PlannerConfig, changed
@@ -46,6 +47,8 @@ def perform(work: Work, out: Path) -> dict[str, Any]:
 
 
 def _train(work: Training, out: Path) -> dict[str, Any]:
+    if work.algorithm == TRUE_PHYSICS:
+        return {'environment_steps': 0, 'simulated_hours': 0.0, 'own_hours': 0.0, 'curve': {}}
     task = with_distribution(load_task(work.task), work.distribution)
     identity = {'algorithm': work.algorithm, 'task': work.task, 'seed': work.seed}
     if work.distribution:
@@ -83,6 +86,8 @@ def _measure(work: Measurement, out: Path) -> dict[str, Any]:
     result = {'steps': work.steps, 'failure_step': task.failure_step(work.steps)}
     if work.training.algorithm == MODEL_FREE:
         result |= _drive_by_policy(work, task, out)
+    elif work.training.algorithm == TRUE_PHYSICS:
+        result |= _drive_by_physics(work, task)
     else:
         result |= _drive_by_model(work, task, out)
     return result | {'seconds': round(time.monotonic() - started, 1)}
@@ -99,6 +104,16 @@ def _drive_by_policy(work: Measurement, task: Task, out: Path) -> dict[str, Any]
         * config.rollouts
         * config.rollout_steps,
         **returns_summary(rollouts.rewards, task.failure_step(work.steps)),
+    }
+
+
+def _drive_by_physics(work: Measurement, task: Task) -> dict[str, Any]:
+    planner = planner_of(work, work.training.config.control_planner)
+    rewards = drive_by_physics(task, work.test, planner, work.episodes, work.steps, work.test_seed)
+    return {
+        'environment_steps': 0,
+        'planner': {'kind': planner.kind, **planner.model_dump()},
+        **returns_summary(rewards, task.failure_step(work.steps)),
     }
 
 

@@ -82,6 +82,25 @@ class BatchWorld:
             self._models[row], self._signals = model, None
             self._drive.use_model(row, model)
 
+    def become(self, other: BatchWorld) -> None:
+        """Put every robot where one of M others is, disturbances included: N / M of each in turn.
+
+        UserError where motors or sensors of the robot remember what cannot be seen in its state.
+        """
+        times, rest = divmod(self.batch, other.batch)
+        if rest:
+            raise ValueError(f'{self.batch} robots are no multiple of {other.batch}')
+        if other._senses is not None or other._drive.memory.shape[1]:
+            raise UserError(
+                f'{self.spec.name}: motors or sensors that remember cannot be copied; use a robot '
+                'without motors and sensing in its file'
+            )
+        rows = np.repeat(np.arange(other.batch), times)
+        self._states, self._controls = other._states[rows], other._controls[rows]
+        self._gains, self.healthy = other._gains[rows], other.healthy[rows]
+        self._models = [other._models[row] for row in rows]
+        self._signals = None if other._signals is None else other._signals[rows]
+
     def step(self, commands: Array) -> None:
         """Advance by one period under commands [N, A] in units.
 

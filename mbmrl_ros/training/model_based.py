@@ -110,6 +110,8 @@ def train(algorithm: Algorithm, task: Task, config: TrainingConfig, run: Run, se
             run.save_data(iteration, rollouts.trajectories)
             data.append(rollouts.trajectories)
         collected = time.monotonic()
+        if config.fit_anew:
+            learned, optimiser = start(spec, config, seed, algorithm.cell(config))
         generator = stream(seed, iteration, 'fit')
         dynamics, result = fit_to(
             algorithm, spec, data, config, precision, learned, optimiser, generator, iteration

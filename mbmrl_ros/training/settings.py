@@ -160,6 +160,11 @@ class TrainingConfig(Config):
     learning_rate_decay: Literal['none', 'cosine'] = Field(
         'none', description='cosine: to zero over the epochs of a fit'
     )
+    fit_anew: bool = Field(
+        False,
+        description='every fit begins with weights drawn anew; false: with those of the iteration '
+        'before, which holds on to what little data showed at first',
+    )
     epochs: int = Field(50, ge=1, description='passes over the data per iteration (Table 6)')
     persistency: float = Field(0.9, ge=0, lt=1, description='rolling average of early stopping')
     patience: int = Field(5, ge=1, description='epochs without a new low before a fit stops')

@@ -15,7 +15,7 @@ from mbmrl_ros.experiments import cells
 from mbmrl_ros.experiments.cells import Selection, expand
 from mbmrl_ros.experiments.figures import FIGURES, METHODS, MODELS
 from mbmrl_ros.experiments.grid import Setting
-from mbmrl_ros.experiments.jobs import MODEL_FREE, Measurement, Training
+from mbmrl_ros.experiments.jobs import NOT_MODELS, Measurement, Training
 from mbmrl_ros.experiments.plots import PLOTS
 from mbmrl_ros.experiments.tables import TABLES
 
@@ -41,7 +41,7 @@ def test_every_figure_names_what_there_is():
     for method in METHODS.values():
         assert method.model in MODELS and method.adaptation in ADAPTATIONS
     for model in MODELS.values():
-        assert model.algorithm in (*ALGORITHMS, MODEL_FREE, 'rebal')
+        assert model.algorithm in (*ALGORITHMS, *NOT_MODELS)
         assert {recipe.start_from for recipe in model.recipes} - {''} <= set(MODELS)
 
 
@@ -104,7 +104,9 @@ def test_variants_train_apart_only_where_the_training_differs():
     assert sorted(names) == ['grbal', 'grbal-step_sizes_fixed', 'mb']
     fixed = next(work for work in trainings if 'fixed' in str(work.folder))
     assert fixed.config.step_size_learning_rate == 0
-    windows = split(works(['window-size'], tasks=(JOINT,), seeds=(0,)))[0]
+    # All are fitted to the data of one MB.
+    mb, *windows = split(works(['window-size'], tasks=(JOINT,), seeds=(0,)))[0]
+    assert all(work.source == mb and work.with_data for work in windows)
     assert [work.config.past_steps for work in windows] == [8, 16, 32, 64]
     assert all(work.config.past_steps == work.config.future_steps for work in windows)
 
@@ -118,6 +120,31 @@ def test_what_judges_an_update_is_a_part_of_its_window(quick):
         assert 0 <= newest < info['past_steps'], work.title
         judged.add(newest)
     assert judged == {0, 2, 4, 8}
+
+
+def test_what_figures_share_is_measured_at_full_length_and_what_is_their_own_at_theirs():
+    def lengths(*names, **chosen):
+        found = split(works(names, seeds=(0,), **chosen))[1]
+        return {(w.variant.name, w.iteration): (w.episodes, w.steps) for w in found}
+
+    curve = lengths('learning-curve', tasks=(JOINT,), methods=('mb',))
+    assert curve[('', None)] == (10, 1000) and curve[('', 4)] == (5, 1000)
+    ants = {'tasks': ('ant/crippled_leg',), 'methods': ('mb',)}
+    assert lengths('generalisation', **ants) == {('', None): (20, 500)}
+    # An ant's episode is not longer than 500.
+    assert set(lengths('planners', **ants).values()) == {(5, 500)}
+    assert set(lengths('planner-sweep', **ants).values()) == {(4, 400)}
+    assert set(lengths('planner-sweep', episodes=3, steps=70).values()) == {(3, 70)}
+    assert set(lengths('planner-sweep', quick=True).values()) == {(2, 150)}
+
+
+def test_a_training_distribution_is_that_of_mb_too():
+    arm = works(['training-distribution'], seeds=(0,), methods=('grbal',))
+    trainings = [w for w in split(arm)[0] if w.algorithm == 'grbal']
+    assert len(trainings) == 5
+    for work in trainings:
+        assert work.distribution == work.source.distribution
+        assert work.config.iterations == work.source.config.iterations == 4
 
 
 def test_the_sweep_has_every_combination_of_its_three_parameters():

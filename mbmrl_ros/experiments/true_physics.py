@@ -1,0 +1,70 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A planner with the simulator itself as its model: what it does when nothing is left to learn.
+
+It knows the whole state of the physics and what is wrong with the robot, a step late. What a
+learned model lacks to that is the model's fault, not the planner's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mbmrl_ros.envs.robot_env import RobotEnv
+from mbmrl_ros.envs.tasks import Task
+from mbmrl_ros.planners.kinds import PlannerConfig, make_planner
+from mbmrl_ros.rewards.reward import build_reward
+from mbmrl_ros.robot.history import History
+from mbmrl_ros.spec import load_robot
+from mbmrl_ros.training.collect import collect
+from mbmrl_ros.types import Carry, StepFn
+
+
+def physics_step(env: RobotEnv, copies: RobotEnv) -> StepFn:
+    """Return what predicts the next states of candidates [B, K, .] by copies of the B robots.
+
+    copies: B K robots. The carry is whether they are on their way: without it they begin where
+    the robots of `env` are now, whatever states [B, K, S] say.
+    """
+
+    def step(carry: Carry, states: Tensor, actions: Tensor) -> tuple[Carry, Tensor]:
+        if carry is None:
+            copies.become(env)
+        following = copies.step(actions.flatten(0, 1))
+        return True, following.view(*actions.shape[:2], -1)
+
+    return step
+
+
+def drive_by_physics(
+    task: Task, test: str, planner: PlannerConfig, episodes: int, steps: int, seed: int
+) -> Tensor:
+    """Drive episodes side by side under a test of the task; return rewards [T, B].
+
+    Start states are those of evaluate() with the same seed. UserError as BatchWorld.become.
+    """
+    spec = load_robot(task.robot)
+    reward = build_reward(spec, task.reward)
+    planning = make_planner(planner, spec.action_size)
+    generator = torch.Generator().manual_seed(seed)
+    env = RobotEnv(spec, episodes)
+    copies = RobotEnv(spec, episodes * planner.candidates)
+    step_fn = physics_step(env, copies)
+    state = planning.initial(episodes)
+
+    def act(histories: Sequence[History], states: Tensor) -> Tensor:
+        nonlocal state
+        state, plan = planning.plan(generator, state, step_fn, reward, None, states)
+        return torch.where(plan.valid[:, None], plan.actions[:, 0], torch.nan)
+
+    schedules = [task.test(test)(steps)] * episodes
+    rng = np.random.default_rng(seed)
+    try:
+        return collect(env, reward, act, schedules, task.disturbances, steps, 1, rng).rewards
+    finally:
+        env.close()
+        copies.close()
