@@ -328,3 +328,19 @@ def test_step_sizes_are_learned_where_the_algorithm_uses_them(reference, tmp_pat
         assert (grbal[name] > 0).all()
         moved = (grbal[name] / start).log().abs()
         assert (moved > 1e-4).all()
+
+
+@pytest.mark.parametrize('anew', [False, True])
+def test_a_fit_anew_owes_nothing_to_the_weights_before(reference, tmp_path, anew):
+    config = CONFIG.model_copy(update={'fit_anew': anew})
+    made = []
+    for name, factor in (('first', 1.0), ('second', 1.5)):
+        run = open_run(tmp_path / name, config=config)
+        run.adopt(reference)
+        iteration, tensors = run.load_checkpoint()
+        weights = {k: factor * v for k, v in tensors.items() if k.startswith('params/weight')}
+        assert len(weights) == 2
+        run.save_checkpoint(iteration, tensors | weights)
+        made.append(train(ALGORITHMS['grbal'], TASK, config, run, 0))
+    same = torch.equal(made[0].params['weight1'], made[1].params['weight1'])
+    assert same == anew
