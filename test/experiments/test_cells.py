@@ -50,14 +50,21 @@ def test_a_grid_is_settings_times_methods_times_seeds_and_trains_each_model_once
     trainings, measured = split(works(['generalisation'], tasks=(JOINT,), methods=methods))
     # Two tests of this task, three methods, three seeds; MB and MB+DE share a model.
     assert len(measured) == 2 * 3 * 3
-    assert sorted(work.folder.parent.name for work in trainings) == ['grbal'] * 3 + ['mb'] * 3
+    # MB is what collected, and one fit to its data, which GrBAL goes on from.
+    models = ['grbal_anew'] * 3 + ['mb'] * 3 + ['mb_anew'] * 3
+    assert sorted(work.folder.parent.name for work in trainings) == models
+    for work in trainings:
+        name = {'mb_anew': 'mb', 'grbal_anew': 'mb_anew'}.get(work.folder.parent.name)
+        assert (work.source and work.source.folder.parent.name) == name
+        assert work.with_data
 
 
 def test_the_oracle_goes_on_from_mb_for_each_test_with_half_its_iterations():
     methods = ('mb', 'mb_oracle')
     found = works(['generalisation'], tasks=(JOINT,), methods=methods, seeds=(0,))
     trainings, _ = split(found)
-    ordinary, *oracles = trainings
+    ordinary = next(work for work in trainings if work.folder.parent.name == 'mb')
+    oracles = [work for work in trainings if work.source == ordinary and not work.with_data]
     assert {work.distribution for work in oracles} == {'test:mid_run', 'test:held_out'}
     assert len({work.folder for work in oracles}) == 2
     for oracle in oracles:
@@ -77,8 +84,8 @@ def test_figures_share_what_they_have_in_common():
     paths = [work.path for work in together]
     assert len(set(paths)) == len(paths)
     assert set(paths) == {work.path for found in apart for work in found}
-    # Both train MB and measure mid_run.
-    assert len(paths) == sum(map(len, apart)) - 2
+    # Both train MB, in two parts, and measure mid_run.
+    assert len(paths) == sum(map(len, apart)) - 3
 
 
 def test_what_is_needed_comes_first():
@@ -89,11 +96,12 @@ def test_what_is_needed_comes_first():
 
 
 def test_a_curve_doubles_its_iterations_and_ends_with_the_last_bundle():
-    chosen = {'tasks': (JOINT,), 'methods': ('mb', 'grbal'), 'seeds': (0,)}
+    methods = ('mb_going_on', 'grbal')
+    chosen = {'tasks': (JOINT,), 'methods': methods, 'seeds': (0,)}
     _, measured = split(works(['learning-curve'], assignments=('iterations=12',), **chosen))
-    points = {m: [w.iteration for w in measured if w.method == m] for m in ('mb', 'grbal')}
+    points = {m: [w.iteration for w in measured if w.method == m] for m in methods}
     # GrBAL starts from MB's run, so that earlier bundles there are not its own.
-    assert points == {'mb': [1, 2, 4, 8, None], 'grbal': [None]}
+    assert points == {'mb_going_on': [1, 2, 4, 8, None], 'grbal': [None]}
 
 
 def test_variants_train_apart_only_where_the_training_differs():
@@ -101,11 +109,11 @@ def test_variants_train_apart_only_where_the_training_differs():
     trainings, measured = split(found)
     assert len(measured) == 2 * len(FIGURES['test-time'].variants)
     names = [work.folder.parent.name for work in trainings]
-    assert sorted(names) == ['grbal', 'grbal-step_sizes_fixed', 'mb']
+    assert sorted(names) == ['grbal_anew', 'grbal_anew-step_sizes_fixed', 'mb', 'mb_anew']
     fixed = next(work for work in trainings if 'fixed' in str(work.folder))
     assert fixed.config.step_size_learning_rate == 0
     # All are fitted to the data of one MB.
-    mb, *windows = split(works(['window-size'], tasks=(JOINT,), seeds=(0,)))[0]
+    _, mb, *windows = split(works(['window-size'], tasks=(JOINT,), seeds=(0,)))[0]
     assert all(work.source == mb and work.with_data for work in windows)
     assert [work.config.past_steps for work in windows] == [8, 16, 32, 64]
     assert all(work.config.past_steps == work.config.future_steps for work in windows)
@@ -127,7 +135,7 @@ def test_what_figures_share_is_measured_at_full_length_and_what_is_their_own_at_
         found = split(works(names, seeds=(0,), **chosen))[1]
         return {(w.variant.name, w.iteration): (w.episodes, w.steps) for w in found}
 
-    curve = lengths('learning-curve', tasks=(JOINT,), methods=('mb',))
+    curve = lengths('learning-curve', tasks=(JOINT,), methods=('mb_going_on',))
     assert curve[('', None)] == (10, 1000) and curve[('', 4)] == (5, 1000)
     ants = {'tasks': ('ant/crippled_leg',), 'methods': ('mb',)}
     assert lengths('generalisation', **ants) == {('', None): (20, 500)}
@@ -155,11 +163,11 @@ def test_the_sweep_has_every_combination_of_its_three_parameters():
 
 
 def test_settings_go_to_all_models_or_to_one():
-    assignments = ('batch_size=7', 'grbal:epochs=3', 'mb_oracle:iterations=5', 'iterations=4')
+    assignments = ('batch_size=7', 'grbal_anew:epochs=3', 'mb_oracle:iterations=5', 'iterations=4')
     found, _ = split(works(['generalisation'], tasks=(JOINT,), assignments=assignments))
     configs = {work.folder.parent.name: work.config for work in found}
     assert all(config.batch_size == 7 for config in configs.values())
-    assert configs['grbal'].epochs == 3 and configs['mb'].epochs != 3
+    assert configs['grbal_anew'].epochs == 3 and configs['mb'].epochs != 3
     assert configs['mb'].iterations == 4
     assert configs['mb_oracle-held_out'].iterations == 5
 
@@ -178,7 +186,7 @@ def test_a_task_or_a_test_that_is_not_there_is_left_out_with_a_line(monkeypatch)
     monkeypatch.setitem(FIGURES, 'recovery', replace(FIGURES['recovery'], settings=settings))
     jobs, missing = expand(['recovery'], Selection(methods=('mb',), seeds=(0,)))
     assert missing == [f"{JOINT} has no test 'flood'", "no task 'boat/row'"]
-    assert len(jobs) == 2
+    assert [isinstance(job.work, Training) for job in jobs] == [True, True, False]
 
 
 @pytest.mark.parametrize(
@@ -189,7 +197,7 @@ def test_a_task_or_a_test_that_is_not_there_is_left_out_with_a_line(monkeypatch)
         (['recovery'], {'tasks': ('half_cheetah/disabled_join',)}, f'did you mean {JOINT!r}'),
         (['recovery'], {'assignments': ('epcohs=3',)}, "did you mean 'epochs'"),
         (['recovery'], {'assignments': ('grbl:epochs=3',)}, "did you mean 'grbal'"),
-        (['recovery'], {'assignments': ('grbal:iterations=3',)}, 'after 12 iterations'),
+        (['recovery'], {'assignments': ('grbal_anew:iterations=3',)}, 'after 12 iterations'),
     ],
 )
 def test_unknown_names_are_refused_with_the_closest(names, chosen, said):

@@ -59,8 +59,9 @@ def serial(tmp_path_factory):
 
 def test_every_cell_has_its_numbers_and_where_they_come_from(serial):
     found = results(serial)
-    # Two trainings and two methods under two tests, for each of two seeds.
-    assert len(found) == 2 * (2 + 2 * 2)
+    # Three trainings (MB, one more fit to its data, GrBAL from there on) and two methods under two
+    # tests, for each of two seeds.
+    assert len(found) == 2 * (3 + 2 * 2)
     cell = json.loads((serial / 'cells' / JOINT / 'grbal' / 'mid_run_seed1.json').read_text())
     assert cell['seed'] == 1 and cell['machine']['threads'] == 1
     assert cell['command'].startswith('mbmrl experiment recovery') and cell['date']
@@ -87,7 +88,7 @@ def test_finished_cells_are_skipped(serial, capsys):
     before = {path: path.stat().st_mtime_ns for path in serial.rglob('*.json')}
     assert main(command(serial)) == 0
     assert {path: path.stat().st_mtime_ns for path in serial.rglob('*.json')} == before
-    assert '3 of 3 cells are there' in capsys.readouterr().out
+    assert '4 of 4 cells are there' in capsys.readouterr().out
     assert main(command(serial, '--dry-run')) == 0
     assert {line.split()[0] for line in capsys.readouterr().out.splitlines()} == {'done'}
 
@@ -125,7 +126,7 @@ def test_a_grid_that_was_stopped_in_a_training_goes_on(serial, tmp_path, how):
     assert main(command(tmp_path)) == 0
     assert (folder / 'data' / '0001.safetensors').stat().st_mtime_ns == begun
     assert results(tmp_path).items() <= results(serial).items()
-    assert len(results(tmp_path)) == 3
+    assert len(results(tmp_path)) == 4
 
 
 def wait_for(condition, seconds=60):
@@ -161,11 +162,11 @@ def test_a_cell_that_fails_is_reported_and_the_others_go_on(serial, tmp_path, ca
     assert 'train mb on half_cheetah/disabled_joint, seed 0: ' in said.err
     assert 'is of a training with other settings' in said.err
     assert f'needs {MB / "seed0"}, which failed' in said.err
-    # Of seed 0, two trainings and the four measurements that need them.
-    assert '6 of 12 cells are there' in said.out
+    # Of seed 0, three trainings and the four measurements that need them.
+    assert '7 of 14 cells are there' in said.out
     left = results(tmp_path)
     assert left == {path: numbers for path, numbers in results(serial).items() if path in left}
-    assert len(left) == 6 and all('seed1' in path for path in left)
+    assert len(left) == 7 and all('seed1' in path for path in left)
 
 
 def test_a_second_command_in_the_same_folder_is_refused(tmp_path, capsys):
