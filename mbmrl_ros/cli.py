@@ -144,10 +144,12 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
         action='append',
         default=[],
         metavar='KEY=VALUE',
-        help='of the training settings; MODEL:KEY=VALUE for one of mb, grbal, ...',
+        help='of the training settings; MODEL:KEY=VALUE for one of mb, mb_anew, grbal_anew, ...',
     )
-    parser.add_argument('--episodes', type=_positive, help='per measurement (10)')
-    parser.add_argument('--steps', type=_positive, help="per episode; default: the task's")
+    parser.add_argument(
+        '--episodes', type=_positive, help="per measurement; default: the figure's"
+    )
+    parser.add_argument('--steps', type=_positive, help="per episode; default: the figure's")
     parser.add_argument('--candidates', type=_positive, help="default: the bundle's planner's")
     parser.add_argument('--processes', type=_positive, default=1, help='of one thread each (1)')
     parser.add_argument('--quick', action='store_true', help='a check of the machinery only')

@@ -29,7 +29,14 @@ from mbmrl_ros.experiments.figures import (
     QUICK_STEPS,
 )
 from mbmrl_ros.experiments.grid import Figure, Recipe, Setting, Variant
-from mbmrl_ros.experiments.jobs import NOT_MODELS, Job, Measurement, Training, Work
+from mbmrl_ros.experiments.jobs import (
+    NOT_MODELS,
+    TRUE_PHYSICS,
+    Job,
+    Measurement,
+    Training,
+    Work,
+)
 from mbmrl_ros.training.settings import TrainingConfig, load_training_config
 
 BASE = Variant()
@@ -87,9 +94,16 @@ def _check(names: Sequence[str], chosen: Selection) -> None:
                 raise UserError(f'{" ".join(names)}: no {kind} {one!r}; {closest(one, valid)}')
     for assignment in chosen.assignments:
         model, separator, _ = assignment.partition('=')[0].partition(':')
-        if separator and model not in MODELS:
-            hint = closest(model, MODELS)
-            raise UserError(f'--set {assignment}: unknown model {model!r}; {hint}')
+        trained = {one for m in chosen.methods or methods for one in _models(METHODS[m].model)}
+        if separator and model not in trained:
+            hint = closest(model, trained)
+            raise UserError(f'--set {assignment}: no model {model!r} is trained for this; {hint}')
+
+
+def _models(model: str) -> set[str]:
+    """Return a model and all that it may start from."""
+    sources = {recipe.start_from for recipe in MODELS[model].recipes} - {''}
+    return {model}.union(*map(_models, sources))
 
 
 def _measurements(
@@ -106,8 +120,14 @@ def _measurements(
                 missing[reason] = None
                 continue
             for variant in figure.variants:
-                for seed in chosen.seeds or figure.seeds:
+                for seed in _seeds(figure, method, chosen):
                     yield from _of_seed(figure, setting, method, variant, seed, chosen)
+
+
+def _seeds(figure: Figure, method: str, chosen: Selection) -> Sequence[int]:
+    """Return training seeds; where nothing is trained, all would give the same."""
+    seeds = chosen.seeds or figure.seeds
+    return seeds[:1] if MODELS[METHODS[method].model].algorithm == TRUE_PHYSICS else seeds
 
 
 def _lacking(setting: Setting, method: str) -> str:
@@ -201,7 +221,7 @@ def _training(
         own_data = distribution and not made.on_test
         plain = replace(variant, at_test={}, kind='', planner={}) if own_data else BASE
         source = _training(recipe.start_from, setting, plain, seed, chosen)
-        if recipe.with_data and config.iterations < source.config.iterations:
+        if recipe.with_data and config.iterations != source.config.iterations:
             raise UserError(
                 f'{model} starts from {recipe.start_from} after {source.config.iterations} '
                 f'iterations, so it cannot have {config.iterations}; set iterations of both'

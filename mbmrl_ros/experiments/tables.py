@@ -115,12 +115,12 @@ def variants_table(figure: Figure, results: Results) -> list[str]:
     """Returns and errors of every variant, and how often it refused to adapt."""
     rows = []
     for line in results.lines(figure):
-        error, ratio = line.numbers('loss_after'), line.numbers('ratio')
+        error, left = line.numbers('loss_after'), line.numbers('ratio')
         time = line.numbers('plan_ms')
         rows.append(
             [line.setting.title, METHODS[line.method].label, line.variant.name, returns(line),
              f'{np.mean(error):.4f}' if error else '-',
-             f'{np.mean(ratio):.2f}' if ratio else '-', _share(line, 'refused'),
+             f'{np.mean(left):.2f}' if left else '-', _share(line, 'refused'),
              f'{np.mean(time):.0f}' if time else '-']
         )  # fmt: skip
     header = ('test', 'method', 'variant', 'return', 'error after', 'after / before',

@@ -35,6 +35,8 @@ def physics_step(env: RobotEnv, copies: RobotEnv) -> StepFn:
         if carry is None:
             copies.become(env)
         following = copies.step(actions.flatten(0, 1))
+        # Where the physics fail a copy stands still, which must not pass for a plan.
+        following = torch.where(copies.healthy[:, None], following, torch.nan)
         return True, following.view(*actions.shape[:2], -1)
 
     return step

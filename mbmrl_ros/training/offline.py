@@ -43,7 +43,8 @@ def train_offline(
         )
     learned, optimiser = start(spec, config, seed, algorithm.cell(config))
     done, tensors, _ = run.load()
-    restore(learned, optimiser, tensors)
+    if not config.fit_anew:
+        restore(learned, optimiser, tensors)
     if done:
         return load_bundle(run.folder / 'bundle', spec)
     data, began = [trajectories], time.monotonic()

@@ -188,6 +188,11 @@ class TrainingConfig(Config):
     def _consistent(self) -> Self:
         if self.past_steps + self.future_steps > self.rollout_steps:
             raise ValueError('rollout_steps must hold past_steps + future_steps')
+        if self.fit_anew and not self.learning_rate:
+            raise ValueError(
+                'with fit_anew and a learning_rate of 0 the weights would stay as they are drawn; '
+                'set one of the two'
+            )
         if self.newest_steps >= self.past_steps:
             raise ValueError(
                 f'newest_steps must be below past_steps ({self.past_steps}), which they are a '

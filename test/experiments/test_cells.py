@@ -3,7 +3,9 @@
 """Grids: how many cells, what they share, what is left out, what is refused."""
 
 import itertools
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -139,8 +141,9 @@ def test_what_figures_share_is_measured_at_full_length_and_what_is_their_own_at_
     assert curve[('', None)] == (10, 1000) and curve[('', 4)] == (5, 1000)
     ants = {'tasks': ('ant/crippled_leg',), 'methods': ('mb',)}
     assert lengths('generalisation', **ants) == {('', None): (20, 500)}
-    # An ant's episode is not longer than 500.
-    assert set(lengths('planners', **ants).values()) == {(5, 500)}
+    # A reach is not longer than 100.
+    reach = {'tasks': ('pr2_left_arm/reach',), 'methods': ('mb',)}
+    assert set(lengths('planners', **reach).values()) == {(5, 100)}
     assert set(lengths('planner-sweep', **ants).values()) == {(4, 400)}
     assert set(lengths('planner-sweep', episodes=3, steps=70).values()) == {(3, 70)}
     assert set(lengths('planner-sweep', quick=True).values()) == {(2, 150)}
@@ -152,7 +155,20 @@ def test_a_training_distribution_is_that_of_mb_too():
     assert len(trainings) == 5
     for work in trainings:
         assert work.distribution == work.source.distribution
-        assert work.config.iterations == work.source.config.iterations == 4
+        assert work.config.iterations == work.source.config.iterations == 3
+        assert work.source.source.distribution == work.distribution
+
+
+def test_what_is_not_trained_has_no_training_seeds():
+    chosen = {'tasks': (JOINT,), 'methods': ('true_physics',), 'seeds': (1, 2)}
+    assert {work.training.seed for work in split(works(['true-physics'], **chosen))[1]} == {1}
+
+
+def test_the_script_runs_every_figure():
+    script = Path(__file__).parents[2] / 'benchmarks' / 'adaptation.sh'
+    found = re.search(r'for name in (.*?); do', script.read_text(), re.DOTALL)
+    names = found.group(1).replace('\\', '').split()
+    assert sorted(names) == sorted(FIGURES)
 
 
 def test_the_sweep_has_every_combination_of_its_three_parameters():
@@ -196,7 +212,11 @@ def test_a_task_or_a_test_that_is_not_there_is_left_out_with_a_line(monkeypatch)
         (['recovery'], {'methods': ('grbl',)}, "did you mean 'grbal'"),
         (['recovery'], {'tasks': ('half_cheetah/disabled_join',)}, f'did you mean {JOINT!r}'),
         (['recovery'], {'assignments': ('epcohs=3',)}, "did you mean 'epochs'"),
-        (['recovery'], {'assignments': ('grbl:epochs=3',)}, "did you mean 'grbal'"),
+        (['recovery'], {'assignments': ('grbal_anw:epochs=3',)}, "did you mean 'grbal_anew'"),
+        # It would change nothing.
+        (['recovery'], {'assignments': ('grbal:epochs=3',)}, "no model 'grbal' is trained"),
+        (['recovery'], {'assignments': ('mb_anew:iterations=3',)}, 'after 12 iterations'),
+        (['recovery'], {'assignments': ('mb:iterations=3',)}, 'after 3 iterations'),
         (['recovery'], {'assignments': ('grbal_anew:iterations=3',)}, 'after 12 iterations'),
     ],
 )

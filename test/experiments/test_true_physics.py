@@ -40,6 +40,17 @@ def test_what_is_imagined_is_what_will_happen(name):
     assert not torch.equal(imagined[:, 0, 4], imagined[:, 2, 4])
 
 
+def test_a_candidate_whose_physics_fail_has_no_states():
+    spec = load_robot('half_cheetah')
+    env, copies = RobotEnv(spec, 1, 1), RobotEnv(spec, 2, 1)
+    state = env.reset(np.random.default_rng(0), [()])
+    actions = torch.zeros(1, 2, 3, spec.action_size)
+    actions[0, 0, 1] = torch.nan
+    imagined = imagine(physics_step(env, copies), None, state, actions)
+    finite = imagined.isfinite().all(-1)[0].tolist()
+    assert finite == [[True, True, False, False], [True] * 4]
+
+
 def test_a_plan_by_the_true_physics_runs_where_standing_pays_nothing():
     task = load_task(JOINT)
     planner = MPPIConfig(candidates=32, horizon=15)

@@ -344,3 +344,12 @@ def test_a_fit_anew_owes_nothing_to_the_weights_before(reference, tmp_path, anew
         made.append(train(ALGORITHMS['grbal'], TASK, config, run, 0))
     same = torch.equal(made[0].params['weight1'], made[1].params['weight1'])
     assert same == anew
+
+
+def test_fits_anew_end_the_same_where_a_run_was_left_and_goes_on(tmp_path):
+    config = CONFIG.model_copy(update={'fit_anew': True})
+    whole = train(ALGORITHMS['grbal'], TASK, config, open_run(tmp_path / 'a', config=config), 0)
+    for iterations in (1, 3):
+        part = config.model_copy(update={'iterations': iterations})
+        made = train(ALGORITHMS['grbal'], TASK, part, open_run(tmp_path / 'b', config=part), 0)
+    assert_same_bundle(made, whole)

@@ -112,3 +112,8 @@ def test_an_unknown_variant_is_refused_with_the_closest():
         load_training_config('mb', TASK, 'two_core')
     with pytest.raises(UserError, match='cannot read'):
         load_training_config('mb', TASK, 'nowhere.yaml')
+
+
+def test_a_fit_anew_that_learns_nothing_is_refused():
+    with pytest.raises(ValueError, match='the weights would stay as they are drawn'):
+        TrainingConfig(fit_anew=True, learning_rate=0)
