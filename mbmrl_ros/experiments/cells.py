@@ -7,12 +7,8 @@ Figures share both: what two of them need is trained and measured once.
 
 from __future__ import annotations
 
-import functools
-import math
-import re
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mbmrl_ros.algorithms import ALGORITHMS
@@ -24,11 +20,10 @@ from mbmrl_ros.experiments.figures import (
     METHODS,
     MODELS,
     MORE_EPISODES,
-    QUICK,
     QUICK_EPISODES,
     QUICK_STEPS,
 )
-from mbmrl_ros.experiments.grid import Figure, Recipe, Setting, Variant
+from mbmrl_ros.experiments.grid import Figure, Selection, Setting, Variant, slug
 from mbmrl_ros.experiments.jobs import (
     NOT_MODELS,
     TRUE_PHYSICS,
@@ -37,27 +32,13 @@ from mbmrl_ros.experiments.jobs import (
     Training,
     Work,
 )
-from mbmrl_ros.training.settings import TrainingConfig, load_training_config
-
-BASE = Variant()
-
-
-@dataclass(frozen=True)
-class Selection:
-    """What was asked for on the command line; empty: all that the figure has.
-
-    assignments: key=value of the training settings, for one model model:key=value. episodes,
-    steps, candidates: of every measurement; None: the figure's or the task's, the bundle's.
-    """
-
-    tasks: tuple[str, ...] = ()
-    methods: tuple[str, ...] = ()
-    seeds: tuple[int, ...] = ()
-    assignments: tuple[str, ...] = ()
-    episodes: int | None = None
-    steps: int | None = None
-    candidates: int | None = None
-    quick: bool = False
+from mbmrl_ros.experiments.trainings import (
+    models_for,
+    recipe_of,
+    training_files,
+    training_of,
+    with_sources,
+)
 
 
 def expand(names: Sequence[str], chosen: Selection) -> tuple[list[Job], list[str]]:
@@ -72,7 +53,7 @@ def expand(names: Sequence[str], chosen: Selection) -> tuple[list[Job], list[str
     for name in names:
         for work in _measurements(FIGURES[name], chosen, missing):
             command = _command(name, work, chosen)
-            both: list[Work] = [*_trainings(work.training), work]
+            both: list[Work] = [*with_sources(work.training), work]
             for one in both:
                 jobs.setdefault(one.path, Job(one, command))
     return list(jobs.values()), list(missing)
@@ -94,16 +75,10 @@ def _check(names: Sequence[str], chosen: Selection) -> None:
                 raise UserError(f'{" ".join(names)}: no {kind} {one!r}; {closest(one, valid)}')
     for assignment in chosen.assignments:
         model, separator, _ = assignment.partition('=')[0].partition(':')
-        trained = {one for m in chosen.methods or methods for one in _models(METHODS[m].model)}
+        trained = {one for m in chosen.methods or methods for one in models_for(METHODS[m].model)}
         if separator and model not in trained:
             hint = closest(model, trained)
             raise UserError(f'--set {assignment}: no model {model!r} is trained for this; {hint}')
-
-
-def _models(model: str) -> set[str]:
-    """Return a model and all that it may start from."""
-    sources = {recipe.start_from for recipe in MODELS[model].recipes} - {''}
-    return {model}.union(*map(_models, sources))
 
 
 def _measurements(
@@ -140,8 +115,8 @@ def _lacking(setting: Setting, method: str) -> str:
     if model.algorithm not in (*ALGORITHMS, *NOT_MODELS):
         return f'{method}: no algorithm {model.algorithm!r}; {closest("", ALGORITHMS)}'
     for needed in (METHODS[method].model, *(r.start_from for r in model.recipes if r.start_from)):
-        if _recipe(needed, setting.task) is None:
-            algorithm = _files(MODELS[needed].algorithm)
+        if recipe_of(needed, setting.task) is None:
+            algorithm = training_files(MODELS[needed].algorithm)
             return f'{method}: no training file config/training/{algorithm}/{setting.task}.yaml'
     return ''
 
@@ -149,7 +124,7 @@ def _lacking(setting: Setting, method: str) -> str:
 def _of_seed(
     figure: Figure, setting: Setting, method: str, variant: Variant, seed: int, chosen: Selection
 ) -> Iterator[Measurement]:
-    training = _training(METHODS[method].model, setting, variant, seed, chosen)
+    training = training_of(METHODS[method].model, setting, variant, seed, chosen)
     points = _iterations(training) if figure.curve else [None]
     for iteration in points:
         own = bool(variant.name) or iteration is not None
@@ -190,11 +165,6 @@ def cell_path(
     return folder / f'{slug(setting.test)}{after}_seed{seed}.json'
 
 
-def slug(text: str) -> str:
-    """Return a text as part of a file's name."""
-    return re.sub(r'[^A-Za-z0-9.]+', '_', text).strip('_')
-
-
 def _iterations(training: Training) -> list[int | None]:
     """Return whose bundles a curve shows: 1, 2, 4... and the last.
 
@@ -203,75 +173,6 @@ def _iterations(training: Training) -> list[int | None]:
     last = training.config.iterations
     doubling = [2**n for n in range(last.bit_length()) if 2**n < last]
     return [None] if training.source else [*doubling, None]
-
-
-def _training(
-    model: str, setting: Setting, variant: Variant, seed: int, chosen: Selection
-) -> Training:
-    recipe = _recipe(model, setting.task)
-    if recipe is None:
-        raise ValueError(f'{model} has no training file for {setting.task}')
-    made = MODELS[model]
-    distribution = f'test:{setting.test}' if made.on_test else variant.distribution
-    own = variant.name if variant.training or variant.distribution else ''
-    label = '-'.join(filter(None, (model, setting.test if made.on_test else '', slug(own))))
-    config = _config(model, recipe, setting.task, variant, chosen)
-    source = None
-    if recipe.start_from:
-        own_data = distribution and not made.on_test
-        plain = replace(variant, at_test={}, kind='', planner={}) if own_data else BASE
-        source = _training(recipe.start_from, setting, plain, seed, chosen)
-        if recipe.with_data and config.iterations != source.config.iterations:
-            raise UserError(
-                f'{model} starts from {recipe.start_from} after {source.config.iterations} '
-                f'iterations, so it cannot have {config.iterations}; set iterations of both'
-            )
-    folder = Path('trainings') / setting.task / label / f'seed{seed}'
-    return Training(
-        made.algorithm, setting.task, distribution, seed, config, folder, source, recipe.with_data
-    )
-
-
-def _config(
-    model: str, recipe: Recipe, task: str, variant: Variant, chosen: Selection
-) -> TrainingConfig:
-    """Return the settings of a training: file, --quick, the figure's variant, --set."""
-    general, special = [], []
-    for assignment in chosen.assignments:
-        key, _, value = assignment.partition('=')
-        only, separator, inner = key.rpartition(':')
-        if not separator:
-            general.append(assignment)
-        elif only == model:
-            special.append(f'{inner}={value}')
-    changes = (*(QUICK if chosen.quick else ()), *variant.training)
-    made = MODELS[model]
-    assignments = (*changes, *general, *special)
-    config = load_training_config(_files(made.algorithm), task, recipe.variant, assignments)
-    times = 1.0 if any(text.startswith('iterations=') for text in special) else made.times
-    return config.model_copy(update={'iterations': math.ceil(config.iterations * times)})
-
-
-def _files(algorithm: str) -> str:
-    """Return whose training files an algorithm uses."""
-    return 'mb' if algorithm in NOT_MODELS else algorithm
-
-
-@functools.cache
-def _recipe(model: str, task: str) -> Recipe | None:
-    """Return the first recipe of a model that there is a training file for."""
-    for recipe in MODELS[model].recipes:
-        try:
-            load_training_config(_files(MODELS[model].algorithm), task, recipe.variant)
-        except UserError:
-            continue
-        return recipe
-    return None
-
-
-def _trainings(training: Training) -> list[Training]:
-    """Return a training after those that it starts from."""
-    return [*(_trainings(training.source) if training.source else []), training]
 
 
 def _command(name: str, work: Measurement, chosen: Selection) -> str:

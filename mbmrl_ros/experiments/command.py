@@ -8,8 +8,9 @@ import argparse
 import sys
 
 from mbmrl_ros.config import UserError
-from mbmrl_ros.experiments.cells import Selection, expand
+from mbmrl_ros.experiments.cells import expand
 from mbmrl_ros.experiments.figures import FIGURES
+from mbmrl_ros.experiments.grid import Selection
 from mbmrl_ros.experiments.outcomes import finished
 from mbmrl_ros.experiments.runner import run_jobs
 

@@ -1,9 +1,10 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a figure's grid is made of: models, methods, settings, variants."""
+"""What a figure's grid is made of: models, methods, settings, variants; a part of it."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -101,3 +102,26 @@ class Figure:
     episodes: int = 0
     steps: int = 0
     scored_from: int = 0
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What was asked for on the command line; empty: all that the figure has.
+
+    assignments: key=value of the training settings, for one model model:key=value. episodes,
+    steps, candidates: of every measurement; None: the figure's or the task's, the bundle's.
+    """
+
+    tasks: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    assignments: tuple[str, ...] = ()
+    episodes: int | None = None
+    steps: int | None = None
+    candidates: int | None = None
+    quick: bool = False
+
+
+def slug(text: str) -> str:
+    """Return a text as part of a file's name."""
+    return re.sub(r'[^A-Za-z0-9.]+', '_', text).strip('_')

@@ -28,7 +28,7 @@ import torch
 from tqdm import tqdm
 
 from mbmrl_ros.config import UserError
-from mbmrl_ros.experiments.cells import slug
+from mbmrl_ros.experiments.grid import slug
 from mbmrl_ros.experiments.jobs import Job
 from mbmrl_ros.experiments.outcomes import do, finished, in_a_line
 

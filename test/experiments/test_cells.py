@@ -14,9 +14,9 @@ from mbmrl_ros.algorithms.adapters import ADAPTATIONS
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.tasks import TASKS
 from mbmrl_ros.experiments import cells
-from mbmrl_ros.experiments.cells import Selection, expand
+from mbmrl_ros.experiments.cells import expand
 from mbmrl_ros.experiments.figures import FIGURES, METHODS, MODELS
-from mbmrl_ros.experiments.grid import Setting
+from mbmrl_ros.experiments.grid import Selection, Setting, slug
 from mbmrl_ros.experiments.jobs import NOT_MODELS, Measurement, Training
 from mbmrl_ros.experiments.plots import PLOTS
 from mbmrl_ros.experiments.tables import TABLES
@@ -39,7 +39,7 @@ def test_every_figure_names_what_there_is():
         assert set(figure.methods) <= set(METHODS), name
         assert figure.draw in TABLES and figure.draw in PLOTS, name
         names = [variant.name for variant in figure.variants]
-        assert len(set(map(cells.slug, names))) == len(names), name
+        assert len(set(map(slug, names))) == len(names), name
     for method in METHODS.values():
         assert method.model in MODELS and method.adaptation in ADAPTATIONS
     for model in MODELS.values():

@@ -4,7 +4,8 @@
 
 import pytest
 
-from mbmrl_ros.experiments.cells import Selection, expand
+from mbmrl_ros.experiments.cells import expand
+from mbmrl_ros.experiments.grid import Selection
 from mbmrl_ros.experiments.jobs import Measurement
 from mbmrl_ros.experiments.measure import planner_of
 from mbmrl_ros.planners.cem import CEMConfig

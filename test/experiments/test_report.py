@@ -10,8 +10,9 @@ import pytest
 
 from mbmrl_ros.cli import main
 from mbmrl_ros.config import UserError
-from mbmrl_ros.experiments.cells import Selection, expand
+from mbmrl_ros.experiments.cells import expand
 from mbmrl_ros.experiments.figures import FIGURES
+from mbmrl_ros.experiments.grid import Selection
 from mbmrl_ros.experiments.jobs import Measurement
 from mbmrl_ros.experiments.plots import PLOTS
 from mbmrl_ros.experiments.report import write_report

@@ -18,7 +18,8 @@ import torch
 from mbmrl_ros.cli import main
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data.dataset import load_trajectories
-from mbmrl_ros.experiments.cells import Selection, expand
+from mbmrl_ros.experiments.cells import expand
+from mbmrl_ros.experiments.grid import Selection
 from mbmrl_ros.experiments.jobs import Training
 from mbmrl_ros.experiments.outcomes import do, finished
 from mbmrl_ros.models.bundle import load_bundle

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from mbmrl_ros.envs.tasks import load_task
-from mbmrl_ros.experiments.cells import Selection, expand
+from mbmrl_ros.experiments.cells import expand
+from mbmrl_ros.experiments.grid import Selection
 from mbmrl_ros.experiments.jobs import Measurement
 from mbmrl_ros.experiments.outcomes import do
 from mbmrl_ros.report import read_metrics

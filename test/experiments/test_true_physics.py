@@ -7,7 +7,8 @@ import torch
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.envs.tasks import load_task
-from mbmrl_ros.experiments.cells import Selection, expand
+from mbmrl_ros.experiments.cells import expand
+from mbmrl_ros.experiments.grid import Selection
 from mbmrl_ros.experiments.measure import perform
 from mbmrl_ros.experiments.true_physics import drive_by_physics, physics_step
 from mbmrl_ros.planners.mppi import MPPIConfig
