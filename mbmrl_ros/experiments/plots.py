@@ -73,6 +73,7 @@ def curve_plot(figure: Figure, results: Results) -> Plot:
                 continue
             axes.plot(steps, mean, marker='o', ms=3, label=line.label, zorder=place, **look)
             axes.fill_between(steps, mean - half, mean + half, alpha=0.12, color=look['color'])
+        axes.locator_params(axis='x', nbins=5)
         axes.set(title=setting.title, xlabel='control steps of training')
         axes.set_ylabel('return per episode')
     return _finished(plot, panels[0])
