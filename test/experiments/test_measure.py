@@ -5,6 +5,7 @@
 import pytest
 
 from mbmrl_ros.experiments.cells import expand
+from mbmrl_ros.experiments.figures import FIGURES, SWEPT
 from mbmrl_ros.experiments.grid import Selection
 from mbmrl_ros.experiments.jobs import Measurement
 from mbmrl_ros.experiments.measure import planner_of
@@ -23,11 +24,14 @@ def planners(name, **chosen):
 @pytest.mark.parametrize(('candidates', 'each'), [(None, 500), (128, 128)])
 def test_kinds_are_compared_at_equal_evaluations_per_tick(candidates, each):
     found = planners('planners', candidates=candidates)
-    assert set(found) == {'mppi', 'random_shooting', 'cem'}
+    assert set(found) == {'mppi', 'random_shooting', 'cem', 'mppi as swept'}
     for planner in found.values():
         rounds = planner.iterations if isinstance(planner, CEMConfig) else 1
         assert planner.candidates * planner.horizon * rounds == each * 20
     assert found['mppi'] == TRAINED.model_copy(update={'candidates': each})
+    assert found['mppi as swept'] == found['mppi'].model_copy(update=SWEPT)
+    # One of the points that were swept.
+    assert any(variant.planner == SWEPT for variant in FIGURES['planner-sweep'].variants)
     assert found['cem'].elites == each // 4 // 10
 
 
