@@ -15,11 +15,15 @@ OWN = (Recipe('two_cores'), Recipe())
 ON_TOP = tuple(Recipe(one.variant, start_from='mb', with_data=False) for one in OWN)
 ON_ANEW = tuple(Recipe(name, start_from='mb_anew') for name in ('from_anew', 'from_mb'))
 MODELS = {
-    # Collects the data of all others. Its fits go on from one another at a constant learning rate.
+    # Collects the first data. Its fits go on from one another at a constant learning rate.
     'mb': Model('mb', OWN),
     'mb_anew': Model('mb', (Recipe('anew', start_from='mb'),)),
-    # Fitted to MB's data, from its weights then or from those fitted anew; alone: on data that the
-    # model itself collects, from the start.
+    # MB that goes on to three times the data, every fit anew; and what is fitted to all of them.
+    'mb_more': Model('mb', (Recipe('further', start_from='mb', goes_on=True),)),
+    'grbal_more': Model('grbal', (Recipe('from_further', start_from='mb_more'),)),
+    'rebal_more': Model('rebal', (Recipe('from_further', start_from='mb_more'),)),
+    # Fitted to the first data, from MB's weights then or from those fitted anew; alone: on data that
+    # the model itself collects, from the start.
     'grbal': Model('grbal', (Recipe('from_mb', start_from='mb'), *OWN)),
     'grbal_anew': Model('grbal', (*ON_ANEW, *OWN)),
     'grbal_alone': Model('grbal', OWN),
@@ -33,16 +37,20 @@ MODELS = {
     'true_physics': Model('true_physics', OWN),
 }
 METHODS = {
-    'mb': Method('MB', 'mb_anew', 'none', '#8c6d31'),
-    'mb_going_on': Method('MB, fits that go on', 'mb', 'none', '#c9a86a'),
-    'mb_de': Method('MB+DE', 'mb_anew', 'dynamic_evaluation', '#7b7b7b'),
-    'mb_de_going_on': Method('MB+DE, fits that go on', 'mb', 'dynamic_evaluation', '#b8b8b8'),
-    'grbal': Method('GrBAL', 'grbal_anew', 'auto', '#1f6fb2'),
-    'grbal_still': Method('GrBAL, not adapting', 'grbal_anew', 'none', '#8fb8dc'),
-    'grbal_going_on': Method('GrBAL, fits that go on', 'grbal', 'auto', '#0b3c73'),
+    'mb': Method('MB', 'mb_more', 'none', '#8c6d31'),
+    'mb_de': Method('MB+DE', 'mb_more', 'dynamic_evaluation', '#7b7b7b'),
+    'grbal': Method('GrBAL', 'grbal_more', 'auto', '#1f6fb2'),
+    'grbal_still': Method('GrBAL, not adapting', 'grbal_more', 'none', '#8fb8dc'),
+    'rebal': Method('ReBAL', 'rebal_more', 'auto', '#c25a00'),
+    'mb_first': Method('MB, first data', 'mb_anew', 'none', '#d3bd8c'),
+    'mb_de_first': Method('MB+DE, first data', 'mb_anew', 'dynamic_evaluation', '#c4c4c4'),
+    'grbal_first': Method('GrBAL, first data', 'grbal_anew', 'auto', '#9cc4e4'),
+    'rebal_first': Method('ReBAL, first data', 'rebal', 'auto', '#f0b98a'),
+    'mb_going_on': Method('MB, fits that go on', 'mb', 'none', '#e3d9c0'),
+    'mb_de_going_on': Method('MB+DE, fits that go on', 'mb', 'dynamic_evaluation', '#e0e0e0'),
+    'grbal_going_on': Method('GrBAL, fits that go on', 'grbal', 'auto', '#cfe2f2'),
     'grbal_alone': Method('GrBAL, own data', 'grbal_alone', 'auto', '#17becf'),
-    'rebal': Method('ReBAL', 'rebal', 'auto', '#c25a00'),
-    'rebal_alone': Method('ReBAL, own data', 'rebal_alone', 'auto', '#f0a35e'),
+    'rebal_alone': Method('ReBAL, own data', 'rebal_alone', 'auto', '#f2d16b'),
     'mb_oracle': Method('MB oracle', 'mb_oracle', 'none', '#2e7d32'),
     'trpo': Method('TRPO', 'trpo', 'none', '#7b3fa0'),
     'true_physics': Method('true physics', 'true_physics', 'none', '#222222'),
@@ -74,6 +82,7 @@ ARM_DATA = ('iterations=3', 'rollouts=10')
 EPISODES = 10
 MORE_EPISODES = {LEG: 20}
 LEARNERS = ('mb', 'mb_de', 'grbal', 'rebal')
+FIRST = ('mb_first', 'mb_de_first', 'grbal_first', 'rebal_first')
 
 
 def _windows(sizes: tuple[int, ...]) -> tuple[Variant, ...]:
@@ -107,10 +116,10 @@ FIGURES = {
         'Fig. 32: return against data',
         'curve',
         (Setting(JOINT, 'held_out'), Setting(LEG, 'held_out'), Setting(SLOPES, 'hill')),
-        ('mb_going_on', *LEARNERS, 'grbal_alone', 'rebal_alone', 'trpo'),
+        ('mb_going_on', *FIRST, *LEARNERS, 'grbal_alone', 'rebal_alone', 'trpo'),
         curve=True,
         episodes=5,
-        differs='TRPO has the data of the others and is not trained to convergence; what is '
+        differs='TRPO has the first data of the others and is not trained to convergence; what is '
         'fitted to the data of a finished MB, in one fit, is a single point',
     ),
     'generalisation': Figure(
@@ -126,7 +135,7 @@ FIGURES = {
         'Fig. 47: the training distribution, and a constant force that is outside of it',
         'variants',
         (Setting(ARM, 'held_out'),),
-        ('mb', 'grbal'),
+        ('mb_first', 'grbal_first'),
         tuple(
             # The arm's returns stand still from the third iteration on.
             Variant(f'range {factor:g}', ARM_DATA, distribution=f'scaled:{factor:g}')
@@ -139,7 +148,7 @@ FIGURES = {
         'Fig. 48: T1 = T2',
         'variants',
         (Setting(JOINT, 'held_out'), Setting(SLOPES, 'hill')),
-        ('grbal',),
+        ('grbal_first',),
         _windows((8, 16, 32, 64)),
         episodes=5,
         differs='the paper does not give its values; GrBAL is fitted to the data of a finished '
@@ -149,7 +158,7 @@ FIGURES = {
         'Planners at equal evaluations per tick',
         'variants',
         ALL_TASKS,
-        ('mb', 'grbal'),
+        ('mb_first', 'grbal_first'),
         (
             *(Variant(kind, kind=kind) for kind in ('mppi', 'random_shooting', 'cem')),
             Variant('mppi as swept', kind='mppi', planner=SWEPT),
@@ -161,7 +170,7 @@ FIGURES = {
         'Model or planner: MPPI with what was learned, and with the true physics',
         'variants',
         (*SIX, *UNDISTURBED),
-        ('mb', 'grbal', 'true_physics'),
+        ('mb_first', 'grbal_first', 'mb', 'grbal', 'true_physics'),
         (Variant('mppi', kind='mppi'),),
         episodes=5,
         steps=500,
@@ -170,13 +179,19 @@ FIGURES = {
         'Fits that go on from one another, or one from weights drawn anew',
         'variants',
         (*SIX, UNDISTURBED[0]),
-        ('mb_going_on', 'mb', 'mb_de_going_on', 'mb_de', 'grbal_going_on', 'grbal', 'rebal'),
+        ('mb_going_on', 'mb_first', 'mb_de_going_on', 'mb_de_first', 'grbal_going_on', *FIRST[2:]),
+    ),
+    'data': Figure(
+        'A third of the data, and all',
+        'variants',
+        (*SIX, UNDISTURBED[0]),
+        (*FIRST, *LEARNERS),
     ),
     'planner-sweep': Figure(
         'MPPI: temperature, noise and smoothing',
         'variants',
         (Setting(JOINT, 'undisturbed'), Setting(LEG, 'undisturbed')),
-        ('mb',),
+        ('mb_first',),
         tuple(
             Variant(
                 f'temperature {temperature:g}, noise {noise:g}, smoothing {smoothing:g}',
@@ -197,7 +212,7 @@ FIGURES = {
         'At test time: T1, inner steps, what an update has to gain; step sizes learned or fixed',
         'variants',
         (Setting(JOINT, 'held_out'), Setting(JOINT, 'undisturbed')),
-        ('grbal',),
+        ('grbal_first',),
         (
             Variant('as trained'),
             *_at_test('past_steps', 'T1 ', (8, 32, 64)),
@@ -216,7 +231,7 @@ FIGURES = {
         'Steps after a fault until the error is back; what adaptation costs without one',
         'recovery',
         (Setting(JOINT, 'mid_run'), Setting(LEG, 'mid_run'), *UNDISTURBED),
-        ('mb', 'mb_de', 'grbal', 'grbal_still', 'rebal'),
+        (*LEARNERS, 'grbal_still'),
     ),
 }
 # A check of the machinery, not a result: every training and episode is as short as can be. The

@@ -15,12 +15,13 @@ class Recipe:
     """A training file, config/training/<algorithm>/<task>[.<variant>].yaml.
 
     start_from: the model whose finished training gives data and weights; empty: none. with_data:
-    or its weights alone, and all data are collected.
+    or its weights alone, and all data are collected. goes_on: it collects more than it was given.
     """
 
     variant: str | None = None
     start_from: str = ''
     with_data: bool = True
+    goes_on: bool = False
 
 
 @dataclass(frozen=True)

@@ -38,11 +38,8 @@ def training_of(
         own_data = distribution and not made.on_test
         plain = replace(variant, at_test={}, kind='', planner={}) if own_data else BASE
         source = training_of(recipe.start_from, setting, plain, seed, chosen)
-        if recipe.with_data and config.iterations != source.config.iterations:
-            raise UserError(
-                f'{model} starts from {recipe.start_from} after {source.config.iterations} '
-                f'iterations, so it cannot have {config.iterations}; set iterations of both'
-            )
+        if recipe.with_data:
+            config = _no_more_data(config, model, recipe, source.config, chosen)
     folder = Path('trainings') / setting.task / label / f'seed{seed}'
     return Training(
         made.algorithm, setting.task, distribution, seed, config, folder, source, recipe.with_data
@@ -69,6 +66,22 @@ def _config(
     )
     times = 1.0 if any(text.startswith('iterations=') for text in special) else made.times
     return config.model_copy(update={'iterations': math.ceil(config.iterations * times)})
+
+
+def _no_more_data(
+    config: TrainingConfig, model: str, recipe: Recipe, given: TrainingConfig, chosen: Selection
+) -> TrainingConfig:
+    """Return settings with the iterations of the data that are given, unless it goes on."""
+    asked = any(text.startswith(f'{model}:iterations=') for text in chosen.assignments)
+    if not (recipe.goes_on or asked):
+        return config.model_copy(update={'iterations': given.iterations})
+    more = config.iterations - given.iterations
+    if more < 0 or (more and not recipe.goes_on):
+        raise UserError(
+            f'{model} starts from {recipe.start_from} after {given.iterations} '
+            f'iterations, so it cannot have {config.iterations}; set iterations of both'
+        )
+    return config
 
 
 @functools.cache

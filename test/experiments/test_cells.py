@@ -52,11 +52,11 @@ def test_a_grid_is_settings_times_methods_times_seeds_and_trains_each_model_once
     trainings, measured = split(works(['generalisation'], tasks=(JOINT,), methods=methods))
     # Two tests of this task, three methods, three seeds; MB and MB+DE share a model.
     assert len(measured) == 2 * 3 * 3
-    # MB is what collected, and one fit to its data, which GrBAL goes on from.
-    models = ['grbal_anew'] * 3 + ['mb'] * 3 + ['mb_anew'] * 3
+    # MB is what collected the first data and went on to more, which GrBAL is fitted to.
+    models = ['grbal_more'] * 3 + ['mb'] * 3 + ['mb_more'] * 3
     assert sorted(work.folder.parent.name for work in trainings) == models
     for work in trainings:
-        name = {'mb_anew': 'mb', 'grbal_anew': 'mb_anew'}.get(work.folder.parent.name)
+        name = {'mb_more': 'mb', 'grbal_more': 'mb_more'}.get(work.folder.parent.name)
         assert (work.source and work.source.folder.parent.name) == name
         assert work.with_data
 
@@ -98,12 +98,12 @@ def test_what_is_needed_comes_first():
 
 
 def test_a_curve_doubles_its_iterations_and_ends_with_the_last_bundle():
-    methods = ('mb_going_on', 'grbal')
+    methods = ('mb_going_on', 'grbal_first')
     chosen = {'tasks': (JOINT,), 'methods': methods, 'seeds': (0,)}
     _, measured = split(works(['learning-curve'], assignments=('iterations=12',), **chosen))
     points = {m: [w.iteration for w in measured if w.method == m] for m in methods}
     # GrBAL starts from MB's run, so that earlier bundles there are not its own.
-    assert points == {'mb_going_on': [1, 2, 4, 8, None], 'grbal': [None]}
+    assert points == {'mb_going_on': [1, 2, 4, 8, None], 'grbal_first': [None]}
 
 
 def test_variants_train_apart_only_where_the_training_differs():
@@ -142,21 +142,35 @@ def test_what_figures_share_is_measured_at_full_length_and_what_is_their_own_at_
     ants = {'tasks': ('ant/crippled_leg',), 'methods': ('mb',)}
     assert lengths('generalisation', **ants) == {('', None): (20, 500)}
     # A reach is not longer than 100.
-    reach = {'tasks': ('pr2_left_arm/reach',), 'methods': ('mb',)}
+    reach = {'tasks': ('pr2_left_arm/reach',), 'methods': ('mb_first',)}
     assert set(lengths('planners', **reach).values()) == {(5, 100)}
+    ants = {'tasks': ('ant/crippled_leg',), 'methods': ('mb_first',)}
     assert set(lengths('planner-sweep', **ants).values()) == {(4, 400)}
     assert set(lengths('planner-sweep', episodes=3, steps=70).values()) == {(3, 70)}
     assert set(lengths('planner-sweep', quick=True).values()) == {(2, 150)}
 
 
 def test_a_training_distribution_is_that_of_mb_too():
-    arm = works(['training-distribution'], seeds=(0,), methods=('grbal',))
+    arm = works(['training-distribution'], seeds=(0,), methods=('grbal_first',))
     trainings = [w for w in split(arm)[0] if w.algorithm == 'grbal']
     assert len(trainings) == 5
     for work in trainings:
         assert work.distribution == work.source.distribution
         assert work.config.iterations == work.source.config.iterations == 3
         assert work.source.source.distribution == work.distribution
+
+
+def test_what_goes_on_collects_more_and_what_is_fitted_to_it_has_as_much():
+    chosen = {'tasks': (JOINT,), 'methods': ('mb_first', 'mb', 'grbal'), 'seeds': (0,)}
+
+    def iterations(*assignments):
+        found, _ = split(works(['data'], assignments=assignments, **chosen))
+        return {work.folder.parent.name: work.config.iterations for work in found}
+
+    assert iterations() == {'mb': 12, 'mb_anew': 12, 'mb_more': 24, 'grbal_more': 24}
+    assert iterations('mb:iterations=3') == {
+        'mb': 3, 'mb_anew': 3, 'mb_more': 24, 'grbal_more': 24,
+    }  # fmt: skip
 
 
 def test_what_is_not_trained_has_no_training_seeds():
@@ -179,11 +193,11 @@ def test_the_sweep_has_every_combination_of_its_three_parameters():
 
 
 def test_settings_go_to_all_models_or_to_one():
-    assignments = ('batch_size=7', 'grbal_anew:epochs=3', 'mb_oracle:iterations=5', 'iterations=4')
+    assignments = ('batch_size=7', 'grbal_more:epochs=3', 'mb_oracle:iterations=5', 'iterations=4')
     found, _ = split(works(['generalisation'], tasks=(JOINT,), assignments=assignments))
     configs = {work.folder.parent.name: work.config for work in found}
     assert all(config.batch_size == 7 for config in configs.values())
-    assert configs['grbal_anew'].epochs == 3 and configs['mb'].epochs != 3
+    assert configs['grbal_more'].epochs == 3 and configs['mb'].epochs != 3
     assert configs['mb'].iterations == 4
     assert configs['mb_oracle-held_out'].iterations == 5
 
@@ -212,12 +226,12 @@ def test_a_task_or_a_test_that_is_not_there_is_left_out_with_a_line(monkeypatch)
         (['recovery'], {'methods': ('grbl',)}, "did you mean 'grbal'"),
         (['recovery'], {'tasks': ('half_cheetah/disabled_join',)}, f'did you mean {JOINT!r}'),
         (['recovery'], {'assignments': ('epcohs=3',)}, "did you mean 'epochs'"),
-        (['recovery'], {'assignments': ('grbal_anw:epochs=3',)}, "did you mean 'grbal_anew'"),
+        (['recovery'], {'assignments': ('grbal_mor:epochs=3',)}, "did you mean 'grbal_more'"),
         # It would change nothing.
         (['recovery'], {'assignments': ('grbal:epochs=3',)}, "no model 'grbal' is trained"),
-        (['recovery'], {'assignments': ('mb_anew:iterations=3',)}, 'after 12 iterations'),
-        (['recovery'], {'assignments': ('mb:iterations=3',)}, 'after 3 iterations'),
-        (['recovery'], {'assignments': ('grbal_anew:iterations=3',)}, 'after 12 iterations'),
+        (['fit'], {'assignments': ('mb_anew:iterations=3',)}, 'after 12 iterations'),
+        (['recovery'], {'assignments': ('grbal_more:iterations=3',)}, 'after 24 iterations'),
+        (['data'], {'assignments': ('mb_more:iterations=6',)}, 'after 12 iterations'),
     ],
 )
 def test_unknown_names_are_refused_with_the_closest(names, chosen, said):

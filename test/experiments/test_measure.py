@@ -16,7 +16,7 @@ TRAINED = MPPIConfig(candidates=500, horizon=20, temperature=0.2)
 
 
 def planners(name, **chosen):
-    jobs, _ = expand([name], Selection(methods=('mb',), seeds=(0,), **chosen))
+    jobs, _ = expand([name], Selection(methods=('mb_first',), seeds=(0,), **chosen))
     works = [job.work for job in jobs if isinstance(job.work, Measurement)]
     return {work.variant.name: planner_of(work, TRAINED) for work in works}
 

@@ -209,7 +209,7 @@ def test_errors_of_windows_of_other_lengths_are_of_the_same_moments(serial):
         name = job.work.path.parent.name
         if isinstance(job.work, Training) and 'fixed' not in str(job.work.folder):
             do(job, serial / 'windows')
-        elif name.removeprefix('grbal-') in wanted:
+        elif name.removeprefix('grbal_first-') in wanted:
             found = do(job, serial / 'windows')
             first.add(found['errors']['first_moment'])
             # Moments 64 to 76 of 80 steps, in two episodes.
