@@ -22,8 +22,8 @@ MODELS = {
     'mb_more': Model('mb', (Recipe('further', start_from='mb', goes_on=True),)),
     'grbal_more': Model('grbal', (Recipe('from_further', start_from='mb_more'),)),
     'rebal_more': Model('rebal', (Recipe('from_further', start_from='mb_more'),)),
-    # Fitted to the first data, from MB's weights then or from those fitted anew; alone: on data that
-    # the model itself collects, from the start.
+    # Fitted to the first data, from MB's weights then or from those fitted anew; alone: on data
+    # that the model itself collects, from the start.
     'grbal': Model('grbal', (Recipe('from_mb', start_from='mb'), *OWN)),
     'grbal_anew': Model('grbal', (*ON_ANEW, *OWN)),
     'grbal_alone': Model('grbal', OWN),
