@@ -40,19 +40,19 @@ METHODS = {
     'mb': Method('MB', 'mb_more', 'none', '#8c6d31'),
     'mb_de': Method('MB+DE', 'mb_more', 'dynamic_evaluation', '#7b7b7b'),
     'grbal': Method('GrBAL', 'grbal_more', 'auto', '#1f6fb2'),
-    'grbal_still': Method('GrBAL, not adapting', 'grbal_more', 'none', '#8fb8dc'),
+    'grbal_still': Method('GrBAL (not adapting)', 'grbal_more', 'none', '#8fb8dc'),
     'rebal': Method('ReBAL', 'rebal_more', 'auto', '#c25a00'),
-    'mb_first': Method('MB, first data', 'mb_anew', 'none', '#d3bd8c'),
-    'mb_de_first': Method('MB+DE, first data', 'mb_anew', 'dynamic_evaluation', '#c4c4c4'),
-    'grbal_first': Method('GrBAL, first data', 'grbal_anew', 'auto', '#9cc4e4'),
-    'rebal_first': Method('ReBAL, first data', 'rebal', 'auto', '#f0b98a'),
-    'mb_going_on': Method('MB, fits that go on', 'mb', 'none', '#e3d9c0'),
-    'mb_de_going_on': Method('MB+DE, fits that go on', 'mb', 'dynamic_evaluation', '#e0e0e0'),
-    'grbal_going_on': Method('GrBAL, fits that go on', 'grbal', 'auto', '#cfe2f2'),
-    'grbal_alone': Method('GrBAL, own data', 'grbal_alone', 'auto', '#17becf'),
-    'rebal_alone': Method('ReBAL, own data', 'rebal_alone', 'auto', '#f2d16b'),
-    'mb_oracle': Method('MB oracle', 'mb_oracle', 'none', '#2e7d32'),
-    'trpo': Method('TRPO', 'trpo', 'none', '#7b3fa0'),
+    'mb_first': Method('MB (first data)', 'mb_anew', 'none', '#d3bd8c'),
+    'mb_de_first': Method('MB+DE (first data)', 'mb_anew', 'dynamic_evaluation', '#c4c4c4'),
+    'grbal_first': Method('GrBAL (first data)', 'grbal_anew', 'auto', '#9cc4e4'),
+    'rebal_first': Method('ReBAL (first data)', 'rebal', 'auto', '#f0b98a'),
+    'mb_going_on': Method('MB (fits that go on)', 'mb', 'none', '#e3d9c0'),
+    'mb_de_going_on': Method('MB+DE (fits that go on)', 'mb', 'dynamic_evaluation', '#e0e0e0'),
+    'grbal_going_on': Method('GrBAL (fits that go on)', 'grbal', 'auto', '#cfe2f2'),
+    'grbal_alone': Method('GrBAL (own data)', 'grbal_alone', 'auto', '#17becf'),
+    'rebal_alone': Method('ReBAL (own data)', 'rebal_alone', 'auto', '#f2d16b'),
+    'mb_oracle': Method('MB oracle (first data)', 'mb_oracle', 'none', '#2e7d32'),
+    'trpo': Method('TRPO (first data)', 'trpo', 'none', '#7b3fa0'),
     'true_physics': Method('true physics', 'true_physics', 'none', '#222222'),
 }
 
@@ -119,7 +119,7 @@ FIGURES = {
         ('mb_going_on', *FIRST, *LEARNERS, 'grbal_alone', 'rebal_alone', 'trpo'),
         curve=True,
         episodes=5,
-        differs='TRPO has the first data of the others and is not trained to convergence; what is '
+        differs='TRPO has as much as the first data of the others and is not trained to convergence; what is '
         'fitted to the data of a finished MB, in one fit, is a single point',
     ),
     'generalisation': Figure(
@@ -127,8 +127,8 @@ FIGURES = {
         'normalised',
         SIX,
         ('trpo', *LEARNERS, 'grbal_still', 'mb_oracle'),
-        differs='the oracle is MB whose fits went on with data of the test alone, half as much as '
-        'MB had, which come on top of those; it is not fitted anew, so that MB may be better; '
+        differs='the oracle is MB after the first data, whose fits went on with data of the test '
+        'alone, half as much, so that MB with all data may be better; '
         'GrBAL that does not adapt is shown too; no MAML-RL',
     ),
     'training-distribution': Figure(
