@@ -168,11 +168,11 @@ def cell_path(
 def _iterations(training: Training) -> list[int | None]:
     """Return whose bundles a curve shows: 1, 2, 4... and the last.
 
-    A training that starts from another one has no earlier bundles of its own.
+    Of a training that starts from the data of another one, those that are its own.
     """
+    given = training.source.config.iterations if training.source and training.with_data else 0
     last = training.config.iterations
-    doubling = [2**n for n in range(last.bit_length()) if 2**n < last]
-    return [None] if training.source else [*doubling, None]
+    return [*(2**n for n in range(last.bit_length()) if given < 2**n < last), None]
 
 
 def _command(name: str, work: Measurement, chosen: Selection) -> str:

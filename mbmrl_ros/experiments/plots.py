@@ -58,7 +58,7 @@ def _errors(upper: Axes, lower: Axes, lines: list[Line], keys: tuple[str, ...]) 
 
 
 def curve_plot(figure: Figure, results: Results) -> Plot:
-    """Fig. 32 and 48: return against data; dotted where there is one point only."""
+    """Fig. 32 and 48: return against data; a square where there is one point only."""
     groups = by_setting(results.lines(figure))
     plot, panels = _panels(len(groups))
     for axes, (setting, lines) in zip(panels, groups.items()):
@@ -69,7 +69,7 @@ def curve_plot(figure: Figure, results: Results) -> Plot:
             if len(figure.variants) > 1:
                 look['ls'] = SHADES[figure.variants.index(line.variant) % len(SHADES)]
             if len(steps) == 1:
-                axes.axhline(mean[0], ls=':', lw=1, label=line.label, color=look['color'])
+                axes.errorbar(steps, mean, half, fmt='s', ms=4, capsize=2, label=line.label, **look)
                 continue
             axes.plot(steps, mean, marker='o', ms=3, label=line.label, zorder=place, **look)
             axes.fill_between(steps, mean - half, mean + half, alpha=0.12, color=look['color'])

@@ -104,6 +104,10 @@ def test_a_curve_doubles_its_iterations_and_ends_with_the_last_bundle():
     points = {m: [w.iteration for w in measured if w.method == m] for m in methods}
     # GrBAL starts from MB's run, so that earlier bundles there are not its own.
     assert points == {'mb_going_on': [1, 2, 4, 8, None], 'grbal_first': [None]}
+    # MB goes on after twelve iterations.
+    _, measured = split(works(['learning-curve'], **chosen | {'methods': ('mb', 'grbal')}))
+    points = {m: [w.iteration for w in measured if w.method == m] for m in ('mb', 'grbal')}
+    assert points == {'mb': [16, None], 'grbal': [None]}
 
 
 def test_variants_train_apart_only_where_the_training_differs():
