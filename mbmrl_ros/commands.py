@@ -57,7 +57,7 @@ def train_command(options: argparse.Namespace) -> None:
     defaults = TrainingConfig().model_dump(mode='json')
     run = Run(folder, config.model_dump(mode='json'), identity, defaults)
     if options.start_from:
-        run.adopt(options.start_from)
+        run.adopt(options.start_from, iterations=config.iterations)
     train(ALGORITHMS[name], task, config, run, options.seed)
     print(f'bundle: {folder / "bundle"}\ncurves: mbmrl report {folder}')
 

@@ -157,6 +157,15 @@ def test_a_start_from_nowhere_is_refused(tmp_path, capsys):
     assert 'not a run folder' in wrong(capsys, 'train', 'mb', *arguments)
 
 
+def test_a_start_from_a_run_with_more_data_than_would_be_fitted_to_is_refused(
+    trained, tmp_path, capsys
+):
+    settings = [part for item in (*TINY, 'iterations=1') for part in ('--set', item)]
+    place = ['--out', str(tmp_path / 'run'), '--start-from', str(trained)]
+    said = wrong(capsys, 'train', 'mb', '--task', TASK, *place, *settings)
+    assert 'data of 2 iterations' in said and '--set iterations=2' in said
+
+
 def test_the_same_command_with_other_settings_is_refused(trained, capsys):
     settings = [part for item in (*TINY, 'epochs=2') for part in ('--set', item)]
     said = wrong(capsys, 'train', 'grbal', '--task', TASK, '--out', str(trained), *settings)

@@ -59,7 +59,7 @@ def _train(work: Training, out: Path) -> dict[str, Any]:
     defaults = TrainingConfig().model_dump(mode='json')
     run = Run(folder, config.model_dump(mode='json'), identity, defaults)
     if work.source:
-        run.adopt(out / work.source.folder, work.with_data)
+        run.adopt(out / work.source.folder, work.with_data, config.iterations)
     if work.algorithm == MODEL_FREE:
         from mbmrl_ros.experiments.trpo import train_trpo
 

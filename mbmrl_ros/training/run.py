@@ -82,17 +82,26 @@ class Run:
         """Return the last whole iteration (0: none) and its checkpoint, without any data."""
         return _last_checkpoint(self.folder)
 
-    def adopt(self, source: Path, with_data: bool = True) -> None:
+    def adopt(
+        self, source: Path, with_data: bool = True, iterations: int | None = None
+    ) -> None:
         """Take over another run's data and last parameters, so that the last fit is left to do.
 
-        with_data: or its parameters and last bundle alone, to collect by and to go on from. Does
-        nothing if this run has begun; UserError if the other has no finished iteration.
+        with_data: or its parameters and last bundle alone, to collect by and to go on from.
+        iterations: of this training. Does nothing if this run has begun; UserError if the other has
+        no finished iteration, or more than there are to be here.
         """
         if (self.folder / 'checkpoint.safetensors').exists():
             return
         last, tensors = _last_checkpoint(source)
         if last == 0:
             raise UserError(f'{source} is not a run folder with a finished iteration')
+        if with_data and iterations and last > iterations:
+            raise UserError(
+                f'{source} has the data of {last} iterations, and this training is to end after '
+                f'{iterations}, so that nothing would be fitted to them; add --set '
+                f'iterations={last}, or more to go on collecting'
+            )
         done, known = (last - 1, last - 1) if with_data else (0, last)
         try:
             for iteration in range(1, last + 1) if with_data else ():
