@@ -119,8 +119,8 @@ FIGURES = {
         ('mb_going_on', *FIRST, *LEARNERS, 'grbal_alone', 'rebal_alone', 'trpo'),
         curve=True,
         episodes=5,
-        differs='TRPO has as much as the first data of the others and is not trained to convergence; what is '
-        'fitted to the data of a finished MB, in one fit, is a single point',
+        differs='TRPO has as much as the first data of the others and is not trained to '
+        'convergence; what is fitted to the data of a finished MB, in one fit, is a single point',
     ),
     'generalisation': Figure(
         'Fig. 33: test returns, the MB oracle being 1',

@@ -69,7 +69,9 @@ def curve_plot(figure: Figure, results: Results) -> Plot:
             if len(figure.variants) > 1:
                 look['ls'] = SHADES[figure.variants.index(line.variant) % len(SHADES)]
             if len(steps) == 1:
-                axes.errorbar(steps, mean, half, fmt='s', ms=4, capsize=2, label=line.label, **look)
+                axes.errorbar(
+                    steps, mean, half, fmt='s', ms=4, capsize=2, label=line.label, **look
+                )
                 continue
             axes.plot(steps, mean, marker='o', ms=3, label=line.label, zorder=place, **look)
             axes.fill_between(steps, mean - half, mean + half, alpha=0.12, color=look['color'])

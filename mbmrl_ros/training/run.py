@@ -82,14 +82,12 @@ class Run:
         """Return the last whole iteration (0: none) and its checkpoint, without any data."""
         return _last_checkpoint(self.folder)
 
-    def adopt(
-        self, source: Path, with_data: bool = True, iterations: int | None = None
-    ) -> None:
+    def adopt(self, source: Path, with_data: bool = True, iterations: int | None = None) -> None:
         """Take over another run's data and last parameters, so that the last fit is left to do.
 
         with_data: or its parameters and last bundle alone, to collect by and to go on from.
-        iterations: of this training. Does nothing if this run has begun; UserError if the other has
-        no finished iteration, or more than there are to be here.
+        iterations: of this training. Does nothing if this run has begun; UserError if the other
+        has no finished iteration, or more than there are to be here.
         """
         if (self.folder / 'checkpoint.safetensors').exists():
             return
