@@ -29,10 +29,14 @@ MODELS = {
     'grbal_alone': Model('grbal', OWN),
     'rebal': Model('rebal', (Recipe('from_mb', start_from='mb'), *OWN)),
     'rebal_alone': Model('rebal', OWN),
-    # Nothing but the test from there on.
+    # Nothing but the test from there on: from MB with the first data, and with all.
     'mb_oracle': Model('mb', ON_TOP, on_test=True, times=0.5),
-    # The rollouts of MB's training file, as many and as long.
+    'mb_oracle_more': Model(
+        'mb', (Recipe('oracle', start_from='mb_more', with_data=False),), on_test=True
+    ),
+    # The rollouts of MB's training file, as long, and as many as the first data or as all.
     'trpo': Model('trpo', OWN),
+    'trpo_more': Model('trpo', OWN, times=3),
     # What plans with the simulator has MB's planner, and no training.
     'true_physics': Model('true_physics', OWN),
 }
@@ -51,8 +55,10 @@ METHODS = {
     'grbal_going_on': Method('GrBAL (fits that go on)', 'grbal', 'auto', '#cfe2f2'),
     'grbal_alone': Method('GrBAL (own data)', 'grbal_alone', 'auto', '#17becf'),
     'rebal_alone': Method('ReBAL (own data)', 'rebal_alone', 'auto', '#f2d16b'),
-    'mb_oracle': Method('MB oracle (first data)', 'mb_oracle', 'none', '#2e7d32'),
-    'trpo': Method('TRPO (first data)', 'trpo', 'none', '#7b3fa0'),
+    'mb_oracle': Method('MB oracle', 'mb_oracle_more', 'none', '#2e7d32'),
+    'mb_oracle_first': Method('MB oracle (first data)', 'mb_oracle', 'none', '#9cc79e'),
+    'trpo': Method('TRPO', 'trpo_more', 'none', '#7b3fa0'),
+    'trpo_first': Method('TRPO (first data)', 'trpo', 'none', '#c3a3d6'),
     'true_physics': Method('true physics', 'true_physics', 'none', '#222222'),
 }
 
@@ -119,17 +125,16 @@ FIGURES = {
         ('mb_going_on', *FIRST, *LEARNERS, 'grbal_alone', 'rebal_alone', 'trpo'),
         curve=True,
         episodes=5,
-        differs='TRPO has as much as the first data of the others and is not trained to '
-        'convergence; what is fitted to the data of a finished MB, in one fit, is a single point',
+        differs='TRPO is not trained to convergence; what is fitted to the data of a finished MB, '
+        'in one fit, is a single point',
     ),
     'generalisation': Figure(
         'Fig. 33: test returns, the MB oracle being 1',
         'normalised',
         SIX,
-        ('trpo', *LEARNERS, 'grbal_still', 'mb_oracle'),
-        differs='the oracle is MB after the first data, whose fits went on with data of the test '
-        'alone, half as much, so that MB with all data may be better; '
-        'GrBAL that does not adapt is shown too; no MAML-RL',
+        ('trpo_first', 'trpo', *LEARNERS, 'grbal_still', 'mb_oracle_first', 'mb_oracle'),
+        differs='the oracle is MB with all data, whose fits went on with data of the test alone, '
+        'a quarter as much; GrBAL that does not adapt is shown too; no MAML-RL',
     ),
     'training-distribution': Figure(
         'Fig. 47: the training distribution, and a constant force that is outside of it',

@@ -61,8 +61,36 @@ def test_a_grid_is_settings_times_methods_times_seeds_and_trains_each_model_once
         assert work.with_data
 
 
-def test_the_oracle_goes_on_from_mb_for_each_test_with_half_its_iterations():
-    methods = ('mb', 'mb_oracle')
+def test_the_oracle_has_data_of_its_test_alone_after_the_weights_of_mb_with_all_data():
+    found = works(['generalisation'], tasks=(JOINT,), methods=('mb', 'mb_oracle'), seeds=(0,))
+    trainings, measured = split(found)
+    named = {work.folder.parent.name: work for work in trainings}
+    ordinary = named['mb_more']
+    oracles = {work.test: work.training for work in measured if work.method == 'mb_oracle'}
+    assert oracles.keys() == {'mid_run', 'held_out'}
+    for test, oracle in oracles.items():
+        assert oracle.distribution == f'test:{test}' and ordinary.distribution == ''
+        assert oracle.source == ordinary and not oracle.with_data
+        # Its fits go on from those weights, and it plans like MB.
+        assert not oracle.config.fit_anew and ordinary.config.fit_anew
+        assert oracle.config.planner == ordinary.config.planner
+        assert oracle.config.control_planner == ordinary.config.control_planner
+
+
+def test_trpo_has_as_many_steps_as_the_others_with_the_first_data_and_with_all():
+    methods = ('mb', 'mb_going_on', 'trpo', 'trpo_first')
+    found, _ = split(works(['generalisation', 'fit'], tasks=(JOINT,), methods=methods, seeds=(0,)))
+    config = {work.folder.parent.name: work.config for work in found}
+    first, more = config['mb'], config['mb_more']
+    steps = first.iterations * first.rollouts * first.rollout_steps
+    further = (more.iterations - first.iterations) * more.rollouts * more.rollout_steps
+    trpo = {n: config[n].iterations * config[n].rollouts * config[n].rollout_steps
+            for n in ('trpo', 'trpo_more')}  # fmt: skip
+    assert trpo == {'trpo': steps, 'trpo_more': steps + further}
+
+
+def test_the_first_oracle_goes_on_from_mb_for_each_test_with_half_its_iterations():
+    methods = ('mb', 'mb_oracle_first')
     found = works(['generalisation'], tasks=(JOINT,), methods=methods, seeds=(0,))
     trainings, _ = split(found)
     ordinary = next(work for work in trainings if work.folder.parent.name == 'mb')
@@ -197,13 +225,13 @@ def test_the_sweep_has_every_combination_of_its_three_parameters():
 
 
 def test_settings_go_to_all_models_or_to_one():
-    assignments = ('batch_size=7', 'grbal_more:epochs=3', 'mb_oracle:iterations=5', 'iterations=4')
+    assignments = ('batch_size=7', 'grbal_more:epochs=3', 'mb_oracle:iterations=7', 'iterations=4')
     found, _ = split(works(['generalisation'], tasks=(JOINT,), assignments=assignments))
     configs = {work.folder.parent.name: work.config for work in found}
     assert all(config.batch_size == 7 for config in configs.values())
     assert configs['grbal_more'].epochs == 3 and configs['mb'].epochs != 3
     assert configs['mb'].iterations == 4
-    assert configs['mb_oracle-held_out'].iterations == 5
+    assert configs['mb_oracle-held_out'].iterations == 7
 
 
 def test_what_this_version_lacks_is_left_out_with_a_line(monkeypatch):

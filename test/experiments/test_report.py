@@ -107,7 +107,7 @@ def table_of(tmp_path, name, **more):
 def test_returns_are_normalised_to_the_oracle_and_to_mb(tmp_path):
     lines = table_of(tmp_path, 'generalisation')
     header = [cell.strip() for cell in lines[0].strip('| ').split('|')]
-    assert header == ['return', 'MB', 'MB+DE', 'GrBAL', 'MB oracle (first data)']
+    assert header == ['return', 'MB', 'MB+DE', 'GrBAL', 'MB oracle']
     plain, oracle, mb = [line for line in lines if line.startswith('| HC joint, gen.')]
     # Deviation 10 sqrt(4 / 5) = 8.944 over six episodes; t(5) is 2.5706: 2.5706 x 8.944 / sqrt 6.
     assert plain.split('|')[2].strip() == '100 +- 9'
@@ -220,7 +220,7 @@ def test_figures_become_a_page_with_plots_and_say_what_is_missing(tmp_path):
     assert set(shown) >= set(names)
     for name in shown:
         assert (page.parent / 'adaptation' / f'{name}.png').stat().st_size > 5000
-    assert 'HC joint, F.A.: TRPO (first data), ReBAL' in text
+    assert 'HC joint, F.A.: TRPO (first data), TRPO, ReBAL' in text
     # 96000 steps of 0.01 s.
     assert (
         '| half_cheetah/disabled_joint | GrBAL | 96000 | 0.27 | 0, 1 | 10 x 1000 | 500 x 20 |'

@@ -220,7 +220,7 @@ def test_errors_of_windows_of_other_lengths_are_of_the_same_moments(serial):
 def test_the_oracle_has_the_weights_of_mb_and_data_of_its_test_alone(tmp_path):
     # What is not trained shows where it went on from.
     settings = (*TINY, 'mb_oracle:learning_rate=0')
-    chosen = Selection((JOINT,), ('mb_oracle',), (0,), settings, steps=20, quick=True)
+    chosen = Selection((JOINT,), ('mb_oracle_first',), (0,), settings, steps=20, quick=True)
     ordinary, oracle = (job for job in expand(['generalisation'], chosen)[0][:2])
     do(ordinary, tmp_path)
     result = do(oracle, tmp_path)
@@ -240,7 +240,7 @@ def test_the_oracle_has_the_weights_of_mb_and_data_of_its_test_alone(tmp_path):
 
 
 def test_a_training_on_a_longer_one_is_not_gone_on_with(tmp_path):
-    chosen = Selection((JOINT,), ('mb_oracle',), (0,), TINY, steps=20, quick=True)
+    chosen = Selection((JOINT,), ('mb_oracle_first',), (0,), TINY, steps=20, quick=True)
     oracle = expand(['generalisation'], chosen)[0][1]
     path = tmp_path / oracle.work.path
     path.parent.mkdir(parents=True)

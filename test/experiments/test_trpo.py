@@ -88,10 +88,10 @@ def test_the_grid_trains_and_measures_it(tmp_path):
     for job in jobs:
         do(job, tmp_path)
     measured = [job.work for job in jobs if isinstance(job.work, Measurement)]
-    assert [work.iteration for work in measured] == [1, None]
+    assert [work.iteration for work in measured] == [1, 2, 4, None]
     found = [json.loads((tmp_path / work.path).read_text())['result'] for work in measured]
-    # 4 rollouts of 40 steps per iteration.
-    assert [result['environment_steps'] for result in found] == [160, 320]
+    # 4 rollouts of 40 steps in each of three times as many iterations as MB begins with.
+    assert [result['environment_steps'] for result in found] == [160, 320, 640, 960]
     assert all(len(result['returns']) == 2 and 'loss_after' not in result for result in found)
 
 
