@@ -17,8 +17,6 @@ from mbmrl_ros.envs.tasks import TASKS
 from mbmrl_ros.experiments.figures import (
     EPISODES,
     FIGURES,
-    METHODS,
-    MODELS,
     MORE_EPISODES,
     QUICK_EPISODES,
     QUICK_STEPS,
@@ -32,6 +30,7 @@ from mbmrl_ros.experiments.jobs import (
     Training,
     Work,
 )
+from mbmrl_ros.experiments.methods import METHODS, MODELS
 from mbmrl_ros.experiments.trainings import (
     models_for,
     recipe_of,

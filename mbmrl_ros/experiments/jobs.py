@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mbmrl_ros.experiments.figures import METHODS
 from mbmrl_ros.experiments.grid import Variant
+from mbmrl_ros.experiments.methods import METHODS
 from mbmrl_ros.training.settings import TrainingConfig
 
 # Trained by experiments/trpo.py, with the training files of MB.

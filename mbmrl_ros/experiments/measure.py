@@ -16,8 +16,8 @@ from mbmrl_ros.algorithms.adapters import make_adapter
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.tasks import Task, load_task
 from mbmrl_ros.experiments.distributions import with_distribution
-from mbmrl_ros.experiments.figures import METHODS
 from mbmrl_ros.experiments.jobs import MODEL_FREE, TRUE_PHYSICS, Measurement, Training, Work
+from mbmrl_ros.experiments.methods import METHODS
 from mbmrl_ros.experiments.recovery import recoveries
 from mbmrl_ros.experiments.statistics import error_summary, switch_step
 from mbmrl_ros.experiments.true_physics import drive_by_physics

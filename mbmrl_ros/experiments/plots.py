@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Plot
 
-from mbmrl_ros.experiments.figures import METHODS
 from mbmrl_ros.experiments.grid import Figure
+from mbmrl_ros.experiments.methods import METHODS
 from mbmrl_ros.experiments.results import Line, Results
 from mbmrl_ros.experiments.statistics import EDGES, ratio_interval
 from mbmrl_ros.experiments.tables import ORACLE, by_setting

@@ -16,8 +16,9 @@ import numpy as np
 
 from mbmrl_ros.config import UserError, write_text
 from mbmrl_ros.envs.tasks import TASKS
-from mbmrl_ros.experiments.figures import FIGURES, METHODS
+from mbmrl_ros.experiments.figures import FIGURES
 from mbmrl_ros.experiments.grid import Figure
+from mbmrl_ros.experiments.methods import METHODS
 from mbmrl_ros.experiments.plots import PLOTS
 from mbmrl_ros.experiments.results import Line, Results
 from mbmrl_ros.experiments.tables import TABLES, table

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mbmrl_ros.config import UserError
-from mbmrl_ros.experiments.figures import METHODS
 from mbmrl_ros.experiments.grid import Figure, Setting, Variant
+from mbmrl_ros.experiments.methods import METHODS
 from mbmrl_ros.experiments.recovery import Recovery, read_recoveries
 
 Cell = dict[str, Any]

@@ -9,8 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from mbmrl_ros.experiments.figures import METHODS
 from mbmrl_ros.experiments.grid import Figure, Setting, Variant
+from mbmrl_ros.experiments.methods import METHODS
 from mbmrl_ros.experiments.recovery import Course, Recovery, quartiles, share_back
 from mbmrl_ros.experiments.results import Line, Results
 from mbmrl_ros.experiments.statistics import Groups, ratio_interval

@@ -10,9 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from mbmrl_ros.config import UserError
-from mbmrl_ros.experiments.figures import MODELS, QUICK
+from mbmrl_ros.experiments.figures import QUICK
 from mbmrl_ros.experiments.grid import Recipe, Selection, Setting, Variant, slug
 from mbmrl_ros.experiments.jobs import NOT_MODELS, Training
+from mbmrl_ros.experiments.methods import MODELS
 from mbmrl_ros.training.settings import TrainingConfig, load_training_config
 
 BASE = Variant()

@@ -15,9 +15,10 @@ from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.tasks import TASKS
 from mbmrl_ros.experiments import cells
 from mbmrl_ros.experiments.cells import expand
-from mbmrl_ros.experiments.figures import FIGURES, METHODS, MODELS
+from mbmrl_ros.experiments.figures import FIGURES
 from mbmrl_ros.experiments.grid import Selection, Setting, slug
 from mbmrl_ros.experiments.jobs import NOT_MODELS, Measurement, Training
+from mbmrl_ros.experiments.methods import METHODS, MODELS
 from mbmrl_ros.experiments.plots import PLOTS
 from mbmrl_ros.experiments.tables import TABLES
 

@@ -15,8 +15,8 @@ from mbmrl_ros.planners.mppi import MPPIConfig
 TRAINED = MPPIConfig(candidates=500, horizon=20, temperature=0.2)
 
 
-def planners(name, **chosen):
-    jobs, _ = expand([name], Selection(methods=('mb_first',), seeds=(0,), **chosen))
+def planners(name, method='mb_first', **chosen):
+    jobs, _ = expand([name], Selection(methods=(method,), seeds=(0,), **chosen))
     works = [job.work for job in jobs if isinstance(job.work, Measurement)]
     return {work.variant.name: planner_of(work, TRAINED) for work in works}
 
@@ -33,6 +33,13 @@ def test_kinds_are_compared_at_equal_evaluations_per_tick(candidates, each):
     # One of the points that were swept.
     assert any(variant.planner == SWEPT for variant in FIGURES['planner-sweep'].variants)
     assert found['cem'].elites == each // 4 // 10
+
+
+def test_plans_of_any_length_have_as_many_evaluations():
+    found = planners('horizon', 'mb', candidates=128).values()
+    assert sorted(planner.horizon for planner in found) == [10, 20, 40, 80]
+    assert {planner.candidates * planner.horizon for planner in found} == {2560}
+    assert {planner.temperature for planner in found} == {SWEPT['temperature']}
 
 
 def test_the_sweep_changes_what_it_names_and_nothing_else():

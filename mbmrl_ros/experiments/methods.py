@@ -1,0 +1,61 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""All models of the experiments, by what they are trained, and how methods adapt them.
+
+Every model-based method has the network, the planner and the data of MB; the oracle has more.
+"""
+
+from __future__ import annotations
+
+from mbmrl_ros.experiments.grid import Method, Model, Recipe
+
+OWN = (Recipe('two_cores'), Recipe())
+ON_TOP = tuple(Recipe(one.variant, start_from='mb', with_data=False) for one in OWN)
+ON_ANEW = tuple(Recipe(name, start_from='mb_anew') for name in ('from_anew', 'from_mb'))
+MODELS = {
+    # Collects the first data. Its fits go on from one another at a constant learning rate.
+    'mb': Model('mb', OWN),
+    'mb_anew': Model('mb', (Recipe('anew', start_from='mb'),)),
+    # MB that goes on to three times the data, every fit anew; and what is fitted to all of them.
+    'mb_more': Model('mb', (Recipe('further', start_from='mb', goes_on=True),)),
+    'grbal_more': Model('grbal', (Recipe('from_further', start_from='mb_more'),)),
+    'rebal_more': Model('rebal', (Recipe('from_further', start_from='mb_more'),)),
+    # Fitted to the first data, from MB's weights then or from those fitted anew; alone: on data
+    # that the model itself collects, from the start.
+    'grbal': Model('grbal', (Recipe('from_mb', start_from='mb'), *OWN)),
+    'grbal_anew': Model('grbal', (*ON_ANEW, *OWN)),
+    'grbal_alone': Model('grbal', OWN),
+    'rebal': Model('rebal', (Recipe('from_mb', start_from='mb'), *OWN)),
+    'rebal_alone': Model('rebal', OWN),
+    # Nothing but the test from there on: from MB with the first data, and with all.
+    'mb_oracle': Model('mb', ON_TOP, on_test=True, times=0.5),
+    'mb_oracle_more': Model(
+        'mb', (Recipe('oracle', start_from='mb_more', with_data=False),), on_test=True
+    ),
+    # The rollouts of MB's training file, as long, and as many as the first data or as all.
+    'trpo': Model('trpo', OWN),
+    'trpo_more': Model('trpo', OWN, times=3),
+    # What plans with the simulator has MB's planner, and no training.
+    'true_physics': Model('true_physics', OWN),
+}
+METHODS = {
+    'mb': Method('MB', 'mb_more', 'none', '#8c6d31'),
+    'mb_de': Method('MB+DE', 'mb_more', 'dynamic_evaluation', '#7b7b7b'),
+    'grbal': Method('GrBAL', 'grbal_more', 'auto', '#1f6fb2'),
+    'grbal_still': Method('GrBAL (not adapting)', 'grbal_more', 'none', '#8fb8dc'),
+    'rebal': Method('ReBAL', 'rebal_more', 'auto', '#c25a00'),
+    'mb_first': Method('MB (first data)', 'mb_anew', 'none', '#d3bd8c'),
+    'mb_de_first': Method('MB+DE (first data)', 'mb_anew', 'dynamic_evaluation', '#c4c4c4'),
+    'grbal_first': Method('GrBAL (first data)', 'grbal_anew', 'auto', '#9cc4e4'),
+    'rebal_first': Method('ReBAL (first data)', 'rebal', 'auto', '#f0b98a'),
+    'mb_going_on': Method('MB (fits that go on)', 'mb', 'none', '#e3d9c0'),
+    'mb_de_going_on': Method('MB+DE (fits that go on)', 'mb', 'dynamic_evaluation', '#e0e0e0'),
+    'grbal_going_on': Method('GrBAL (fits that go on)', 'grbal', 'auto', '#cfe2f2'),
+    'grbal_alone': Method('GrBAL (own data)', 'grbal_alone', 'auto', '#17becf'),
+    'rebal_alone': Method('ReBAL (own data)', 'rebal_alone', 'auto', '#f2d16b'),
+    'mb_oracle': Method('MB oracle', 'mb_oracle_more', 'none', '#2e7d32'),
+    'mb_oracle_first': Method('MB oracle (first data)', 'mb_oracle', 'none', '#9cc79e'),
+    'trpo': Method('TRPO', 'trpo_more', 'none', '#7b3fa0'),
+    'trpo_first': Method('TRPO (first data)', 'trpo', 'none', '#c3a3d6'),
+    'true_physics': Method('true physics', 'true_physics', 'none', '#222222'),
+}
