@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Plot
+from numpy.typing import NDArray
 
 from mbmrl_ros.experiments.grid import Figure
 from mbmrl_ros.experiments.methods import METHODS
@@ -23,6 +24,8 @@ PANEL = 3.6
 AROUND_FAULT = 300
 # A variant has the colour of its method, in a shade of its own.
 SHADES = ('-', '--', '-.', ':')
+# So many times the median of a panel, and the others could not be told apart beside it.
+TALL = 2.5
 
 
 def errors_plot(figure: Figure, results: Results) -> Plot:
@@ -62,8 +65,10 @@ def curve_plot(figure: Figure, results: Results) -> Plot:
     groups = by_setting(results.lines(figure))
     plot, panels = _panels(len(groups))
     for axes, (setting, lines) in zip(panels, groups.items()):
+        ends = []
         for place, line in enumerate(lines):
             steps, returns = zip(*results.curve(line))
+            ends.append(np.mean(returns[-1]))
             mean, half = np.array([interval95(values) for values in returns]).T
             look: dict[str, Any] = {'color': METHODS[line.method].colour}
             if len(figure.variants) > 1:
@@ -78,6 +83,9 @@ def curve_plot(figure: Figure, results: Results) -> Plot:
         axes.locator_params(axis='x', nbins=5)
         axes.set(title=setting.title, xlabel='control steps of training')
         axes.set_ylabel('return per episode')
+        if _tall(np.array(ends)).any():
+            axes.set_yscale('symlog', linthresh=100)
+            axes.yaxis.set_major_formatter('{x:.0f}')
     return _finished(plot, panels[0])
 
 
@@ -169,13 +177,30 @@ def _about(values: Array) -> Array:
 
 
 def _bars(axes: Axes, lines: list[Line], values: Array, labels: list[str]) -> None:
-    """Draw bars with values [., 3]: value, and the ends of its interval."""
+    """Draw bars with values [., 3]: value, and the ends of its interval.
+
+    A bar that would dwarf all others is cut off, with its value on it.
+    """
     places = np.arange(len(lines))
     colours = [METHODS[line.method].colour for line in lines]
     axes.bar(places, values[:, 0], 0.75, color=colours)
     ends = np.abs(values[:, 1:] - values[:, :1]).T
     axes.errorbar(places, values[:, 0], ends, color='black', fmt='none', capsize=2, lw=1)
     axes.set_xticks(places, labels, rotation=90, fontsize=8)
+    tall = _tall(values[:, 0])
+    if not tall.any():
+        return
+    top = 1.1 * values[~tall].max()
+    axes.set_ylim(top=top)
+    for place, value in zip(places[tall], values[tall, 0]):
+        text = f'{value:.0f} >' if value >= 100 else f'{value:.1f} >'
+        axes.text(place, 0.95 * top, text, color='white', rotation=90,
+                  ha='center', va='top', fontsize=9)  # fmt: skip
+
+
+def _tall(values: Array) -> NDArray[np.bool_]:
+    """Return which values [.] are far above what is usual among them."""
+    return np.asarray(values > TALL * np.median(np.abs(values)))
 
 
 def _panels(count: int, width: float = PANEL, height: float = PANEL) -> tuple[Plot, list[Axes]]:

@@ -128,6 +128,20 @@ def test_where_the_oracle_earns_nothing_plain_returns_are_drawn(tmp_path, monkey
         assert axes.get_ylabel() == 'return'
 
 
+def test_a_bar_that_would_dwarf_the_others_is_cut_off_with_its_value(tmp_path, monkeypatch):
+    monkeypatch.setitem(RETURNS, 'mb_de', [[3000, 3000, 3000], [3000, 3000, 3000]])
+    write_cells(tmp_path, ['generalisation'])
+    results = Results(tmp_path)
+    plot = PLOTS['normalised'](FIGURES['generalisation'], results)
+    for axes in plot.axes:
+        heights = [bar.get_height() for bar in axes.patches]
+        low = [height for height in heights if height < 10]
+        # 3000 to the oracle's 200; the others are told apart below.
+        assert sorted(set(heights) - set(low)) == [pytest.approx(15)]
+        assert max(low) < axes.get_ylim()[1] < 3 * max(low)
+        assert [text.get_text() for text in axes.texts] == ['15.0 >']
+
+
 def test_without_an_oracle_there_is_nothing_to_normalise_to(tmp_path):
     lines = table_of(tmp_path, 'generalisation', methods=('mb', 'grbal'))
     found = [line for line in lines if line.startswith('| HC joint, gen.')]
