@@ -74,6 +74,26 @@ def course(moments: Array, errors: Array, fault: int, past: int, future: int) ->
     return Course(level, rise, steps, late, peak)
 
 
+def mean_back(blocks: Array, first: int, size: int, fault: int, future: int) -> float | None:
+    """Return how many steps after a fault the block begins with which the mean error is back.
+
+    blocks: means over episodes and `size` moments each, from moment `first` on. Back: at most 1.2
+    times the level, and so are the blocks that begin in the T2 (`future`) moments after it.
+    Level: mean of the blocks that lie before the fault with all their T2 steps, the later half.
+    Infinite: never. None: too few blocks before the fault, or after it.
+    """
+    begins = first + size * np.arange(len(blocks))
+    healthy = blocks[begins + size - 1 + future <= fault]
+    broken = begins >= fault
+    after, since = blocks[broken], begins[broken] - fault
+    span = 1 + -(-future // size)
+    if not len(healthy) or len(after) < span:
+        return None
+    low = after <= (1 + TOLERANCE) * healthy[len(healthy) // 2 :].mean()
+    stays = sliding_window_view(low, span).all(1)
+    return float(since[np.argmax(stays)]) if stays.any() else math.inf
+
+
 def trailing_means(errors: Array) -> Array:
     """Return means [W - SMOOTHING + 1] that end with each error [W] but the first ones."""
     return np.asarray(sliding_window_view(errors, SMOOTHING).mean(1))

@@ -11,7 +11,13 @@ import numpy as np
 
 from mbmrl_ros.experiments.grid import Figure, Setting, Variant
 from mbmrl_ros.experiments.methods import METHODS
-from mbmrl_ros.experiments.recovery import Course, Recovery, quartiles, share_back
+from mbmrl_ros.experiments.recovery import (
+    Course,
+    Recovery,
+    mean_back,
+    quartiles,
+    share_back,
+)
 from mbmrl_ros.experiments.results import Line, Results
 from mbmrl_ros.experiments.statistics import Groups, ratio_interval
 from mbmrl_ros.training.evaluate import interval95
@@ -142,7 +148,7 @@ def recovery_table(figure: Figure, results: Results) -> list[str]:
     quiet = [line for line in lines if not line.numbers('fault_step')]
     back = ('L (as trained)', 'did not rise', 'steps until it is back: median (quartiles)', 'T1',
             'back within T1 (as trained)', 'never back (as trained)', 'peak / L',
-            'error from T1 on / L (as trained)')  # fmt: skip
+            'error from T1 on / L (as trained)', 'mean over episodes: back')  # fmt: skip
     worth = ('return after the fault', 'of MB (95 %)')
     cost = ('return', 'of MB (95 %)', 'of the same model that does not adapt',
             'adaptations accepted', 'error / as trained (95 %)')  # fmt: skip
@@ -176,7 +182,20 @@ def _back(line: Line, results: Results) -> list[str]:
         _both(risen, '{:.0f} %', lambda found: 100 - 100 * share_back(found)),
         f'{np.median([one.adapted.peak for one in risen]):.2f}' if risen else '-',
         _both(risen, '{:.2f}', lambda found: np.median([one.late for one in found])),
+        _mean_back(line),
     ]
+
+
+def _mean_back(line: Line) -> str:
+    """Return within which steps after the fault the mean error over all episodes was back."""
+    curves = line.groups('errors', 'after', 'over_time')
+    blocks = np.mean([curve[: min(map(len, curves))] for curve in curves], 0)
+    first, size = (int(line.numbers('errors', key)[0]) for key in ('first_moment', 'block'))
+    fault, future = (int(line.numbers(key)[0]) for key in ('fault_step', 'future_steps'))
+    begin = mean_back(blocks, first, size, fault, future)
+    if begin is None:
+        return '-'
+    return f'{begin:.0f} to {begin + size - 1:.0f} steps' if begin < np.inf else 'never'
 
 
 def _both(found: list[Recovery], form: str, value: Callable[[list[Course]], float]) -> str:

@@ -12,6 +12,7 @@ import torch
 from mbmrl_ros.experiments.recovery import (
     SMOOTHING,
     course,
+    mean_back,
     quartiles,
     read_recoveries,
     recoveries,
@@ -170,3 +171,36 @@ def test_the_share_that_is_back_counts_every_episode():
     found = [down_at(step) for step in (0, 24, 25, 999)]
     assert [one.steps for one in found] == [9, 32, 33, math.inf]
     assert share_back(found, 32) == 0.5 and share_back(found) == 0.75
+
+
+def blocks_of_five(after):
+    """Return means of five moments each from moment 20 on: 1 before the fault."""
+    begins = 20 + 5 * np.arange(100)
+    errors = np.where(begins < FAULT, 1.0, after(begins - FAULT))
+    # Blocks that look across the fault, and the earlier half, count for nothing.
+    errors[(begins < FAULT) & (begins + 4 + FUTURE > FAULT)] = 50.0
+    errors[:20] = 7.0
+    return errors
+
+
+@pytest.mark.parametrize(
+    ('after', 'step'),
+    [
+        # 2 x 0.5 ^ (k / 20) is 1.2 at 14.7 steps; the first block from there on begins at 15.
+        (lambda k: 2 * 0.5 ** (k / 20), 15),
+        (lambda k: np.full(k.shape, 1.19), 0),
+        (lambda k: np.full(k.shape, 1.21), math.inf),
+        # A dip of 15 moments, one fewer than T2, is not it.
+        (lambda k: np.where((k >= 10) & (k < 25) | (k >= 60), 1.0, 2.0), 60),
+    ],
+)
+def test_the_mean_over_episodes_is_back_with_the_first_block_that_stays(after, step):
+    assert mean_back(blocks_of_five(after), 20, 5, FAULT, FUTURE) == step
+
+
+def test_without_room_before_or_after_the_fault_the_mean_says_nothing():
+    blocks = blocks_of_five(lambda k: np.full(k.shape, 1.0))
+    # The last block of 56 begins at 295, the 57th at the fault; T2 of 16 needs five of them.
+    assert mean_back(blocks[:60], 20, 5, FAULT, FUTURE) is None
+    assert mean_back(blocks[:61], 20, 5, FAULT, FUTURE) == 0
+    assert mean_back(blocks[56:], 300, 5, FAULT, FUTURE) is None

@@ -173,11 +173,11 @@ def test_recovery_is_told_of_the_episodes_that_rose(tmp_path):
     # Of six episodes 20, 30, 40 and never; the others, which did not rise, have levels of 0.2.
     assert back[name, 'GrBAL'] == [
         '0.1000 (0.2000)', '2 of 6', '30 (20 to 40)', '32', '50 % (0 %)', '25 % (100 %)',
-        '4.00', '1.10 (1.80)',
+        '4.00', '1.10 (1.80)', '-',
     ]  # fmt: skip
     assert back[name, 'MB'] == [
         '0.2000 (0.2000)', '2 of 6', 'never', '32', '0 % (0 %)',
-        '100 % (100 %)', '5.00', '1.80 (1.80)',
+        '100 % (100 %)', '5.00', '1.80 (1.80)', '-',
     ]  # fmt: skip
     # (3 x 60 + 3 x 90) / 6 with a deviation of 15 sqrt(6 / 5), against a mean of 50.
     own, of_mb = worth[name, 'GrBAL']
@@ -206,7 +206,7 @@ def test_cells_that_say_nothing_of_recovery_leave_dashes(tmp_path):
             del cell['result']['recovery']
         path.write_text(json.dumps(cell))
     back, _, _, chance = blocks_of(TABLES['recovery'](FIGURES['recovery'], Results(tmp_path)))
-    assert back[f'{JOINT}, mid_run', 'GrBAL'] == ['-', '-', '-', '32', *['-'] * 4]
+    assert back[f'{JOINT}, mid_run', 'GrBAL'] == ['-', '-', '-', '32', *['-'] * 5]
     assert chance[f'{JOINT}, undisturbed', 'GrBAL'] == ['-'] * 4
     assert 'nan' not in write_report(tmp_path).read_text()
 
