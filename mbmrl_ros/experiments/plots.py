@@ -188,9 +188,10 @@ def _bars(axes: Axes, lines: list[Line], values: Array, labels: list[str]) -> No
     axes.errorbar(places, values[:, 0], ends, color='black', fmt='none', capsize=2, lw=1)
     axes.set_xticks(places, labels, rotation=90, fontsize=8)
     tall = _tall(values[:, 0])
+    top = 1.1 * values[~tall].max()
+    tall &= values[:, 0] > 2 * top
     if not tall.any():
         return
-    top = 1.1 * values[~tall].max()
     axes.set_ylim(top=top)
     for place, value in zip(places[tall], values[tall, 0]):
         text = f'{value:.0f} >' if value >= 100 else f'{value:.1f} >'
