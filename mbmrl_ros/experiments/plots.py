@@ -86,6 +86,7 @@ def curve_plot(figure: Figure, results: Results) -> Plot:
         if _tall(np.array(ends)).any():
             axes.set_yscale('symlog', linthresh=100)
             axes.yaxis.set_major_formatter('{x:.0f}')
+            axes.set_ylabel('return per episode (logarithmic beyond 100)')
     return _finished(plot, panels[0])
 
 
