@@ -16,6 +16,7 @@ from mbmrl_ros.bench.compare import conditions
 from mbmrl_ros.config import UserError, write_text
 from mbmrl_ros.experiments.jobs import Job, Training
 from mbmrl_ros.experiments.measure import perform
+from mbmrl_ros.training.run import same_setting
 from mbmrl_ros.training.settings import TrainingConfig
 
 
@@ -56,7 +57,7 @@ def _with_defaults(found: Any) -> Any:
 def _difference(found: Any, wanted: Any, name: str = '') -> list[str]:
     """Return the names of what differs in two settings, groups within groups by dots."""
     if not (isinstance(found, dict) and isinstance(wanted, dict)):
-        return [] if found == wanted else [name]
+        return [] if same_setting(name, found, wanted) else [name]
     keys = sorted(set(found) | set(wanted))
     prefix = f'{name}.' if name else ''
     return [d for k in keys for d in _difference(found.get(k), wanted.get(k), prefix + k)]

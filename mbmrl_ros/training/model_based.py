@@ -96,7 +96,8 @@ def train(algorithm: Algorithm, task: Task, config: TrainingConfig, run: Run, se
     precision = choose_precision(config.precision, torch.device('cpu'))
     learned, optimiser = start(spec, config, seed, algorithm.cell(config))
     done, tensors, data = run.load()
-    restore(learned, optimiser, tensors)
+    if not config.fit_anew:
+        restore(learned, optimiser, tensors)
     known = run.publish(done)
     bundle = load_bundle(known, spec) if done or known.exists() else None
     for iteration in range(done + 1, config.iterations + 1):
@@ -234,7 +235,7 @@ def _fit(
             objective.batches_per_epoch,
             config.persistency,
             config.patience,
-            config.fit_precision,
+            choose_precision(config.fit_precision, torch.device('cpu')),
             on_epoch,
         )
 

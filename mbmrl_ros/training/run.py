@@ -164,6 +164,14 @@ class Run:
         return self.folder / 'bundles' / f'{iteration:04d}'
 
 
+def same_setting(name: str, found: Any, wanted: Any) -> bool:
+    """Whether a setting is what is wanted; a precision that is chosen by itself may be either.
+
+    So a run goes on, and a result counts, on a machine that is faster with the other one.
+    """
+    return found == wanted or (wanted == 'auto' and name.endswith('fit_precision'))
+
+
 def _difference(path: Path, settings: dict[str, Any], defaults: dict[str, Any]) -> str:
     """Return the first setting that a file has otherwise, the number of iterations apart."""
     try:
@@ -174,7 +182,7 @@ def _difference(path: Path, settings: dict[str, Any], defaults: dict[str, Any]) 
         return 'it cannot be read'
     found = defaults | found
     for key in sorted((set(settings) | set(found)) - {'iterations'}):
-        if found.get(key) != settings.get(key):
+        if not same_setting(key, found.get(key), settings.get(key)):
             return f'{key}: {found.get(key)!r} there, {settings.get(key)!r} here'
     return ''
 

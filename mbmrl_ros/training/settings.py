@@ -180,8 +180,10 @@ class TrainingConfig(Config):
         description='of imagined rollouts: the faster one by a measurement at the start, or '
         'this one; adaptation is always float32',
     )
-    fit_precision: Literal['float32', 'bfloat16'] = Field(
-        'float32', description='of the products in a fit; parameters are always float32'
+    fit_precision: Literal['auto', 'float32', 'bfloat16'] = Field(
+        'float32',
+        description='of the products in a fit; auto: the faster one, as above; parameters are '
+        'always float32',
     )
 
     @model_validator(mode='after')

@@ -29,7 +29,7 @@ JOINT = 'half_cheetah/disabled_joint'
 ITERATIONS = 4
 TINY = [
     'rollout_steps=24', 'past_steps=4', 'future_steps=4', 'precision=float32',
-    f'iterations={ITERATIONS}',
+    'fit_precision=float32', f'iterations={ITERATIONS}',
 ]  # fmt: skip
 SETTINGS = [part for item in TINY for part in ('--set', item)]
 # Whatever depends on how fast the machine is.
@@ -100,6 +100,17 @@ def test_results_of_other_settings_are_refused_with_the_setting(serial, capsys):
     assert 'made with other settings (episodes was 2, is 3 now)' in said
     assert main(command(serial, '--set', 'batch_size=3')) == 2
     assert 'config.batch_size was 8, is 3 now' in capsys.readouterr().err
+
+
+def test_results_of_either_precision_count_where_it_is_chosen_by_itself(serial):
+    def found(precision):
+        assignments = (*TINY, f'fit_precision={precision}')
+        chosen = Selection((JOINT,), ('mb',), (0,), assignments, steps=20, quick=True)
+        return [finished(job, serial) for job in expand(['recovery'], chosen)[0]]
+
+    assert all(found('auto'))
+    with pytest.raises(UserError, match='fit_precision was float32, is bfloat16 now'):
+        found('bfloat16')
 
 
 def test_a_training_may_go_on_for_more_iterations(serial):

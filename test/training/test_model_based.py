@@ -346,6 +346,20 @@ def test_a_fit_anew_owes_nothing_to_the_weights_before(reference, tmp_path, anew
     assert same == anew
 
 
+@pytest.mark.parametrize('anew', [False, True])
+def test_only_a_fit_anew_takes_the_data_of_a_network_of_another_size(reference, tmp_path, anew):
+    config = CONFIG.model_copy(update={'fit_anew': anew, 'hidden_sizes': (8, 8)})
+    run = open_run(tmp_path, config=config)
+    run.adopt(reference)
+    if not anew:
+        with pytest.raises(UserError, match='choose the same hidden_sizes'):
+            train(ALGORITHMS['grbal'], TASK, config, run, 0)
+        return
+    made = train(ALGORITHMS['grbal'], TASK, config, run, 0)
+    assert made.params['weight1'].shape == (8, 8)
+    assert run.load()[2][0][0].actions.equal(open_run(reference).load()[2][0][0].actions)
+
+
 def test_fits_anew_end_the_same_where_a_run_was_left_and_goes_on(tmp_path):
     config = CONFIG.model_copy(update={'fit_anew': True})
     whole = train(ALGORITHMS['grbal'], TASK, config, open_run(tmp_path / 'a', config=config), 0)

@@ -73,6 +73,17 @@ def test_a_setting_that_an_older_version_did_not_know_has_its_default(run):
         Run(run.folder, CONFIG | {'decay': 0.7}, IDENTITY, {'decay': 0.5})
 
 
+def test_a_precision_that_is_chosen_by_itself_may_have_been_either(tmp_path):
+    for number, there in enumerate(('float32', 'bfloat16', 'auto')):
+        folder = tmp_path / str(number)
+        Run(folder, CONFIG | {'fit_precision': there}, IDENTITY)
+        Run(folder, CONFIG | {'fit_precision': 'auto'}, IDENTITY)
+        # What was asked for by name is that, and nothing else is chosen by itself.
+        for other in ({'fit_precision': 'float64'}, {'fit_precision': 'auto', 'epochs': 'auto'}):
+            with pytest.raises(UserError, match='other settings'):
+                Run(folder, CONFIG | other, IDENTITY)
+
+
 def test_a_folder_with_other_settings_is_refused_and_left_alone(run):
     before = {path: path.read_bytes() for path in run.folder.glob('*.*')}
     for config, identity in (
