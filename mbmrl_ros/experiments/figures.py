@@ -35,6 +35,7 @@ EPISODES = 10
 MORE_EPISODES = {LEG: 20}
 LEARNERS = ('mb', 'mb_de', 'grbal', 'rebal')
 FIRST = ('mb_first', 'mb_de_first', 'grbal_first', 'rebal_first')
+FAR = ('mb_far', 'mb_de_far', 'grbal_far', 'rebal_far', 'mb_oracle_far')
 
 
 def _windows(sizes: tuple[int, ...]) -> tuple[Variant, ...]:
@@ -153,6 +154,12 @@ FIGURES = {
         'variants',
         (*SIX, UNDISTURBED[0]),
         (*FIRST, *LEARNERS),
+    ),
+    'far': Figure(
+        'Data that were collected with plans of 0.2 s, and with plans of 0.4 s',
+        'variants',
+        (*(setting for setting in SIX if setting.task in (JOINT, PIER)), UNDISTURBED[0]),
+        (*LEARNERS, *FAR),
     ),
     'planner-sweep': Figure(
         'MPPI: temperature, noise and smoothing',

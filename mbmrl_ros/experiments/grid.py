@@ -40,12 +40,16 @@ class Model:
 
 @dataclass(frozen=True)
 class Method:
-    """A model, and how it adapts (algorithms/adapters.py). label, colour: in plots."""
+    """A model, and how it adapts (algorithms/adapters.py). label, colour: in plots.
+
+    planner: parameters that are its own at test time, whatever was asked for on the command line.
+    """
 
     label: str
     model: str
     adaptation: str
     colour: str
+    planner: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,11 @@ class Measurement:
         return (self.training.path,)
 
     @property
+    def planner(self) -> dict[str, Any]:
+        """The planner's parameters that method and variant have of their own."""
+        return {**METHODS[self.method].planner, **self.variant.planner}
+
+    @property
     def title(self) -> str:
         """In a line of progress."""
         name = ' '.join(part for part in (self.method, self.variant.name) if part)
@@ -104,7 +109,7 @@ class Measurement:
             'test': self.test,
             'variant': self.variant.name,
             'at_test': dict(self.variant.at_test),
-            'planner': {'kind': self.variant.kind, **self.variant.planner},
+            'planner': {'kind': self.variant.kind, **self.planner},
             'iteration': self.iteration,
             'episodes': self.episodes,
             'steps': self.steps,

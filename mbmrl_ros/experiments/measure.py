@@ -166,7 +166,7 @@ def planner_of(work: Measurement, trained: PlannerConfig) -> PlannerConfig:
     base = trained
     if work.candidates:
         base = changed(trained, '', {'candidates': work.candidates})
-    kind, changes = work.variant.kind or base.kind, dict(work.variant.planner)
+    kind, changes = work.variant.kind or base.kind, dict(work.planner)
     if kind == base.kind:
         return changed(base, '', changes)
     iterations = CEMConfig().iterations if kind == 'cem' else 1

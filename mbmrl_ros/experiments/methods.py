@@ -20,6 +20,15 @@ MODELS = {
     'mb_more': Model('mb', (Recipe('further', start_from='mb', goes_on=True),)),
     'grbal_more': Model('grbal', (Recipe('from_further', start_from='mb_more'),)),
     'rebal_more': Model('rebal', (Recipe('from_further', start_from='mb_more'),)),
+    # MB that collects with plans twice as long, as many steps in all; one fit anew of all of them,
+    # and what goes on from there.
+    'mb_far_collecting': Model('mb', (Recipe('far'),)),
+    'mb_far': Model('mb', (Recipe('far_anew', start_from='mb_far_collecting'),)),
+    'grbal_far': Model('grbal', (Recipe('from_far', start_from='mb_far'),)),
+    'rebal_far': Model('rebal', (Recipe('from_far', start_from='mb_far'),)),
+    'mb_oracle_far': Model(
+        'mb', (Recipe('far_oracle', start_from='mb_far', with_data=False),), on_test=True
+    ),
     # Fitted to the first data, from MB's weights then or from those fitted anew; alone: on data
     # that the model itself collects, from the start.
     'grbal': Model('grbal', (Recipe('from_mb', start_from='mb'), *OWN)),
@@ -38,12 +47,19 @@ MODELS = {
     # What plans with the simulator has MB's planner, and no training.
     'true_physics': Model('true_physics', OWN),
 }
+# As many evaluations per tick as 128 x 20, and the best of the sweep on the half-cheetah.
+FAR = {'candidates': 64, 'horizon': 40, 'temperature': 0.3, 'noise': 0.7, 'smoothing': 0.5}
 METHODS = {
     'mb': Method('MB', 'mb_more', 'none', '#8c6d31'),
     'mb_de': Method('MB+DE', 'mb_more', 'dynamic_evaluation', '#7b7b7b'),
     'grbal': Method('GrBAL', 'grbal_more', 'auto', '#1f6fb2'),
     'grbal_still': Method('GrBAL (not adapting)', 'grbal_more', 'none', '#8fb8dc'),
     'rebal': Method('ReBAL', 'rebal_more', 'auto', '#c25a00'),
+    'mb_far': Method('MB (plans of 0.4 s)', 'mb_far', 'none', '#5c4516', FAR),
+    'mb_de_far': Method('MB+DE (plans of 0.4 s)', 'mb_far', 'dynamic_evaluation', '#4f4f4f', FAR),
+    'grbal_far': Method('GrBAL (plans of 0.4 s)', 'grbal_far', 'auto', '#0c3f6b', FAR),
+    'rebal_far': Method('ReBAL (plans of 0.4 s)', 'rebal_far', 'auto', '#7a3800', FAR),
+    'mb_oracle_far': Method('MB oracle (plans of 0.4 s)', 'mb_oracle_far', 'none', '#14471a', FAR),
     'mb_first': Method('MB (first data)', 'mb_anew', 'none', '#d3bd8c'),
     'mb_de_first': Method('MB+DE (first data)', 'mb_anew', 'dynamic_evaluation', '#c4c4c4'),
     'grbal_first': Method('GrBAL (first data)', 'grbal_anew', 'auto', '#9cc4e4'),

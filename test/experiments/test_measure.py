@@ -42,6 +42,14 @@ def test_plans_of_any_length_have_as_many_evaluations():
     assert {planner.temperature for planner in found} == {SWEPT['temperature']}
 
 
+def test_a_planner_that_is_a_methods_own_is_not_asked_for_otherwise():
+    near, far = (planners('far', method, candidates=128)[''] for method in ('mb', 'mb_far'))
+    assert near == TRAINED.model_copy(update={'candidates': 128})
+    assert (far.candidates, far.horizon) == (64, 40)
+    assert far.candidates * far.horizon == near.candidates * near.horizon
+    assert {key: getattr(far, key) for key in SWEPT} == SWEPT
+
+
 def test_the_sweep_changes_what_it_names_and_nothing_else():
     for planner in planners('planner-sweep').values():
         assert (planner.candidates, planner.horizon) == (500, 20)
