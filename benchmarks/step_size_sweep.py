@@ -18,7 +18,8 @@ from mbmrl_ros.algorithms.mb import dynamic_evaluation
 from mbmrl_ros.data.dataset import split_all
 from mbmrl_ros.models.bundle import load_bundle, read_info
 from mbmrl_ros.spec import load_robot
-from mbmrl_ros.training.evaluate import interval95, prediction_losses
+from mbmrl_ros.training.evaluate import interval95
+from mbmrl_ros.training.predictions import prediction_losses
 from mbmrl_ros.training.run import Run, write_text
 from mbmrl_ros.training.settings import TrainingConfig
 

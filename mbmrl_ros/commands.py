@@ -32,10 +32,10 @@ from mbmrl_ros.spec import load_robot, robot_names
 from mbmrl_ros.training.evaluate import (
     evaluate,
     losses_summary,
-    prediction_losses,
     returns_summary,
 )
 from mbmrl_ros.training.model_based import train
+from mbmrl_ros.training.predictions import prediction_losses
 from mbmrl_ros.training.run import Run, write_text
 from mbmrl_ros.training.settings import TrainingConfig, check_start, load_training_config
 from mbmrl_ros.types import Adapter

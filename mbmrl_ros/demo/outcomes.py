@@ -14,7 +14,7 @@ from mbmrl_ros.envs.tasks import Task
 from mbmrl_ros.nodes.read_bag import RecordedRun
 from mbmrl_ros.page import Section
 from mbmrl_ros.spec import RobotSpec
-from mbmrl_ros.training.evaluate import PredictionLosses
+from mbmrl_ros.training.predictions import PredictionLosses
 from mbmrl_ros.types import Array
 
 

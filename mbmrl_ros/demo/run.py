@@ -47,7 +47,7 @@ from mbmrl_ros.nodes.episode import Episode, lead_periods, run_episode
 from mbmrl_ros.nodes.read_bag import RecordedRun, read_run
 from mbmrl_ros.rewards.reward import Reward, build_reward
 from mbmrl_ros.spec import RobotSpec, load_robot
-from mbmrl_ros.training.evaluate import prediction_losses
+from mbmrl_ros.training.predictions import prediction_losses
 
 SHOWS = {'half_cheetah': running.SHOW, 'millirobot': following.SHOW}
 

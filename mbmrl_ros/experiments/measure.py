@@ -29,11 +29,11 @@ from mbmrl_ros.spec import load_robot
 from mbmrl_ros.training.evaluate import (
     evaluate,
     losses_summary,
-    prediction_losses,
     returns_summary,
     run_episodes,
 )
 from mbmrl_ros.training.model_based import train
+from mbmrl_ros.training.predictions import prediction_losses
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.settings import TrainingConfig
 

@@ -11,11 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Plot
 from numpy.typing import NDArray
 
+from mbmrl_ros.experiments.columns import ORACLE
 from mbmrl_ros.experiments.grid import Figure
 from mbmrl_ros.experiments.methods import METHODS
 from mbmrl_ros.experiments.results import Line, Results
 from mbmrl_ros.experiments.statistics import EDGES, ratio_interval
-from mbmrl_ros.experiments.tables import ORACLE, by_setting
+from mbmrl_ros.experiments.tables import by_setting
 from mbmrl_ros.training.evaluate import interval95
 from mbmrl_ros.types import Array
 

@@ -16,12 +16,13 @@ import numpy as np
 
 from mbmrl_ros.config import UserError, write_text
 from mbmrl_ros.envs.tasks import TASKS
+from mbmrl_ros.experiments.columns import table
 from mbmrl_ros.experiments.figures import FIGURES
 from mbmrl_ros.experiments.grid import Figure
 from mbmrl_ros.experiments.methods import METHODS
 from mbmrl_ros.experiments.plots import PLOTS
 from mbmrl_ros.experiments.results import Line, Results
-from mbmrl_ros.experiments.tables import TABLES, table
+from mbmrl_ros.experiments.tables import TABLES
 from mbmrl_ros.page import png
 from mbmrl_ros.spec import load_robot
 

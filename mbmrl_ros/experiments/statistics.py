@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mbmrl_ros.sim.disturbances import Schedule
-from mbmrl_ros.training.evaluate import PredictionLosses
+from mbmrl_ros.training.predictions import PredictionLosses
 from mbmrl_ros.types import Array
 
 DRAWS = 10_000

@@ -8,14 +8,13 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 import torch
-from torch import Tensor
 
 from mbmrl_ros.robot.adaptive_mpc import Decision
 from mbmrl_ros.robot.budget import CandidateBudget, with_candidates
 from mbmrl_ros.robot.command import Command, from_units, to_units
+from mbmrl_ros.robot.driver import Driver
 from mbmrl_ros.robot.history import History, stack_windows
 from mbmrl_ros.robot.latency import Latency, Pending
 from mbmrl_ros.robot.safety import SafetyFilter
@@ -23,41 +22,7 @@ from mbmrl_ros.robot.shadow import Foresight, Surprise
 from mbmrl_ros.robot.state import Assembled, StateAssembler
 from mbmrl_ros.robot.tick import Counters, Diagnostics, Tick, diagnose
 from mbmrl_ros.spec import RobotSpec
-from mbmrl_ros.types import Array, Planner, Reading, RewardFn, Transitions
-
-
-class Driver(Protocol):
-    """What decides on actions: AdaptiveMPC, or the random policy that collects data."""
-
-    @property
-    def window_size(self) -> int:
-        """M, transitions that it wants to see."""
-
-    @property
-    def planner(self) -> Planner | None:
-        """What plans, if anything does."""
-
-    def reset(self) -> None:
-        """Forget the past."""
-
-    def use_planner(self, planner: Planner) -> None:
-        """Exchange the planner, if it has one."""
-
-    def use_reward(self, reward: RewardFn) -> None:
-        """Exchange the reward, if it has one."""
-
-    def take_over(self, other: object) -> None:
-        """Go on where another one stopped."""
-
-    def act(
-        self,
-        window: Transitions,
-        attempted: Tensor,
-        state: Tensor,
-        pending: Pending = (),
-        until_s: float = math.inf,
-    ) -> Decision:
-        """Choose the next action; see AdaptiveMPC."""
+from mbmrl_ros.types import Array, Planner, Reading, RewardFn
 
 
 @dataclass(frozen=True)

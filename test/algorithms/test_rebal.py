@@ -30,8 +30,8 @@ from mbmrl_ros.robot.command import from_units
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.robot.latency import Latency
 from mbmrl_ros.spec import load_robot
-from mbmrl_ros.training.evaluate import prediction_losses
 from mbmrl_ros.training.learned import Learned
+from mbmrl_ros.training.predictions import prediction_losses
 from mbmrl_ros.training.publish import untrained_bundle
 from mbmrl_ros.training.settings import TrainingConfig
 from mbmrl_ros.types import Reading, Transitions

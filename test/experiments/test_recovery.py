@@ -19,7 +19,7 @@ from mbmrl_ros.experiments.recovery import (
     share_back,
     trailing_means,
 )
-from mbmrl_ros.training.evaluate import PredictionLosses
+from mbmrl_ros.training.predictions import PredictionLosses
 
 FAULT, PAST, FUTURE = 300, 32, 16
 MOMENTS = np.arange(PAST, 1000 - FUTURE + 1)

@@ -17,7 +17,7 @@ from mbmrl_ros.experiments.statistics import (
     switch_step,
 )
 from mbmrl_ros.sim.disturbances import Disturbance, Event
-from mbmrl_ros.training.evaluate import PredictionLosses
+from mbmrl_ros.training.predictions import PredictionLosses
 
 FAULT = Disturbance('disabled_joint', 'bthigh')
 
