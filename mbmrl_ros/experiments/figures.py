@@ -155,6 +155,12 @@ FIGURES = {
         (*SIX, UNDISTURBED[0]),
         (*FIRST, *LEARNERS),
     ),
+    'model-free': Figure(
+        'TRPO with all data: tuned, and by the numbers of the thesis',
+        'variants',
+        SIX,
+        ('trpo', 'trpo_thesis', *LEARNERS),
+    ),
     'far': Figure(
         'Data that were collected with plans of 0.2 s, and with plans of 0.4 s',
         'variants',

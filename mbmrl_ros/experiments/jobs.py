@@ -13,11 +13,11 @@ from mbmrl_ros.experiments.grid import Variant
 from mbmrl_ros.experiments.methods import METHODS
 from mbmrl_ros.training.settings import TrainingConfig
 
-# Trained by experiments/trpo.py, with the training files of MB.
-MODEL_FREE = 'trpo'
+# Trained by experiments/trpo.py, with training files of MB: tuned, or by the thesis' numbers.
+TRPO, TRPO_OF_THESIS = MODEL_FREE = ('trpo', 'trpo_thesis')
 # Nothing is trained: experiments/true_physics.py.
 TRUE_PHYSICS = 'true_physics'
-NOT_MODELS = (MODEL_FREE, TRUE_PHYSICS)
+NOT_MODELS = (*MODEL_FREE, TRUE_PHYSICS)
 
 
 @dataclass(frozen=True)

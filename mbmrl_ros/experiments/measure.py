@@ -16,7 +16,7 @@ from mbmrl_ros.algorithms.adapters import make_adapter
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.tasks import Task, load_task
 from mbmrl_ros.experiments.distributions import with_distribution
-from mbmrl_ros.experiments.jobs import MODEL_FREE, TRUE_PHYSICS, Measurement, Training, Work
+from mbmrl_ros.experiments.jobs import MODEL_FREE, TRPO, TRUE_PHYSICS, Measurement, Training, Work
 from mbmrl_ros.experiments.methods import METHODS
 from mbmrl_ros.experiments.recovery import recoveries
 from mbmrl_ros.experiments.statistics import error_summary, switch_step
@@ -60,10 +60,10 @@ def _train(work: Training, out: Path) -> dict[str, Any]:
     run = Run(folder, config.model_dump(mode='json'), identity, defaults)
     if work.source:
         run.adopt(out / work.source.folder, work.with_data, config.iterations)
-    if work.algorithm == MODEL_FREE:
+    if work.algorithm in MODEL_FREE:
         from mbmrl_ros.experiments.trpo import train_trpo
 
-        train_trpo(task, config, run, work.seed)
+        train_trpo(task, config, run, work.seed, work.algorithm == TRPO)
     else:
         train(ALGORITHMS[work.algorithm], task, config, run, work.seed)
     metrics = read_metrics(folder)
@@ -84,7 +84,7 @@ def _measure(work: Measurement, out: Path) -> dict[str, Any]:
     started = time.monotonic()
     task = load_task(work.training.task)
     result = {'steps': work.steps, 'failure_step': task.failure_step(work.steps)}
-    if work.training.algorithm == MODEL_FREE:
+    if work.training.algorithm in MODEL_FREE:
         result |= _drive_by_policy(work, task, out)
     elif work.training.algorithm == TRUE_PHYSICS:
         result |= _drive_by_physics(work, task)
@@ -97,7 +97,8 @@ def _drive_by_policy(work: Measurement, task: Task, out: Path) -> dict[str, Any]
     from mbmrl_ros.experiments.trpo import load_policy
 
     config = work.training.config
-    act = load_policy(out / work.training.folder, task, config, work.iteration)
+    tuned = work.training.algorithm == TRPO
+    act = load_policy(out / work.training.folder, task, config, work.iteration, tuned)
     rollouts = run_episodes(task, work.test, act, work.episodes, work.steps, work.test_seed)
     return {
         'environment_steps': (work.iteration or config.iterations)

@@ -44,6 +44,8 @@ MODELS = {
     # The rollouts of MB's training file, as long, and as many as the first data or as all.
     'trpo': Model('trpo', OWN),
     'trpo_more': Model('trpo', OWN, times=3),
+    # The steps of all data, in the six updates that the thesis (Table 6) makes of as many.
+    'trpo_thesis': Model('trpo_thesis', (Recipe('trpo_thesis'),)),
     # What plans with the simulator has MB's planner, and no training.
     'true_physics': Model('true_physics', OWN),
 }
@@ -73,5 +75,6 @@ METHODS = {
     'mb_oracle_first': Method('MB oracle (first data)', 'mb_oracle', 'none', '#9cc79e'),
     'trpo': Method('TRPO', 'trpo_more', 'none', '#7b3fa0'),
     'trpo_first': Method('TRPO (first data)', 'trpo', 'none', '#c3a3d6'),
+    'trpo_thesis': Method('TRPO (numbers of the thesis)', 'trpo_thesis', 'none', '#d9c2e8'),
     'true_physics': Method('true physics', 'true_physics', 'none', '#222222'),
 }

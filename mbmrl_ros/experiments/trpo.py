@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """TRPO over a task's distribution, model-free: sb3-contrib's on the gymnasium environments.
 
-As many rollouts of as many steps as the model-based methods have per iteration, one update of the
-policy each. KL constraint 0.05 (thesis, Table 6); observations and rewards are standardised and
-the rest is what RL Zoo has for TRPO on MuJoCo's half-cheetah.
+An iteration of the training file is one update of the policy, with a KL constraint of 0.05
+(thesis, Table 6). Tuned: observations and rewards are standardised and the rest is what RL Zoo has
+for TRPO on MuJoCo's half-cheetah. Otherwise nothing is standardised and the rest is what
+sb3-contrib has by itself: the thesis names neither.
 """
 
 from __future__ import annotations
@@ -32,12 +33,15 @@ from mbmrl_ros.training.run import Run, optimiser_tensors, restore_optimiser
 from mbmrl_ros.training.settings import TrainingConfig
 
 KL, DISCOUNT = 0.05, 0.99
+TUNED: dict[str, Any] = {'cg_max_steps': 25, 'learning_rate': 1e-3, 'n_critic_updates': 20}
 STATISTICS = ('obs_rms', 'ret_rms')
 
 
-def train_trpo(task: Task, config: TrainingConfig, run: Run, seed: int) -> None:
+def train_trpo(
+    task: Task, config: TrainingConfig, run: Run, seed: int, tuned: bool = True
+) -> None:
     """Train, or go on with what the run folder holds; a policy per iteration."""
-    model = _model(task, config, seed)
+    model = _model(task, config, seed, tuned)
     done, tensors = run.load_checkpoint()
     if done:
         _restore(model, tensors)
@@ -64,9 +68,11 @@ def train_trpo(task: Task, config: TrainingConfig, run: Run, seed: int) -> None:
     model.env.close()
 
 
-def load_policy(folder: Path, task: Task, config: TrainingConfig, iteration: int | None) -> Act:
+def load_policy(
+    folder: Path, task: Task, config: TrainingConfig, iteration: int | None, tuned: bool = True
+) -> Act:
     """Return what drives robots by the policy of an iteration (None: the last): its mean."""
-    model = _model(task, config.model_copy(update={'rollouts': 1}), 0)
+    model = _model(task, config.model_copy(update={'rollouts': 1}), 0, tuned)
     inputs = list(load_robot(task.robot).input_indices)
     _restore(model, load_file(_file(folder, iteration or config.iterations)))
 
@@ -82,7 +88,7 @@ def _file(folder: Path, iteration: int) -> Path:
     return folder / 'policies' / f'{iteration:04d}.safetensors'
 
 
-def _model(task: Task, config: TrainingConfig, seed: int) -> Any:
+def _model(task: Task, config: TrainingConfig, seed: int, tuned: bool) -> Any:
     try:
         from sb3_contrib import TRPO
         from stable_baselines3.common.env_util import make_vec_env
@@ -102,16 +108,14 @@ def _model(task: Task, config: TrainingConfig, seed: int) -> Any:
         )
         return TRPO(
             'MlpPolicy',
-            VecNormalize(envs, gamma=DISCOUNT),
+            VecNormalize(envs, norm_obs=tuned, norm_reward=tuned, gamma=DISCOUNT),
             n_steps=config.rollout_steps,
             gamma=DISCOUNT,
             target_kl=KL,
-            cg_max_steps=25,
             stats_window_size=config.rollouts,
             device='cpu',
-            learning_rate=1e-3,
             batch_size=min(128, config.rollouts * config.rollout_steps),
-            n_critic_updates=20,
+            **(TUNED if tuned else {}),
         )
 
 
@@ -132,11 +136,15 @@ def _seeded(seed: int) -> Iterator[int]:
 def _tensors(model: Any) -> dict[str, Tensor]:
     """Return policy, value function and the statistics of observations and returns."""
     tensors = {f'policy/{k}': v.detach().clone() for k, v in model.policy.state_dict().items()}
-    for name in STATISTICS:
-        statistics = getattr(model.env, name)
+    for name, statistics in _statistics(model).items():
         for part in ('mean', 'var', 'count'):
             tensors[f'{name}/{part}'] = torch.tensor(np.asarray(getattr(statistics, part)))
     return tensors
+
+
+def _statistics(model: Any) -> dict[str, Any]:
+    """Return what observations and returns are standardised by, where they are."""
+    return {name: getattr(model.env, name) for name in STATISTICS if hasattr(model.env, name)}
 
 
 def _restore(model: Any, tensors: dict[str, Tensor]) -> None:
@@ -144,8 +152,7 @@ def _restore(model: Any, tensors: dict[str, Tensor]) -> None:
     policy = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
     model.policy.load_state_dict(policy)
     restore_optimiser(model.policy.optimizer, tensors)
-    for name in STATISTICS:
-        statistics = getattr(model.env, name)
+    for name, statistics in _statistics(model).items():
         statistics.mean = tensors[f'{name}/mean'].numpy()
         statistics.var = tensors[f'{name}/var'].numpy()
         statistics.count = float(tensors[f'{name}/count'])

@@ -15,7 +15,7 @@ from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.tasks import TASKS
 from mbmrl_ros.experiments import cells
 from mbmrl_ros.experiments.cells import expand
-from mbmrl_ros.experiments.figures import FIGURES
+from mbmrl_ros.experiments.figures import FIGURES, SIX
 from mbmrl_ros.experiments.grid import Selection, Setting, slug
 from mbmrl_ros.experiments.jobs import NOT_MODELS, Measurement, Training
 from mbmrl_ros.experiments.methods import METHODS, MODELS
@@ -88,6 +88,17 @@ def test_trpo_has_as_many_steps_as_the_others_with_the_first_data_and_with_all()
     trpo = {n: config[n].iterations * config[n].rollouts * config[n].rollout_steps
             for n in ('trpo', 'trpo_more')}  # fmt: skip
     assert trpo == {'trpo': steps, 'trpo_more': steps + further}
+
+
+def test_trpo_of_the_thesis_has_as_many_steps_in_six_updates():
+    chosen = {'methods': ('trpo', 'trpo_thesis'), 'seeds': (0,)}
+    trainings, _ = split(works(['model-free'], **chosen))
+    assert {work.task for work in trainings} == {setting.task for setting in SIX}
+    for work in trainings:
+        config = work.config
+        assert config.iterations * config.rollouts * config.rollout_steps == 288_000
+        if work.algorithm == 'trpo_thesis':
+            assert config.iterations == 6 and not work.source
 
 
 def test_the_first_oracle_goes_on_from_mb_for_each_test_with_half_its_iterations():

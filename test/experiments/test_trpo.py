@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from mbmrl_ros.envs.tasks import load_task
 from mbmrl_ros.experiments.cells import expand
@@ -95,8 +96,26 @@ def test_the_grid_trains_and_measures_it(tmp_path):
     assert all(len(result['returns']) == 2 and 'loss_after' not in result for result in found)
 
 
+def test_by_the_numbers_of_the_thesis_it_sees_what_there_is_and_steps_as_far(tmp_path):
+    config = CONFIG.model_copy(update={'iterations': 1})
+    run = Run(tmp_path, config.model_dump(mode='json'), {'algorithm': 'trpo_thesis'})
+    trpo.train_trpo(TASK, config, run, 0, tuned=False)
+    spec = load_robot('half_cheetah')
+    states = torch.randn(3, spec.state_size, generator=torch.Generator().manual_seed(0))
+    act = trpo.load_policy(tmp_path, TASK, config, None, tuned=False)
+    models = {tuned: trpo._model(TASK, config, 0, tuned) for tuned in (False, True)}
+    trpo._restore(models[False], load_file(tmp_path / 'policies' / '0001.safetensors'))
+    raw = states[:, list(spec.input_indices)].numpy()
+    expected, _ = models[False].policy.predict(raw, deterministic=True)
+    torch.testing.assert_close(act([], states), torch.from_numpy(expected))
+    assert {model.target_kl for model in models.values()} == {0.05}
+    assert not models[False].env.norm_reward and models[True].env.norm_reward
+    for model in models.values():
+        model.env.close()
+
+
 def test_its_environment_draws_what_happens_from_the_task(trained):
-    model = trpo._model(TASK, CONFIG, 0)
+    model = trpo._model(TASK, CONFIG, 0, True)
     schedules = set()
     for _ in range(8):
         model.env.reset()
