@@ -33,7 +33,8 @@ from mbmrl_ros.training.meta import (
     with_motor_gains,
     with_motor_offsets,
 )
-from mbmrl_ros.training.model_based import Algorithm, Objective
+from mbmrl_ros.training.model_based import Algorithm
+from mbmrl_ros.training.objective import Objective
 from mbmrl_ros.training.settings import TrainingConfig
 
 VALIDATION_WINDOWS = 256
@@ -73,10 +74,15 @@ def objective(
         )
         return float(after.mean())
 
+    @torch.no_grad()
+    def unadapted_loss() -> float:
+        return float(dynamics.loss(learned.params, check[1], None).mean())
+
     transitions = sum(trajectory.steps for trajectory in training)
     # As in the authors' code: an epoch looks at as many transitions as there are.
     per_batch = config.batch_size * (config.past_steps + config.future_steps)
-    return Objective(batch_loss, validation_loss, max(1, transitions // per_batch))
+    batches = max(1, transitions // per_batch)
+    return Objective(batch_loss, validation_loss, batches, unadapted_loss)
 
 
 def adapter(bundle: Bundle) -> GradientAdapter:

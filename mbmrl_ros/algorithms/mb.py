@@ -19,7 +19,8 @@ from mbmrl_ros.models.bundle import Bundle
 from mbmrl_ros.models.dynamics import MLPDynamics
 from mbmrl_ros.training.augment import See, unchanged
 from mbmrl_ros.training.learned import Learned
-from mbmrl_ros.training.model_based import Algorithm, Objective
+from mbmrl_ros.training.model_based import Algorithm
+from mbmrl_ros.training.objective import Objective
 from mbmrl_ros.training.settings import TrainingConfig
 from mbmrl_ros.types import Transitions
 

@@ -27,7 +27,8 @@ from mbmrl_ros.models.recurrent import RecurrentDynamics
 from mbmrl_ros.training.augment import See, unchanged
 from mbmrl_ros.training.learned import Learned
 from mbmrl_ros.training.meta import with_motor_gains, with_motor_offsets
-from mbmrl_ros.training.model_based import Algorithm, Objective
+from mbmrl_ros.training.model_based import Algorithm
+from mbmrl_ros.training.objective import Objective
 from mbmrl_ros.training.recurrence import Episodes, truncated_errors
 from mbmrl_ros.training.settings import TrainingConfig
 from mbmrl_ros.types import Transitions

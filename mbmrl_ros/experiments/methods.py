@@ -20,10 +20,8 @@ MODELS = {
     'mb_more': Model('mb', (Recipe('further', start_from='mb', goes_on=True),)),
     'grbal_more': Model('grbal', (Recipe('from_further', start_from='mb_more'),)),
     'rebal_more': Model('rebal', (Recipe('from_further', start_from='mb_more'),)),
-    # MB that collects with plans twice as long, as many steps in all; one fit anew of all of them,
-    # and what goes on from there.
-    'mb_far_collecting': Model('mb', (Recipe('far'),)),
-    'mb_far': Model('mb', (Recipe('far_anew', start_from='mb_far_collecting'),)),
+    # MB that collects with plans twice as long, and what goes on from there.
+    'mb_far': Model('mb', (Recipe('far'),)),
     'grbal_far': Model('grbal', (Recipe('from_far', start_from='mb_far'),)),
     'rebal_far': Model('rebal', (Recipe('from_far', start_from='mb_far'),)),
     'mb_oracle_far': Model(

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The outer loop that model-based algorithms share: collect, refit, publish, again.
 
-What an algorithm brings is an `Objective` and an adapter; see algorithms/grbal.py for how they
-make Algorithm 9.
+What an algorithm brings is an `Objective` (training/objective.py) and an adapter; see
+algorithms/grbal.py for how they make Algorithm 9.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from mbmrl_ros.data.dataset import Trajectory, all_transitions, split_all
@@ -23,7 +22,7 @@ from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.envs.tasks import Task
 from mbmrl_ros.models.bundle import Bundle, load_bundle, save_bundle
 from mbmrl_ros.models.device import Precision, choose_precision
-from mbmrl_ros.models.fit import FitResult, fit
+from mbmrl_ros.models.fit import FitResult
 from mbmrl_ros.models.kinds import DynamicsModel, build_model
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.models.recurrent import Cell
@@ -31,41 +30,14 @@ from mbmrl_ros.planners.kinds import make_planner
 from mbmrl_ros.rewards.reward import Reward, build_reward
 from mbmrl_ros.robot.adaptive_mpc import make_mpc
 from mbmrl_ros.spec import RobotSpec, load_robot
-from mbmrl_ros.training.augment import See, make_augmentation, unchanged
+from mbmrl_ros.training.augment import make_augmentation
 from mbmrl_ros.training.collect import Act, Rollouts, collect, mpc_actions, random_actions
-from mbmrl_ros.training.learned import Learned, checkpoint, learning_rate, restore, start
+from mbmrl_ros.training.learned import Learned, checkpoint, restore, start
+from mbmrl_ros.training.objective import MakeObjective, fit_objective
 from mbmrl_ros.training.publish import fit_metrics, make_bundle, return_metrics
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.settings import TrainingConfig
 from mbmrl_ros.types import Adapter
-
-
-class Objective(NamedTuple):
-    """How an algorithm scores the model on data: a loss to descend and one to stop by."""
-
-    batch_loss: Callable[[], Tensor]
-    validation_loss: Callable[[], float]
-    batches_per_epoch: int
-
-
-class MakeObjective(Protocol):
-    """What an algorithm trains for."""
-
-    def __call__(
-        self,
-        dynamics: Any,
-        learned: Learned,
-        training: list[Trajectory],
-        held_out: list[Trajectory],
-        config: TrainingConfig,
-        generator: torch.Generator,
-        see: See = unchanged,
-    ) -> Objective:
-        """Return the objective on training and held-out trajectories.
-
-        dynamics: of the algorithm's kind. see: how windows of the training data are to be changed.
-        """
-
 
 MakeAdapter = Callable[[Bundle], Adapter]
 """bundle -> how its parameters follow the last window."""
@@ -166,7 +138,7 @@ def fit_to(
     )
     see = make_augmentation(spec, config)
     objective = algorithm.objective(dynamics, learned, training, held_out, config, generator, see)
-    return dynamics, _fit(objective, learned, optimiser, config, iteration)
+    return dynamics, fit_objective(objective, learned, optimiser, config, iteration)
 
 
 def _policy(
@@ -207,36 +179,6 @@ def _collect(
             config.past_steps,
             rng,
             on_step=bar.update,
-        )
-
-
-def _fit(
-    objective: Objective,
-    learned: Learned,
-    optimiser: torch.optim.Optimizer,
-    config: TrainingConfig,
-    iteration: int,
-) -> FitResult:
-    parameters = learned.params | {f'log_{k}': v for k, v in learned.log_step_sizes.items()}
-    rate = learning_rate(optimiser, config)
-    with tqdm(total=config.epochs, desc=f'iteration {iteration}: fit', unit='epoch') as bar:
-
-        def on_epoch(epoch: int, training_loss: float, validation_loss: float) -> None:
-            rate.step()
-            bar.update()
-            bar.set_postfix(loss=f'{training_loss:.4f}', held_out=f'{validation_loss:.4f}')
-
-        return fit(
-            parameters,
-            optimiser,
-            objective.batch_loss,
-            objective.validation_loss,
-            config.epochs,
-            objective.batches_per_epoch,
-            config.persistency,
-            config.patience,
-            choose_precision(config.fit_precision, torch.device('cpu')),
-            on_epoch,
         )
 
 

@@ -23,7 +23,7 @@ from mbmrl_ros.planners.mppi import MPPIConfig
 from mbmrl_ros.spec import load_robot
 from mbmrl_ros.training.learned import Learned
 from mbmrl_ros.training.meta import losses_before_and_after
-from mbmrl_ros.training.model_based import Objective
+from mbmrl_ros.training.objective import Objective
 from mbmrl_ros.training.settings import TrainingConfig
 
 PAST, FUTURE = 8, 5
@@ -165,6 +165,13 @@ def test_both_are_stopped_on_the_same_windows():
     assert ours.objective.validation_loss() == pytest.approx(
         theirs.objective.validation_loss(), rel=1e-5
     )
+
+
+def test_the_loss_without_adaptation_is_that_of_steps_of_no_size():
+    grbal, still = lesson('grbal', 0.1).objective, lesson('grbal', 1e-12).objective
+    assert grbal.unadapted_loss() == pytest.approx(still.validation_loss(), rel=1e-5)
+    assert grbal.unadapted_loss() != pytest.approx(grbal.validation_loss(), rel=1e-3)
+    assert lesson('mb', 0.1).objective.unadapted_loss is None
 
 
 def test_an_epoch_looks_at_as_many_transitions_as_there_are():
