@@ -24,6 +24,7 @@ from mbmrl_ros.algorithms.mb import MB
 from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.envs.tasks import load_task
 from mbmrl_ros.models.bundle import load_bundle
+from mbmrl_ros.models.device import choose_precision
 from mbmrl_ros.models.fit import fit
 from mbmrl_ros.planners.mppi import MPPI
 from mbmrl_ros.rewards.reward import build_reward
@@ -119,7 +120,8 @@ def fitting(batches: int, threads: int, barrier: Barrier, results: Any) -> None:
     objective = MB.objective(bundle.dynamics, learned, data, data[:2], CONFIG, generator)
     barrier.wait()
     started = time.perf_counter()
-    epochs = (objective.batch_loss, lambda: 0.0, 1, batches, 0.9, 5, CONFIG.fit_precision)
+    precision = choose_precision(CONFIG.fit_precision, torch.device('cpu'))
+    epochs = (objective.batch_loss, lambda: 0.0, 1, batches, 0.9, 5, precision)
     fit(learned.params, optimiser, *epochs)
     results.put(time.perf_counter() - started)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from mbmrl_ros.training.evaluate import (
 )
 from mbmrl_ros.training.model_based import train
 from mbmrl_ros.training.predictions import prediction_losses
-from mbmrl_ros.training.run import Run, write_text
+from mbmrl_ros.training.run import Run, finished_iterations, write_text
 from mbmrl_ros.training.settings import TrainingConfig, check_start, load_training_config
 from mbmrl_ros.types import Adapter
 
@@ -54,6 +55,14 @@ def train_command(options: argparse.Namespace) -> None:
     identity = {'algorithm': name, 'task': task.name, 'seed': options.seed}
     if options.start_from:
         identity['start_from'] = str(options.start_from)
+        # Before the folder is claimed: a wrong name must not spoil it.
+        there = finished_iterations(options.start_from)
+        if not (options.start_from / 'bundle').exists():
+            print(
+                f'{options.start_from} was left after {there} iterations: its training can go on '
+                'by the command that it was started with',
+                file=sys.stderr,
+            )
     defaults = TrainingConfig().model_dump(mode='json')
     run = Run(folder, config.model_dump(mode='json'), identity, defaults)
     if options.start_from:

@@ -3,6 +3,7 @@
 """What a person types: valid input works, wrong input gets one line and exit code 2."""
 
 import json
+import shutil
 
 import pytest
 
@@ -155,6 +156,18 @@ def test_a_training_can_start_from_another_run(trained, tmp_path):
 def test_a_start_from_nowhere_is_refused(tmp_path, capsys):
     arguments = ['--task', TASK, '--out', str(tmp_path / 'run'), '--start-from', str(tmp_path)]
     assert 'not a run folder' in wrong(capsys, 'train', 'mb', *arguments)
+    # Nothing is left that the right name would be refused by.
+    assert not (tmp_path / 'run').exists()
+
+
+def test_a_start_from_a_run_that_was_left_says_so(trained, tmp_path, capsys):
+    assert train('mb', tmp_path / 'whole', start_from=trained) == 0
+    assert 'was left' not in capsys.readouterr().err
+    left = tmp_path / 'left'
+    shutil.copytree(trained, left)
+    shutil.rmtree(left / 'bundle')
+    assert train('mb', tmp_path / 'part', start_from=left) == 0
+    assert f'{left} was left after 2 iterations' in capsys.readouterr().err
 
 
 def test_a_start_from_a_run_with_more_data_than_would_be_fitted_to_is_refused(

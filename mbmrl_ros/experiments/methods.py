@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """All models of the experiments, by what they are trained, and how methods adapt them.
 
-Every model-based method has the network, the planner and the data of MB; the oracle has more.
+Every model-based method has the network, the planner and the data of the MB that it goes on from;
+ReBAL has the planner and the data, the oracle more of them.
 """
 
 from __future__ import annotations
@@ -48,18 +49,20 @@ MODELS = {
     'true_physics': Model('true_physics', OWN),
 }
 # As many evaluations per tick as 128 x 20, and the best of the sweep on the half-cheetah.
-FAR = {'candidates': 64, 'horizon': 40, 'temperature': 0.3, 'noise': 0.7, 'smoothing': 0.5}
+LONG = {'candidates': 64, 'horizon': 40, 'temperature': 0.3, 'noise': 0.7, 'smoothing': 0.5}
 METHODS = {
     'mb': Method('MB', 'mb_more', 'none', '#8c6d31'),
     'mb_de': Method('MB+DE', 'mb_more', 'dynamic_evaluation', '#7b7b7b'),
     'grbal': Method('GrBAL', 'grbal_more', 'auto', '#1f6fb2'),
     'grbal_still': Method('GrBAL (not adapting)', 'grbal_more', 'none', '#8fb8dc'),
     'rebal': Method('ReBAL', 'rebal_more', 'auto', '#c25a00'),
-    'mb_far': Method('MB (plans of 0.4 s)', 'mb_far', 'none', '#5c4516', FAR),
-    'mb_de_far': Method('MB+DE (plans of 0.4 s)', 'mb_far', 'dynamic_evaluation', '#4f4f4f', FAR),
-    'grbal_far': Method('GrBAL (plans of 0.4 s)', 'grbal_far', 'auto', '#0c3f6b', FAR),
-    'rebal_far': Method('ReBAL (plans of 0.4 s)', 'rebal_far', 'auto', '#7a3800', FAR),
-    'mb_oracle_far': Method('MB oracle (plans of 0.4 s)', 'mb_oracle_far', 'none', '#14471a', FAR),
+    'mb_far': Method('MB (plans of 0.4 s)', 'mb_far', 'none', '#5c4516', LONG),
+    'mb_de_far': Method('MB+DE (plans of 0.4 s)', 'mb_far', 'dynamic_evaluation', '#4f4f4f', LONG),
+    'grbal_far': Method('GrBAL (plans of 0.4 s)', 'grbal_far', 'auto', '#0c3f6b', LONG),
+    'rebal_far': Method('ReBAL (plans of 0.4 s)', 'rebal_far', 'auto', '#7a3800', LONG),
+    'mb_oracle_far': Method(
+        'MB oracle (plans of 0.4 s)', 'mb_oracle_far', 'none', '#14471a', LONG
+    ),
     'mb_first': Method('MB (first data)', 'mb_anew', 'none', '#d3bd8c'),
     'mb_de_first': Method('MB+DE (first data)', 'mb_anew', 'dynamic_evaluation', '#c4c4c4'),
     'grbal_first': Method('GrBAL (first data)', 'grbal_anew', 'auto', '#9cc4e4'),

@@ -34,7 +34,7 @@ def choose_device(wanted: str) -> tuple[torch.device, str]:
 
 
 def choose_precision(wanted: str, device: torch.device) -> Precision:
-    """Return the precision of imagined rollouts; `auto` takes the faster one on this machine."""
+    """Return the precision of rollouts or fits; `auto` takes the faster one on this machine."""
     if wanted == 'auto':
         return fastest_precision(device)
     if wanted not in ('float32', 'bfloat16'):

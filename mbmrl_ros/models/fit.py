@@ -44,7 +44,10 @@ def fit(
     first loss, which new data and new statistics let rise for an epoch or two before it falls.
 
     params: all tensors that the optimiser holds. batch_loss: draws a batch and returns its loss.
+    ValueError on a precision that has not been chosen yet.
     """
+    if precision not in ('float32', 'bfloat16'):
+        raise ValueError(f'precision must be float32 or bfloat16, got {precision!r}')
     best, best_epoch = validation_loss(), 0
     kept = _copy(params)
     rolling = lowest = best

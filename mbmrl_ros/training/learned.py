@@ -119,7 +119,7 @@ def restore(
                     raise UserError(
                         f'the run to go on from has {name} {tuple(saved.shape)}, this one '
                         f'{tuple(value.shape)}: choose the same hidden_sizes and kind of cells, '
-                        'or another run'
+                        'or another run, or fit_anew, which takes its data alone'
                     )
                 value.copy_(saved)
     restore_optimiser(optimiser, tensors)

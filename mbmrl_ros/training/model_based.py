@@ -33,7 +33,7 @@ from mbmrl_ros.spec import RobotSpec, load_robot
 from mbmrl_ros.training.augment import make_augmentation
 from mbmrl_ros.training.collect import Act, Rollouts, collect, mpc_actions, random_actions
 from mbmrl_ros.training.learned import Learned, checkpoint, restore, start
-from mbmrl_ros.training.objective import MakeObjective, fit_objective
+from mbmrl_ros.training.objective import MakeObjective, fit_objective, with_chosen_precision
 from mbmrl_ros.training.publish import fit_metrics, make_bundle, return_metrics
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.settings import TrainingConfig
@@ -66,6 +66,7 @@ def train(algorithm: Algorithm, task: Task, config: TrainingConfig, run: Run, se
     reward = build_reward(spec, task.reward)
     env = RobotEnv(spec, config.rollouts)
     precision = choose_precision(config.precision, torch.device('cpu'))
+    config = with_chosen_precision(config)
     learned, optimiser = start(spec, config, seed, algorithm.cell(config))
     done, tensors, data = run.load()
     if not config.fit_anew:

@@ -53,6 +53,12 @@ class MakeObjective(Protocol):
         """
 
 
+def with_chosen_precision(config: TrainingConfig) -> TrainingConfig:
+    """Return settings with the precision of fits that this machine is faster with."""
+    chosen = choose_precision(config.fit_precision, torch.device('cpu'))
+    return config.model_copy(update={'fit_precision': chosen})
+
+
 def fit_objective(
     objective: Objective,
     learned: Learned,
@@ -96,6 +102,6 @@ def _warn_of_overshoot(objective: Objective) -> None:
     if not adapted <= OVERSHOOT * without:
         tqdm.write(
             f'warning: adapted with these step sizes, the held-out loss is {adapted:.4f}, and '
-            f'{without:.4f} without adapting; begin with smaller ones (step_size, '
-            'motor_step_size), with fewer inner_steps, or with learning_rate 0'
+            f'{without:.4f} without adapting; choose a smaller step_size or motor_step_size, or '
+            'fewer inner_steps'
         )

@@ -15,6 +15,7 @@ from mbmrl_ros.models.device import choose_precision
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.training.learned import checkpoint, restore, start
 from mbmrl_ros.training.model_based import Algorithm, fit_to, stream
+from mbmrl_ros.training.objective import with_chosen_precision
 from mbmrl_ros.training.publish import fit_metrics, make_bundle
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.settings import TrainingConfig
@@ -41,6 +42,7 @@ def train_offline(
             f'{len(trajectories)} trajectories are too few: for a share of {config.held_out:g} '
             f'to be held out there must be at least {fewest}'
         )
+    config = with_chosen_precision(config)
     learned, optimiser = start(spec, config, seed, algorithm.cell(config))
     done, tensors, _ = run.load()
     if not config.fit_anew:

@@ -17,6 +17,7 @@ import csv
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,14 +53,20 @@ class Run:
             (folder / 'bundles').mkdir(exist_ok=True)
         except OSError as error:
             raise UserError(f'cannot create the run folder {folder}: {error.strerror}') from error
-        self._claim('run.json', identity, json.dumps(identity, indent=2), {})
-        text = yaml.safe_dump(config, sort_keys=False)
-        self._claim('config.yaml', config, text, defaults or {})
+        self._claim('run.json', identity, _as_json, {})
+        self._claim('config.yaml', config, _as_yaml, defaults or {})
 
     def _claim(
-        self, name: str, settings: dict[str, Any], text: str, defaults: dict[str, Any]
+        self,
+        name: str,
+        settings: dict[str, Any],
+        dump: Callable[[dict[str, Any]], str],
+        defaults: dict[str, Any],
     ) -> None:
-        """Write the settings, or compare; a run may go on for more iterations than it had."""
+        """Write the settings, or compare; a run may go on for more iterations than it had.
+
+        A precision stays what it was: the file says what the run began with.
+        """
         path = self.folder / name
         if path.exists():
             other = _difference(path, settings, defaults)
@@ -68,9 +75,12 @@ class Run:
                     f'{path} is of a training with other settings ({other}); choose another '
                     '--out, or start again with the same settings to go on with that one'
                 )
-            if path.read_text() == text:
+            if 'fit_precision' in settings:
+                began = (defaults | yaml.safe_load(path.read_text()))['fit_precision']
+                settings = settings | {'fit_precision': began}
+            if path.read_text() == dump(settings):
                 return
-        write_text(path, text)
+        write_text(path, dump(settings))
 
     def load(self) -> tuple[int, dict[str, Tensor], list[list[Trajectory]]]:
         """Return the last whole iteration (0: none), its checkpoint, and all data up to it."""
@@ -91,9 +101,8 @@ class Run:
         """
         if (self.folder / 'checkpoint.safetensors').exists():
             return
-        last, tensors = _last_checkpoint(source)
-        if last == 0:
-            raise UserError(f'{source} is not a run folder with a finished iteration')
+        last = finished_iterations(source)
+        _, tensors = _last_checkpoint(source)
         if with_data and iterations and last > iterations:
             raise UserError(
                 f'{source} has the data of {last} iterations, and this training is to end after '
@@ -164,12 +173,29 @@ class Run:
         return self.folder / 'bundles' / f'{iteration:04d}'
 
 
+def _as_json(settings: dict[str, Any]) -> str:
+    return json.dumps(settings, indent=2)
+
+
+def _as_yaml(settings: dict[str, Any]) -> str:
+    return yaml.safe_dump(settings, sort_keys=False)
+
+
 def same_setting(name: str, found: Any, wanted: Any) -> bool:
     """Whether a setting is what is wanted; a precision that is chosen by itself may be either.
 
     So a run goes on, and a result counts, on a machine that is faster with the other one.
     """
-    return found == wanted or (wanted == 'auto' and name.endswith('fit_precision'))
+    chosen = wanted == 'auto' and found in ('float32', 'bfloat16')
+    return found == wanted or (chosen and name.split('.')[-1] == 'fit_precision')
+
+
+def finished_iterations(source: Path) -> int:
+    """Return how many iterations a run has finished; UserError if it is none."""
+    last, _ = _last_checkpoint(source)
+    if last == 0:
+        raise UserError(f'{source} is not a run folder with a finished iteration')
+    return last
 
 
 def _difference(path: Path, settings: dict[str, Any], defaults: dict[str, Any]) -> str:

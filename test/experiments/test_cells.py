@@ -15,10 +15,10 @@ from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.tasks import TASKS
 from mbmrl_ros.experiments import cells
 from mbmrl_ros.experiments.cells import expand
-from mbmrl_ros.experiments.figures import FIGURES, SIX
+from mbmrl_ros.experiments.figures import FAR, FIGURES, SIX
 from mbmrl_ros.experiments.grid import Selection, Setting, slug
 from mbmrl_ros.experiments.jobs import NOT_MODELS, Measurement, Training
-from mbmrl_ros.experiments.methods import METHODS, MODELS
+from mbmrl_ros.experiments.methods import LONG, METHODS, MODELS
 from mbmrl_ros.experiments.plots import PLOTS
 from mbmrl_ros.experiments.tables import TABLES
 
@@ -88,6 +88,29 @@ def test_trpo_has_as_many_steps_as_the_others_with_the_first_data_and_with_all()
     trpo = {n: config[n].iterations * config[n].rollouts * config[n].rollout_steps
             for n in ('trpo', 'trpo_more')}  # fmt: skip
     assert trpo == {'trpo': steps, 'trpo_more': steps + further}
+
+
+def test_what_is_collected_with_long_plans_is_fitted_and_driven_with_them():
+    methods = ('mb', 'rebal', *FAR)
+    trainings, measured = split(works(['far'], methods=methods, seeds=(0,)))
+    named = {(work.task, work.folder.parent.name): work for work in trainings}
+    for task in {work.task for work in trainings}:
+        mb = named[task, 'mb_far']
+        made = [work for work in trainings if work.task == task and work.source == mb]
+        assert {work.folder.parent.name.split('-')[0] for work in made} == {
+            'grbal_far', 'rebal_far', 'mb_oracle_far',
+        }  # fmt: skip
+        for work in made:
+            assert work.config.planner == mb.config.planner
+            assert work.config.control_planner == mb.config.control_planner
+            # Its weights are taken over; those of a recurrent network are its own.
+            network = named[task, 'rebal_more'] if work.algorithm == 'rebal' else mb
+            assert work.config.hidden_sizes == network.config.hidden_sizes
+            assert work.config.iterations == 4 or work.with_data
+        control = mb.config.control_planner.model_dump()
+        assert control == mb.config.control_planner.model_copy(update=LONG).model_dump()
+    for work in measured:
+        assert work.planner == (LONG if work.method in FAR else {})
 
 
 def test_trpo_of_the_thesis_has_as_many_steps_in_six_updates():

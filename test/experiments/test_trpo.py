@@ -109,6 +109,8 @@ def test_by_the_numbers_of_the_thesis_it_sees_what_there_is_and_steps_as_far(tmp
     expected, _ = models[False].policy.predict(raw, deterministic=True)
     torch.testing.assert_close(act([], states), torch.from_numpy(expected))
     assert {model.target_kl for model in models.values()} == {0.05}
+    assert [models[tuned].cg_max_steps for tuned in (False, True)] == [15, 25]
+    assert [models[tuned].n_critic_updates for tuned in (False, True)] == [10, 20]
     assert not models[False].env.norm_reward and models[True].env.norm_reward
     for model in models.values():
         model.env.close()

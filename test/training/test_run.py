@@ -74,14 +74,19 @@ def test_a_setting_that_an_older_version_did_not_know_has_its_default(run):
 
 
 def test_a_precision_that_is_chosen_by_itself_may_have_been_either(tmp_path):
-    for number, there in enumerate(('float32', 'bfloat16', 'auto')):
-        folder = tmp_path / str(number)
+    for there in ('float32', 'bfloat16', 'auto'):
+        folder = tmp_path / there
         Run(folder, CONFIG | {'fit_precision': there}, IDENTITY)
+        before = (folder / 'config.yaml').read_bytes()
         Run(folder, CONFIG | {'fit_precision': 'auto'}, IDENTITY)
-        # What was asked for by name is that, and nothing else is chosen by itself.
-        for other in ({'fit_precision': 'float64'}, {'fit_precision': 'auto', 'epochs': 'auto'}):
-            with pytest.raises(UserError, match='other settings'):
-                Run(folder, CONFIG | other, IDENTITY)
+        assert (folder / 'config.yaml').read_bytes() == before
+        Run(folder, CONFIG | {'fit_precision': there}, IDENTITY)
+        # What is asked for by name is that, and nothing else is chosen by itself.
+        for other in ({'bfloat16': 'float32'}.get(there, 'bfloat16'), None):
+            with pytest.raises(UserError, match=f"fit_precision: '{there}' there"):
+                Run(folder, CONFIG | {'fit_precision': other}, IDENTITY)
+        with pytest.raises(UserError, match="epochs: 3 there, 'auto' here"):
+            Run(folder, CONFIG | {'fit_precision': there, 'epochs': 'auto'}, IDENTITY)
 
 
 def test_a_folder_with_other_settings_is_refused_and_left_alone(run):
