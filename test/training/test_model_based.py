@@ -25,7 +25,7 @@ from mbmrl_ros.models import bundle as bundles
 from mbmrl_ros.models.bundle import Bundle, load_bundle
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.spec import load_robot
-from mbmrl_ros.training import model_based
+from mbmrl_ros.training import model_based, objective
 from mbmrl_ros.training import run as runs
 from mbmrl_ros.training.model_based import train
 from mbmrl_ros.training.run import Run
@@ -123,7 +123,7 @@ MOMENTS = {
     # Every iteration steps the environment 80 times; this is in the middle of the second.
     'collecting': (RobotEnv, 'step', 120),
     'before_data_is_saved': (Run, 'save_data', 2),
-    'between_data_and_fit': (model_based, 'fit', 2),
+    'between_data_and_fit': (objective, 'fit', 2),
     'after_fit': (model_based, 'fit_metrics', 2),
     'before_bundle': (model_based, 'save_bundle', 2),
     'before_metrics': (Run, 'log', 2),
@@ -149,7 +149,7 @@ def test_an_interrupted_run_ends_as_one_that_was_not(reference, tmp_path, monkey
 
 
 def test_an_interruption_in_the_middle_of_a_fit_is_forgotten(reference, tmp_path, monkeypatch):
-    original, epochs = model_based.fit, [0]
+    original, epochs = objective.fit, [0]
 
     def fit(*arguments, **keywords):
         *first, report = arguments
@@ -163,7 +163,7 @@ def test_an_interruption_in_the_middle_of_a_fit_is_forgotten(reference, tmp_path
         return original(*first, on_epoch, **keywords)
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(model_based, 'fit', fit)
+        patch.setattr(objective, 'fit', fit)
         run_training(tmp_path)
     run_training(tmp_path)
     assert_same_run(tmp_path, reference)

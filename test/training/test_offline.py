@@ -109,7 +109,7 @@ def test_weight_decay_pulls_the_weights_and_nothing_else_to_zero(tmp_path):
 
 
 def test_the_learning_rate_falls_to_zero_by_a_cosine(tmp_path, monkeypatch):
-    from mbmrl_ros.training import model_based
+    from mbmrl_ros.training import objective
 
     rates = []
 
@@ -120,9 +120,9 @@ def test_the_learning_rate_falls_to_zero_by_a_cosine(tmp_path, monkeypatch):
             optimiser.step()
             on_epoch(epoch, 0.0, 0.0)
         rates.append(optimiser.param_groups[0]['lr'])
-        return model_based.FitResult((0.0,), (0.0,), 0)
+        return objective.FitResult((0.0,), (0.0,), 0)
 
-    monkeypatch.setattr(model_based, 'fit', fit)
+    monkeypatch.setattr(objective, 'fit', fit)
     train(tmp_path)
     # 1e-3 * (1 + cos(pi k / 4)) / 2 at k = 0, 1, 2, 3, 4.
     expected = [1.0, 0.853553, 0.5, 0.146447, 0.0]
