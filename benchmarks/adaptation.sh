@@ -7,8 +7,8 @@ set -eu
 cd "$(dirname "$0")/.."
 out=runs/experiments
 status=0
-for name in generalisation adaptation-error recovery data fit planners horizon far model-free true-physics \
-    test-time planner-sweep learning-curve window-size training-distribution; do
+for name in generalisation adaptation-error recovery data fit planners horizon far far-error far-recovery model-free \
+    true-physics test-time planner-sweep learning-curve window-size training-distribution; do
     mbmrl experiment $name --out $out --candidates 128 "$@" || status=$?
     # Interrupted, or refused.
     case $status in 0 | 1) ;; *) exit $status ;; esac

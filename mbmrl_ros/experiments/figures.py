@@ -35,6 +35,7 @@ EPISODES = 10
 MORE_EPISODES = {LEG: 20}
 LEARNERS = ('mb', 'mb_de', 'grbal', 'rebal')
 FIRST = ('mb_first', 'mb_de_first', 'grbal_first', 'rebal_first')
+FAR_SETTINGS = (*(setting for setting in SIX if setting.task != LEG), UNDISTURBED[0])
 FAR = ('mb_far', 'mb_de_far', 'grbal_far', 'rebal_far', 'mb_oracle_far')
 
 
@@ -164,8 +165,20 @@ FIGURES = {
     'far': Figure(
         'Data that were collected with plans of 0.2 s, and with plans of 0.4 s',
         'variants',
-        (*(setting for setting in SIX if setting.task != LEG), UNDISTURBED[0]),
+        FAR_SETTINGS,
         (*LEARNERS, *FAR),
+    ),
+    'far-error': Figure(
+        'Plans of 0.4 s: T2-step error before and after the update',
+        'errors',
+        FAR_SETTINGS[:-1],
+        ('grbal_far', 'rebal_far', 'mb_de_far'),
+    ),
+    'far-recovery': Figure(
+        'Plans of 0.4 s: steps after a fault until the error is back (MB: that of 0.2 s)',
+        'recovery',
+        (SIX[0], UNDISTURBED[0]),
+        ('mb_far', 'grbal_far'),
     ),
     'planner-sweep': Figure(
         'MPPI: temperature, noise and smoothing',
