@@ -46,7 +46,7 @@ def errors_plot(figure: Figure, results: Results) -> Plot:
             lower.set(xlabel='control step', yscale='log')
         panels[2 * row][0].set_ylabel('share of moments')
         panels[2 * row + 1][0].set_ylabel(f'error, {what}')
-    return _finished(plot, panels[0][0])
+    return _finished(plot, legend=True)
 
 
 def _errors(upper: Axes, lower: Axes, lines: list[Line], keys: tuple[str, ...]) -> None:
@@ -88,7 +88,7 @@ def curve_plot(figure: Figure, results: Results) -> Plot:
             axes.set_yscale('symlog', linthresh=100)
             axes.yaxis.set_major_formatter('{x:.0f}')
             axes.set_ylabel('return per episode (logarithmic beyond 100)')
-    return _finished(plot, panels[0])
+    return _finished(plot, legend=True)
 
 
 def normalised_plot(figure: Figure, results: Results) -> Plot:
@@ -141,7 +141,7 @@ def recovery_plot(figure: Figure, results: Results) -> Plot:
                   xlabel='control steps after the fault (dashed: T1)')  # fmt: skip
     panels[0][0].set_ylabel('T2-step error, adapted')
     panels[1][0].set_ylabel('share back (dotted: as trained)')
-    return _finished(plot, panels[0][0])
+    return _finished(plot, legend=True)
 
 
 def _back_by(line: Line, name: str) -> tuple[list[float], list[float]]:
@@ -217,14 +217,19 @@ def _panels(count: int, width: float = PANEL, height: float = PANEL) -> tuple[Pl
     return plot, list(panels[:count])
 
 
-def _finished(plot: Plot, legend: Axes | None = None) -> Plot:
+def _finished(plot: Plot, legend: bool = False) -> Plot:
     for axes in plot.axes:
         axes.grid(alpha=0.3)
         axes.spines[['top', 'right']].set_visible(False)
-    if legend is not None:
-        handles, labels = legend.get_legend_handles_labels()
-        plot.legend(handles, labels, frameon=False, ncols=4, fontsize=8, loc='lower center',
-                    bbox_to_anchor=(0.5, 1.0))  # fmt: skip
+    if legend:
+        # Of all panels: a method may be missing from the first.
+        shown = {
+            label: handle
+            for axes in plot.axes
+            for handle, label in zip(*axes.get_legend_handles_labels())
+        }
+        plot.legend(shown.values(), shown.keys(), frameon=False, ncols=4, fontsize=8,
+                    loc='lower center', bbox_to_anchor=(0.5, 1.0))  # fmt: skip
     plot.tight_layout()
     return plot
 

@@ -142,6 +142,17 @@ def test_a_bar_that_would_dwarf_the_others_is_cut_off_with_its_value(tmp_path, m
         assert [text.get_text() for text in axes.texts] == ['15.0 >']
 
 
+def test_a_method_that_the_first_panel_lacks_is_in_the_legend(tmp_path):
+    write_cells(tmp_path, ['adaptation-error'], ('grbal', 'mb_de'))
+    for path in tmp_path.rglob('mb_de/mid_run*'):
+        path.unlink()
+    plot = PLOTS['errors'](FIGURES['adaptation-error'], Results(tmp_path))
+    first = {text.split(',')[0] for text in plot.axes[0].get_legend_handles_labels()[1]}
+    assert first == {'GrBAL'}
+    (legend,) = plot.legends
+    assert {text.get_text().split(',')[0] for text in legend.get_texts()} == {'GrBAL', 'MB+DE'}
+
+
 def test_without_an_oracle_there_is_nothing_to_normalise_to(tmp_path):
     lines = table_of(tmp_path, 'generalisation', methods=('mb', 'grbal'))
     found = [line for line in lines if line.startswith('| HC joint, gen.')]
