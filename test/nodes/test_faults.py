@@ -167,9 +167,10 @@ def _e_stop_publisher(bench, durability):
     return bench.node.create_publisher(Bool, 'e_stop', profile)
 
 
-def test_after_a_fault_the_window_fills_anew_before_the_model_adapts_again(bench, robot):
+def test_after_a_fault_the_window_fills_anew_before_the_model_adapts_again(bench, slow_robot):
+    robot, settings = slow_robot
     stats = bench.listen(Float64MultiArray, 'controller_node/stats')
-    bench.controller()
+    bench.controller(**settings)
     loss, fell_back = STATS.index('loss_before'), STATS.index('fallback')
     bench.until(lambda: stats and np.isfinite(stats[-1].data[loss]))
     robot.silent = {JOINTS}

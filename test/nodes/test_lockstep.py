@@ -202,7 +202,7 @@ def test_commands_without_a_header_answer_the_state_that_their_label_says(bench,
 
     bench.controller(lockstep=True, robot=robot)
     bench.sim(lockstep=True, robot=robot, schedule=[f'disabled_joint:bthigh@{FAILURE}'])
-    bench.node.create_timer(0.002, disturb)
+    bench.node.create_timer(0.005, disturb)
     bench.until(lambda: len(applied) >= STEPS)
     expected, _ = in_one_process(bundle, STEPS)
     np.testing.assert_array_equal([m.effort for m in applied[:STEPS]], expected)

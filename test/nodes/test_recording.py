@@ -208,15 +208,17 @@ def test_in_the_shadow_of_a_bag_a_controller_plans_and_scores_and_moves_nothing(
     stats = bench.listen(Float64MultiArray, 'controller_node/stats')
     bench.controller(bundle=str(bundle), robot='millirobot', shadow=True, use_sim_time=True)
     play(bench, bag, commands=True, loop=True)
+
+    def scored():
+        return [row for row in rows_of(stats) if math.isfinite(row['prediction_loss'])]
+
+    bench.until(lambda: len(scored()) > 5, 'no prediction was scored')
     bench.until(
-        lambda: sum(math.isfinite(row['prediction_loss']) for row in rows_of(stats)) > 5,
-        'no prediction was scored',
+        lambda: any(math.isfinite(row['loss_before']) for row in scored()),
+        'windows of what was recorded never fill up',
     )
-    scored = [row for row in rows_of(stats) if math.isfinite(row['prediction_loss'])]
-    adapted = [row for row in scored if math.isfinite(row['loss_before'])]
-    assert adapted, 'windows of what was recorded fill up'
     # The model's statistics are of no unit: what changes by 1 in a period has a loss of 1.
-    for row in scored:
+    for row in scored():
         assert row['no_change_loss'] > 0 and row['prediction_loss'] > 0
     assert len(shadow) > 5
     recorded = {row.command for row in walks.walk(60)}

@@ -94,11 +94,12 @@ def test_in_a_process_of_its_own_a_node_keeps_what_stays_from_the_garbage_collec
 
 
 def test_reloading_takes_the_new_bundle_between_two_ticks(
-    bench, robot, stats, make_bundle, tmp_path
+    bench, slow_spec, slow_robot, stats, make_bundle, tmp_path
 ):
-    node = bench.controller()
+    _, settings = slow_robot
+    node = bench.controller(**settings)
     bench.until(lambda: stats and latest(stats, 'adapted'))
-    bundle = make_bundle(tmp_path / 'mb', seed=1, algorithm='mb')
+    bundle = make_bundle(tmp_path / 'mb', spec=slow_spec, seed=1, algorithm='mb')
     assert set_parameter(node, 'bundle', str(bundle)).successful
     response = bench.call(Trigger, 'controller_node/reload')
     assert response.success and str(bundle) in response.message
@@ -108,15 +109,16 @@ def test_reloading_takes_the_new_bundle_between_two_ticks(
 
 
 def test_a_bundle_that_does_not_fit_is_refused_and_the_old_one_drives_on(
-    bench, robot, stats, make_bundle, tmp_path
+    bench, slow_spec, slow_robot, stats, make_bundle, tmp_path
 ):
-    data = SPEC.model_dump()
-    data['action']['joints'] = SPEC.action.joints[::-1]
+    data = slow_spec.model_dump()
+    data['action']['joints'] = slow_spec.action.joints[::-1]
     other = RobotSpec.model_validate(data)
     wrong = make_bundle(tmp_path / 'other', spec=other)
-    damaged = make_bundle(tmp_path / 'damaged')
+    damaged = make_bundle(tmp_path / 'damaged', spec=slow_spec)
     (damaged / 'model.safetensors').write_bytes(b'nothing')
-    node = bench.controller()
+    _, settings = slow_robot
+    node = bench.controller(**settings)
     bench.until(lambda: stats and latest(stats, 'adapted'))
     for path, reason in [
         (wrong, 'its joints is'),
