@@ -311,9 +311,7 @@ def slow_spec() -> RobotSpec:
 
 
 @pytest.fixture
-def slow_robot(
-    bench: Bench, slow_spec: RobotSpec, tmp_path: Path
-) -> tuple[Robot, dict[str, str]]:
+def slow_robot(bench: Bench, slow_spec: RobotSpec, tmp_path: Path) -> tuple[Robot, dict[str, str]]:
     """The sensors of the robot at 10 Hz, and what a controller of it is started with."""
     path = tmp_path / 'slow.yaml'
     path.write_text(yaml.safe_dump(slow_spec.model_dump(mode='json')))
