@@ -8,12 +8,15 @@ import math
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mbmrl_ros.channels import Topic
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.types import Reading
+
+# Periods that a tick may take for the ones that pass by to be made up for.
+LONGEST = 16
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,35 @@ class Mailbox:
             self._unseen = set(self._awaited)
             return items, self._common_stamp()
 
+    def passed(
+        self, items: Sequence[Reading | Refusal], stamp_s: float, period_s: float
+    ) -> list[int]:
+        """Return how many items belong to the periods before the newest one, oldest period first.
+
+        stamp_s: of the state before all of them. Periods are counted so that they are as long as
+        each other, and each ends with the state that is next to its end.
+        """
+        whole = self._whole_stamps(items)
+        newest_s = whole[-1] if whole else -math.inf
+        if self.lockstep or not (math.isfinite(newest_s) and math.isfinite(stamp_s)):
+            return []
+        elapsed_s = newest_s - stamp_s
+        periods = round(elapsed_s / period_s)
+        if not 2 <= periods <= LONGEST:
+            return []
+        ends = (stamp_s + elapsed_s * step / periods for step in range(1, periods))
+        return [1 + min(range(len(whole)), key=lambda i: abs(whole[i] - end)) for end in ends]
+
+    def _whole_stamps(self, items: Sequence[Reading | Refusal]) -> list[float]:
+        """Return the stamp of the state after each item; -inf as long as a topic is missing."""
+        newest = dict.fromkeys(self._awaited, -math.inf)
+        stamps = []
+        for item in items:
+            if isinstance(item, Reading) and item.topic in newest:
+                newest[item.topic] = max(item.stamp_s, newest[item.topic])
+            stamps.append(min(newest.values(), default=-math.inf))
+        return stamps
+
     def clear(self) -> None:
         """Throw everything away."""
         with self._changed:
@@ -99,7 +131,7 @@ class Mailbox:
 
 
 def hand_over(mailbox: Mailbox, controller: Controller) -> tuple[float | None, float, str]:
-    """Give the controller what came since the last tick.
+    """Give the controller what came since the last tick, period by period where it was long ago.
 
     Returns the stamp that all topics share (None if there is none, or nothing came), the last
     arrival, and why readings were refused.
@@ -108,14 +140,25 @@ def hand_over(mailbox: Mailbox, controller: Controller) -> tuple[float | None, f
     if not items:
         return None, time.monotonic(), ''
     received_s = max(item.received_s for item in items)
+    if mailbox.lockstep:
+        # Messages of one moment count as one arrival, however busy the machine is.
+        items = [replace(item, received_s=received_s) for item in items]
+    reasons, done = [], 0
+    for count in mailbox.passed(items, controller.stamp_s, controller.spec.period_s):
+        reasons += _read(items[done:count], controller)
+        controller.pass_by(items[count - 1].received_s)
+        done = count
+    reasons += _read(items[done:], controller)
+    return stamp_s, received_s, '; '.join(dict.fromkeys(reasons))
+
+
+def _read(items: Sequence[Reading | Refusal], controller: Controller) -> list[str]:
+    """Give readings to the controller; return why any were refused."""
     reasons = []
     for item in items:
-        if mailbox.lockstep:
-            # Messages of one moment count as one arrival, however busy the machine is.
-            item = replace(item, received_s=received_s)
         if isinstance(item, Refusal):
             controller.counters.refused[item.reason] += 1
             reasons.append(item.reason)
         elif (reason := controller.on_reading(item)) is not None:
             reasons.append(reason)
-    return stamp_s, received_s, '; '.join(dict.fromkeys(reasons))
+    return reasons

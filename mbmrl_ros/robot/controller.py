@@ -13,10 +13,11 @@ import torch
 
 from mbmrl_ros.robot.adaptive_mpc import Decision
 from mbmrl_ros.robot.budget import CandidateBudget, with_candidates
-from mbmrl_ros.robot.command import Command, from_units, to_units
+from mbmrl_ros.robot.command import Command, to_units
 from mbmrl_ros.robot.driver import Driver
-from mbmrl_ros.robot.history import History, stack_windows
-from mbmrl_ros.robot.latency import Latency, Pending
+from mbmrl_ros.robot.history import stack_windows
+from mbmrl_ros.robot.latency import Latency
+from mbmrl_ros.robot.past import Past
 from mbmrl_ros.robot.safety import SafetyFilter
 from mbmrl_ros.robot.shadow import Foresight, Surprise
 from mbmrl_ros.robot.state import Assembled, StateAssembler
@@ -63,14 +64,9 @@ class Controller:
         self._clock = clock
         self._assembler = StateAssembler(spec)
         self._safety = SafetyFilter(spec)
-        self._latency, self._foresight = latency, foresight
+        self._past, self._foresight = Past(spec, driver.window_size, latency), foresight
         self.budget: CandidateBudget | None = None
-        self._history = History(
-            driver.window_size, spec.period_s, spec.state_size, spec.action_size
-        )
         self._last_sent_s = math.nan
-        self._last_stamp_s = -math.inf
-        self._last_measured_s = math.nan
 
     def on_reading(self, reading: Reading) -> str | None:
         """Take a sensor reading; return None, or why it was refused."""
@@ -81,8 +77,22 @@ class Controller:
 
     def heard(self, at_s: float, values: Array) -> None:
         """Take a command [A] in units that somebody else sent at `at_s`, steady clock."""
-        if self._latency is not None:
-            self._latency.sent(at_s, from_units(self.spec, values))
+        self._past.sent(at_s, values)
+
+    def pass_by(self, now_s: float) -> None:
+        """Take note of the state at the begin of a period in which no tick begins.
+
+        So that transitions go on following each other where a tick takes more than a period.
+        now_s: steady clock, as in `Reading.received_s`.
+        """
+        self._past.pass_by(self._assembler.assemble(now_s))
+        if self._foresight is not None:
+            self._foresight.forget()
+
+    @property
+    def stamp_s(self) -> float:
+        """The stamp of the newest state that is part of the history."""
+        return self._past.stamp_s
 
     def complete_stamp(self) -> float | None:
         """Return the stamp that all newest readings share, or None (for lockstep)."""
@@ -101,8 +111,8 @@ class Controller:
         values, reason = self._safety.filter(
             proposal.wanted, proposal.reason, assembled.state, elapsed_s, self._since_last(started)
         )
-        if assembled.state is not None:
-            self._history.applied(from_units(self.spec, values))
+        in_time = elapsed_s <= self.spec.safety.deadline_s
+        self._past.commanded(values, assembled.state is not None, in_time)
         self._remember(values, send_s, elapsed_s if proposal.decision is not None else None)
         self._count(elapsed_s)
         command = Command(assembled.stamp_s, values, self._safety.fell_back, reason)
@@ -115,7 +125,7 @@ class Controller:
 
         stamp_s: of the state that it answers.
         """
-        self._history.clear()
+        self._past.history.clear()
         values, reason = self._safety.filter(None, reason, None, 0.0, self.spec.period_s)
         self._count(0.0)
         return Tick(Command(stamp_s, values, True, reason), Diagnostics(reason=reason))
@@ -169,12 +179,12 @@ class Controller:
         self.budget = None
         driver.take_over(self._driver)
         self._driver, self._foresight = driver, foresight
-        self._history = self._history.resized(driver.window_size)
+        self._past.resize(driver.window_size)
 
     def reset(self) -> None:
         """Forget history, warm start and adaptation, for a robot that was put somewhere else."""
         self._driver.reset()
-        self._history.clear()
+        self._past.history.clear()
         self.counters.beginnings += 1
 
     def e_stop(self, reason: str) -> None:
@@ -198,21 +208,20 @@ class Controller:
     ) -> _Proposal:
         """Adapt and plan, whatever the model, the planner or the reward may raise."""
         if assembled.state is None:
-            self._history.clear()
+            self._past.history.clear()
             if self._foresight is not None:
                 self._foresight.forget()
             return _Proposal(None, assembled.reason)
         try:
-            if assembled.stamp_s < self._last_stamp_s:
+            if assembled.stamp_s < self._past.stamp_s:
                 self.reset()
-            self._last_stamp_s = assembled.stamp_s
-            pending, latency_s = self._account(assembled.measured_s, now_s, send_s)
-            self._history.observe(assembled.stamp_s, assembled.state)
-            window, attempted = stack_windows([self._history])
+            self._past.observe(assembled)
+            pending, latency_s = self._past.pending(now_s, send_s)
+            window, attempted = stack_windows([self._past.history])
             state = torch.from_numpy(assembled.state).float()[None]
             surprise = Surprise()
             if self._foresight is not None:
-                surprise = self._foresight.score(self._history.last())
+                surprise = self._foresight.score(self._past.history.last())
             decision = self._driver.act(window, attempted, state, pending, until_s)
             self.counters.plans_cut += decision.cut
             if self._foresight is not None:
@@ -227,29 +236,14 @@ class Controller:
             text = ' '.join(f'{type(error).__name__}: {error}'.split())
             return _Proposal(None, f'planning failed: {text[:200]}')
 
-    def _account(self, measured_s: float, now_s: float, send_s: float) -> tuple[Pending, float]:
-        """Return what the robot does before the command takes effect, and how long that is [s].
-
-        And tell the history what it has done since the state before, commands being on their way.
-        """
-        if self._latency is None:
-            return (), 0.0
-        if measured_s > self._last_measured_s:
-            self._history.applied(self._latency.mean(self._last_measured_s, measured_s))
-        self._last_measured_s = measured_s
-        effect_s = self._latency.effect_s(now_s, send_s)
-        return self._latency.pending(measured_s, effect_s), effect_s - measured_s
-
     def _remember(self, values: Array, send_s: float, planned_in_s: float | None) -> None:
         """Remember from when on a command counts, and how long planning it took."""
-        if self._latency is None:
-            return
         now_s = self._clock()
         sent_s = now_s if self._safety.fell_back else max(now_s, send_s)
         if self._foresight is None:
-            self._latency.sent(sent_s, from_units(self.spec, values))
-        if planned_in_s is not None:
-            self._latency.took(planned_in_s)
+            self._past.sent(sent_s, values)
+        if planned_in_s is not None and self._past.latency is not None:
+            self._past.latency.took(planned_in_s)
 
     def _since_last(self, now_s: float) -> float:
         period_s = self.spec.period_s

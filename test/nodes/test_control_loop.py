@@ -37,6 +37,7 @@ class Planner:
         self.pass_on.set()
         self.planning = threading.Event()
         self.plans = self.resets = 0
+        self.windows_whole: list[bool] = []
 
     def reset(self) -> None:
         self.resets += 1
@@ -52,6 +53,7 @@ class Planner:
         self.planning.set()
         assert self.pass_on.wait(PATIENCE_S)
         self.plans += 1
+        self.windows_whole.append(bool(attempted[0]))
         one, yes = torch.ones(1, 6), torch.ones(1, dtype=torch.bool)
         nothing = torch.full((1,), torch.nan)
         plan = Plan(
@@ -214,6 +216,20 @@ def test_periods_that_pass_during_a_plan_are_missed_and_make_no_burst_of_ticks(m
     rig.loop.wake()
     rig.until(lambda: len(rig.commands) == 2)
     assert rig.planner.plans == 2 and rig.loop.periods_missed == 4
+
+
+def test_states_of_periods_that_were_missed_are_part_of_the_window(make):
+    rig = make()
+    # However slow the machine is, no tick is past its deadline.
+    rig.controller._clock = lambda: 0.0
+    begin_slow_plan(rig, 1.0)
+    for step in range(1, 5):
+        rig.feed(1.0 + PERIOD_S * step)
+    rig.planner.pass_on.set()
+    rig.settle()
+    rig.loop.wake()
+    rig.until(lambda: len(rig.commands) == 2)
+    assert rig.planner.windows_whole == [False, True]
 
 
 def test_a_tick_that_ends_just_after_its_period_costs_no_other_period(make):

@@ -92,6 +92,65 @@ def test_adaptation_starts_once_the_window_is_full():
     assert [attempted for _, attempted, _ in mpc.asked] == [False] * WINDOW + [True] * 2
 
 
+def test_where_periods_pass_without_a_tick_the_window_goes_on():
+    """As if there had been a tick in each of them that came to the same command."""
+    windows = []
+    for every in (1, 2, 3):
+        controller, mpc, clock = make()
+        for step in range(3 * WINDOW + 1):
+            clock.now = step * SPEC.period_s
+            feed(controller, clock, clock.now, ['odom'])
+            feed(controller, clock, clock.now, ['joint_states'], value=0.001 * step)
+            if step % every:
+                controller.pass_by(clock.now)
+            else:
+                controller.tick(clock.now)
+        assert controller.stamp_s == clock.now
+        window, attempted, _ = mpc.asked[-1]
+        assert attempted
+        windows.append(window)
+    for window in windows[1:]:
+        for values, expected in zip(window, windows[0]):
+            torch.testing.assert_close(values, expected)
+
+
+def test_a_period_that_passes_without_a_state_or_after_a_late_tick_is_a_gap():
+    def known():
+        clock.now += SPEC.period_s
+        feed(controller, clock, clock.now)
+        controller.tick(clock.now)
+        return int(mpc.asked[-1][0].actions.isfinite().all(2).sum())
+
+    controller, mpc, clock = make()
+    drive(controller, clock, WINDOW)
+    assert known() == WINDOW
+    # The same state again: a reading was lost.
+    controller.pass_by(clock.now)
+    assert known() == 0
+    drive(controller, clock, WINDOW, start=100)
+    controller.pass_by(clock.now + 10.0)  # stale by then
+    assert known() == 0
+    drive(controller, clock, WINDOW, start=200)
+    deadline_s, act = SPEC.safety.deadline_s, mpc.act
+
+    def dawdle(*arguments):
+        clock.now += 1.5 * deadline_s
+        return act(*arguments)
+
+    mpc.act = dawdle
+    clock.now += SPEC.period_s
+    feed(controller, clock, clock.now)
+    stamp_s = clock.now
+    controller.tick(clock.now)
+    mpc.act = act
+    # Commands decayed meanwhile, so nobody knows what led from that state to the next one.
+    feed(controller, clock, stamp_s + SPEC.period_s)
+    controller.pass_by(clock.now)
+    feed(controller, clock, stamp_s + 2 * SPEC.period_s)
+    controller.tick(clock.now)
+    assert not mpc.asked[-1][0].actions.isfinite().any()
+
+
 def test_history_holds_the_action_that_was_applied_not_the_one_that_was_wanted():
     mpc = FakeMPC(action=3.0)
     controller, mpc, clock = make(mpc)

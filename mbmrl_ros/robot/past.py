@@ -1,0 +1,77 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a robot has done: its states, and the commands that were in effect between them."""
+
+from __future__ import annotations
+
+import math
+
+from mbmrl_ros.robot.command import from_units
+from mbmrl_ros.robot.history import History
+from mbmrl_ros.robot.latency import Latency, Pending
+from mbmrl_ros.robot.state import Assembled
+from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.types import Array
+
+
+class Past:
+    """A history, kept while commands take their time to count."""
+
+    def __init__(self, spec: RobotSpec, window: int, latency: Latency | None) -> None:
+        """window: M transitions. latency: None: commands take effect at once (in lockstep)."""
+        self._spec, self.latency = spec, latency
+        self.history = History(window, spec.period_s, spec.state_size, spec.action_size)
+        self.stamp_s = -math.inf
+        self._measured_s = math.nan
+        self._held: Array | None = None
+
+    def observe(self, assembled: Assembled) -> None:
+        """Add the state of a tick."""
+        assert assembled.state is not None
+        self.stamp_s = assembled.stamp_s
+        if self.latency is not None:
+            if assembled.measured_s > self._measured_s:
+                self.history.applied(self.latency.mean(self._measured_s, assembled.measured_s))
+            self._measured_s = assembled.measured_s
+        self.history.observe(assembled.stamp_s, assembled.state)
+
+    def pass_by(self, assembled: Assembled) -> None:
+        """Add the state of a period in which no tick began: the command before it was held.
+
+        There is a gap instead if there is no state, or if the last tick came to no command that
+        would have been held: past its deadline, commands decay on their own.
+        """
+        if assembled.state is None or self._held is None or assembled.stamp_s <= self.stamp_s:
+            self.history.clear()
+            return
+        self.observe(assembled)
+        self.history.applied(self._held)
+
+    def pending(self, now_s: float, send_s: float) -> tuple[Pending, float]:
+        """Return what the robot does before a command of now counts, and how long that is [s].
+
+        send_s: when the command will be sent, if it is ready by then; on the steady clock.
+        """
+        if self.latency is None:
+            return (), 0.0
+        effect_s = self.latency.effect_s(now_s, send_s)
+        return self.latency.pending(self._measured_s, effect_s), effect_s - self._measured_s
+
+    def commanded(self, values: Array, after_state: bool, in_time: bool) -> None:
+        """Take the command [A] in units that a tick ends with.
+
+        after_state: there was a state that it answers. in_time: the tick met its deadline.
+        """
+        action = from_units(self._spec, values)
+        if after_state:
+            self.history.applied(action)
+        self._held = action if in_time else None
+
+    def sent(self, at_s: float, values: Array) -> None:
+        """Take when a command [A] in units goes out, on the steady clock."""
+        if self.latency is not None:
+            self.latency.sent(at_s, from_units(self._spec, values))
+
+    def resize(self, window: int) -> None:
+        """Keep M transitions from now on, beginning with those that are known."""
+        self.history = self.history.resized(window)
