@@ -85,14 +85,17 @@ class Controller:
         So that transitions go on following each other where a tick takes more than a period.
         now_s: steady clock, as in `Reading.received_s`.
         """
-        self._past.pass_by(self._assembler.assemble(now_s))
         if self._foresight is not None:
             self._foresight.forget()
+        try:
+            self._past.pass_by(self._assembler.assemble(now_s))
+        except Exception:  # a gap is safe, a reading that is lost because of it is not
+            self._past.history.clear()
 
     @property
     def stamp_s(self) -> float:
-        """The stamp of the newest state that is part of the history."""
-        return self._past.stamp_s
+        """The stamp of the newest state that is part of the history; NaN after a gap."""
+        return self._past.history.stamp_s
 
     def complete_stamp(self) -> float | None:
         """Return the stamp that all newest readings share, or None (for lockstep)."""

@@ -65,6 +65,11 @@ class History:
         return other
 
     @property
+    def stamp_s(self) -> float:
+        """The stamp of the newest state; NaN where there is none."""
+        return self._stamp_s
+
+    @property
     def full(self) -> bool:
         """Whether there are M transitions."""
         return len(self._actions) == self.size

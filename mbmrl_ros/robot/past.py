@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 
 from mbmrl_ros.robot.command import from_units
-from mbmrl_ros.robot.history import History
+from mbmrl_ros.robot.history import History, follows
 from mbmrl_ros.robot.latency import Latency, Pending
 from mbmrl_ros.robot.state import Assembled
 from mbmrl_ros.spec import RobotSpec
@@ -23,7 +23,7 @@ class Past:
         self.history = History(window, spec.period_s, spec.state_size, spec.action_size)
         self.stamp_s = -math.inf
         self._measured_s = math.nan
-        self._held: Array | None = None
+        self._in_time = True
 
     def observe(self, assembled: Assembled) -> None:
         """Add the state of a tick."""
@@ -36,16 +36,18 @@ class Past:
         self.history.observe(assembled.stamp_s, assembled.state)
 
     def pass_by(self, assembled: Assembled) -> None:
-        """Add the state of a period in which no tick began: the command before it was held.
+        """Add the state of a period in which no tick began.
 
-        There is a gap instead if there is no state, or if the last tick came to no command that
-        would have been held: past its deadline, commands decay on their own.
+        There is a gap instead where nobody knows which command was in effect: without latency,
+        as the last one went out when a slow tick was done, and not after the state before; past
+        a deadline, where commands decay on their own; and where readings came in a burst and
+        their clock is not ours, so that it is not known when they were measured.
         """
-        if assembled.state is None or self._held is None or assembled.stamp_s <= self.stamp_s:
+        elapsed_s = assembled.measured_s - self._measured_s
+        if self.latency and self._in_time and follows(elapsed_s, self._spec.period_s):
+            self.observe(assembled)
+        else:
             self.history.clear()
-            return
-        self.observe(assembled)
-        self.history.applied(self._held)
 
     def pending(self, now_s: float, send_s: float) -> tuple[Pending, float]:
         """Return what the robot does before a command of now counts, and how long that is [s].
@@ -62,10 +64,9 @@ class Past:
 
         after_state: there was a state that it answers. in_time: the tick met its deadline.
         """
-        action = from_units(self._spec, values)
         if after_state:
-            self.history.applied(action)
-        self._held = action if in_time else None
+            self.history.applied(from_units(self._spec, values))
+        self._in_time = in_time
 
     def sent(self, at_s: float, values: Array) -> None:
         """Take when a command [A] in units goes out, on the steady clock."""

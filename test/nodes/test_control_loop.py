@@ -17,6 +17,7 @@ from mbmrl_ros.robot.adaptive_mpc import Decision
 from mbmrl_ros.robot.budget import SendMoment
 from mbmrl_ros.robot.command import Command
 from mbmrl_ros.robot.controller import Controller
+from mbmrl_ros.robot.latency import Latency
 from mbmrl_ros.robot.phase import SensorPhase
 from mbmrl_ros.robot.tick import Tick
 from mbmrl_ros.spec import load_robot
@@ -78,12 +79,14 @@ class Heard(SensorPhase):
 class Rig:
     """A loop whose commands and ticks end up in lists."""
 
-    def __init__(self, lockstep: bool, watchdog_s: float, send_after_s: float) -> None:
+    def __init__(
+        self, lockstep: bool, watchdog_s: float, send_after_s: float, latency: Latency | None
+    ) -> None:
         moment = SendMoment(PERIOD_S)
         moment.after_s = send_after_s
         self.planner = Planner()
         clock = (lambda: 0.0) if lockstep else time.monotonic
-        self.controller = Controller(SPEC, self.planner, clock)
+        self.controller = Controller(SPEC, self.planner, clock, latency)
         self.commands: list[Command] = []
         self.sent_s: list[float] = []
         self.ticks: list[Tick] = []
@@ -126,9 +129,12 @@ def make() -> Iterator[Callable[..., Rig]]:
     rigs: list[Rig] = []
 
     def build(
-        lockstep: bool = False, watchdog_s: float = 1000.0, send_after_s: float = 0.0
+        lockstep: bool = False,
+        watchdog_s: float = 1000.0,
+        send_after_s: float = 0.0,
+        latency: Latency | None = None,
     ) -> Rig:
-        rigs.append(Rig(lockstep, watchdog_s, send_after_s))
+        rigs.append(Rig(lockstep, watchdog_s, send_after_s, latency))
         return rigs[-1]
 
     yield build
@@ -219,12 +225,16 @@ def test_periods_that_pass_during_a_plan_are_missed_and_make_no_burst_of_ticks(m
 
 
 def test_states_of_periods_that_were_missed_are_part_of_the_window(make):
-    rig = make()
+    rig = make(latency=Latency(SPEC))
     # However slow the machine is, no tick is past its deadline.
     rig.controller._clock = lambda: 0.0
-    begin_slow_plan(rig, 1.0)
+    rig.planner.pass_on.clear()
+    began_s = time.monotonic()
+    rig.feed(1.0, received_s=began_s)
+    rig.loop.wake()
+    assert rig.planner.planning.wait(PATIENCE_S)
     for step in range(1, 5):
-        rig.feed(1.0 + PERIOD_S * step)
+        rig.feed(1.0 + PERIOD_S * step, received_s=began_s + PERIOD_S * step)
     rig.planner.pass_on.set()
     rig.settle()
     rig.loop.wake()

@@ -151,7 +151,6 @@ def test_a_period_ends_when_all_topics_but_slow_ones_have_come():
 @pytest.mark.parametrize(
     'stamps',
     [
-        pytest.param([], id='nothing came'),
         pytest.param([-3.0, -2.9], id='the clock was set back'),
         pytest.param([100.0, 100.1], id='too long ago'),
     ],

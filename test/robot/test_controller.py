@@ -12,6 +12,7 @@ from mbmrl_ros.config import parse
 from mbmrl_ros.robot.adaptive_mpc import Decision
 from mbmrl_ros.robot.command import from_units
 from mbmrl_ros.robot.controller import Controller
+from mbmrl_ros.robot.latency import Latency
 from mbmrl_ros.spec import RobotSpec, load_robot
 from mbmrl_ros.types import Adapted, Plan, Reading
 
@@ -92,63 +93,95 @@ def test_adaptation_starts_once_the_window_is_full():
     assert [attempted for _, attempted, _ in mpc.asked] == [False] * WINDOW + [True] * 2
 
 
-def test_where_periods_pass_without_a_tick_the_window_goes_on():
-    """As if there had been a tick in each of them that came to the same command."""
-    windows = []
-    for every in (1, 2, 3):
-        controller, mpc, clock = make()
-        for step in range(3 * WINDOW + 1):
-            clock.now = step * SPEC.period_s
-            feed(controller, clock, clock.now, ['odom'])
-            feed(controller, clock, clock.now, ['joint_states'], value=0.001 * step)
-            if step % every:
-                controller.pass_by(clock.now)
-            else:
-                controller.tick(clock.now)
-        assert controller.stamp_s == clock.now
-        window, attempted, _ = mpc.asked[-1]
-        assert attempted
-        windows.append(window)
-    for window in windows[1:]:
-        for values, expected in zip(window, windows[0]):
-            torch.testing.assert_close(values, expected)
-
-
-def test_a_period_that_passes_without_a_state_or_after_a_late_tick_is_a_gap():
-    def known():
-        clock.now += SPEC.period_s
-        feed(controller, clock, clock.now)
-        controller.tick(clock.now)
-        return int(mpc.asked[-1][0].actions.isfinite().all(2).sum())
-
-    controller, mpc, clock = make()
-    drive(controller, clock, WINDOW)
-    assert known() == WINDOW
-    # The same state again: a reading was lost.
-    controller.pass_by(clock.now)
-    assert known() == 0
-    drive(controller, clock, WINDOW, start=100)
-    controller.pass_by(clock.now + 10.0)  # stale by then
-    assert known() == 0
-    drive(controller, clock, WINDOW, start=200)
-    deadline_s, act = SPEC.safety.deadline_s, mpc.act
+def slow_controller(latency=True):
+    """Return one whose ticks take 1.3 periods and come to 0.01, 0.02, ... of full effort."""
+    clock, mpc = Clock(), FakeMPC(action=0.0)
+    act = mpc.act
 
     def dawdle(*arguments):
-        clock.now += 1.5 * deadline_s
+        clock.now += mpc.takes_s
+        mpc.action += 0.01
         return act(*arguments)
 
-    mpc.act = dawdle
-    clock.now += SPEC.period_s
+    mpc.act, mpc.takes_s = dawdle, 1.3 * SPEC.period_s
+    return Controller(SPEC, mpc, clock, Latency(SPEC) if latency else None), mpc, clock
+
+
+def drive_slowly(controller, clock, ticks):
+    """A tick in every second period; readings come in all of them."""
+    for step in range(2 * ticks - 1):
+        clock.now = step * SPEC.period_s
+        feed(controller, clock, clock.now, ['odom'])
+        feed(controller, clock, clock.now, ['joint_states'], value=0.001 * step)
+        if step % 2:
+            controller.pass_by(clock.now)
+        else:
+            controller.tick(clock.now)
+
+
+def test_where_periods_pass_without_a_tick_the_window_has_what_was_in_effect_in_them():
+    controller, mpc, clock = slow_controller()
+    drive_slowly(controller, clock, 6)
+    window, attempted, state = mpc.asked[-1]
+    assert attempted and torch.equal(window.next_states[0, -1], state[0])
+    assert controller.stamp_s == pytest.approx(10 * SPEC.period_s)
+    # Tick i begins at 2 i periods, and its command (i + 1) / 100 counts from 2 i + 1.3 on.
+    expected = [0.03, 0.3 * 0.03 + 0.7 * 0.04, 0.04, 0.3 * 0.04 + 0.7 * 0.05]
+    torch.testing.assert_close(window.actions[0], torch.tensor(expected)[:, None].expand(4, 6))
+    place = SPEC.channel_index('bthigh')
+    steps = window.next_states[0, :, place]
+    torch.testing.assert_close(steps, torch.tensor([0.007, 0.008, 0.009, 0.010]))
+
+
+def known(mpc):
+    """How many transitions the last tick knew."""
+    return int(mpc.asked[-1][0].actions.isfinite().all(2).sum())
+
+
+def test_without_latency_nobody_knows_what_was_in_effect_where_a_tick_took_more_than_a_period():
+    controller, mpc, clock = slow_controller(latency=False)
+    drive_slowly(controller, clock, 6)
+    assert known(mpc) == 0
+
+
+def test_past_a_deadline_commands_decay_on_their_own_and_there_is_a_gap():
+    controller, mpc, clock = slow_controller()
+    mpc.takes_s = 1.1 * SPEC.safety.deadline_s
+    drive_slowly(controller, clock, 6)
+    assert known(mpc) == 0
+
+
+@pytest.mark.parametrize(
+    'trouble',
+    ['the same state again', 'stale', 'measured nobody knows when', 'an error'],
+)
+def test_a_period_that_passes_without_a_state_of_its_own_is_a_gap(trouble, monkeypatch):
+    controller, mpc, clock = slow_controller()
+    drive_slowly(controller, clock, 4)
+    assert known(mpc) == WINDOW
+    clock.now = stamp_s = 7 * SPEC.period_s
+    if trouble == 'measured nobody knows when':
+        # In a burst with the next one, from a sensor whose clock is not ours.
+        clock.now += SPEC.period_s
+    if trouble != 'the same state again':
+        feed(controller, clock, stamp_s)
+    if trouble == 'an error':
+        monkeypatch.setattr(Latency, 'mean', lambda *times: 1 / 0)
+    controller.pass_by(clock.now + (10.0 if trouble == 'stale' else 0.0))
+    monkeypatch.undo()
+    assert math.isnan(controller.stamp_s)
+    clock.now = 8 * SPEC.period_s
     feed(controller, clock, clock.now)
-    stamp_s = clock.now
-    controller.tick(clock.now)
-    mpc.act = act
-    # Commands decayed meanwhile, so nobody knows what led from that state to the next one.
-    feed(controller, clock, stamp_s + SPEC.period_s)
-    controller.pass_by(clock.now)
-    feed(controller, clock, stamp_s + 2 * SPEC.period_s)
-    controller.tick(clock.now)
-    assert not mpc.asked[-1][0].actions.isfinite().any()
+    assert not controller.tick(clock.now).command.fallback
+    assert known(mpc) == 0
+
+
+def test_after_a_fault_there_is_no_state_that_readings_go_on_from():
+    controller, _, clock = slow_controller()
+    drive_slowly(controller, clock, 4)
+    assert math.isfinite(controller.stamp_s)
+    controller.tick(clock.now + 10.0)
+    assert math.isnan(controller.stamp_s)
 
 
 def test_history_holds_the_action_that_was_applied_not_the_one_that_was_wanted():
