@@ -26,13 +26,18 @@ APPLIED = f'{PLANT}/sim_node/applied_command'
 LIMIT_S = 0.3
 
 
-@pytest.fixture(scope='module')
-def guarded(tmp_path_factory):
-    """The half-cheetah with a battery and an area."""
-    data = CHEETAH.model_dump(mode='json')
+@pytest.fixture
+def guarded(tmp_path, make_bundle):
+    """The half-cheetah with a battery and an area.
+
+    At 50 Hz, half of its own: all nodes, all wires and who watches them share one interpreter.
+    """
+    data = CHEETAH.model_dump(mode='json') | {'period_s': 0.02}
+    data['simulation']['physics_steps'] = 2
     data['safety'] |= {'limits': {'x': [-100.0, 100.0]}, 'battery': {'minimum_v': 10.0}}
-    path = tmp_path_factory.mktemp('robot') / 'guarded.yaml'
+    path = tmp_path / 'guarded.yaml'
     path.write_text(yaml.safe_dump(data))
+    make_bundle(tmp_path / 'guarded', spec=load_robot(str(path)))
     return path
 
 
@@ -60,7 +65,7 @@ class Loop:
         self._battery = bench.node.create_publisher(BatteryState, 'battery_state', 1)
         self._deadman = bench.node.create_publisher(Joy, 'joy', 1)
         bench.node.create_timer(0.05, self._operate)
-        bench.sim(PLANT)
+        bench.sim(PLANT, robot=robot)
         self.gate = bench.gate(
             remap={'wanted_commands': 'spoiled_commands'},
             robot=robot, deadman_topic='joy', deadman_button=1,
@@ -101,6 +106,7 @@ class Loop:
 
 @pytest.fixture
 def loop(bench, guarded):
+    bench.bundle = guarded.parent / 'guarded'
     loop = Loop(bench, str(guarded))
     bench.controller(robot=str(guarded), gate=True)
     loop.until_driven()
@@ -249,6 +255,7 @@ def test_what_passes_keeps_the_stamp_of_the_state_it_answers(loop):
 @pytest.fixture
 def driven(bench, guarded):
     """Simulator and gate here, the controller in a process of its own."""
+    bench.bundle = guarded.parent / 'guarded'
     loop = Loop(bench, str(guarded))
     process = bench.process(
         'controller_node', robot=str(guarded), bundle=str(bench.bundle), threads=1, gate=True
