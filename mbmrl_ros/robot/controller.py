@@ -89,7 +89,8 @@ class Controller:
             self._foresight.forget()
         try:
             self._past.pass_by(self._assembler.assemble(now_s))
-        except Exception:  # a gap is safe, a reading that is lost because of it is not
+        except Exception as error:  # a gap is safe, a reading that is lost because of it is not
+            self.counters.refused[f'a missed period: {type(error).__name__}'] += 1
             self._past.history.clear()
 
     @property

@@ -170,6 +170,8 @@ def test_a_period_that_passes_without_a_state_of_its_own_is_a_gap(trouble, monke
     controller.pass_by(clock.now + (10.0 if trouble == 'stale' else 0.0))
     monkeypatch.undo()
     assert math.isnan(controller.stamp_s)
+    reported = controller.counters.refused['a missed period: ZeroDivisionError']
+    assert reported == (trouble == 'an error')
     clock.now = 8 * SPEC.period_s
     feed(controller, clock, clock.now)
     assert not controller.tick(clock.now).command.fallback
