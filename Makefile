@@ -5,6 +5,8 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 # Of make demo: half_cheetah or millirobot.
 ROBOT ?= half_cheetah
+# Processes that test side by side.
+WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -31,8 +33,12 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# A file of tests stays on one core, and the longest ones begin first (test/conftest.py). What measures
+# time has the machine for itself.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder \
+		-m 'not timing' --durations=40
+	$(BIN)/python -m pytest -m timing --durations=40
 
 demo: $(STAMP)
 	$(BIN)/mbmrl demo --robot '$(ROBOT)'

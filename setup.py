@@ -103,6 +103,7 @@ setup(
             'imageio',
             'mypy>=1.15',
             'pytest>=8.0',
+            'pytest-xdist>=3.6',
             'pytorch_mppi>=0.8',
             'ruff>=0.9',
             'setuptools>=64',

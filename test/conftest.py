@@ -51,6 +51,27 @@ os.environ.pop('ROS_STATIC_PEERS', None)
 torch.set_num_threads(1)
 
 
+# What takes longest begins first, so that no core waits for another one at the end.
+LONGEST = ('demo', 'experiments', 'test_own_robot', 'nodes', 'bench', 'launch', 'training')
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file together, since they share fixtures, and put long ones first."""
+
+    def rank(item: pytest.Item) -> int:
+        names = {part.removesuffix('.py') for part in item.path.relative_to(ROOT / 'test').parts}
+        return next((n for n, name in enumerate(LONGEST) if name in names), len(LONGEST))
+
+    for item in items:
+        if item.get_closest_marker('xdist_group') is None:
+            # Building an installation takes longer than what is tested on it.
+            installed = 'installation' in getattr(item, 'fixturenames', ())
+            item.add_marker(
+                pytest.mark.xdist_group('installation' if installed else str(item.path))
+            )
+    items.sort(key=rank)
+
+
 @pytest.fixture(scope='session', autouse=True)
 def ros_log_directory(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep the log files of nodes out of the home directory."""

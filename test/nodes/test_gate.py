@@ -137,6 +137,7 @@ WIRES = {
 }  # fmt: skip
 
 
+@pytest.mark.timing
 def test_every_fault_on_a_wire_stops_the_actuators_in_time_and_they_go_on_when_it_ends(
     loop, record_property
 ):

@@ -39,6 +39,7 @@ def until_connected(bench, *publishers):
     bench.until(lambda: all(p.get_subscription_count() for p in publishers), 'nobody listens')
 
 
+@pytest.mark.timing
 def test_nothing_is_lost_or_changed_at_500_messages_a_second(bench, tmp_path):
     topics = {name: MESSAGES[topic.type] for name, topic in CHEETAH.topics.items()}
     topics['joint_commands'] = JointState

@@ -55,6 +55,7 @@ def set_parameter(node, name, value):
     assert result.successful, result.reason
 
 
+@pytest.mark.timing
 def test_with_half_a_period_of_slack_no_period_is_missed_and_no_message_lost(bench, slow, stats):
     sim, controller = slow
     odometry = bench.listen(Odometry, 'odom')
