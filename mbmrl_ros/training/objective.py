@@ -53,12 +53,6 @@ class MakeObjective(Protocol):
         """
 
 
-def with_chosen_precision(config: TrainingConfig) -> TrainingConfig:
-    """Return settings with the precision of fits that this machine is faster with."""
-    chosen = choose_precision(config.fit_precision, torch.device('cpu'))
-    return config.model_copy(update={'fit_precision': chosen})
-
-
 def fit_objective(
     objective: Objective,
     learned: Learned,

@@ -182,8 +182,7 @@ class TrainingConfig(Config):
     )
     fit_precision: Literal['auto', 'float32', 'bfloat16'] = Field(
         'float32',
-        description='of the products in a fit; auto: as above; parameters are '
-        'always float32',
+        description='of the products in a fit; auto: as above; parameters are always float32',
     )
 
     @model_validator(mode='after')
