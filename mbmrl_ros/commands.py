@@ -31,7 +31,9 @@ from mbmrl_ros.models.device import choose_precision
 from mbmrl_ros.planners.kinds import PlannerConfig, changed
 from mbmrl_ros.spec import load_robot, robot_names
 from mbmrl_ros.training.evaluate import (
+    endings_summary,
     evaluate,
+    finite,
     losses_summary,
     returns_summary,
 )
@@ -100,7 +102,7 @@ def evaluate_command(options: argparse.Namespace) -> None:
             'planner': {'kind': planner.kind, **planner.model_dump()},
             'precision': precision,
         }
-        write_text(options.json, json.dumps(head | {'tests': results}, indent=2) + '\n')
+        write_text(options.json, json.dumps(finite(head | {'tests': results}), indent=2) + '\n')
 
 
 def _evaluate_test(
@@ -121,6 +123,7 @@ def _evaluate_test(
     return {
         'steps': steps,
         **returns_summary(outcome.rewards, failure),
+        **endings_summary(outcome.trajectories, steps),
         **losses_summary(losses, failure),
         'adaptations_accepted': outcome.accepted,
         'adaptations_refused': outcome.refused,
@@ -128,12 +131,15 @@ def _evaluate_test(
 
 
 def _print_results(results: dict[str, dict[str, Any]]) -> None:
-    table = Table('test', 'return (95 %)', 'after the failure', 'loss before', 'after', 'ratio')
+    """Print a table; what is in brackets is the spread over episodes of one model."""
+    table = Table('test', 'return (SD of episodes)', 'after the failure (SD of episodes)',
+                  'ended early', 'loss before', 'after', 'ratio')  # fmt: skip
     for test, result in results.items():
         table.add_row(
             test,
-            f'{result["mean"]:.0f} +- {result["interval95"]:.0f}',
-            f'{result["mean_after"]:.0f} +- {result["interval95_after"]:.0f}',
+            f'{result["mean"]:.0f} ({result["std_over_episodes"]:.0f})',
+            f'{result["mean_after"]:.0f} ({result["std_over_episodes_after"]:.0f})',
+            f'{result["ended_early"]} of {len(result["returns"])}',
             f'{result["loss_before"]:.4f}',
             f'{result["loss_after"]:.4f}',
             f'{result["ratio"]:.3f}',

@@ -112,7 +112,9 @@ def recoveries(losses: PredictionLosses, fault: int, past: int, future: int) -> 
     moments = losses.moments.numpy()
     episodes = []
     for pair in zip(losses.before.double().numpy(), losses.after.double().numpy()):
-        found = [course(moments, errors, fault, past, future) for errors in pair]
+        # Of an episode that ended early, as far as it went.
+        known = ~np.isnan(pair).any(0)
+        found = [course(moments[known], one[known], fault, past, future) for one in pair]
         plain = [_plain(one) for one in found if one is not None]
         episodes.append(dict(zip(Recovery._fields, plain)) if len(plain) == 2 else None)
     return {'step': fault, 'episodes': episodes}

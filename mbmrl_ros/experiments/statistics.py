@@ -82,17 +82,22 @@ def switch_step(schedule: Schedule) -> int | None:
 def error_summary(losses: PredictionLosses) -> dict[str, Any]:
     """Return errors before and after the update: per episode, over time, as histograms.
 
-    ahead: the same of the state T2 steps ahead, where that was predicted.
+    An episode that ended early has no errors from then on, and none at all if it was shorter than
+    a window; it takes none from the others. NaN where no episode has one. ahead: the same of the
+    state T2 steps ahead, where that was predicted.
     """
     moments = losses.moments.tolist()
     spacing = moments[1] - moments[0] if len(moments) > 1 else 1
-    result: dict[str, Any] = {'first_moment': moments[0], 'block': BLOCK * spacing}
+    first = moments[0] if moments else None
+    result: dict[str, Any] = {'first_moment': first, 'block': BLOCK * spacing}
     for name in ('before', 'after'):
         errors: Tensor = getattr(losses, name)
         result[name] = {
-            'episodes': [float(f'{value:.5g}') for value in errors.mean(1)],
-            'over_time': blocks(errors.double().mean(0).numpy()),
-            'histogram': histogram(errors),
+            'episodes': [float(f'{value:.5g}') for value in errors.nanmean(1)],
+            'over_time': blocks(errors.double().nanmean(0).numpy()),
+            'histogram': histogram(errors[~errors.isnan()]),
         }
-    result['share_worse'] = float((losses.after > losses.before).to(torch.float64).mean())
+    known = ~(losses.before.isnan() | losses.after.isnan())
+    worse = (losses.after > losses.before)[known]
+    result['share_worse'] = float(worse.to(torch.float64).mean())
     return result if losses.ahead is None else result | {'ahead': error_summary(losses.ahead)}

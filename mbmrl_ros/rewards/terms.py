@@ -90,7 +90,8 @@ def distance(spec: RobotSpec, target: Mapping[str, float]) -> RewardFn:
     def term(state: Tensor, action: Tensor, next_state: Tensor) -> Tensor:
         device, kind = next_state.device, next_state.dtype
         reached = next_state.index_select(-1, places(device, torch.int64))
-        return torch.linalg.vector_norm(reached - values(device, kind), dim=-1)
+        apart: Tensor = torch.linalg.vector_norm(reached - values(device, kind), dim=-1)
+        return apart
 
     return term
 

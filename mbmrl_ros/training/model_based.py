@@ -181,10 +181,16 @@ def _collect(
         )
 
 
+def _endings(metrics: dict[str, float]) -> str:
+    count = metrics['ended_early']
+    return f', {count:.0f} ended early' if count else ''
+
+
 def _line(iteration: int, config: TrainingConfig, metrics: dict[str, float]) -> str:
     return (
         f'iteration {iteration}/{config.iterations}: return {metrics["return_mean"]:.0f} '
-        f'+- {metrics["return_std"]:.0f}, held-out loss {metrics["held_out_loss"]:.4f}, '
+        f'(standard deviation over rollouts {metrics["return_std"]:.0f}{_endings(metrics)}), '
+        f'held-out loss {metrics["held_out_loss"]:.4f}, '
         f'{metrics["environment_steps"]:.0f} steps, collect {metrics["collect_s"]:.0f} s, '
         f'fit {metrics["fit_s"]:.0f} s'
     )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from mbmrl_ros.config import UserError
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.models.device import choose_precision
 from mbmrl_ros.models.fit import FitResult, fit
@@ -60,7 +61,10 @@ def fit_objective(
     config: TrainingConfig,
     iteration: int,
 ) -> FitResult:
-    """Fit parameters and step sizes in place, with a bar of progress."""
+    """Fit parameters and step sizes in place, with a bar of progress.
+
+    UserError if there was nothing to stop by: no epoch's validation loss was finite.
+    """
     _warn_of_overshoot(objective)
     parameters = learned.params | {f'log_{k}': v for k, v in learned.log_step_sizes.items()}
     rate = learning_rate(optimiser, config)
@@ -71,7 +75,7 @@ def fit_objective(
             bar.update()
             bar.set_postfix(loss=f'{training_loss:.4f}', held_out=f'{validation_loss:.4f}')
 
-        return fit(
+        result = fit(
             parameters,
             optimiser,
             objective.batch_loss,
@@ -83,6 +87,14 @@ def fit_objective(
             choose_precision(config.fit_precision, torch.device('cpu')),
             on_epoch,
         )
+    if not result.succeeded:
+        raise UserError(
+            f'the fit of iteration {iteration} never had a finite validation loss '
+            f'(at first {result.validation[0]}, in {len(result.training)} epochs): nothing was '
+            'published; choose a smaller step_size, motor_step_size or learning_rate, or fewer '
+            'inner_steps, and another --out, and look for states that are no numbers in the data'
+        )
+    return result
 
 
 def _warn_of_overshoot(objective: Objective) -> None:

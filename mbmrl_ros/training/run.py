@@ -172,7 +172,10 @@ class Run:
             with path.open(newline='') as file:
                 rows = [row for row in csv.DictReader(file) if int(row['iteration']) < iteration]
         rows.append({'iteration': str(iteration)} | {k: f'{v:.8g}' for k, v in metrics.items()})
-        lines = [','.join(rows[-1])] + [','.join(row.values()) for row in rows]
+        # A row of an earlier version lacks what was not measured then.
+        names = list(rows[-1])
+        lines = [','.join(row.get(name) or '' for name in names) for row in rows]
+        lines.insert(0, ','.join(names))
         write_text(path, '\n'.join(lines) + '\n')
         try:
             with SummaryWriter(str(self.folder / 'tensorboard')) as writer:
