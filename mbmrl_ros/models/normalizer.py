@@ -11,7 +11,6 @@ from torch import Tensor
 
 from mbmrl_ros.types import Transitions
 
-
 # Relative to the largest value of a channel. What changes by less is how float32 rounds: a value
 # that wavers between two neighbours is off by one resolution (1.2e-7), a difference of two by two.
 RESOLUTION = 8 * torch.finfo(torch.float32).eps

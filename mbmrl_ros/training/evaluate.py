@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from scipy import stats
+from scipy import special
 from torch import Tensor
 
 from mbmrl_ros.data.dataset import Trajectory
@@ -24,7 +24,7 @@ from mbmrl_ros.robot.adaptive_mpc import Decision, make_mpc
 from mbmrl_ros.spec import load_robot
 from mbmrl_ros.training.collect import Act, Rollouts, collect, ended_early, mpc_actions
 from mbmrl_ros.training.predictions import PredictionLosses
-from mbmrl_ros.types import Adapter
+from mbmrl_ros.types import Adapter, Array
 
 
 @dataclass(frozen=True)
@@ -123,13 +123,13 @@ def _tick(decision: Decision) -> _Tick:
     return _Tick(decision.adapt_s, decision.plan_s, *counts)
 
 
-def interval95(values: list[float] | Tensor) -> tuple[float, float]:
+def interval95(values: Sequence[float] | Array | Tensor) -> tuple[float, float]:
     """Return the mean of independent values and the half width of its 95 % t-interval."""
     array = np.asarray(values, np.float64)
     if len(array) < 2:
         return float(array.mean()), float('nan')
     error = array.std(ddof=1) / np.sqrt(len(array))
-    return float(array.mean()), float(error * stats.t.ppf(0.975, len(array) - 1))
+    return float(array.mean()), float(error * special.stdtrit(len(array) - 1, 0.975))
 
 
 def finite(value: Any) -> Any:
@@ -141,7 +141,7 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def std_over_episodes(values: Sequence[float] | Tensor) -> float:
+def std_over_episodes(values: Sequence[float] | Array | Tensor) -> float:
     """Return the standard deviation of values of one model's episodes; NaN of fewer than two."""
     array = np.asarray(values, np.float64)
     return float(array.std(ddof=1)) if len(array) > 1 else math.nan
