@@ -89,7 +89,7 @@ def curve_plot(figure: Figure, results: Results) -> Plot:
             marker = 's' if len(steps) == 1 else 'o'
             axes.plot(steps, mean, marker=marker, ms=4, label=line.label, zorder=place, **look)
             for step, one in zip(steps, found):
-                _spread(axes, step, one)
+                draw_spread(axes, step, one)
         axes.locator_params(axis='x', nbins=5)
         axes.set(title=setting.title, xlabel='control steps of training')
         axes.set_ylabel('return per episode')
@@ -193,12 +193,12 @@ def _normalised(line: Line, oracle: dict[int, list[float]]) -> Bar:
     return Bar(found.mean, found.mean - half, found.mean + half, found.seeds > 1)
 
 
-def _spread(axes: Axes, place: float, found: Estimate) -> None:
+def draw_spread(axes: Axes, place: float, found: Estimate) -> None:
     """Draw what is known about a mean."""
     over_seeds = found.seeds > 1
     half, look = (found.half, OVER_SEEDS) if over_seeds else (found.std, OVER_EPISODES)
     if np.isfinite(half):
-        axes.errorbar(place, found.mean, half, fmt='none', zorder=0, **look)
+        axes.errorbar(place, found.mean, half, fmt='none', **look)
 
 
 def _within_means(axes: Axes) -> None:
