@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tables and figures of benchmarks/recordings.py, from its JSON files alone.
 
-    python benchmarks/recordings_report.py docs/results/millirobot_recordings
+python benchmarks/recordings_report.py docs/results/millirobot_recordings
 """
 
 from __future__ import annotations
