@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from mbmrl_ros.config import UserError
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.models.device import choose_precision
 from mbmrl_ros.models.fit import FitResult, fit
@@ -63,7 +62,7 @@ def fit_objective(
 ) -> FitResult:
     """Fit parameters and step sizes in place, with a bar of progress.
 
-    UserError if there was nothing to stop by: no epoch's validation loss was finite.
+    A warning is printed if there was nothing to stop by: no held-out loss was finite.
     """
     _warn_of_overshoot(objective)
     parameters = learned.params | {f'log_{k}': v for k, v in learned.log_step_sizes.items()}
@@ -88,11 +87,11 @@ def fit_objective(
             on_epoch,
         )
     if not result.succeeded:
-        raise UserError(
-            f'the fit of iteration {iteration} never had a finite validation loss '
-            f'(at first {result.validation[0]}, in {len(result.training)} epochs): nothing was '
-            'published; choose a smaller step_size, motor_step_size or learning_rate, or fewer '
-            'inner_steps, and another --out, and look for states that are no numbers in the data'
+        tqdm.write(
+            f'warning: the fit of iteration {iteration} never had a finite held-out loss (at first '
+            f'{result.validation[0]}, in {len(result.training)} epochs): weights and step sizes '
+            'are as they were before; choose a smaller step_size, motor_step_size or '
+            'learning_rate, or fewer inner_steps'
         )
     return result
 
