@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -140,11 +141,19 @@ def _print_results(results: dict[str, dict[str, Any]]) -> None:
             f'{result["mean"]:.0f} ({result["std_over_episodes"]:.0f})',
             f'{result["mean_after"]:.0f} ({result["std_over_episodes_after"]:.0f})',
             f'{result["ended_early"]} of {len(result["returns"])}',
-            f'{result["loss_before"]:.4f}',
-            f'{result["loss_after"]:.4f}',
-            f'{result["ratio"]:.3f}',
+            *_known(result, loss_before=4, loss_after=4, ratio=3),
         )
     Console().print(table)
+    if any(math.isnan(result['loss_before']) for result in results.values()):
+        print('no losses (-): no episode held the past_steps + future_steps of a window')
+
+
+def _known(result: dict[str, Any], **digits: int) -> list[str]:
+    """Return numbers with so many digits; a dash where there is none."""
+    return [
+        '-' if math.isnan(result[key]) else f'{result[key]:.{count}f}'
+        for key, count in digits.items()
+    ]
 
 
 def list_command(what: str) -> None:

@@ -88,9 +88,9 @@ def fit_objective(
         )
     if not result.succeeded:
         tqdm.write(
-            f'warning: the fit of iteration {iteration} never had a finite held-out loss (at first '
-            f'{result.validation[0]}, in {len(result.training)} epochs): weights and step sizes '
-            'are as they were before; choose a smaller step_size, motor_step_size or '
+            f'warning: the fit of iteration {iteration} never had a finite held-out loss '
+            f'(at first {result.validation[0]}, in {len(result.training)} epochs): weights and '
+            'step sizes are as they were before; choose a smaller step_size, motor_step_size or '
             'learning_rate, or fewer inner_steps'
         )
     return result
