@@ -15,16 +15,19 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from results import ALL, COLOURS, ratio_interval
+from results import ALL, COLOURS, number_of
 
 from mbmrl_ros.envs.path_tasks import GROUNDS, HARD, UNSEEN
+from mbmrl_ros.experiments.columns import LEGEND, interval, ratio
+from mbmrl_ros.experiments.plots import LEGEND as SPREADS
+from mbmrl_ros.experiments.plots import draw_spread
+from mbmrl_ros.experiments.statistics import estimate
 from mbmrl_ros.page import png
-from mbmrl_ros.training.evaluate import interval95
 
 SHAPES = ('straight', 'left', 'right', 'zig_zag')
 KNOWN = tuple(ground.target for ground in GROUNDS)
 TESTS = (*KNOWN, *UNSEEN, 'mid_run')
-Values = dict[str, dict[str, dict[str, np.ndarray]]]
+Values = dict[str, dict[str, dict[int, np.ndarray]]]
 """method -> test -> training seed -> values, the first axis by shape; what was not run is missing.
 
 Of costs: [4, episodes] per step. Of losses: [4, 2] before and after adaptation.
@@ -39,7 +42,7 @@ def main() -> None:
     known = float(np.mean([_mean(costs, 'mb', test) for test in KNOWN]))
     lines = []
     for tests in (TESTS, tuple(HARD)):
-        lines += [*_ratios(costs, tests, known), '', *_shapes(costs, tests), '']
+        lines += [*_ratios(costs, tests, known), '', LEGEND, '', *_shapes(costs, tests), '']
         lines += [*_losses(losses, tests), '']
     (folder / 'tables.md').write_text('\n'.join(lines[:-1]) + '\n')
     dotted = {'title': 'left of the line: known grounds', 'line': len(KNOWN) - 0.5}
@@ -57,7 +60,7 @@ def read(seeds: list[Path], value: Callable[[dict], list[float]]) -> Values:
             for test in (*TESTS, *HARD):
                 if all(test in tests for tests in by_shape):
                     rows = [value(tests[test]) for tests in by_shape]
-                    values[method][test][seed.name] = np.array(rows)
+                    values[method][test][number_of(seed)] = np.array(rows)
     return values
 
 
@@ -69,7 +72,12 @@ def _tests(seed: Path, method: str, shape: str) -> dict[str, dict]:
 
 
 def _cost(row: dict) -> list[float]:
-    return [-value / row['steps'] for value in row['returns']]
+    """Return minus the return per step that an episode went on for.
+
+    One that ended early cost nothing any more: over all steps it would pass for a good one.
+    """
+    steps = row.get('steps_done') or [row['steps']] * len(row['returns'])
+    return [-value / max(done, 1) for value, done in zip(row['returns'], steps)]
 
 
 def _loss(row: dict) -> list[float]:
@@ -81,27 +89,24 @@ def _mean(costs: Values, method: str, test: str) -> float:
 
 
 def _cell(costs: Values, method: str, test: str) -> str:
-    groups = [shapes.mean(0) for shapes in costs[method][test].values()]
-    if not groups:
-        return 'not run'
-    mean, half = interval95(np.concatenate(groups))
-    return f'{mean:.2f} +- {half:.2f}'
+    groups = _by_seed(costs, method, test)
+    return interval(groups, digits=2) if groups else 'not run'
+
+
+def _by_seed(costs: Values, method: str, test: str) -> dict[int, list[float]]:
+    """Return a cost per episode, the mean of the four shapes."""
+    return {seed: shapes.mean(0).tolist() for seed, shapes in costs[method][test].items()}
 
 
 def _ratio(costs: Values, method: str, test: str) -> str:
-    first, second = costs[method][test], costs['mb'][test]
-    both = sorted(first.keys() & second.keys())
-    if not both:
-        return 'not run'
-    pair = [[values[seed].mean(0).tolist() for seed in both] for values in (first, second)]
-    value, low, high = ratio_interval(*pair)
-    return f'{value:.2f} ({low:.2f} to {high:.2f})'
+    first, second = _by_seed(costs, method, test), _by_seed(costs, 'mb', test)
+    return ratio(first, second) if first.keys() & second.keys() else 'not run'
 
 
 def _ratios(costs: Values, tests: tuple[str, ...], known: float) -> list[str]:
     methods = _measured(costs, tests)
     ratios = [method for method in methods if method != 'mb']
-    head = [ALL[m] for m in methods] + ['MB / known'] + [f'{ALL[m]} / MB (95 %)' for m in ratios]
+    head = [ALL[m] for m in methods] + ['MB / known'] + [f'{ALL[m]} / MB' for m in ratios]
     lines = [f'| test | {" | ".join(head)} |', '|---' * (1 + len(head)) + '|']
     for test in tests:
         cells = [_cell(costs, method, test) for method in methods]
@@ -145,21 +150,21 @@ def _figure(costs: Values, tests: tuple[str, ...], title: str, line: float) -> F
     axes = figure.subplots()
     methods = _measured(costs, tests)
     for offset, method in enumerate(methods):
-        x, means, halves = [], [], []
+        x, means = [], []
         for place, test in enumerate(tests):
-            groups = [shapes.mean(0) for shapes in costs[method][test].values()]
+            groups = _by_seed(costs, method, test)
             if groups:
-                mean, half = interval95(np.concatenate(groups))
                 x.append(place + 0.8 * ((offset + 0.5) / len(methods) - 0.5))
-                means.append(mean)
-                halves.append(half)
+                found = estimate(groups)
+                means.append(found.mean)
+                draw_spread(axes, x[-1], found)
         width = 0.75 / len(methods)
         axes.bar(x, means, width, color=COLOURS[method], label=ALL[method])
-        axes.errorbar(x, means, halves, fmt='none', color='black', capsize=3, lw=1)
     axes.axvline(line, color='black', lw=0.8, ls=':')
     names = [test.replace('_', '\n') for test in tests]
     axes.set_xticks(range(len(tests)), names)
-    axes.set(ylabel='cost per step, mean of four shapes', title=title)
+    axes.set(ylabel='cost per step, mean of four shapes', title=f'{title}; {SPREADS}')
+    axes.title.set_fontsize(8)
     axes.spines[['top', 'right']].set_visible(False)
     axes.legend(frameon=False)
     figure.tight_layout()

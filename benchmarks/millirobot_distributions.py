@@ -159,7 +159,7 @@ def plot(recorded: dict[str, list[Piece]], simulated: dict[str, list[Piece]]) ->
 
 def tables(report: dict[str, Any]) -> str:
     """Return means and standard deviations side by side, in Markdown."""
-    lines = []
+    lines = ['±: standard deviation over the steps of all pieces.', '']
     for terrain, entries in report.items():
         steps = entries['forward']['recorded']['steps']
         lines += [f'## {terrain} ({steps} steps)', '']

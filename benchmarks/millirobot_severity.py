@@ -86,7 +86,8 @@ def _measure(severity: Severity, shape: str) -> tuple[float, int]:
     outcome = evaluate(bundle, adapter, task, 'this', EPISODES, steps, SEED, PLANNER)
     upright = spec.channel_index('cos_roll')
     fallen = sum(bool(track.states[-1, upright] < 0) for track in outcome.trajectories)
-    return -float(outcome.rewards.mean()), fallen
+    done = sum(track.steps for track in outcome.trajectories)
+    return -float(outcome.rewards.sum()) / max(done, 1), fallen
 
 
 def _words(severity: Severity) -> str:

@@ -140,11 +140,11 @@ def _sim(result: Result) -> str:
 def _precision(paths: list[Path]) -> str:
     """Returns of the same bundle with imagined rollouts in both precisions (precision.sh)."""
     lines = ['## Return by precision', '', 'Ten episodes from the same start states.', '']
-    lines += ['| test, precision | return (95 %) |', '|---|---|']
+    lines += ['| test, precision | return of one model (SD of episodes) |', '|---|---|']
     for path in sorted(paths, key=lambda path: path.stem.split('_', 1)[::-1]):
         result = json.loads(path.read_text())
         for test, row in result['tests'].items():
-            shown = f'{row["mean"]:.0f} +- {row["interval95"]:.0f}'
+            shown = f'{row["mean"]:.0f} ({row["std_over_episodes"]:.0f})'
             lines.append(f'| {test}, {result["precision"]} | {shown} |')
     return '\n'.join([*lines, ''])
 

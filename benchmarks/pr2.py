@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +26,11 @@ from mbmrl_ros.algorithms.adapters import make_adapter
 from mbmrl_ros.config import write_text
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.envs.tasks import Task, load_task
+from mbmrl_ros.experiments.columns import LEGEND, interval
 from mbmrl_ros.models.bundle import Bundle, load_bundle
 from mbmrl_ros.page import png
 from mbmrl_ros.spec import RobotSpec, load_robot
-from mbmrl_ros.training.evaluate import evaluate, interval95
+from mbmrl_ros.training.evaluate import evaluate, finite
 from mbmrl_ros.training.settings import load_training_config
 from mbmrl_ros.types import Adapter
 
@@ -58,7 +61,7 @@ def main() -> None:
     if not path.exists():
         result = measure(load_task(f'pr2_left_arm/{options.task}'), options.task, options.seed)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(result, indent=1) + '\n')
+        write_text(path, json.dumps(finite(result), indent=1) + '\n')
 
 
 def measure(task: Task, name: str, seed: int) -> dict[str, Any]:
@@ -76,7 +79,7 @@ def measure(task: Task, name: str, seed: int) -> dict[str, Any]:
         for method, pair in adapters.items()
     }
     for method, rows in tests.items():
-        print(name, method, {test: round(float(np.mean(row)), 4) for test, row in rows.items()})
+        print(name, method, {test: round(float(np.nanmean(row)), 4) for test, row in rows.items()})
     curve = []
     for folder in sorted((folders['mb'] / 'bundles').iterdir()):
         bundle = load_bundle(folder, spec)
@@ -99,7 +102,12 @@ def _distances(
 
 
 def final_distance(task: Task, spec: RobotSpec, trajectory: Trajectory) -> float:
-    """Return the distance of the farthest point from its goal, mean over the last second [m]."""
+    """Return the distance of the farthest point from its goal, mean over the last second [m].
+
+    NaN of an episode that ended early: it has no last second, and where it stopped is no success.
+    """
+    if trajectory.steps < task.episode_steps:
+        return math.nan
     target = next(term.target for term in task.reward if term.term == 'lorentzian')
     places = [spec.channel_index(channel) for channel in target]
     goal = torch.tensor(list(target.values()))
@@ -126,11 +134,24 @@ def _distance_table(rows: dict[str, list[dict[str, Any]]]) -> list[str]:
         for test in found[0]['tests']['mb']:
             cells = []
             for method in METHODS:
-                values = np.concatenate([row['tests'][method][test] for row in found])
-                mean, half = interval95(100 * values)
-                cells.append(f'{mean:.1f} +- {half:.1f} ({100 * np.median(values):.1f})')
+                groups = {
+                    row['training_seed']: _centimetres(row['tests'][method][test]) for row in found
+                }
+                values = np.concatenate(list(groups.values()))
+                ended = int(np.isnan(values).sum())
+                text = f'{interval(groups, digits=1)}; median {_median(values):.1f}'
+                cells.append(text + (f'; {ended} ended early' if ended else ''))
             lines.append(f'| {task} | {test} | {" | ".join(cells)} |')
-    return lines
+    return [*lines, '', f'{LEGEND} Medians: over the episodes of all training seeds.']
+
+
+def _centimetres(distances_m: list[float | None]) -> list[float]:
+    return [math.nan if m is None else 100 * m for m in distances_m]
+
+
+def _median(values: Sequence[float] | np.ndarray) -> float:
+    """Return the median, of which an episode that ended early is as far off as can be."""
+    return float(np.median(np.nan_to_num(values, nan=np.inf)))
 
 
 def _learning_table(rows: dict[str, list[dict[str, Any]]]) -> list[str]:
@@ -139,13 +160,13 @@ def _learning_table(rows: dict[str, list[dict[str, Any]]]) -> list[str]:
     for task, found in rows.items():
         for row in found:
             medians = [
-                (point['simulated_minutes'], float(np.median(point['distances_m'])))
+                (point['simulated_minutes'], _median(_centimetres(point['distances_m'])))
                 for point in row['curve']
             ]
             first = next(
-                (f'{minutes:.1f}' for minutes, m in medians if m <= GOAL_M), 'not reached'
+                (f'{minutes:.1f}' for minutes, cm in medians if cm <= 100 * GOAL_M), 'not reached'
             )
-            end = f'{100 * medians[-1][1]:.1f} cm after {medians[-1][0]:.0f} min'
+            end = f'{medians[-1][1]:.1f} cm after {medians[-1][0]:.0f} min'
             lines.append(f'| {task} | {row["training_seed"]} | {first} | {end} |')
     return lines
 
@@ -156,7 +177,7 @@ def _figure(rows: dict[str, list[dict[str, Any]]]) -> Figure:
     for axes, (task, found) in zip(panels, rows.items()):
         for row in found:
             minutes = [point['simulated_minutes'] for point in row['curve']]
-            medians = [100 * np.median(point['distances_m']) for point in row['curve']]
+            medians = [_median(_centimetres(point['distances_m'])) for point in row['curve']]
             axes.plot(minutes, medians, marker='o', ms=3, color=COLOURS['mb'])
         axes.axhline(100 * GOAL_M, color='black', lw=0.8, ls=':')
         axes.set(

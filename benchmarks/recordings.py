@@ -33,12 +33,12 @@ from mbmrl_ros.data.recordings import (
     save_recordings,
 )
 from mbmrl_ros.models.bundle import Bundle
-from mbmrl_ros.offline import recordings_config, summary
+from mbmrl_ros.offline import channel_errors, recordings_config, summary
 from mbmrl_ros.spec import RobotSpec, load_robot
 from mbmrl_ros.training.offline import train_offline
+from mbmrl_ros.training.predictions import ChannelErrors
 from mbmrl_ros.training.recordings import read_recordings
 from mbmrl_ros.training.run import Run, write_text
-from mbmrl_ros.training.score import Scores, score
 from mbmrl_ros.training.settings import TrainingConfig
 from mbmrl_ros.types import Adapter
 
@@ -122,7 +122,7 @@ def run_cell(
     }
     methods = {}
     for name, (bundle, adapter) in adapters.items():
-        scores = score(bundle, adapter, test)
+        scores = channel_errors(bundle, adapter, test)
         methods[name] = summary(scores, spec) | {'channels': _by_channel(scores, spec)}
     return {
         'training_transitions': sum(trajectory.steps for trajectory in training),
@@ -159,13 +159,13 @@ def tuned_step_size(mb: Bundle, training: list[Trajectory]) -> float:
     held_out = sorted(split(training, share)[1], key=lambda trajectory: -trajectory.steps)
     chosen = held_out[:TUNED_ON]
     losses = {
-        size: score(mb, dynamic_evaluation(mb, size), chosen, stride=4).loss('after')
+        size: channel_errors(mb, dynamic_evaluation(mb, size), chosen, stride=4).loss('after')
         for size in STEP_SIZES
     }
     return min(losses, key=lambda size: losses[size])
 
 
-def _by_channel(scores: Scores, spec: RobotSpec) -> dict[str, dict[str, float]]:
+def _by_channel(scores: ChannelErrors, spec: RobotSpec) -> dict[str, dict[str, float]]:
     means = {name: values.mean(0) for name, values in scores.losses.items()}
     return {
         channel.name: {name: float(mean[i]) for name, mean in means.items()}

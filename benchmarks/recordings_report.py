@@ -1,10 +1,14 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Tables and figures of benchmarks/recordings.py, from its JSON files alone."""
+"""Tables and figures of benchmarks/recordings.py, from its JSON files alone.
+
+python benchmarks/recordings_report.py docs/results/millirobot_recordings
+"""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +17,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mbmrl_ros.page import png
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec import RobotSpec, load_robot
 from mbmrl_ros.training.evaluate import interval95
 from mbmrl_ros.training.run import write_text
 
@@ -45,7 +49,7 @@ def write_report(out: Path, spec: RobotSpec) -> None:
 
 
 def summarise(seeds: dict[int, dict[str, Any]]) -> dict[str, Any]:
-    """Return means over seeds with 95 % intervals."""
+    """Return means over training seeds, with 95 % t-intervals where there are several."""
     return pooled([[seeds[seed]] for seed in sorted(seeds)])
 
 
@@ -93,8 +97,13 @@ def _errors(groups: list[list[dict[str, Any]]], channel: str, horizon: str) -> d
 
 
 def _interval(values: Sequence[float]) -> dict[str, Any]:
+    """Return a mean over training seeds; no interval with one."""
     mean, half = interval95(list(values))
-    return {'mean': mean, 'interval95': half, 'values': [round(v, 5) for v in values]}
+    return {
+        'mean': mean,
+        'interval95_over_seeds': half if len(values) > 1 else None,
+        'values': [round(v, 5) for v in values],
+    }
 
 
 def tables(results: dict[str, Any], out: Path, spec: RobotSpec) -> str:
@@ -109,7 +118,7 @@ def tables(results: dict[str, Any], out: Path, spec: RobotSpec) -> str:
     for reason, seconds in sorted(total['dropped_s'].items(), key=lambda item: -item[1]):
         lines.append(f'| {reason} | {seconds:.1f} | {manifest["reasons"][reason]} |')
     lines += [f'| in all | {total["seconds"]:.1f} | {len(manifest["sessions"])} bags |', '']
-    lines += ['## Loss on the next 16 steps', '']
+    lines += ['## Loss on the next 16 steps', '', '±: 95 % t-interval over training seeds.', '']
     header = ['tested on', 'windows', 'no change', *METHODS.values(), 'GrBAL / MB', 'MB+DE / MB']
     lines += ['| ' + ' | '.join(header) + ' |', '| --- ' + '| ---: ' * (len(header) - 1) + '|']
     for name, result in results.items():
@@ -126,7 +135,9 @@ def tables(results: dict[str, Any], out: Path, spec: RobotSpec) -> str:
 
 
 def _cell(entry: dict[str, Any], digits: int) -> str:
-    return f'{entry["mean"]:.{digits}f} ± {entry["interval95"]:.{digits}f}'
+    half, seeds = entry['interval95_over_seeds'], len(entry['values'])
+    mean = f'{entry["mean"]:.{digits}f}'
+    return f'{mean} (1 seed)' if half is None else f'{mean} ± {half:.{digits}f} ({seeds} seeds)'
 
 
 def _error_table(result: dict[str, Any], spec: RobotSpec) -> list[str]:
@@ -155,14 +166,14 @@ def _draw_losses(results: dict[str, Any]) -> Figure:
             np.arange(len(results)) + (k - 1) * width,
             [entry['mean'] for entry in entries],
             width,
-            yerr=[entry['interval95'] for entry in entries],
+            yerr=[entry['interval95_over_seeds'] or 0.0 for entry in entries],
             label=label,
             color=COLOURS[method],
             capsize=3,
         )
     names = [name.replace('_', ' ') for name in results]
     axes.set_xticks(range(len(results)), names)
-    axes.set(ylabel='loss on the next 16 steps')
+    axes.set(ylabel='loss on the next 16 steps', title='95 % t-interval over training seeds')
     axes.spines[['top', 'right']].set_visible(False)
     axes.grid(axis='y', alpha=0.3)
     axes.legend(frameon=False)
@@ -184,3 +195,7 @@ def _draw_errors(results: dict[str, Any], spec: RobotSpec) -> Figure:
     figure.axes[0].legend(frameon=False)
     figure.supxlabel('steps ahead')
     return figure
+
+
+if __name__ == '__main__':
+    write_report(Path(sys.argv[1]), load_robot('millirobot'))

@@ -16,7 +16,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from scipy import stats
+
+from mbmrl_ros.experiments.columns import LEGEND, interval, ratio
+from mbmrl_ros.experiments.plots import LEGEND as SPREADS
+from mbmrl_ros.experiments.plots import draw_spread
+from mbmrl_ros.experiments.statistics import estimate
 
 METHODS = {
     'mb': 'MB',
@@ -32,8 +36,8 @@ COLOURS = {
     'grbal': '#1f6fb2',
     'rebal': '#3a923a',
 }
-Results = dict[str, dict[str, list[dict[str, Any]]]]
-"""method -> test -> what mbmrl evaluate measured, one entry per training seed."""
+Results = dict[str, dict[str, dict[int, dict[str, Any]]]]
+"""method -> test -> training seed -> what mbmrl evaluate measured."""
 
 
 def main() -> None:
@@ -41,45 +45,26 @@ def main() -> None:
     folder = Path(sys.argv[1])
     seeds = sorted(path for path in folder.glob('seed*') if path.is_dir())
     results: Results = {
-        method: {test: list(_read(seeds, method, test)) for test in TESTS} for method in ALL
+        method: {test: dict(_read(seeds, method, test)) for test in TESTS} for method in ALL
     }
-    lines = [*_returns_table(results), '', *_seeds_table(results, seeds), '', *_losses(results)]
+    lines = [*_returns_table(results), '', LEGEND, '', *_seeds_table(results, seeds), '']
+    lines += _losses(results)
     (folder / 'tables.md').write_text('\n'.join(lines) + '\n')
     _learning_curves(folder, seeds)
     _returns_figure(folder, results)
     print((folder / 'tables.md').read_text())
 
 
-def _read(seeds: list[Path], method: str, test: str) -> Iterator[dict[str, Any]]:
+def _read(seeds: list[Path], method: str, test: str) -> Iterator[tuple[int, dict[str, Any]]]:
     for seed in seeds:
         path = seed / f'{method}_{test}.json'
         if path.exists():
-            yield json.loads(path.read_text())['tests'][test]
+            yield number_of(seed), json.loads(path.read_text())['tests'][test]
 
 
-def ratio_interval(
-    first: list[list[float]], second: list[list[float]]
-) -> tuple[float, float, float]:
-    """Return the ratio of the means over training seeds, and a bootstrap 95 % interval.
-
-    first, second: returns by training seed, of which both have the same. Drawn again are seeds,
-    in pairs, since both methods share most of a seed's data, and episodes within every seed.
-    """
-    rng = np.random.default_rng(0)
-    pairs = [(np.array(a), np.array(b)) for a, b in zip(first, second)]
-    ratios = []
-    for _ in range(10_000):
-        chosen = [pairs[i] for i in rng.integers(len(pairs), size=len(pairs))]
-        sums = [sum(rng.choice(pair[k], len(pair[k])).mean() for pair in chosen) for k in (0, 1)]
-        ratios.append(sums[0] / sums[1])
-    low, high = np.percentile(ratios, [2.5, 97.5])
-    means = [np.mean([pair[k].mean() for pair in pairs]) for k in (0, 1)]
-    return float(means[0] / means[1]), float(low), float(high)
-
-
-def _interval(values: np.ndarray) -> str:
-    half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
-    return f'{values.mean():.0f} +- {half:.0f}'
+def number_of(seed: Path) -> int:
+    """Return the training seed of a folder."""
+    return int(seed.name.removeprefix('seed'))
 
 
 def _parts(test: str) -> list[tuple[str, str]]:
@@ -90,24 +75,28 @@ def _parts(test: str) -> list[tuple[str, str]]:
 
 
 def _returns_table(results: Results) -> list[str]:
-    """All episodes of all training seeds together."""
+    """Means over training seeds."""
     names = ' | '.join(ALL.values())
-    lines = [f'| test | part | {names} | GrBAL / MB (95 %) | ReBAL / MB (95 %) |']
+    lines = [f'| test | part | {names} | GrBAL / MB | ReBAL / MB |']
     lines.append('|---' * (4 + len(ALL)) + '|')
     for test in TESTS:
         for suffix, label in _parts(test):
-            groups = {m: [row[f'returns{suffix}'] for row in results[m][test]] for m in ALL}
-            cells = [_interval(np.concatenate(g)) if g else 'not run' for g in groups.values()]
-            ratios = [_ratio(groups[method], groups['mb']) for method in ('grbal', 'rebal')]
-            lines.append(f'| {test} | {label} | {" | ".join(cells + ratios)} |')
+            groups = {
+                method: {
+                    seed: row[f'returns{suffix}'] for seed, row in results[method][test].items()
+                }
+                for method in ALL
+            }
+            cells = [interval(each) if each else 'not run' for each in groups.values()]
+            for method in ('grbal', 'rebal'):
+                both = groups[method] and groups['mb']
+                cells.append(ratio(groups[method], groups['mb']) if both else 'not run')
+            lines.append(f'| {test} | {label} | {" | ".join(cells)} |')
     return lines
 
 
-def _ratio(first: list[list[float]], second: list[list[float]]) -> str:
-    if not first or not second:
-        return 'not run'
-    value, low, high = ratio_interval(first, second)
-    return f'{value:.2f} ({low:.2f} to {high:.2f})'
+def _values(rows: dict[int, dict[str, Any]], suffix: str = '') -> dict[int, list[float]]:
+    return {seed: row[f'returns{suffix}'] for seed, row in rows.items()}
 
 
 def _seeds_table(results: Results, seeds: list[Path]) -> list[str]:
@@ -115,15 +104,13 @@ def _seeds_table(results: Results, seeds: list[Path]) -> list[str]:
     lines = [f'| test | training seed | {" | ".join(ALL.values())} | GrBAL / MB | ReBAL / MB |']
     lines.append('|---' * (4 + len(ALL)) + '|')
     for test in TESTS:
-        for place, seed in enumerate(seeds):
-            rows = {m: results[m][test][place : place + 1] for m in ALL}
-            cells = [f'{row[0]["mean"]:.0f}' if row else 'not run' for row in rows.values()]
+        for seed in map(number_of, seeds):
+            rows = {method: results[method][test].get(seed) for method in ALL}
+            cells = [f'{row["mean"]:.0f}' if row else 'not run' for row in rows.values()]
             for method in ('grbal', 'rebal'):
-                both = rows['mb'] and rows[method]
-                ratio = rows[method][0]['mean'] / rows['mb'][0]['mean'] if both else np.nan
-                cells.append(f'{ratio:.2f}' if both else '-')
-            name = seed.name.removeprefix('seed')
-            lines.append(f'| {test} | {name} | {" | ".join(cells)} |')
+                one, mb = rows[method], rows['mb']
+                cells.append(f'{one["mean"] / mb["mean"]:.2f}' if one and mb else '-')
+            lines.append(f'| {test} | {seed} | {" | ".join(cells)} |')
     return lines
 
 
@@ -132,7 +119,7 @@ def _losses(results: Results) -> list[str]:
     lines.append('|---|---|---|---|---|---|')
     for test in TESTS:
         for method in ('mb_de', 'grbal', 'rebal'):
-            rows = results[method][test]
+            rows = list(results[method][test].values())
             if not rows:
                 continue
             keys = ('loss_before', 'loss_after')
@@ -163,21 +150,22 @@ def _learning_curves(folder: Path, seeds: list[Path]) -> None:
 
 
 def _returns_figure(folder: Path, results: Results) -> None:
-    figure = Figure(figsize=(9, 3.4))
+    figure = Figure(figsize=(9, 3.6))
     axes = figure.subplots()
     for offset, (key, label) in enumerate(ALL.items()):
         for place, test in enumerate(TESTS):
-            groups = [row['returns'] for row in results[key][test]]
+            groups = _values(results[key][test])
             if not groups:
                 continue
-            returns = np.concatenate(groups)
             x = place + 0.2 * (offset - 1.5)
-            half = stats.t.ppf(0.975, len(returns) - 1) * stats.sem(returns)
-            axes.bar(x, returns.mean(), 0.18, color=COLOURS[key], label='' if place else label)
-            axes.errorbar(x, returns.mean(), half, color='black', capsize=3, lw=1)
-            axes.plot(np.full(len(returns), x), returns, 'k.', ms=3, alpha=0.4)
+            found = estimate(groups)
+            axes.bar(x, found.mean, 0.18, color=COLOURS[key], label='' if place else label)
+            draw_spread(axes, x, found)
+            values = np.concatenate(list(groups.values()))
+            axes.plot(np.full(len(values), x), values, 'k.', ms=3, alpha=0.4)
     axes.set_xticks(range(len(TESTS)), TESTS)
-    axes.set(ylabel='return of 1000 steps')
+    axes.set(ylabel='return of 1000 steps', title=f'dots: episodes; {SPREADS}')
+    axes.title.set_fontsize(8)
     _save(figure, folder / 'returns.png')
 
 

@@ -13,12 +13,13 @@ import json
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from mbmrl_ros.algorithms.mb import dynamic_evaluation
 from mbmrl_ros.data.dataset import split_all
 from mbmrl_ros.models.bundle import load_bundle, read_info
 from mbmrl_ros.spec import load_robot
-from mbmrl_ros.training.evaluate import interval95
+from mbmrl_ros.training.evaluate import std_over_episodes
 from mbmrl_ros.training.predictions import prediction_losses
 from mbmrl_ros.training.run import Run, write_text
 from mbmrl_ros.training.settings import TrainingConfig
@@ -45,14 +46,22 @@ def main() -> None:
     losses = {}
     for step_size in STEP_SIZES:
         outcome = prediction_losses(bundle, dynamic_evaluation(bundle, step_size), chosen)
-        mean, half = interval95(outcome.after.mean(1))
-        losses[str(step_size)] = {'loss': mean, 'interval95': half}
-        print(f'step size {step_size:g}: loss {mean:.4f} +- {half:.4f}')
-    mean, half = interval95(outcome.before.mean(1))
-    print(f'without adaptation: {mean:.4f} +- {half:.4f}')
-    losses['0'] = {'loss': mean, 'interval95': half}
+        losses[str(step_size)] = _summary(outcome.after)
+        print(f'step size {step_size:g}: {_text(losses[str(step_size)])}')
+    losses['0'] = _summary(outcome.before)
+    print(f'without adaptation: {_text(losses["0"])}')
     if options.json:
         write_text(options.json, json.dumps(losses, indent=2) + '\n')
+
+
+def _summary(losses: Tensor) -> dict[str, float]:
+    """Return the mean of losses [B, W] over trajectories, all of them of one model."""
+    each = losses.nanmean(1)
+    return {'loss': float(each.nanmean()), 'std_over_trajectories': std_over_episodes(each)}
+
+
+def _text(entry: dict[str, float]) -> str:
+    return f'loss {entry["loss"]:.4f} (SD of trajectories {entry["std_over_trajectories"]:.4f})'
 
 
 if __name__ == '__main__':

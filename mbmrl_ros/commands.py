@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,9 @@ from mbmrl_ros.models.device import choose_precision
 from mbmrl_ros.planners.kinds import PlannerConfig, changed
 from mbmrl_ros.spec import load_robot, robot_names
 from mbmrl_ros.training.evaluate import (
+    endings_summary,
     evaluate,
+    finite,
     losses_summary,
     returns_summary,
 )
@@ -100,7 +103,7 @@ def evaluate_command(options: argparse.Namespace) -> None:
             'planner': {'kind': planner.kind, **planner.model_dump()},
             'precision': precision,
         }
-        write_text(options.json, json.dumps(head | {'tests': results}, indent=2) + '\n')
+        write_text(options.json, json.dumps(finite(head | {'tests': results}), indent=2) + '\n')
 
 
 def _evaluate_test(
@@ -121,6 +124,7 @@ def _evaluate_test(
     return {
         'steps': steps,
         **returns_summary(outcome.rewards, failure),
+        **endings_summary(outcome.trajectories, steps),
         **losses_summary(losses, failure),
         'adaptations_accepted': outcome.accepted,
         'adaptations_refused': outcome.refused,
@@ -128,17 +132,28 @@ def _evaluate_test(
 
 
 def _print_results(results: dict[str, dict[str, Any]]) -> None:
-    table = Table('test', 'return (95 %)', 'after the failure', 'loss before', 'after', 'ratio')
+    """Print a table; what is in brackets is the spread over episodes of one model."""
+    table = Table('test', 'return (SD of episodes)', 'after the failure (SD of episodes)',
+                  'ended early', 'loss before', 'after', 'ratio')  # fmt: skip
     for test, result in results.items():
         table.add_row(
             test,
-            f'{result["mean"]:.0f} +- {result["interval95"]:.0f}',
-            f'{result["mean_after"]:.0f} +- {result["interval95_after"]:.0f}',
-            f'{result["loss_before"]:.4f}',
-            f'{result["loss_after"]:.4f}',
-            f'{result["ratio"]:.3f}',
+            f'{result["mean"]:.0f} ({result["std_over_episodes"]:.0f})',
+            f'{result["mean_after"]:.0f} ({result["std_over_episodes_after"]:.0f})',
+            f'{result["ended_early"]} of {len(result["returns"])}',
+            *_known(result, loss_before=4, loss_after=4, ratio=3),
         )
     Console().print(table)
+    if any(math.isnan(result['loss_before']) for result in results.values()):
+        print('no losses (-): no episode held the past_steps + future_steps of a window')
+
+
+def _known(result: dict[str, Any], **digits: int) -> list[str]:
+    """Return numbers with so many digits; a dash where there is none."""
+    return [
+        '-' if math.isnan(result[key]) else f'{result[key]:.{count}f}'
+        for key, count in digits.items()
+    ]
 
 
 def list_command(what: str) -> None:

@@ -27,14 +27,20 @@ from mbmrl_ros.data.recordings import (
     save_recordings,
 )
 from mbmrl_ros.envs.tasks import load_task
-from mbmrl_ros.models.bundle import find_bundle, load_bundle, read_info
+from mbmrl_ros.models.bundle import Bundle, find_bundle, load_bundle, read_info
 from mbmrl_ros.spec import RobotSpec, load_robot
-from mbmrl_ros.training.evaluate import interval95
+from mbmrl_ros.training.evaluate import finite, std_over_episodes
 from mbmrl_ros.training.offline import train_offline
+from mbmrl_ros.training.predictions import (
+    HORIZONS,
+    PREDICTIONS,
+    ChannelErrors,
+    prediction_losses,
+)
 from mbmrl_ros.training.recordings import read_recordings
 from mbmrl_ros.training.run import Run
-from mbmrl_ros.training.score import HORIZONS, PREDICTIONS, Scores, score
 from mbmrl_ros.training.settings import TrainingConfig, check_start, load_training_config
+from mbmrl_ros.types import Adapter
 
 
 def bag_command(options: argparse.Namespace) -> None:
@@ -117,7 +123,7 @@ def evaluate_on_recordings(options: argparse.Namespace) -> None:
     spec, trajectories = _load(options.data, options.robot)
     bundle = load_bundle(options.bundle, spec)
     adapter = make_adapter(bundle, options.adaptation, options.step_size)
-    scores = score(bundle, adapter, trajectories)
+    scores = channel_errors(bundle, adapter, trajectories)
     result = summary(scores, spec)
     _print_scores(result)
     if options.json:
@@ -128,7 +134,21 @@ def evaluate_on_recordings(options: argparse.Namespace) -> None:
             'adaptation': options.adaptation,
             'data': str(options.data),
         }
-        write_text(options.json, json.dumps(head | result, indent=2) + '\n')
+        write_text(options.json, json.dumps(finite(head | result), indent=2) + '\n')
+
+
+def channel_errors(
+    bundle: Bundle, adapter: Adapter, trajectories: list[Trajectory], stride: int = 1
+) -> ChannelErrors:
+    """Return errors by channel at every `stride`-th moment; UserError if there is none."""
+    past, future = bundle.info.past_steps, max(bundle.info.future_steps, *HORIZONS)
+    found = prediction_losses(bundle, adapter, trajectories, stride, horizons=HORIZONS).channels
+    if found is None or not len(found.trajectory):
+        raise UserError(
+            f'no trajectory has the {past} + {future} transitions that are needed; record longer '
+            'ones, or train with fewer past_steps and future_steps'
+        )
+    return found
 
 
 def _load(folder: Path, robot: str | None) -> tuple[RobotSpec, list[Trajectory]]:
@@ -137,15 +157,18 @@ def _load(folder: Path, robot: str | None) -> tuple[RobotSpec, list[Trajectory]]
     return spec, trajectories
 
 
-def summary(scores: Scores, spec: RobotSpec) -> dict[str, Any]:
-    """Return losses, their ratio, and root mean square errors in units by channel and horizon."""
+def summary(scores: ChannelErrors, spec: RobotSpec) -> dict[str, Any]:
+    """Return losses, their ratio, and root mean square errors in units by channel and horizon.
+
+    All are of one model: `std_over_trajectories` says how much those differ on which it is tested.
+    """
     losses = {f'loss_{name}': scores.loss(name) for name in PREDICTIONS}
     trajectories = [scores.trajectory == i for i in sorted(set(scores.trajectory.tolist()))]
     after = [float(scores.losses['after'][rows].mean()) for rows in trajectories]
     roots = {name: scores.squared[name].mean(0).sqrt() for name in PREDICTIONS}
     return losses | {
         'ratio': losses['loss_after'] / losses['loss_before'],
-        'interval95': interval95(after)[1],
+        'std_over_trajectories': std_over_episodes(after),
         'windows': len(scores.trajectory),
         'trajectories': len(trajectories),
         'errors': {

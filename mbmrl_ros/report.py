@@ -29,12 +29,16 @@ def write_run_report(folder: Path, out: Path | None = None) -> Path:
     steps = metrics['environment_steps'][-1]
     page = Page(
         f'Training: {name}, seed {identity["seed"]}',
-        [f'{len(metrics["iteration"])} iterations, {steps:.0f} control steps, {hours:.2f} h.'],
+        [
+            f'{len(metrics["iteration"])} iterations, {steps:.0f} control steps, {hours:.2f} h. '
+            f'{_endings(metrics)}'
+        ],
         [
             Section(
                 'Return against data',
                 'Return of the rollouts of each iteration, under the disturbances of training: '
-                'mean, and one standard deviation over rollouts.',
+                'mean, and one standard deviation over the rollouts of this one training (no '
+                'interval). A rollout that ended early earns nothing later.',
                 figure=_figure(metrics, _draw_return),
             ),
             Section(
@@ -52,6 +56,13 @@ def write_run_report(folder: Path, out: Path | None = None) -> Path:
     return write_page(out or folder / 'report.html', page)
 
 
+def _endings(metrics: Metrics) -> str:
+    """Return how many rollouts ended early, as far as that was counted."""
+    if 'ended_early' not in metrics:
+        return 'How many rollouts ended early was not counted.'
+    return f'{np.nansum(metrics["ended_early"]):.0f} rollouts ended early.'
+
+
 def read_metrics(folder: Path) -> Metrics:
     """Read metrics.csv as columns; UserError if there is none."""
     path = folder / 'metrics.csv'
@@ -64,7 +75,8 @@ def read_metrics(folder: Path) -> Metrics:
         ) from error
     if not rows:
         raise UserError(f'{path} has no rows yet')
-    return {key: np.array([float(row[key]) for row in rows]) for key in rows[0]}
+    # Empty: of a version that did not measure it.
+    return {key: np.array([float(row[key] or 'nan') for row in rows]) for key in rows[0]}
 
 
 def _figure(metrics: Metrics, draw: Callable[[Axes, Metrics], None]) -> Figure:

@@ -23,15 +23,17 @@ def write_demo_page(path: Path, scene: Scene, show: Show, summary: dict[str, Any
         [
             Section(
                 'Summary',
-                'Means over seeds; loss: squared error of normalised changes over the next steps '
-                'after the failure, with the parameters as trained and as adapted.',
+                'Means over runs, which differ by their seed; every controller has one trained '
+                'model, so that they say nothing of another training. Loss: squared error of '
+                'normalised changes over the next steps after the failure, '
+                'with the parameters as trained and as adapted.',
                 header=header(show),
                 rows=list(table_rows(show, summary)),
             ),
             *sections,
             Section(
                 'Prediction error',
-                'Mean over seeds: dotted with the parameters as trained, solid as adapted.',
+                'Mean over runs: dotted with the parameters as trained, solid as adapted.',
                 figure=draw_losses(scene),
             ),
             Section(

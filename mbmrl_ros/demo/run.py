@@ -47,6 +47,7 @@ from mbmrl_ros.nodes.episode import Episode, lead_periods, run_episode
 from mbmrl_ros.nodes.read_bag import RecordedRun, read_run
 from mbmrl_ros.rewards.reward import Reward, build_reward
 from mbmrl_ros.spec import RobotSpec, load_robot
+from mbmrl_ros.training.evaluate import finite
 from mbmrl_ros.training.predictions import prediction_losses
 
 SHOWS = {'half_cheetah': running.SHOW, 'millirobot': following.SHOW}
@@ -82,7 +83,7 @@ def demo_command(options: argparse.Namespace) -> None:
     _print_table(console, show, summary)
     for path in (out / 'summary.json', options.json):
         if path is not None:
-            write_text(path, json.dumps(summary, indent=2) + '\n')
+            write_text(path, json.dumps(finite(summary), indent=2) + '\n')
     page = write_demo_page(out / 'report.html', scene, show, summary)
     console.print(f'page: {page}\nnumbers: {out / "summary.json"}\nbags: {out}/*/bag')
 
@@ -164,7 +165,7 @@ def _progress(console: Console) -> Progress:
 
 
 def _print_table(console: Console, show: Show, summary: dict[str, Any]) -> None:
-    table = Table(*header(show), title='means over seeds')
+    table = Table(*header(show), title='means over runs of one trained model each')
     for row in table_rows(show, summary):
         table.add_row(*row)
     console.print(table)

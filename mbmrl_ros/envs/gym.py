@@ -32,8 +32,8 @@ Observation = NDArray[np.float32]
 class TaskEnv(gymnasium.Env[Observation, Observation]):
     """One robot and its task: states out, actions in -1..1 in, the planner's own reward.
 
-    An episode ends only where the physics are no longer finite; `gymnasium.make` truncates it
-    after the task's steps.
+    An episode ends only where the physics are no longer finite, and the step that ends it earns
+    nothing, as in `mbmrl evaluate`; `gymnasium.make` truncates it after the task's steps.
     """
 
     metadata = {'render_modes': []}  # noqa: RUF012
@@ -80,9 +80,12 @@ class TaskEnv(gymnasium.Env[Observation, Observation]):
         before, self._state = self._state, self._robots.step(actions)
         terms = self._reward.terms(before, actions, self._state)
         reward = float(self._reward(before, actions, self._state))
-        info = self._info() | {'reward_terms': {name: float(v) for name, v in terms.items()}}
+        ended = not bool(self._robots.healthy)
+        info = self._info() | {
+            'reward_terms': {name: 0.0 if ended else float(v) for name, v in terms.items()}
+        }
         self._step += 1
-        return self._observation(), reward, not bool(self._robots.healthy), False, info
+        return self._observation(), 0.0 if ended else reward, ended, False, info
 
     def close(self) -> None:
         """Stop the threads of the physics."""

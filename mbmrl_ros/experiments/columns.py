@@ -4,15 +4,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
-import numpy as np
-
 from mbmrl_ros.experiments.methods import METHODS
 from mbmrl_ros.experiments.results import Line
-from mbmrl_ros.experiments.statistics import Groups, ratio_interval
-from mbmrl_ros.training.evaluate import interval95
+from mbmrl_ros.experiments.statistics import Groups, by_seed, estimate, ratio_interval
+from mbmrl_ros.training.evaluate import std_over_episodes
 
 ORACLE, BASE = 'mb_oracle', 'mb'
 
@@ -23,24 +22,51 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return lines + [f'| {" | ".join(row)} |' for row in rows]
 
 
+LEGEND = (
+    '`a +- b (n seeds)`, `a (b to c; n seeds)`: mean or ratio, and its 95 % t-interval over the '
+    'means of n training seeds (of ratios: of their logarithms). `a (SD of episodes b)`: one '
+    'trained model; b is the standard deviation over its episodes, which says nothing of another '
+    'training. `a (1 seed)`: a ratio of single models, no interval.'
+)
+
+
 def returns(line: Line) -> str:
-    """Return the mean return and its interval, over all episodes of all training seeds."""
-    return interval(line.groups('returns'))
+    """Return the mean return over training seeds, and how sure it is."""
+    return interval(line.by_seed('returns'))
 
 
-def interval(groups: Groups) -> str:
-    """Return mean and interval of values in groups."""
-    mean, half = interval95([value for group in groups for value in group])
-    digits = 0 if abs(mean) >= 100 else 2
-    return f'{mean:.{digits}f} +- {half:.{digits}f}'
+def interval(groups: Groups, digits: int | None = None) -> str:
+    """Return a mean over training seeds with its interval; of one seed the spread of episodes.
+
+    digits: behind the point; None: two of numbers below 100.
+    """
+    found = estimate(groups)
+    if digits is None:
+        digits = 0 if abs(found.mean) >= 100 else 2
+    if found.seeds > 1:
+        return f'{found.mean:.{digits}f} +- {found.half:.{digits}f} ({found.seeds} seeds)'
+    if math.isnan(found.std):
+        return f'{found.mean:.{digits}f}'
+    return f'{found.mean:.{digits}f} (SD of episodes {found.std:.{digits}f})'
 
 
 def ratio(first: Groups, second: Groups, paired: bool = False) -> str:
-    """Return a ratio of means with its interval; a dash where there is none."""
-    if not first or not second:
+    """Return a ratio of means over training seeds with its interval; a dash where there is none.
+
+    paired: the two are of the same episodes, so that of one seed their ratios have a spread.
+    """
+    value, low, high = ratio_interval(first, second)
+    if math.isnan(value):
         return '-'
-    value, low, high = ratio_interval(first, second, paired)
-    return '-' if np.isnan(value) else f'{value:.2f} ({low:.2f} to {high:.2f})'
+    seeds = min(len(by_seed(groups)) for groups in (first, second))
+    if not math.isnan(low):
+        return f'{value:.2f} ({low:.2f} to {high:.2f}; {seeds} seeds)'
+    if seeds > 1:
+        return f'{value:.2f} (no interval: not all means are positive)'
+    if paired:
+        above, below = (next(iter(by_seed(groups).values())) for groups in (first, second))
+        return f'{value:.2f} (SD of episodes {std_over_episodes(above / below):.2f})'
+    return f'{value:.2f} (1 seed)'
 
 
 def names(line: Line) -> list[str]:

@@ -26,7 +26,10 @@ from mbmrl_ros.planners.cem import CEMConfig
 from mbmrl_ros.planners.kinds import CONFIGS, PlannerConfig, changed
 from mbmrl_ros.report import read_metrics
 from mbmrl_ros.spec import load_robot
+from mbmrl_ros.training.collect import Rollouts
 from mbmrl_ros.training.evaluate import (
+    Evaluation,
+    endings_summary,
     evaluate,
     losses_summary,
     returns_summary,
@@ -104,22 +107,33 @@ def _drive_by_policy(work: Measurement, task: Task, out: Path) -> dict[str, Any]
         'environment_steps': (work.iteration or config.iterations)
         * config.rollouts
         * config.rollout_steps,
-        **returns_summary(rollouts.rewards, task.failure_step(work.steps)),
+        **_episodes(work, task, rollouts),
     }
 
 
 def _drive_by_physics(work: Measurement, task: Task) -> dict[str, Any]:
     planner = planner_of(work, work.training.config.control_planner)
-    rewards = drive_by_physics(task, work.test, planner, work.episodes, work.steps, work.test_seed)
+    driven = drive_by_physics(task, work.test, planner, work.episodes, work.steps, work.test_seed)
     return {
         'environment_steps': 0,
         'planner': {'kind': planner.kind, **planner.model_dump()},
-        **returns_summary(rewards, task.failure_step(work.steps)),
+        **_episodes(work, task, driven),
+    }
+
+
+def _episodes(work: Measurement, task: Task, driven: Rollouts | Evaluation) -> dict[str, Any]:
+    """Return what is reported of the episodes themselves."""
+    return {
+        **returns_summary(driven.rewards, task.failure_step(work.steps)),
+        **endings_summary(driven.trajectories, work.steps),
     }
 
 
 def _drive_by_model(work: Measurement, task: Task, out: Path) -> dict[str, Any]:
     bundle = _bundle(work, task, out)
+    windows = bundle.info.past_steps, bundle.info.future_steps
+    if work.steps < max(work.scored_from, windows[0]) + windows[1]:
+        raise UserError(f'{work.steps} steps hold no moment from {work.scored_from} on to score')
     adapter = make_adapter(bundle, METHODS[work.method].adaptation)
     planner = planner_of(work, bundle.info.planner)
     outcome = evaluate(
@@ -127,21 +141,18 @@ def _drive_by_model(work: Measurement, task: Task, out: Path) -> dict[str, Any]:
     )
     losses = prediction_losses(bundle, adapter, outcome.trajectories, 1, AHEAD_STRIDE)
     losses = losses.since(work.scored_from)
-    if not len(losses.moments) or (losses.ahead and not len(losses.ahead.moments)):
-        raise UserError(f'{work.steps} steps hold no moment from {work.scored_from} on to score')
     failure = task.failure_step(work.steps)
     schedule = task.test(work.test)(work.steps)
     fault = switch_step(schedule)
     # Where nothing ever happens, a fault is pretended: what is said of it is what chance does.
     moment = fault if schedule else failure
-    windows = bundle.info.past_steps, bundle.info.future_steps
     return {
         'environment_steps': int(bundle.info.metrics['environment_steps']),
         'past_steps': bundle.info.past_steps,
         'future_steps': bundle.info.future_steps,
         'planner': {'kind': planner.kind, **planner.model_dump()},
         'precision': bundle.info.precision,
-        **returns_summary(outcome.rewards, failure),
+        **_episodes(work, task, outcome),
         **losses_summary(losses, failure),
         'fault_step': fault,
         'errors': error_summary(losses),

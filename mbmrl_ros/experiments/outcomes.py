@@ -16,6 +16,7 @@ from mbmrl_ros.bench.compare import conditions
 from mbmrl_ros.config import UserError, write_text
 from mbmrl_ros.experiments.jobs import Job, Training
 from mbmrl_ros.experiments.measure import perform
+from mbmrl_ros.training.evaluate import finite
 from mbmrl_ros.training.run import same_setting
 from mbmrl_ros.training.settings import TrainingConfig
 
@@ -73,7 +74,9 @@ def in_a_line(result: dict[str, Any]) -> str:
     """Return a result in a line of progress."""
     if 'returns' not in result:
         return f'{result["environment_steps"]} steps'
-    text = f'return {result["mean"]:.1f} +- {result["interval95"]:.1f}'
+    text = f'return {result["mean"]:.1f}, SD of episodes {result["std_over_episodes"]:.1f}'
+    if result['ended_early']:
+        text += f', {result["ended_early"]} ended early'
     if 'loss_after' in result:
         text += f', error {result["loss_before"]:.4f} before, {result["loss_after"]:.4f} after'
     return text
@@ -93,7 +96,7 @@ def do(job: Job, out: Path) -> dict[str, Any]:
             'duration_s': round(time.monotonic() - started, 1),
             'seed': job.settings.get('training', job.settings)['seed'],
             'settings': job.settings,
-            'result': _finite(result),
+            'result': finite(result),
         },
         indent=1,
     )
@@ -101,12 +104,3 @@ def do(job: Job, out: Path) -> dict[str, Any]:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, text + '\n')
     return result
-
-
-def _finite(value: Any) -> Any:
-    """Return a result without numbers that JSON does not have."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not abs(value) < float('inf') else value

@@ -1,10 +1,15 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Plots of a figure. Bars and bands are means with 95 % intervals."""
+"""Plots of a figure.
+
+What is drawn about a mean is its 95 % interval over training seeds, black and with caps; of one
+trained model it is the standard deviation over episodes, grey and without caps, and a line below
+the figure says so.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,10 +19,10 @@ from numpy.typing import NDArray
 from mbmrl_ros.experiments.columns import ORACLE
 from mbmrl_ros.experiments.grid import Figure
 from mbmrl_ros.experiments.methods import METHODS
+from mbmrl_ros.experiments.recovery import mean_curve
 from mbmrl_ros.experiments.results import Line, Results
-from mbmrl_ros.experiments.statistics import EDGES, ratio_interval
+from mbmrl_ros.experiments.statistics import EDGES, Estimate, estimate, ratio_interval
 from mbmrl_ros.experiments.tables import by_setting
-from mbmrl_ros.training.evaluate import interval95
 from mbmrl_ros.types import Array
 
 PANEL = 3.6
@@ -25,6 +30,12 @@ PANEL = 3.6
 AROUND_FAULT = 300
 # A variant has the colour of its method, in a shade of its own.
 SHADES = ('-', '--', '-.', ':')
+LEGEND = (
+    'black with caps: 95 % t-interval over training seeds; '
+    'grey: one trained model, standard deviation over its episodes'
+)
+OVER_SEEDS: dict[str, Any] = {'color': 'black', 'capsize': 3, 'lw': 1}
+OVER_EPISODES: dict[str, Any] = {'color': '#8c8c8c', 'capsize': 0, 'lw': 2.5, 'alpha': 0.8}
 # So many times the median of a panel, and the others could not be told apart beside it.
 TALL = 2.5
 
@@ -69,18 +80,16 @@ def curve_plot(figure: Figure, results: Results) -> Plot:
         ends = []
         for place, line in enumerate(lines):
             steps, returns = zip(*results.curve(line))
-            ends.append(np.mean(returns[-1]))
-            mean, half = np.array([interval95(values) for values in returns]).T
+            found = [estimate(groups) for groups in returns]
+            mean = np.array([one.mean for one in found])
+            ends.append(mean[-1])
             look: dict[str, Any] = {'color': METHODS[line.method].colour}
             if len(figure.variants) > 1:
                 look['ls'] = SHADES[figure.variants.index(line.variant) % len(SHADES)]
-            if len(steps) == 1:
-                axes.errorbar(
-                    steps, mean, half, fmt='s', ms=4, capsize=2, label=line.label, **look
-                )
-                continue
-            axes.plot(steps, mean, marker='o', ms=3, label=line.label, zorder=place, **look)
-            axes.fill_between(steps, mean - half, mean + half, alpha=0.12, color=look['color'])
+            marker = 's' if len(steps) == 1 else 'o'
+            axes.plot(steps, mean, marker=marker, ms=4, label=line.label, zorder=place, **look)
+            for step, one in zip(steps, found):
+                draw_spread(axes, step, one)
         axes.locator_params(axis='x', nbins=5)
         axes.set(title=setting.title, xlabel='control steps of training')
         axes.set_ylabel('return per episode')
@@ -88,7 +97,8 @@ def curve_plot(figure: Figure, results: Results) -> Plot:
             axes.set_yscale('symlog', linthresh=100)
             axes.yaxis.set_major_formatter('{x:.0f}')
             axes.set_ylabel('return per episode (logarithmic beyond 100)')
-    return _finished(plot, legend=True)
+        _within_means(axes)
+    return _finished(plot, legend=True, note=LEGEND)
 
 
 def normalised_plot(figure: Figure, results: Results) -> Plot:
@@ -96,13 +106,13 @@ def normalised_plot(figure: Figure, results: Results) -> Plot:
     groups = by_setting(results.lines(figure))
     plot, panels = _panels(len(groups))
     for axes, (setting, lines) in zip(panels, groups.items()):
-        oracle = next((one.groups('returns') for one in lines if one.method == ORACLE), [])
+        oracle = next((one.by_seed('returns') for one in lines if one.method == ORACLE), {})
         if oracle and np.isnan(ratio_interval(oracle, oracle)[0]):
-            oracle = []
+            oracle = {}
         bars = [_normalised(line, oracle) for line in lines]
-        _bars(axes, lines, np.array(bars), [METHODS[line.method].label for line in lines])
+        _bars(axes, lines, bars, [METHODS[line.method].label for line in lines])
         axes.set(title=setting.title, ylabel='return / MB oracle' if oracle else 'return')
-    return _finished(plot)
+    return _finished(plot, note=f'{LEGEND}; a ratio of single models has neither')
 
 
 def variants_plot(figure: Figure, results: Results) -> Plot:
@@ -112,10 +122,10 @@ def variants_plot(figure: Figure, results: Results) -> Plot:
     widest = max(map(len, groups.values()))
     plot, panels = _panels(len(groups), max(PANEL, 0.2 * widest), PANEL + 0.06 * longest)
     for axes, (setting, lines) in zip(panels, groups.items()):
-        values = np.array([interval95(line.returns()) for line in lines])
-        _bars(axes, lines, _about(values), [line.label for line in lines])
+        bars = [_normalised(line, {}) for line in lines]
+        _bars(axes, lines, bars, [line.label for line in lines])
         axes.set(title=setting.title, ylabel='return')
-    return _finished(plot)
+    return _finished(plot, note=LEGEND)
 
 
 def recovery_plot(figure: Figure, results: Results) -> Plot:
@@ -157,45 +167,72 @@ def _back_by(line: Line, name: str) -> tuple[list[float], list[float]]:
 
 def _over_time(line: Line, *keys: str) -> tuple[Array, Array]:
     """Return control steps and errors, the mean over training seeds."""
-    curves = line.groups(*keys, 'over_time')
-    length = min(map(len, curves))
-    first, block = (int(line.numbers(*keys[:-1], key)[0]) for key in ('first_moment', 'block'))
-    steps = first + block * (np.arange(length, dtype=np.float64) + 0.5)
-    return steps, np.asarray(np.mean([curve[:length] for curve in curves], 0))
+    curve = mean_curve(line.groups(*keys, 'over_time'))
+    first, block = (line.numbers(*keys[:-1], key) for key in ('first_moment', 'block'))
+    if not first:
+        return np.empty(0), np.empty(0)
+    return first[0] + block[0] * (np.arange(len(curve), dtype=np.float64) + 0.5), curve
 
 
-def _normalised(line: Line, oracle: list[list[float]]) -> tuple[float, float, float]:
-    """Return a value and its interval."""
+class Bar(NamedTuple):
+    """A value and the ends of what is drawn about it; over_seeds: whether that is an interval."""
+
+    value: float
+    low: float
+    high: float
+    over_seeds: bool
+
+
+def _normalised(line: Line, oracle: dict[int, list[float]]) -> Bar:
+    """Return the mean return of a line, or its ratio to the oracle's where there is one."""
     if oracle:
-        return ratio_interval(line.groups('returns'), oracle, line.method == ORACLE)
-    mean, half = interval95(line.returns())
-    return mean, mean - half, mean + half
+        value, low, high = ratio_interval(line.by_seed('returns'), oracle)
+        return Bar(value, low, high, True)
+    found = estimate(line.by_seed('returns'))
+    half = found.half if found.seeds > 1 else found.std
+    return Bar(found.mean, found.mean - half, found.mean + half, found.seeds > 1)
 
 
-def _about(values: Array) -> Array:
-    """Return means and intervals [., 3] from means and half widths [., 2]."""
-    mean, half = values.T
-    return np.stack([mean, mean - half, mean + half], 1)
+def draw_spread(axes: Axes, place: float, found: Estimate) -> None:
+    """Draw what is known about a mean."""
+    over_seeds = found.seeds > 1
+    half, look = (found.half, OVER_SEEDS) if over_seeds else (found.std, OVER_EPISODES)
+    if np.isfinite(half):
+        axes.errorbar(place, found.mean, half, fmt='none', **look)
 
 
-def _bars(axes: Axes, lines: list[Line], values: Array, labels: list[str]) -> None:
-    """Draw bars with values [., 3]: value, and the ends of its interval.
+def _within_means(axes: Axes) -> None:
+    """Show all means and twice their range: an interval over two seeds may be ten times that."""
+    means = np.concatenate([np.asarray(line.get_ydata(), np.float64) for line in axes.lines])
+    if len(means := means[np.isfinite(means)]):
+        middle, reach = (means.max() + means.min()) / 2, np.ptp(means)
+        low, high = axes.get_ylim()
+        axes.set_ylim(max(low, middle - reach), min(high, middle + reach))
 
-    A bar that would dwarf all others is cut off, with its value on it.
+
+def _bars(axes: Axes, lines: list[Line], bars: list[Bar], labels: list[str]) -> None:
+    """Draw bars, and what is known about them.
+
+    A bar that would dwarf all others is cut off, with its value on it; so is an interval.
     """
     places = np.arange(len(lines))
-    colours = [METHODS[line.method].colour for line in lines]
-    axes.bar(places, values[:, 0], 0.75, color=colours)
-    ends = np.abs(values[:, 1:] - values[:, :1]).T
-    axes.errorbar(places, values[:, 0], ends, color='black', fmt='none', capsize=2, lw=1)
+    values = np.array([bar.value for bar in bars])
+    axes.bar(places, values, 0.75, color=[METHODS[line.method].colour for line in lines])
+    for place, bar in zip(places, bars):
+        if np.isfinite(bar.low):
+            about = [[bar.value - bar.low], [bar.high - bar.value]]
+            look = OVER_SEEDS if bar.over_seeds else OVER_EPISODES
+            axes.errorbar(place, bar.value, np.abs(about), fmt='none', **look)
     axes.set_xticks(places, labels, rotation=90, fontsize=8)
-    tall = _tall(values[:, 0])
-    top = 1.1 * values[~tall].max()
-    tall &= values[:, 0] > 2 * top
-    if not tall.any():
-        return
-    axes.set_ylim(top=top)
-    for place, value in zip(places[tall], values[tall, 0]):
+    tall = _tall(values)
+    usual = values[~tall]
+    top = 1.1 * usual.max()
+    tall &= values > 2 * top
+    ends = min(usual.min(), 0.0), max(usual.max(), 0.0)
+    reach = 0.5 * (ends[1] - ends[0])
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, ends[0] - reach), top if tall.any() else min(high, ends[1] + reach))
+    for place, value in zip(places[tall], values[tall]):
         text = f'{value:.0f} >' if value >= 100 else f'{value:.1f} >'
         axes.text(place, 0.95 * top, text, color='white', rotation=90,
                   ha='center', va='top', fontsize=9)  # fmt: skip
@@ -217,7 +254,8 @@ def _panels(count: int, width: float = PANEL, height: float = PANEL) -> tuple[Pl
     return plot, list(panels[:count])
 
 
-def _finished(plot: Plot, legend: bool = False) -> Plot:
+def _finished(plot: Plot, legend: bool = False, note: str = '') -> Plot:
+    """Finish a plot; note: what its bars of error are, below it."""
     for axes in plot.axes:
         axes.grid(alpha=0.3)
         axes.spines[['top', 'right']].set_visible(False)
@@ -231,6 +269,8 @@ def _finished(plot: Plot, legend: bool = False) -> Plot:
         plot.legend(shown.values(), shown.keys(), frameon=False, ncols=4, fontsize=8,
                     loc='lower center', bbox_to_anchor=(0.5, 1.0))  # fmt: skip
     plot.tight_layout()
+    if note:
+        plot.text(0.5, 0.0, note, ha='center', va='top', fontsize=8)
     return plot
 
 

@@ -94,6 +94,17 @@ def mean_back(blocks: Array, first: int, size: int, fault: int, future: int) -> 
     return float(since[np.argmax(stays)]) if stays.any() else math.inf
 
 
+def mean_curve(curves: Sequence[Sequence[float]]) -> Array:
+    """Return the mean of curves [T] over those that are known, as long as the longest."""
+    length = max(map(len, curves))
+    whole = np.full((len(curves), length), np.nan)
+    for row, curve in zip(whole, curves):
+        row[: len(curve)] = curve
+    known = ~np.isnan(whole)
+    total, count = np.where(known, whole, 0.0).sum(0), known.sum(0)
+    return np.asarray(np.divide(total, count, out=np.full(length, np.nan), where=count > 0))
+
+
 def trailing_means(errors: Array) -> Array:
     """Return means [W - SMOOTHING + 1] that end with each error [W] but the first ones."""
     return np.asarray(sliding_window_view(errors, SMOOTHING).mean(1))
@@ -112,7 +123,9 @@ def recoveries(losses: PredictionLosses, fault: int, past: int, future: int) -> 
     moments = losses.moments.numpy()
     episodes = []
     for pair in zip(losses.before.double().numpy(), losses.after.double().numpy()):
-        found = [course(moments, errors, fault, past, future) for errors in pair]
+        # Of an episode that ended early, as far as it went.
+        known = ~np.isnan(pair).any(0)
+        found = [course(moments[known], one[known], fault, past, future) for one in pair]
         plain = [_plain(one) for one in found if one is not None]
         episodes.append(dict(zip(Recovery._fields, plain)) if len(plain) == 2 else None)
     return {'step': fault, 'episodes': episodes}

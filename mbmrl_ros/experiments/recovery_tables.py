@@ -14,6 +14,7 @@ from mbmrl_ros.experiments.recovery import (
     Course,
     Recovery,
     mean_back,
+    mean_curve,
     quartiles,
     share_back,
 )
@@ -28,12 +29,13 @@ def recovery_table(figure: Figure, results: Results) -> list[str]:
     lines = results.lines(figure)
     faults = [line for line in lines if line.numbers('fault_step')]
     quiet = [line for line in lines if not line.numbers('fault_step')]
-    back = ('L (as trained)', 'did not rise', 'steps until it is back: median (quartiles)', 'T1',
+    back = ('L (as trained)', 'did not rise',
+            'steps until it is back: median (quartiles) of episodes', 'T1',
             'back within T1 (as trained)', 'never back (as trained)', 'peak / L',
             'error from T1 on / L (as trained)', 'mean over episodes: back')  # fmt: skip
-    worth = ('return after the fault', 'of MB (95 %)')
-    cost = ('return', 'of MB (95 %)', 'of the same model that does not adapt',
-            'adaptations accepted', 'error / as trained (95 %)')  # fmt: skip
+    worth = ('return after the fault', 'of MB')
+    cost = ('return', 'of MB', 'of the same model that does not adapt',
+            'adaptations accepted', 'error / as trained')  # fmt: skip
     chance = ('no fault: said to have risen', 'steps until it is back', 'back within T1',
               'error from T1 on / L')  # fmt: skip
     parts = [
@@ -66,8 +68,9 @@ def _back(line: Line, results: Results) -> list[str]:
 
 def _mean_back(line: Line) -> str:
     """Return within which steps after the fault the mean error over all episodes was back."""
-    curves = line.groups('errors', 'after', 'over_time')
-    blocks = np.mean([curve[: min(map(len, curves))] for curve in curves], 0)
+    blocks = mean_curve(line.groups('errors', 'after', 'over_time'))
+    if not line.numbers('errors', 'first_moment'):
+        return '-'
     first, size = (int(line.numbers('errors', key)[0]) for key in ('first_moment', 'block'))
     fault, future = (int(line.numbers(key)[0]) for key in ('fault_step', 'future_steps'))
     begin = mean_back(blocks, first, size, fault, future)
@@ -94,18 +97,18 @@ def _steps(found: list[Recovery]) -> str:
 
 
 def _worth(line: Line, results: Results) -> list[str]:
-    base = results.line(line.setting, BASE, Variant()).groups('returns_after')
-    own = line.groups('returns_after')
-    return [interval(own), ratio(own, base, line.method == BASE)]
+    base = results.line(line.setting, BASE, Variant()).by_seed('returns_after')
+    own = line.by_seed('returns_after')
+    return [interval(own), ratio(own, base)]
 
 
 def _cost(line: Line, results: Results) -> list[str]:
     bases = (results.line(line.setting, m, Variant()) for m in (BASE, STILL.get(line.method, '')))
-    own = line.groups('returns')
-    before, after = (line.groups('errors', name, 'episodes') for name in ('before', 'after'))
+    own = line.by_seed('returns')
+    before, after = (line.by_seed('errors', name, 'episodes') for name in ('before', 'after'))
     return [
         returns(line),
-        *(ratio(own, base.groups('returns'), base.method == line.method) for base in bases),
+        *(ratio(own, base.by_seed('returns')) for base in bases),
         share(line, 'accepted'),
         ratio(after, before, paired=True),
     ]

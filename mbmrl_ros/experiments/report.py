@@ -16,7 +16,7 @@ import numpy as np
 
 from mbmrl_ros.config import UserError, write_text
 from mbmrl_ros.envs.tasks import TASKS
-from mbmrl_ros.experiments.columns import table
+from mbmrl_ros.experiments.columns import LEGEND, table
 from mbmrl_ros.experiments.figures import FIGURES
 from mbmrl_ros.experiments.grid import Figure
 from mbmrl_ros.experiments.methods import METHODS
@@ -28,9 +28,10 @@ from mbmrl_ros.spec import load_robot
 
 HEAD = """# Adaptation: the figures of the thesis, and beyond
 
-Means with 95 % t-intervals over the episodes of all training seeds; ratios with a bootstrap
-interval over training seeds and episodes. Errors: squared errors of normalised changes over the
-next T2 steps, with the parameters as trained (before) and as adapted to the T1 steps before
+Means over training seeds, with 95 % t-intervals over the means of seeds; where one model was
+trained, the standard deviation over its episodes, which is no interval. A robot whose episode
+ended early earns nothing more, and is counted. Errors: squared errors of normalised changes over
+the next T2 steps, with the parameters as trained (before) and as adapted to the T1 steps before
 (after). Blocks between comments are written by `mbmrl report`; every number is in a file of
 `{cells}`, which names the command that makes it again.
 """
@@ -87,15 +88,17 @@ def _block(name: str, figure: Figure, results: Results, folder: str) -> list[str
         '',
         *TABLES[figure.draw](figure, results),
         '',
+        LEGEND,
+        '',
         f'Differs from the paper: {figure.differs}.' if figure.differs else 'Not in the paper.',
         '',
-        *_budget(lines),
+        *budget_table(lines),
         '',
         *_not_run(figure, lines),
     ]
 
 
-def _budget(lines: list[Line]) -> list[str]:
+def budget_table(lines: list[Line]) -> list[str]:
     """Return a table of the data that every method had, and how it was measured."""
     rows: dict[tuple[str, ...], None] = {}
     for line in lines:
@@ -107,11 +110,18 @@ def _budget(lines: list[Line]) -> list[str]:
         seeds = ', '.join(str(cell['seed']) for cell in line.cells)
         episodes = f'{measured["episodes"]} x {measured["steps"]}'
         label = METHODS[line.method].label
-        row = (line.setting.task, label, f'{steps:.0f}', f'{hours:.2f}', seeds, episodes, plans)
+        row = (line.setting.task, label, f'{steps:.0f}', f'{hours:.2f}', seeds, episodes,
+               _ended_early(line), plans)  # fmt: skip
         rows[row] = None
     header = ('task', 'method', 'control steps', 'simulated hours', 'training seeds',
-              'episodes x steps per test', 'candidates x horizon')  # fmt: skip
+              'episodes x steps per test', 'ended early', 'candidates x horizon')  # fmt: skip
     return ['Budget:', '', *table(header, list(rows))]
+
+
+def _ended_early(line: Line) -> str:
+    """Return how many episodes of all training seeds did, where that was counted."""
+    counts = line.numbers('ended_early')
+    return f'{sum(counts):.0f}' if len(counts) == len(line.cells) else 'not counted'
 
 
 def _not_run(figure: Figure, lines: list[Line]) -> list[str]:

@@ -36,25 +36,25 @@ class Line(NamedTuple):
         return ', '.join(filter(None, (METHODS[self.method].label, self.variant.name)))
 
     def groups(self, *keys: str) -> list[list[float]]:
-        """Return a list of numbers per episode, by training seed; empty where none has it.
+        """Return the lists of `by_seed`; empty where no seed has one."""
+        return list(self.by_seed(*keys).values())
+
+    def by_seed(self, *keys: str) -> dict[int, list[float]]:
+        """Return a list of numbers per episode for every training seed that has it.
 
         What was not finite, and is null in the file, is NaN.
         """
-        found = [_within(cell['result'], keys) for cell in self.cells]
-        return [
-            [math.nan if value is None else value for value in values]
-            for values in found
+        found = {int(cell['seed']): _within(cell['result'], keys) for cell in self.cells}
+        return {
+            seed: [math.nan if value is None else value for value in values]
+            for seed, values in found.items()
             if values is not None
-        ]
+        }
 
     def numbers(self, *keys: str) -> list[float]:
         """Return a number per training seed, of those that have one."""
         found = [_within(cell['result'], keys) for cell in self.cells]
         return [value for value in found if value is not None]
-
-    def returns(self) -> list[float]:
-        """Return the returns of all episodes of all training seeds."""
-        return [value for group in self.groups('returns') for value in group]
 
     def recoveries(self) -> list[Recovery]:
         """Return those of all episodes of all training seeds."""
@@ -97,14 +97,14 @@ class Results:
         )
         return [line for line in wanted if line.cells]
 
-    def curve(self, line: Line) -> Iterator[tuple[float, list[float]]]:
+    def curve(self, line: Line) -> Iterator[tuple[float, dict[int, list[float]]]]:
         """Yield the steps of data and the returns after the iterations that were measured."""
         key = (line.setting.task, line.setting.test, line.method, line.variant.name)
         numbers = sorted(k[4] for k in self._cells if k[:4] == key and k[4] is not None)
         for iteration in (*numbers, None):
             point = self.line(line.setting, line.method, line.variant, iteration)
             if point.cells:
-                yield float(np.mean(point.numbers('environment_steps'))), point.returns()
+                yield float(np.mean(point.numbers('environment_steps'))), point.by_seed('returns')
 
 
 def _within(value: Any, keys: tuple[str, ...]) -> Any:

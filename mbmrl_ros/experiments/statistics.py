@@ -5,61 +5,102 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from scipy import special
 from torch import Tensor
 
 from mbmrl_ros.sim.disturbances import Schedule
+from mbmrl_ros.training.evaluate import interval95, std_over_episodes
 from mbmrl_ros.training.predictions import PredictionLosses
 from mbmrl_ros.types import Array
 
-DRAWS = 10_000
 # Errors spread over orders of magnitude: bins are equal on the logarithm.
 EDGES = np.logspace(-4, 2, 61)
 # Of a curve over time, so that a file of a thousand steps is small.
 BLOCK = 5
 
-Groups = Sequence[Sequence[float]]
-"""By training seed, one value per episode."""
+Groups = Mapping[int, Sequence[float]] | Sequence[Sequence[float]]
+"""Values per episode by training seed; of a plain sequence the seeds are 0, 1, 2..."""
 
 
-def ratio_interval(
-    first: Groups, second: Groups, paired: bool = False
-) -> tuple[float, float, float]:
-    """Return the ratio of the means over training seeds, and a bootstrap 95 % interval.
+class Estimate(NamedTuple):
+    """A mean over training seeds, and what is known of how sure it is.
 
-    Drawn again are seeds, in pairs where both have as many, since methods of a seed share data,
-    and episodes within every seed. paired: the two are of the same episodes, which are drawn
-    together. NaN where the second mean is not clearly positive: nothing can be normalised to what
-    may be zero.
+    half: half the width of its 95 % t-interval over the means of seeds, NaN of one seed. std: of
+    one seed the standard deviation over its episodes, else NaN: how much episodes differ, not how
+    sure the mean is of another training.
     """
-    pair = [[np.asarray(group, np.float64) for group in groups] for groups in (first, second)]
-    means = [float(np.mean([group.mean() for group in groups])) for groups in pair]
-    rng = np.random.default_rng(0)
-    seeds = [rng.integers(len(groups), size=(DRAWS, len(groups))) for groups in pair]
-    if len(pair[0]) == len(pair[1]):
-        seeds[1] = seeds[0]
-    streams = [np.random.default_rng(1 if paired else stream) for stream in (1, 2)]
-    drawn = [_drawn_means(*of_one) for of_one in zip(pair, seeds, streams)]
-    if np.percentile(drawn[1], 2.5) <= 0:
+
+    mean: float
+    half: float
+    std: float
+    seeds: int
+
+
+def by_seed(groups: Groups) -> dict[int, Array]:
+    """Return the values that are known, by training seed; seeds without any are left out."""
+    pairs = groups.items() if isinstance(groups, Mapping) else enumerate(groups)
+    arrays = {seed: np.asarray(values, np.float64) for seed, values in pairs}
+    known = {seed: array[~np.isnan(array)] for seed, array in arrays.items()}
+    return {seed: array for seed, array in known.items() if len(array)}
+
+
+def estimate(groups: Groups) -> Estimate:
+    """Return the mean over training seeds of the means over episodes.
+
+    Episodes of one trained model share it, so they are no independent trials of the method: pooled
+    over three seeds that differ as much as episodes do, a nominal 95 % covers about half.
+    """
+    seeds = by_seed(groups)
+    if not seeds:
+        return Estimate(math.nan, math.nan, math.nan, 0)
+    mean, half = interval95([float(array.mean()) for array in seeds.values()])
+    std = std_over_episodes(next(iter(seeds.values()))) if len(seeds) == 1 else math.nan
+    return Estimate(mean, half, std, len(seeds))
+
+
+def ratio_interval(first: Groups, second: Groups) -> tuple[float, float, float]:
+    """Return the ratio of the means over training seeds, and its 95 % t-interval.
+
+    The interval is over the logarithms of the means of seeds: of their ratios where both have the
+    same seeds, since methods of a seed share data, else by Welch's formula. Ends are NaN with one
+    seed, and where a seed's mean has no logarithm. All are NaN where the second mean is not
+    clearly positive in every seed: nothing can be normalised to what may be zero.
+    """
+    one, other = by_seed(first), by_seed(second)
+    if not one or not other or not all(map(_clearly_positive, other.values())):
         return math.nan, math.nan, math.nan
-    low, high = np.nanpercentile(drawn[0] / np.where(drawn[1] > 0, drawn[1], np.nan), [2.5, 97.5])
-    return means[0] / means[1], float(low), float(high)
+    means = [{seed: float(a.mean()) for seed, a in arrays.items()} for arrays in (one, other)]
+    above, below = means
+    value = float(np.mean(list(above.values())) / np.mean(list(below.values())))
+    if min(above.values()) <= 0 or min(len(above), len(below)) < 2:
+        return value, math.nan, math.nan
+    if above.keys() == below.keys():
+        centre, half = interval95([math.log(above[seed] / below[seed]) for seed in above])
+    else:
+        centre, half = _welch([[math.log(m) for m in each.values()] for each in means])
+    return value, math.exp(centre - half), math.exp(centre + half)
 
 
-def _drawn_means(groups: list[Array], seeds: NDArray[np.int64], rng: np.random.Generator) -> Array:
-    """Return means [DRAWS] over drawn seeds [DRAWS, seeds] of drawn episodes."""
-    total = np.zeros(len(seeds))
-    for column in seeds.T:
-        for seed, group in enumerate(groups):
-            rows = column == seed
-            chosen = rng.integers(len(group), size=(int(rows.sum()), len(group)))
-            total[rows] += group[chosen].mean(1)
-    return np.asarray(total / seeds.shape[1])
+def _clearly_positive(episodes: Array) -> bool:
+    """Whether the mean over the episodes of one model is, whichever other ones it had had."""
+    mean, half = interval95(episodes)
+    return bool(episodes.min() > 0) or mean - half > 0
+
+
+def _welch(groups: list[list[float]]) -> tuple[float, float]:
+    """Return the difference of two means, and half its 95 % interval (Welch 1947)."""
+    means = [float(np.mean(group)) for group in groups]
+    errors = [float(np.var(group, ddof=1)) / len(group) for group in groups]
+    total = sum(errors)
+    if total == 0:
+        return means[0] - means[1], 0.0
+    degrees = total**2 / sum(e**2 / (len(g) - 1) for e, g in zip(errors, groups))
+    return means[0] - means[1], math.sqrt(total) * float(special.stdtrit(degrees, 0.975))
 
 
 def histogram(errors: Tensor) -> list[int]:
@@ -82,17 +123,22 @@ def switch_step(schedule: Schedule) -> int | None:
 def error_summary(losses: PredictionLosses) -> dict[str, Any]:
     """Return errors before and after the update: per episode, over time, as histograms.
 
-    ahead: the same of the state T2 steps ahead, where that was predicted.
+    An episode that ended early has no errors from then on, and none at all if it was shorter than
+    a window; it takes none from the others. NaN where no episode has one. ahead: the same of the
+    state T2 steps ahead, where that was predicted.
     """
     moments = losses.moments.tolist()
     spacing = moments[1] - moments[0] if len(moments) > 1 else 1
-    result: dict[str, Any] = {'first_moment': moments[0], 'block': BLOCK * spacing}
+    first = moments[0] if moments else None
+    result: dict[str, Any] = {'first_moment': first, 'block': BLOCK * spacing}
     for name in ('before', 'after'):
         errors: Tensor = getattr(losses, name)
         result[name] = {
-            'episodes': [float(f'{value:.5g}') for value in errors.mean(1)],
-            'over_time': blocks(errors.double().mean(0).numpy()),
-            'histogram': histogram(errors),
+            'episodes': [float(f'{value:.5g}') for value in errors.nanmean(1)],
+            'over_time': blocks(errors.double().nanmean(0).numpy()),
+            'histogram': histogram(errors[~errors.isnan()]),
         }
-    result['share_worse'] = float((losses.after > losses.before).to(torch.float64).mean())
+    known = ~(losses.before.isnan() | losses.after.isnan())
+    worse = (losses.after > losses.before)[known]
+    result['share_worse'] = float(worse.to(torch.float64).mean())
     return result if losses.ahead is None else result | {'ahead': error_summary(losses.ahead)}

@@ -13,6 +13,7 @@ from mbmrl_ros.experiments.grid import Figure, Setting, Variant
 from mbmrl_ros.experiments.methods import METHODS
 from mbmrl_ros.experiments.recovery_tables import recovery_table
 from mbmrl_ros.experiments.results import Line, Results
+from mbmrl_ros.experiments.statistics import estimate
 
 
 def errors_table(figure: Figure, results: Results) -> list[str]:
@@ -23,7 +24,7 @@ def errors_table(figure: Figure, results: Results) -> list[str]:
             rows.append([*names(line), *_before_and_after(line, 'errors'), _late(line)])
         if line.groups('errors', 'ahead'):
             far.append([*names(line), *_before_and_after(line, 'errors', 'ahead')])
-    header = ('test', 'method', 'T1, T2', 'before', 'after', 'after / before (95 %)',
+    header = ('test', 'method', 'T1, T2', 'before', 'after', 'after / before',
               'moments made worse')  # fmt: skip
     near = table((*header, 'after / before from a fault in mid-run on'), rows)
     if not far:
@@ -33,8 +34,8 @@ def errors_table(figure: Figure, results: Results) -> list[str]:
 
 
 def _before_and_after(line: Line, *keys: str) -> list[str]:
-    before, after = (line.groups(*keys, name, 'episodes') for name in ('before', 'after'))
-    means = [f'{np.mean([np.mean(g) for g in groups]):.4f}' for groups in (before, after)]
+    before, after = (line.by_seed(*keys, name, 'episodes') for name in ('before', 'after'))
+    means = [f'{estimate(groups).mean:.4f}' for groups in (before, after)]
     worse = f'{100 * np.mean(line.numbers(*keys, "share_worse")):.0f} %'
     windows = (f'{line.numbers(f"{name}_steps")[0]:.0f}' for name in ('past', 'future'))
     return [', '.join(windows), *means, ratio(after, before, paired=True), worse]
@@ -61,12 +62,12 @@ def normalised_table(figure: Figure, results: Results) -> list[str]:
             continue
         raw.append([setting.title, *(returns(one) if one.cells else 'not run' for one in lines)])
         for base, rows in relative.items():
-            one_is = results.line(setting, base, Variant()).groups('returns')
-            cells = [ratio(one.groups('returns'), one_is, one.method == base) for one in lines]
+            one_is = results.line(setting, base, Variant()).by_seed('returns')
+            cells = [ratio(one.by_seed('returns'), one_is) for one in lines]
             rows.append([setting.title, *cells])
     parts = [table(('return', *labels), raw)]
     for base, rows in relative.items():
-        parts.append(table((f'return / {METHODS[base].label} (95 %)', *labels), rows))
+        parts.append(table((f'return / {METHODS[base].label}', *labels), rows))
     return [text for part in parts for text in (*part, '')]
 
 

@@ -57,6 +57,9 @@ def train_trpo(
             'environment_steps': float(iteration * per_iteration),
             'return_mean': float(np.mean(returns)),
             'return_std': float(np.std(returns)),
+            'ended_early': float(
+                sum(episode['l'] < config.rollout_steps for episode in model.ep_info_buffer)
+            ),
             'collect_s': time.monotonic() - started,
             'fit_s': 0.0,
         }

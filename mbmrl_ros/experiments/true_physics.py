@@ -20,7 +20,7 @@ from mbmrl_ros.planners.kinds import PlannerConfig, make_planner
 from mbmrl_ros.rewards.reward import build_reward
 from mbmrl_ros.robot.history import History
 from mbmrl_ros.spec import load_robot
-from mbmrl_ros.training.collect import collect
+from mbmrl_ros.training.collect import Rollouts, collect
 from mbmrl_ros.types import Carry, StepFn
 
 
@@ -44,8 +44,8 @@ def physics_step(env: RobotEnv, copies: RobotEnv) -> StepFn:
 
 def drive_by_physics(
     task: Task, test: str, planner: PlannerConfig, episodes: int, steps: int, seed: int
-) -> Tensor:
-    """Drive episodes side by side under a test of the task; return rewards [T, B].
+) -> Rollouts:
+    """Drive episodes side by side under a test of the task.
 
     Start states are those of evaluate() with the same seed. UserError as BatchWorld.become.
     """
@@ -66,7 +66,7 @@ def drive_by_physics(
     schedules = [task.test(test)(steps)] * episodes
     rng = np.random.default_rng(seed)
     try:
-        return collect(env, reward, act, schedules, task.disturbances, steps, 1, rng).rewards
+        return collect(env, reward, act, schedules, task.disturbances, steps, 1, rng)
     finally:
         env.close()
         copies.close()

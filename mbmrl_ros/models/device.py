@@ -5,8 +5,7 @@
 from __future__ import annotations
 
 import functools
-import statistics
-import time
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -17,7 +16,10 @@ Device = Literal['auto', 'cpu', 'cuda']
 Precision = Literal['float32', 'bfloat16']
 DEVICES = ('auto', 'cpu', 'cuda')
 # bfloat16 rounds at 0.4 %, so it has to pay: where it is emulated it is slower than float32.
-WORTHWHILE = 1.3
+# Instructions that multiply bfloat16, as Linux names them, and the first GPUs that do (Ampere).
+CPU_FEATURES = frozenset({'amx_bf16', 'avx512_bf16'})
+CUDA_CAPABILITY = (8, 0)
+CPUINFO = Path('/proc/cpuinfo')
 
 
 def choose_device(wanted: str) -> tuple[torch.device, str]:
@@ -34,39 +36,37 @@ def choose_device(wanted: str) -> tuple[torch.device, str]:
 
 
 def choose_precision(wanted: str, device: torch.device) -> Precision:
-    """Return the precision of rollouts or fits; `auto` takes the faster one on this machine."""
+    """Return the precision of rollouts or fits; `auto` takes the one that the device is made for.
+
+    It goes by what the processor can do, never by a timing: so a machine always chooses alike,
+    however busy it is, and equal seeds give equal results.
+    """
     if wanted == 'auto':
-        return fastest_precision(device)
+        return native_precision(device)
     if wanted not in ('float32', 'bfloat16'):
         raise UserError(f'unknown precision {wanted!r}; valid: auto, float32, bfloat16')
     return 'bfloat16' if wanted == 'bfloat16' else 'float32'
 
 
+def native_precision(device: torch.device) -> Precision:
+    """Return bfloat16 where the device multiplies it by instructions of its own."""
+    if device.type == 'cuda':
+        native = torch.cuda.get_device_capability(device) >= CUDA_CAPABILITY
+    else:
+        native = bool(cpu_features() & CPU_FEATURES)
+    return 'bfloat16' if native else 'float32'
+
+
 @functools.cache
-def fastest_precision(device: torch.device) -> Precision:
-    """Measure which precision multiplies a planner's matrices faster: about 0.1 s, once.
-
-    Medians over alternating repetitions of [512, 512] times [512, 512].
-    """
-    durations: dict[Precision, list[float]] = {'float32': [], 'bfloat16': []}
-    for repetition in range(12):
-        for precision, taken in durations.items():
-            duration = _product_s(device, getattr(torch, precision))
-            if repetition >= 2:
-                taken.append(duration)
-    gain = statistics.median(durations['float32']) / statistics.median(durations['bfloat16'])
-    return 'bfloat16' if gain >= WORTHWHILE else 'float32'
-
-
-def _product_s(device: torch.device, dtype: torch.dtype) -> float:
-    left, right = (torch.ones(512, 512, dtype=dtype, device=device) for _ in range(2))
-    out = torch.empty_like(left)
-    synchronize(device)
-    started = time.perf_counter()
-    for _ in range(3):
-        torch.mm(left, right, out=out)
-    synchronize(device)
-    return time.perf_counter() - started
+def cpu_features() -> frozenset[str]:
+    """Return what Linux says that the first processor can do; nothing where it cannot be read."""
+    try:
+        lines = CPUINFO.read_text().splitlines()
+    except OSError:
+        return frozenset()
+    found = (line.partition(':') for line in lines)
+    flags = next((value for key, _, value in found if key.strip() in ('flags', 'Features')), '')
+    return frozenset(flags.split())
 
 
 def synchronize(device: torch.device) -> None:

@@ -23,6 +23,11 @@ class FitResult:
     validation: tuple[float, ...]
     best_epoch: int
 
+    @property
+    def succeeded(self) -> bool:
+        """Whether what was kept has a validation loss at all: one that is finite."""
+        return math.isfinite(self.validation[self.best_epoch])
+
 
 def fit(
     params: Params,
@@ -43,23 +48,33 @@ def fit(
     first loss with p at 0.99, so that it never stops within its 100 epochs; here r starts at the
     first loss, which new data and new statistics let rise for an epoch or two before it falls.
 
+    A loss that is not finite is no loss: it is never the best, it does not enter the average, and
+    its epoch counts as one without a new low. Parameters that are not finite would stay so: those
+    of the best epoch so far are put back, and the fit goes on from there. If no loss was finite,
+    the parameters are left as they were and the result has not `succeeded`.
+
     params: all tensors that the optimiser holds. batch_loss: draws a batch and returns its loss.
     ValueError on a precision that has not been chosen yet.
     """
     if precision not in ('float32', 'bfloat16'):
         raise ValueError(f'precision must be float32 or bfloat16, got {precision!r}')
-    best, best_epoch = validation_loss(), 0
-    kept = _copy(params)
+    training, validation = [], [validation_loss()]
+    best = validation[0] if math.isfinite(validation[0]) else math.inf
+    best_epoch, kept = 0, _copy(params)
     rolling = lowest = best
     waited = 0
-    training, validation = [], [best]
     for epoch in range(1, epochs + 1):
         training.append(_epoch(optimiser, batch_loss, batches_per_epoch, precision))
-        validation.append(validation_loss())
-        on_epoch(epoch, training[-1], validation[-1])
-        if validation[-1] < best:
-            best, best_epoch, kept = validation[-1], epoch, _copy(params)
-        rolling = persistency * rolling + (1 - persistency) * validation[-1]
+        loss = validation_loss()
+        validation.append(loss)
+        on_epoch(epoch, training[-1], loss)
+        if not _finite(params):
+            _put_back(params, kept, optimiser)
+        if math.isfinite(loss):
+            if loss < best:
+                best, best_epoch, kept = loss, epoch, _copy(params)
+            average = persistency * rolling + (1 - persistency) * loss
+            rolling = average if math.isfinite(rolling) else loss
         waited = 0 if rolling < lowest else waited + 1
         lowest = min(lowest, rolling)
         if waited >= patience:
@@ -67,9 +82,7 @@ def fit(
     if not math.isfinite(validation[-1]):
         # Moments that are not finite would spoil every later fit with this optimiser.
         optimiser.state.clear()
-    with torch.no_grad():
-        for name, value in params.items():
-            value.copy_(kept[name])
+    _copy_to(params, kept)
     return FitResult(tuple(training), tuple(validation), best_epoch)
 
 
@@ -88,6 +101,22 @@ def _epoch(
         optimiser.step()
         total += loss.item()
     return total / batches
+
+
+def _finite(params: Params) -> bool:
+    return all(bool(value.isfinite().all()) for value in params.values())
+
+
+def _put_back(params: Params, kept: Params, optimiser: torch.optim.Optimizer) -> None:
+    """Go back to what was kept, without the moments that led away from it."""
+    _copy_to(params, kept)
+    optimiser.state.clear()
+
+
+@torch.no_grad()
+def _copy_to(params: Params, kept: Params) -> None:
+    for name, value in params.items():
+        value.copy_(kept[name])
 
 
 def _copy(params: Params) -> Params:

@@ -11,6 +11,10 @@ from torch import Tensor
 
 from mbmrl_ros.types import Transitions
 
+# Relative to the largest value of a channel. What changes by less is how float32 rounds: a value
+# that wavers between two neighbours is off by one resolution (1.2e-7), a difference of two by two.
+RESOLUTION = 8 * torch.finfo(torch.float32).eps
+
 
 @dataclass(frozen=True)
 class Normalizer:
@@ -34,11 +38,19 @@ class Normalizer:
 
     @classmethod
     def fit(cls, transitions: Transitions) -> Normalizer:
-        """Fit to transitions [.., S]; a channel that never changes gets a deviation of 1."""
+        """Fit to transitions [.., S].
+
+        A channel that never changes by more than float32 rounds it gets a deviation of 1, and so
+        does a change that is no more than the rounding of the states that it is between.
+        """
         states = transitions.states.flatten(0, -2).double()
         deltas = transitions.next_states.flatten(0, -2).double() - states
+        rounding = RESOLUTION * (1 + states.abs().amax(0))
         return cls(
-            states.mean(0).float(), _deviation(states), deltas.mean(0).float(), _deviation(deltas)
+            states.mean(0).float(),
+            _deviation(states, rounding),
+            deltas.mean(0).float(),
+            _deviation(deltas, rounding),
         )
 
     def delta(self, transitions: Transitions) -> Tensor:
@@ -67,7 +79,7 @@ class Inputs:
         return torch.cat([channels, action], -1)
 
 
-def _deviation(values: Tensor) -> Tensor:
+def _deviation(values: Tensor, rounding: Tensor) -> Tensor:
+    """Return standard deviations [S] of values [N, S]; 1 where they are no more than rounding."""
     deviation = values.std(0)
-    constant = deviation <= 1e-8 * (1 + values.abs().max(0).values)
-    return torch.where(constant, 1.0, deviation).float()
+    return torch.where(deviation <= rounding, 1.0, deviation).float()

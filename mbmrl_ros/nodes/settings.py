@@ -208,7 +208,7 @@ class ControllerSettings(Settings):
         'cpu', description='where to adapt and plan; auto: on the GPU if there is one'
     )
     precision: Literal['auto', 'float32', 'bfloat16'] = Field(
-        'auto', description='of imagined rollouts; auto: the faster one, measured at configure'
+        'auto', description='of imagined rollouts; auto: bfloat16 where the processor has it'
     )
     threads: int = Field(
         2, ge=1, le=256, description='of the processor, for adapting and planning'

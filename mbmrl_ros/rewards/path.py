@@ -35,6 +35,9 @@ MOST_WAYPOINTS = 100
 # ratio of their weights in the published cost.
 _METRES_PER_RADIAN = 0.1
 
+# Added to squared distances [m^2]: on the path itself the gradient of their root is 0, not NaN.
+_TINY = 1e-30
+
 
 def _figure_8() -> Waypoints:
     """Return two lobes, 3.2 m long and 1.7 m wide, in 14 segments that begin along x."""
@@ -117,7 +120,7 @@ def locate(segments: Segments, position: Tensor, yaw: Tensor) -> Place:
     along = position @ directions.T - (starts * directions).sum(-1)
     aside = position @ normals.T - (starts * normals).sum(-1)
     beyond = along - along.clamp(min=0.0).minimum(segments.lengths)
-    distance = (beyond * beyond).addcmul_(aside, aside).sqrt_()
+    distance = (beyond * beyond).addcmul_(aside, aside).add_(_TINY).sqrt_()
     turn = torch.atan2(yaw.sin(), yaw.cos())[..., None] - segments.headings
     heading = math.pi - turn.abs_().sub_(math.pi).abs_()
     best = distance.add(heading, alpha=_METRES_PER_RADIAN).argmin(-1, keepdim=True)

@@ -80,11 +80,18 @@ def distance_squared(spec: RobotSpec, target: Mapping[str, float]) -> RewardFn:
 
 
 def distance(spec: RobotSpec, target: Mapping[str, float]) -> RewardFn:
-    """Distance to a target over its channels, in their unit (the published code's arm)."""
-    squared = distance_squared(spec, target)
+    """Distance to a target over its channels, in their unit (the published code's arm).
+
+    At the target itself its gradient is zero: that of a square root would not be a number.
+    """
+    places = constant(spec.channel_index(channel) for channel in target)
+    values = constant(target.values())
 
     def term(state: Tensor, action: Tensor, next_state: Tensor) -> Tensor:
-        return squared(state, action, next_state).sqrt()
+        device, kind = next_state.device, next_state.dtype
+        reached = next_state.index_select(-1, places(device, torch.int64))
+        apart: Tensor = torch.linalg.vector_norm(reached - values(device, kind), dim=-1)
+        return apart
 
     return term
 

@@ -37,10 +37,23 @@ class Act(Protocol):
 
 @dataclass(frozen=True)
 class Rollouts:
-    """What a collection brings back: B trajectories, and rewards [T, B]."""
+    """What a collection brings back: B trajectories, and rewards [T, B].
+
+    A trajectory ends with the last step that its robot was sound after, and earns nothing later.
+    """
 
     trajectories: list[Trajectory]
     rewards: Tensor
+
+    @property
+    def ended_early(self) -> int:
+        """How many of the robots did not reach the last step."""
+        return ended_early(self.trajectories, len(self.rewards))
+
+
+def ended_early(trajectories: Sequence[Trajectory], steps: int) -> int:
+    """Return how many trajectories are shorter than the steps that were asked for."""
+    return sum(trajectory.steps < steps for trajectory in trajectories)
 
 
 def random_actions(spec: RobotSpec, generator: torch.Generator, batch: int) -> Act:
@@ -83,28 +96,34 @@ def collect(
 ) -> Rollouts:
     """Drive every robot for `steps` periods, each under its own schedule.
 
-    A robot whose physics stop being finite ends there; its trajectory is cut at that step.
+    A robot whose physics stop being finite ends there: its trajectory is cut at that step, it
+    earns nothing from then on, and it has no window any more that could be adapted to.
     """
     spec = env.spec
     histories = [
         History(window, spec.period_s, spec.state_size, spec.action_size) for _ in schedules
     ]
     filters = [SafetyFilter(spec) for _ in schedules]
-    states, actions, rewards, alive = [env.reset(rng, schedules)], [], [], []
+    states, actions, rewards = [env.reset(rng, schedules)], [], []
+    alive = [torch.ones(len(schedules), dtype=torch.bool)]
     for step in range(steps):
         state = states[-1]
-        for history, row in zip(histories, state.double().numpy()):
-            history.observe(step * spec.period_s, row)
+        for history, row, sound in zip(histories, state.double().numpy(), alive[-1].tolist()):
+            if sound:
+                history.observe(step * spec.period_s, row)
+            else:
+                history.clear()
         wanted = act(histories, state)
         applied = _filter(spec, filters, wanted, state)
         for history, action in zip(histories, applied):
             history.applied(action)
         actions.append(torch.from_numpy(applied).float())
         states.append(env.step(actions[-1]))
-        rewards.append(reward(state, actions[-1], states[-1]))
-        alive.append(torch.as_tensor(env.healthy).clone())
+        alive.append(alive[-1] & torch.as_tensor(env.healthy))
+        earned = reward(state, actions[-1], states[-1])
+        rewards.append(torch.where(alive[-1], earned, 0.0))
         on_step()
-    trajectories = _trajectories(states, actions, alive, schedules, disturbances)
+    trajectories = _trajectories(states, actions, alive[1:], schedules, disturbances)
     return Rollouts(trajectories, torch.stack(rewards))
 
 
@@ -128,10 +147,10 @@ def _trajectories(
     schedules: Sequence[Schedule],
     disturbances: Sequence[Disturbance],
 ) -> list[Trajectory]:
-    state, action, healthy = torch.stack(states, 1), torch.stack(actions, 1), torch.stack(alive, 1)
+    state, action, sound = torch.stack(states, 1), torch.stack(actions, 1), torch.stack(alive, 1)
     result = []
     for row, schedule in enumerate(schedules):
-        steps = int(healthy[row].long().cumprod(0).sum())
+        steps = int(sound[row].sum())
         labels = [
             disturbances.index(on[0]) if (on := active(schedule, step)) else -1
             for step in range(steps)

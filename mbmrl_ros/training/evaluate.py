@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from scipy import stats
+from scipy import special
 from torch import Tensor
 
 from mbmrl_ros.data.dataset import Trajectory
@@ -21,17 +22,18 @@ from mbmrl_ros.planners.kinds import PlannerConfig, make_planner
 from mbmrl_ros.rewards.reward import build_reward
 from mbmrl_ros.robot.adaptive_mpc import Decision, make_mpc
 from mbmrl_ros.spec import load_robot
-from mbmrl_ros.training.collect import Act, Rollouts, collect, mpc_actions
+from mbmrl_ros.training.collect import Act, Rollouts, collect, ended_early, mpc_actions
 from mbmrl_ros.training.predictions import PredictionLosses
-from mbmrl_ros.types import Adapter
+from mbmrl_ros.types import Adapter, Array
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """Episodes of one setting.
 
-    rewards: [T, B]. trajectories: B of them. adapt_s, plan_s: [T] for all robots together.
-    accepted, attempted: how many adaptations were used, of how many.
+    rewards: [T, B]. trajectories: B of them, cut where an episode ended early. adapt_s, plan_s:
+    [T] for all robots together. accepted, refused: how many adaptations were used, and how many
+    were not.
     """
 
     rewards: Tensor
@@ -121,17 +123,36 @@ def _tick(decision: Decision) -> _Tick:
     return _Tick(decision.adapt_s, decision.plan_s, *counts)
 
 
-def interval95(values: list[float] | Tensor) -> tuple[float, float]:
+def interval95(values: Sequence[float] | Array | Tensor) -> tuple[float, float]:
     """Return the mean of independent values and the half width of its 95 % t-interval."""
     array = np.asarray(values, np.float64)
     if len(array) < 2:
         return float(array.mean()), float('nan')
     error = array.std(ddof=1) / np.sqrt(len(array))
-    return float(array.mean()), float(error * stats.t.ppf(0.975, len(array) - 1))
+    return float(array.mean()), float(error * special.stdtrit(len(array) - 1, 0.975))
+
+
+def finite(value: Any) -> Any:
+    """Return numbers, in dicts and lists, with None for those that JSON does not have."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def std_over_episodes(values: Sequence[float] | Array | Tensor) -> float:
+    """Return the standard deviation of values of one model's episodes; NaN of fewer than two."""
+    array = np.asarray(values, np.float64)
+    return float(array.std(ddof=1)) if len(array) > 1 else math.nan
 
 
 def returns_summary(rewards: Tensor, failure: int) -> dict[str, Any]:
-    """Return what is reported of rewards [T, B]: whole, before and after the failure's step."""
+    """Return what is reported of rewards [T, B]: whole, before and after the failure's step.
+
+    All episodes are of one model, so that there is no interval: `std_over_episodes` says how much
+    they differ, not how sure the mean is of another training.
+    """
     return {
         **_returns('', rewards.sum(0)),
         **_returns('_before', rewards[:failure].sum(0)),
@@ -139,8 +160,19 @@ def returns_summary(rewards: Tensor, failure: int) -> dict[str, Any]:
     }
 
 
+def endings_summary(trajectories: Sequence[Trajectory], steps: int) -> dict[str, Any]:
+    """Return how many episodes ended early, and after how many steps each did end."""
+    return {
+        'ended_early': ended_early(trajectories, steps),
+        'steps_done': [trajectory.steps for trajectory in trajectories],
+    }
+
+
 def losses_summary(losses: PredictionLosses, failure: int) -> dict[str, float]:
-    """Return what is reported of prediction losses: of all moments, and after the failure."""
+    """Return what is reported of prediction losses: of all moments, and after the failure.
+
+    Means over all moments of all episodes that have them; NaN where no episode has any.
+    """
     late = losses.moments >= failure
     return {
         **_losses('', losses.before, losses.after),
@@ -149,18 +181,17 @@ def losses_summary(losses: PredictionLosses, failure: int) -> dict[str, float]:
 
 
 def _returns(suffix: str, returns: Tensor) -> dict[str, Any]:
-    mean, half = interval95(returns)
     return {
         f'returns{suffix}': [round(float(value), 3) for value in returns],
-        f'mean{suffix}': mean,
-        f'interval95{suffix}': half,
+        f'mean{suffix}': float(returns.double().mean()),
+        f'std_over_episodes{suffix}': std_over_episodes(returns),
     }
 
 
 def _losses(suffix: str, before: Tensor, after: Tensor) -> dict[str, float]:
-    first, second = float(before.mean()), float(after.mean())
+    first, second = float(before.nanmean()), float(after.nanmean())
     return {
         f'loss_before{suffix}': first,
         f'loss_after{suffix}': second,
-        f'ratio{suffix}': second / first,
+        f'ratio{suffix}': second / first if first else math.nan,
     }

@@ -21,7 +21,7 @@ from mbmrl_ros.data.dataset import Trajectory, all_transitions, split_all
 from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.envs.tasks import Task
 from mbmrl_ros.models.bundle import Bundle, load_bundle, save_bundle
-from mbmrl_ros.models.device import Precision, choose_precision
+from mbmrl_ros.models.device import choose_precision
 from mbmrl_ros.models.fit import FitResult
 from mbmrl_ros.models.kinds import DynamicsModel, build_model
 from mbmrl_ros.models.normalizer import Normalizer
@@ -33,7 +33,7 @@ from mbmrl_ros.spec import RobotSpec, load_robot
 from mbmrl_ros.training.augment import make_augmentation
 from mbmrl_ros.training.collect import Act, Rollouts, collect, mpc_actions, random_actions
 from mbmrl_ros.training.learned import Learned, checkpoint, restore, start
-from mbmrl_ros.training.objective import MakeObjective, fit_objective, with_chosen_precision
+from mbmrl_ros.training.objective import MakeObjective, fit_objective
 from mbmrl_ros.training.publish import fit_metrics, make_bundle, return_metrics
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.settings import TrainingConfig
@@ -65,8 +65,7 @@ def train(algorithm: Algorithm, task: Task, config: TrainingConfig, run: Run, se
     spec = load_robot(task.robot)
     reward = build_reward(spec, task.reward)
     env = RobotEnv(spec, config.rollouts)
-    precision = choose_precision(config.precision, torch.device('cpu'))
-    config = with_chosen_precision(config)
+    config = config.model_copy(update=run.precisions())
     learned, optimiser = start(spec, config, seed, algorithm.cell(config))
     done, tensors, data = run.load()
     if not config.fit_anew:
@@ -88,7 +87,7 @@ def train(algorithm: Algorithm, task: Task, config: TrainingConfig, run: Run, se
             learned, optimiser = start(spec, config, seed, algorithm.cell(config))
         generator = stream(seed, iteration, 'fit')
         dynamics, result = fit_to(
-            algorithm, spec, data, config, precision, learned, optimiser, generator, iteration
+            algorithm, spec, data, config, learned, optimiser, generator, iteration
         )
         fitted = fit_metrics(data, result, learned)
         # In the order that rows of earlier versions have.
@@ -120,7 +119,6 @@ def fit_to(
     spec: RobotSpec,
     data: list[list[Trajectory]],
     config: TrainingConfig,
-    precision: Precision,
     learned: Learned,
     optimiser: torch.optim.Optimizer,
     generator: torch.Generator,
@@ -134,7 +132,7 @@ def fit_to(
         config.hidden_sizes,
         algorithm.cell(config),
         statistics,
-        precision,
+        choose_precision(config.precision, torch.device('cpu')),
         config.input_limit,
     )
     see = make_augmentation(spec, config)
@@ -183,10 +181,16 @@ def _collect(
         )
 
 
+def _endings(metrics: dict[str, float]) -> str:
+    count = metrics['ended_early']
+    return f', {count:.0f} ended early' if count else ''
+
+
 def _line(iteration: int, config: TrainingConfig, metrics: dict[str, float]) -> str:
     return (
         f'iteration {iteration}/{config.iterations}: return {metrics["return_mean"]:.0f} '
-        f'+- {metrics["return_std"]:.0f}, held-out loss {metrics["held_out_loss"]:.4f}, '
+        f'(standard deviation over rollouts {metrics["return_std"]:.0f}{_endings(metrics)}), '
+        f'held-out loss {metrics["held_out_loss"]:.4f}, '
         f'{metrics["environment_steps"]:.0f} steps, collect {metrics["collect_s"]:.0f} s, '
         f'fit {metrics["fit_s"]:.0f} s'
     )

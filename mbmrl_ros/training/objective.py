@@ -53,12 +53,6 @@ class MakeObjective(Protocol):
         """
 
 
-def with_chosen_precision(config: TrainingConfig) -> TrainingConfig:
-    """Return settings with the precision of fits that this machine is faster with."""
-    chosen = choose_precision(config.fit_precision, torch.device('cpu'))
-    return config.model_copy(update={'fit_precision': chosen})
-
-
 def fit_objective(
     objective: Objective,
     learned: Learned,
@@ -66,7 +60,10 @@ def fit_objective(
     config: TrainingConfig,
     iteration: int,
 ) -> FitResult:
-    """Fit parameters and step sizes in place, with a bar of progress."""
+    """Fit parameters and step sizes in place, with a bar of progress.
+
+    A warning is printed if there was nothing to stop by: no held-out loss was finite.
+    """
     _warn_of_overshoot(objective)
     parameters = learned.params | {f'log_{k}': v for k, v in learned.log_step_sizes.items()}
     rate = learning_rate(optimiser, config)
@@ -77,7 +74,7 @@ def fit_objective(
             bar.update()
             bar.set_postfix(loss=f'{training_loss:.4f}', held_out=f'{validation_loss:.4f}')
 
-        return fit(
+        result = fit(
             parameters,
             optimiser,
             objective.batch_loss,
@@ -89,6 +86,14 @@ def fit_objective(
             choose_precision(config.fit_precision, torch.device('cpu')),
             on_epoch,
         )
+    if not result.succeeded:
+        tqdm.write(
+            f'warning: the fit of iteration {iteration} never had a finite held-out loss '
+            f'(at first {result.validation[0]}, in {len(result.training)} epochs): weights and '
+            'step sizes are as they were before; choose a smaller step_size, motor_step_size or '
+            'learning_rate, or fewer inner_steps'
+        )
+    return result
 
 
 def _warn_of_overshoot(objective: Objective) -> None:

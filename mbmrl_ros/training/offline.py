@@ -6,16 +6,12 @@ from __future__ import annotations
 
 import time
 
-import torch
-
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data.dataset import Trajectory, divided, held_out_every
 from mbmrl_ros.models.bundle import Bundle, load_bundle, save_bundle
-from mbmrl_ros.models.device import choose_precision
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.training.learned import checkpoint, restore, start
 from mbmrl_ros.training.model_based import Algorithm, fit_to, stream
-from mbmrl_ros.training.objective import with_chosen_precision
 from mbmrl_ros.training.publish import fit_metrics, make_bundle
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.settings import TrainingConfig
@@ -42,7 +38,7 @@ def train_offline(
             f'{len(trajectories)} trajectories are too few: for a share of {config.held_out:g} '
             f'to be held out there must be at least {fewest}'
         )
-    config = with_chosen_precision(config)
+    config = config.model_copy(update=run.precisions())
     learned, optimiser = start(spec, config, seed, algorithm.cell(config))
     done, tensors, _ = run.load()
     if not config.fit_anew:
@@ -55,7 +51,6 @@ def train_offline(
         spec,
         data,
         config,
-        choose_precision(config.precision, torch.device('cpu')),
         learned,
         optimiser,
         stream(seed, 1, 'fit'),

@@ -15,6 +15,7 @@ from mbmrl_ros.models.kinds import DynamicsModel, build_model
 from mbmrl_ros.models.recurrent import Cell, RecurrentDynamics
 from mbmrl_ros.rewards.reward import Reward
 from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.training.collect import ended_early
 from mbmrl_ros.training.learned import Learned, start
 from mbmrl_ros.training.settings import TrainingConfig
 
@@ -78,12 +79,16 @@ def untrained_bundle(
 def return_metrics(
     reward: Reward, data: list[list[Trajectory]], config: TrainingConfig
 ) -> dict[str, float]:
-    """Return what a row of metrics.csv says of the newest rollouts."""
+    """Return what a row of metrics.csv says of the newest rollouts.
+
+    A rollout that ended early earns nothing later, and is counted.
+    """
     returns = [float(reward(*trajectory.transitions()).sum()) for trajectory in data[-1]]
     return {
         'return_mean': float(np.mean(returns)),
         'return_std': float(np.std(returns)),
         'rollout_steps': float(config.rollout_steps),
+        'ended_early': float(ended_early(data[-1], config.rollout_steps)),
     }
 
 

@@ -31,6 +31,10 @@ from torch.utils.tensorboard import SummaryWriter
 from mbmrl_ros.config import UserError
 from mbmrl_ros.config import write_text as write_text
 from mbmrl_ros.data.dataset import Trajectory, load_trajectories, save_trajectories
+from mbmrl_ros.models.device import Precision, choose_precision
+
+# What is chosen by itself where it is `auto`.
+PRECISIONS = ('precision', 'fit_precision')
 
 
 class Run:
@@ -65,7 +69,8 @@ class Run:
     ) -> None:
         """Write the settings, or compare; a run may go on for more iterations than it had.
 
-        A precision stays what it was: the file says what the run began with.
+        A precision that is chosen by itself stays what it was: the file says what the run began
+        with.
         """
         path = self.folder / name
         if path.exists():
@@ -75,12 +80,23 @@ class Run:
                     f'{path} is of a training with other settings ({other}); choose another '
                     '--out, or start again with the same settings to go on with that one'
                 )
-            if 'fit_precision' in settings:
-                began = (defaults | yaml.safe_load(path.read_text()))['fit_precision']
-                settings = settings | {'fit_precision': began}
+            began = defaults | yaml.safe_load(path.read_text())
+            kept = {key: began.get(key, settings[key]) for key in PRECISIONS if key in settings}
+            settings = settings | kept
             if path.read_text() == dump(settings):
                 return
         write_text(path, dump(settings))
+
+    def precisions(self) -> dict[str, Precision]:
+        """Return the precisions of this run: chosen once, and kept when it goes on elsewhere."""
+        path = self.folder / 'config.yaml'
+        settings = yaml.safe_load(path.read_text())
+        cpu = torch.device('cpu')
+        named = {key: settings[key] for key in PRECISIONS if key in settings}
+        chosen = {key: choose_precision(value, cpu) for key, value in named.items()}
+        if chosen != named:
+            write_text(path, _as_yaml(settings | chosen))
+        return chosen
 
     def load(self) -> tuple[int, dict[str, Tensor], list[list[Trajectory]]]:
         """Return the last whole iteration (0: none), its checkpoint, and all data up to it."""
@@ -156,7 +172,10 @@ class Run:
             with path.open(newline='') as file:
                 rows = [row for row in csv.DictReader(file) if int(row['iteration']) < iteration]
         rows.append({'iteration': str(iteration)} | {k: f'{v:.8g}' for k, v in metrics.items()})
-        lines = [','.join(rows[-1])] + [','.join(row.values()) for row in rows]
+        # A row of an earlier version lacks what was not measured then.
+        names = list(rows[-1])
+        lines = [','.join(row.get(name) or '' for name in names) for row in rows]
+        lines.insert(0, ','.join(names))
         write_text(path, '\n'.join(lines) + '\n')
         try:
             with SummaryWriter(str(self.folder / 'tensorboard')) as writer:
@@ -187,7 +206,7 @@ def same_setting(name: str, found: Any, wanted: Any) -> bool:
     So a run goes on, and a result counts, on a machine that is faster with the other one.
     """
     chosen = wanted == 'auto' and found in ('float32', 'bfloat16')
-    return found == wanted or (chosen and name.split('.')[-1] == 'fit_precision')
+    return found == wanted or (chosen and name.split('.')[-1] in PRECISIONS)
 
 
 def finished_iterations(source: Path) -> int:

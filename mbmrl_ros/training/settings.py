@@ -177,13 +177,12 @@ class TrainingConfig(Config):
     )
     precision: Literal['auto', 'float32', 'bfloat16'] = Field(
         'auto',
-        description='of imagined rollouts: the faster one by a measurement at the start, or '
-        'this one; adaptation is always float32',
+        description='of imagined rollouts: auto takes bfloat16 where the processor multiplies it '
+        '(amx_bf16, avx512_bf16), float32 elsewhere; adaptation is always float32',
     )
     fit_precision: Literal['auto', 'float32', 'bfloat16'] = Field(
         'float32',
-        description='of the products in a fit; auto: the faster one, as above; parameters are '
-        'always float32',
+        description='of the products in a fit; auto: as above; parameters are always float32',
     )
 
     @model_validator(mode='after')

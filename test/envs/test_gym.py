@@ -78,3 +78,16 @@ def test_unknown_settings_are_answered_with_the_valid_ones():
         TaskEnv('half_cheetah/slopes', setting='hil')
     with pytest.raises(UserError, match='did you mean'):
         TaskEnv('half_cheetah/slope')
+
+
+def test_the_step_that_ends_an_episode_earns_nothing_and_no_step_after_it():
+    env = TaskEnv('ant/crippled_leg')
+    env.reset(seed=0)
+    sound = env.step(np.zeros(env.action_space.shape, np.float32))
+    assert sound[1] != 0 and not sound[2]
+    env._robots._world.healthy[:] = False
+    for _ in range(2):
+        _, reward, terminated, truncated, info = env.step(np.zeros(8, np.float32))
+        assert (reward, terminated, truncated) == (0.0, True, False)
+        assert set(info['reward_terms'].values()) == {0.0}
+    env.close()

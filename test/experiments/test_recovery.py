@@ -13,6 +13,7 @@ from mbmrl_ros.experiments.recovery import (
     SMOOTHING,
     course,
     mean_back,
+    mean_curve,
     quartiles,
     read_recoveries,
     recoveries,
@@ -204,3 +205,24 @@ def test_without_room_before_or_after_the_fault_the_mean_says_nothing():
     assert mean_back(blocks[:60], 20, 5, FAULT, FUTURE) is None
     assert mean_back(blocks[:61], 20, 5, FAULT, FUTURE) == 0
     assert mean_back(blocks[56:], 300, 5, FAULT, FUTURE) is None
+
+
+def test_an_episode_that_ended_is_read_as_far_as_it_went():
+    # 40 moments before the fault, then broken; the second episode ends 20 moments after it.
+    errors = torch.cat([torch.full((40,), 0.1), torch.full((60,), 0.5)]).repeat(2, 1)
+    errors[1, 60:] = math.nan
+    moments = torch.arange(8, 108)
+    losses = PredictionLosses(moments, errors, errors.clone())
+    whole, cut = recoveries(losses, fault=48, past=8, future=4)['episodes']
+    assert whole is not None and cut is not None
+    assert cut['adapted']['level'] == whole['adapted']['level']
+    assert cut['adapted']['steps'] is None and cut['adapted']['rise'] == whole['adapted']['rise']
+    errors[1, 50:] = math.nan
+    losses = PredictionLosses(moments, errors, errors.clone())
+    assert recoveries(losses, fault=48, past=8, future=4)['episodes'][1] is None
+
+
+def test_a_curve_over_seeds_is_as_long_as_the_longest_and_means_what_is_known():
+    curve = mean_curve([[1.0, 2.0, 3.0], [3.0, math.nan]])
+    np.testing.assert_array_equal(curve, [2.0, 2.0, 3.0])
+    assert math.isnan(mean_curve([[math.nan]])[0])

@@ -15,7 +15,7 @@ from mbmrl_ros.experiments.figures import FIGURES
 from mbmrl_ros.experiments.grid import Selection
 from mbmrl_ros.experiments.jobs import Measurement
 from mbmrl_ros.experiments.plots import PLOTS
-from mbmrl_ros.experiments.report import write_report
+from mbmrl_ros.experiments.report import budget_table, write_report
 from mbmrl_ros.experiments.results import Results
 from mbmrl_ros.experiments.statistics import EDGES
 from mbmrl_ros.experiments.tables import TABLES
@@ -109,12 +109,15 @@ def test_returns_are_normalised_to_the_oracle_and_to_mb(tmp_path):
     header = [cell.strip() for cell in lines[0].strip('| ').split('|')]
     assert header == ['return', 'MB', 'MB+DE', 'GrBAL', 'MB oracle']
     plain, oracle, mb = [line for line in lines if line.startswith('| HC joint, gen.')]
-    # Deviation 10 sqrt(4 / 5) = 8.944 over six episodes; t(5) is 2.5706: 2.5706 x 8.944 / sqrt 6.
-    assert plain.split('|')[2].strip() == '100 +- 9'
+    # Both seeds have a mean of 100, though episodes differ.
+    assert plain.split('|')[2].strip() == '100 +- 0 (2 seeds)'
+    # Means of 120 and 180: a deviation of 30 sqrt 2, over sqrt 2, and t(1) is 12.706.
+    assert plain.split('|')[4].strip() == '150 +- 381 (2 seeds)'
     assert oracle.split('|')[2].strip().startswith('0.50 (')
-    # One of two seeds at 120 / 200, the other at 180 / 200.
-    assert oracle.split('|')[4].strip() == '0.75 (0.60 to 0.90)'
-    assert oracle.split('|')[5].strip() == '1.00 (1.00 to 1.00)'
+    # One of two seeds at 120 / 200, the other at 180 / 200: logarithms apart by log 1.5, so
+    # 12.706 x log 1.5 / 2 = 2.576 about the mean, sqrt(0.6 x 0.9) = 0.7348.
+    assert oracle.split('|')[4].strip() == '0.75 (0.06 to 9.66; 2 seeds)'
+    assert oracle.split('|')[5].strip() == '1.00 (1.00 to 1.00; 2 seeds)'
     assert mb.split('|')[4].strip().startswith('1.50 (')
 
 
@@ -163,12 +166,61 @@ def test_errors_are_compared_before_and_after(tmp_path):
     lines = table_of(tmp_path, 'adaptation-error')
     found, far = rows(lines[: lines.index('')]), rows(lines[lines.index('') :])
     # In every episode 0.2 after 0.5: the ratio is certain.
-    row = ['32, 16', '0.5000', '0.2000', '0.40 (0.40 to 0.40)', '25 %']
+    row = ['32, 16', '0.5000', '0.2000', '0.40 (0.40 to 0.40; 2 seeds)', '25 %']
     assert found['HC joint, gen.', 'GrBAL'] == [*row, '-']
     assert found['HC joint, F.A.', 'GrBAL'] == [*row, '0.25']
     assert far['HC joint, gen.', 'GrBAL'] == [
-        '32, 16', '0.8000', '0.6000', '0.75 (0.75 to 0.75)', '10 %'
+        '32, 16', '0.8000', '0.6000', '0.75 (0.75 to 0.75; 2 seeds)', '10 %'
     ]  # fmt: skip
+
+
+def test_one_training_seed_has_no_interval_and_is_said_to_have_none(tmp_path):
+    names = ['generalisation', 'adaptation-error', 'recovery', 'test-time', 'learning-curve']
+    write_cells(tmp_path, names)
+    for path in tmp_path.rglob('*_seed1.json'):
+        path.unlink()
+    results = Results(tmp_path)
+    for name in names:
+        figure = FIGURES[name]
+        table = '\n'.join(TABLES[figure.draw](figure, results))
+        assert '+-' not in table and not re.search(r'\d to \d.*seeds', table), name
+        assert '95 %' not in table, name
+        assert 'SD of episodes' in table, name
+    plain, oracle, _ = [
+        line for line in TABLES['normalised'](FIGURES['generalisation'], results)
+        if line.startswith('| HC joint, gen.')
+    ]  # fmt: skip
+    # 90, 100 and 110: deviation 10.
+    assert plain.split('|')[2].strip() == '100 (SD of episodes 10)'
+    assert oracle.split('|')[4].strip() == '0.60 (1 seed)'
+
+
+def test_what_is_drawn_about_a_mean_says_what_it_is(tmp_path):
+    write_cells(tmp_path, ['test-time', 'generalisation', 'learning-curve'])
+    for path in tmp_path.rglob('grbal_first*/*_seed1.json'):
+        path.unlink()
+    for name in ('test-time', 'generalisation', 'learning-curve'):
+        figure = FIGURES[name]
+        plot = PLOTS[figure.draw](figure, Results(tmp_path))
+        (note,) = plot.texts
+        assert 't-interval over training seeds' in note.get_text()
+        assert 'standard deviation over its episodes' in note.get_text()
+        for axes in plot.axes:
+            low, high = axes.get_ylim()
+            assert np.isfinite([low, high]).all() and high > low
+
+
+def test_episodes_that_ended_early_are_counted_in_the_page(tmp_path):
+    write_cells(tmp_path, ['recovery'])
+    for path in (tmp_path / 'cells').rglob('mb/*.json'):
+        cell = json.loads(path.read_text())
+        cell['result'] |= {'ended_early': 1, 'steps_done': [1000, 1000, 40]}
+        path.write_text(json.dumps(cell))
+    lines = Results(tmp_path).lines(FIGURES['recovery'])
+    text = '\n'.join(budget_table(lines))
+    # One of each of two seeds; of the other methods nobody knows.
+    assert '| MB | 96000 | 0.27 | 0, 1 | 10 x 1000 | 2 | 500 x 20 |' in text
+    assert '| MB+DE | 96000 | 0.27 | 0, 1 | 10 x 1000 | not counted | 500 x 20 |' in text
 
 
 def blocks_of(lines):
@@ -190,10 +242,10 @@ def test_recovery_is_told_of_the_episodes_that_rose(tmp_path):
         '0.2000 (0.2000)', '2 of 6', 'never', '32', '0 % (0 %)',
         '100 % (100 %)', '5.00', '1.80 (1.80)', '-',
     ]  # fmt: skip
-    # (3 x 60 + 3 x 90) / 6 with a deviation of 15 sqrt(6 / 5), against a mean of 50.
+    # Means of seeds of 60 and 90, 12.706 x 15 about their mean, against 50.
     own, of_mb = worth[name, 'GrBAL']
-    assert own == '75.00 +- 17.24' and of_mb.startswith('1.50 (')
-    assert worth[name, 'MB'][1] == '1.00 (1.00 to 1.00)'
+    assert own == '75.00 +- 190.59 (2 seeds)' and of_mb.startswith('1.50 (')
+    assert worth[name, 'MB'][1] == '1.00 (1.00 to 1.00; 2 seeds)'
 
 
 def test_what_adapting_costs_is_told_of_episodes_without_a_fault(tmp_path):
@@ -201,8 +253,8 @@ def test_what_adapting_costs_is_told_of_episodes_without_a_fault(tmp_path):
     name = f'{JOINT}, undisturbed'
     # MB+DE has 50 of MB's 100, 30 of 40 adaptations were accepted, errors are 0.2 of 0.5.
     total, of_mb, of_still, accepted, errors = cost[name, 'MB+DE']
-    assert total == '50.00 +- 0.00' and of_mb == of_still and of_mb.startswith('0.50 (')
-    assert (accepted, errors) == ('75.0 %', '0.40 (0.40 to 0.40)')
+    assert total == '50.00 +- 0.00 (2 seeds)' and of_mb == of_still and of_mb.startswith('0.50 (')
+    assert (accepted, errors) == ('75.0 %', '0.40 (0.40 to 0.40; 2 seeds)')
     assert chance['test', 'method'][0] == 'no fault: said to have risen'
     assert chance[name, 'MB+DE'] == ['0 of 6', '9', '100 %', '0.90']
 
@@ -248,8 +300,8 @@ def test_figures_become_a_page_with_plots_and_say_what_is_missing(tmp_path):
     assert 'HC joint, F.A.: TRPO (first data), TRPO, ReBAL' in text
     # 96000 steps of 0.01 s.
     assert (
-        '| half_cheetah/disabled_joint | GrBAL | 96000 | 0.27 | 0, 1 | 10 x 1000 | 500 x 20 |'
-        in text
+        '| half_cheetah/disabled_joint | GrBAL | 96000 | 0.27 | 0, 1 | 10 x 1000 | not counted | '
+        '500 x 20 |' in text
     )
     assert 'nan' not in text
     copied = list((page.parent / 'adaptation' / 'cells').rglob('*.json'))
@@ -273,8 +325,10 @@ def test_what_a_person_wrote_stays(tmp_path):
     assert text.startswith('# My title\n\nWhy it is so.\n') and 'The end.' in text
     assert text.count('<!-- mbmrl report: recovery -->') == 1
     assert '<!-- mbmrl report: test-time -->' in text.partition('The end.')[2]
-    # 50 and five times 70 / 6 more.
-    assert '53.33 +- ' in text and '50.00 +- 0.00' not in text.partition('The end.')[0]
+    # (70 + 50 + 50) / 3 = 56.67 and 50, hence 12.706 x 3.333 about their mean.
+    before = text.partition('The end.')[0]
+    assert 'MB+DE | 53.33 +- 42.35 (2 seeds)' in before
+    assert 'MB+DE | 50.00 +- 0.00' not in before
 
 
 def test_quick_results_are_said_not_to_be_results(tmp_path):

@@ -55,11 +55,11 @@ def test_a_candidate_whose_physics_fail_has_no_states():
 def test_a_plan_by_the_true_physics_runs_where_standing_pays_nothing():
     task = load_task(JOINT)
     planner = MPPIConfig(candidates=32, horizon=15)
-    rewards = drive_by_physics(task, 'undisturbed', planner, 2, 60, seed=3)
+    rewards = drive_by_physics(task, 'undisturbed', planner, 2, 60, seed=3).rewards
     assert rewards.shape == (60, 2)
     # In 0.6 s from rest: 0.5 m/s on average would be 30, standing still is 0.
     assert (rewards.sum(0) > 15).all()
-    again = drive_by_physics(task, 'undisturbed', planner, 2, 60, seed=3)
+    again = drive_by_physics(task, 'undisturbed', planner, 2, 60, seed=3).rewards
     assert torch.equal(rewards, again)
 
 

@@ -169,3 +169,49 @@ def test_products_of_a_fit_in_bfloat16_are_rounded_and_nothing_else_is():
 def test_a_start_that_cannot_be_scored_is_left_after_patience(start):
     _, result = scripted([start] * 10, persistency=0.9, patience=3)
     assert len(result.training) == 3
+
+
+@pytest.mark.parametrize('start', [math.nan, math.inf, -math.inf])
+def test_a_start_that_cannot_be_scored_is_never_the_best(start):
+    # r begins with the first loss there is: 6 (a new low), 5, 4.5.
+    value, result = scripted([start, 6, 4, 4, 4], persistency=0.5, patience=2, epochs=4)
+    assert (result.best_epoch, value) == (2, 2.0)
+    assert result.succeeded
+
+
+@pytest.mark.parametrize('bad', [math.nan, math.inf])
+def test_a_loss_in_mid_fit_that_is_no_number_does_not_end_the_average(bad):
+    # r: 8, 6, (none, waited 1), 4 (a new low), 3: with the bad one in it, r would be NaN for ever.
+    value, result = scripted([8, 4, bad, 2, 2], persistency=0.5, patience=2, epochs=4)
+    assert len(result.training) == 4
+    assert (result.best_epoch, value) == (3, 3.0)
+
+
+def test_a_fit_without_any_finite_loss_says_so_and_leaves_the_parameters():
+    value, result = scripted([math.nan] * 10, persistency=0.9, patience=3)
+    assert not result.succeeded
+    assert (result.best_epoch, value) == (0, 0.0)
+
+
+def test_parameters_that_were_spoilt_are_put_back_and_the_fit_goes_on():
+    weight = torch.tensor([5.0], requires_grad=True)
+    batches = iter(range(1000))
+
+    def batch_loss():
+        loss = (weight - 1).square().mean()
+        # One batch in the third epoch has a gradient that is no number.
+        return loss * math.nan if next(batches) == 12 else loss
+
+    result = fit(
+        {'weight': weight},
+        torch.optim.Adam([weight], lr=0.1),
+        batch_loss,
+        validation_loss=lambda: float((weight.detach() - 1).square()),
+        epochs=100,
+        batches_per_epoch=5,
+        persistency=0.9,
+        patience=5,
+    )
+    assert math.isnan(result.validation[3]) and math.isfinite(result.validation[4])
+    assert result.succeeded
+    assert weight.item() == pytest.approx(1.0, abs=1e-2)

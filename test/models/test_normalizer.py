@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Statistics by worked numbers, for channels that do not change, and over all data alike."""
 
+import pytest
 import torch
 
-from mbmrl_ros.models.normalizer import Normalizer
+from mbmrl_ros.models.normalizer import Inputs, Normalizer
 from mbmrl_ros.types import Transitions
 
 
@@ -70,3 +71,35 @@ def test_the_identity_changes_nothing():
     identity = Normalizer.identity(2)
     data = transitions([[1.0, 2.0]], [[4.0, -2.0]])
     assert identity.delta(data).tolist() == [[3.0, -4.0]]
+
+
+def test_what_float32_rounds_is_no_signal():
+    # The cosine of a tilt of 0.01 degrees is 1 - 2e-8: in float32 it is 1, or the next below.
+    generator = torch.Generator().manual_seed(0)
+    cosine = (2e-4 * torch.randn(5000, 1, generator=generator)).cos()
+    assert len(cosine.unique()) > 1
+    fitted = Normalizer.fit(Transitions(cosine[:-1], torch.zeros(4999, 1), cosine[1:]))
+    assert fitted.state_std.tolist() == fitted.delta_std.tolist() == [1.0]
+    tipped = torch.tensor([[0.999]])
+    seen = Inputs(fitted, (0,), None)(tipped, torch.zeros(1, 0))
+    torch.testing.assert_close(seen, torch.tensor([[-0.001]]), rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize('place', [1.0, 100.0, 5e5])
+def test_a_change_is_held_against_the_rounding_of_the_states_it_is_between(place):
+    # A robot that stands still at `place` metres; its readings waver between two neighbours.
+    up = torch.rand(2000, generator=torch.Generator().manual_seed(0)) < 0.5
+    here = torch.full((2000,), place)
+    states = torch.where(up, here.nextafter(torch.tensor(torch.inf)), here)[:, None]
+    fitted = Normalizer.fit(Transitions(states[:-1], torch.zeros(1999, 1), states[1:]))
+    assert fitted.state_std.tolist() == fitted.delta_std.tolist() == [1.0]
+
+
+@pytest.mark.parametrize('place', [0.0, 1.0, 100.0])
+def test_a_hundred_times_the_rounding_is_a_signal(place):
+    generator = torch.Generator().manual_seed(0)
+    width = 100 * 1.2e-7 * max(1.0, place)
+    states = place + width * torch.randn(2000, 1, generator=generator)
+    fitted = Normalizer.fit(Transitions(states[:-1], torch.zeros(1999, 1), states[1:]))
+    assert 0.9 * width < float(fitted.state_std) < 1.1 * width
+    assert 1.2 * width < float(fitted.delta_std) < 1.6 * width

@@ -151,3 +151,37 @@ def test_the_rewards_of_ant_and_arm_by_worked_numbers():
     published = build_reward(arm, TASKS['published/arm_7dof_force'].reward)
     expected = torch.tensor(-0.5 - 0.005 * 7)
     torch.testing.assert_close(published(state, torch.ones(7), after), expected)
+
+
+def test_every_term_has_a_finite_gradient_at_its_target():
+    # A root has none there: the distance to a target, and that from a path.
+    for robot, terms in (
+        ('pr2_left_arm', ('distance', 'distance_squared', 'lorentzian')),
+        ('millirobot', ('path_distance', 'path_heading', 'path_progress')),
+    ):
+        spec = load_robot(robot)
+        for term in terms:
+            state = torch.zeros(1, spec.state_size)
+            if robot == 'millirobot':
+                state[0, spec.channel_index('cos_yaw')] = 1.0
+                settings = {'path': 'straight'}
+            else:
+                settings = {'target': {spec.state[0].name: 0.0}}
+            state.requires_grad_()
+            reward = build_reward(spec, (TermConfig(term=term, **settings),))
+            reward(state, torch.zeros(1, spec.action_size), state).sum().backward()
+            assert state.grad.isfinite().all(), term
+
+
+def test_a_distance_and_its_gradient_by_worked_numbers():
+    spec = load_robot('pr2_left_arm')
+    first, second = spec.state[0].name, spec.state[1].name
+    state = torch.zeros(spec.state_size)
+    state[0], state[1] = 3.0, 5.0
+    state.requires_grad_()
+    target = {first: 0.0, second: 1.0}
+    reward = build_reward(spec, (TermConfig(term='distance', target=target),))
+    value = reward(state, torch.zeros(spec.action_size), state)
+    value.backward()
+    assert value.item() == 5.0
+    torch.testing.assert_close(state.grad[:2], torch.tensor([0.6, 0.8]))

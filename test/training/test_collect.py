@@ -178,6 +178,38 @@ def test_a_robot_whose_physics_fail_ends_there(env, monkeypatch, ends_after):
     assert len(windows.moments) == 2 * (STEPS - 11), 'too short for a window'
 
 
+@pytest.mark.parametrize('ends_after', [0, 7])
+def test_a_robot_that_ended_earns_nothing_more_and_is_counted(env, monkeypatch, ends_after):
+    steps, attempted = [], []
+    monkeypatch.setattr(
+        RobotEnv,
+        'healthy',
+        property(lambda self: torch.tensor([True, len(steps) < ends_after, True])),
+    )
+
+    def watching(histories, states):
+        attempted.append(stack_windows(histories)[1])
+        return torch.full((ROBOTS, SPEC.action_size), 0.3)
+
+    # A reward that pays for standing still, and one that is no number where physics have failed.
+    def reward(state, action, next_state):
+        broken = torch.tensor([False, len(steps) >= ends_after + 3, False])
+        return torch.where(broken, torch.nan, REWARD(state, action, next_state) + 1.0)
+
+    rng = np.random.default_rng(0)
+    rollouts = collect(env, reward, watching, HEALTHY, DEAD_JOINTS, STEPS, PAST, rng,
+                       lambda: steps.append(1))  # fmt: skip
+    assert rollouts.ended_early == 1
+    assert rollouts.rewards[ends_after:, 1].abs().max() == 0
+    # One return for one rollout, in training (of trajectories) and in evaluation (of rewards).
+    for robot, trajectory in enumerate(rollouts.trajectories):
+        expected = (REWARD(*trajectory.transitions()) + 1.0).sum()
+        torch.testing.assert_close(rollouts.rewards[:, robot].sum(), expected)
+    # It has no window any more, so that nothing adapts to it, or refuses to.
+    assert not torch.stack(attempted)[ends_after + 1 :, 1].any()
+    assert torch.stack(attempted)[PAST:, 0].all()
+
+
 def test_every_step_is_reported(env):
     steps = []
     drive(env, random(), on_step=lambda: steps.append(1))

@@ -2,16 +2,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Evaluation: episodes, losses before and after adaptation, intervals."""
 
+import json
 import math
 
 import pytest
 import torch
 
 from mbmrl_ros.algorithms.adapters import make_adapter
+from mbmrl_ros.cli import main
 from mbmrl_ros.config import UserError
+from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.envs.tasks import load_task
-from mbmrl_ros.models.bundle import Bundle
-from mbmrl_ros.training.evaluate import evaluate, interval95
+from mbmrl_ros.models.bundle import Bundle, save_bundle
+from mbmrl_ros.training.evaluate import (
+    endings_summary,
+    evaluate,
+    interval95,
+    returns_summary,
+)
 
 TASK = load_task('half_cheetah/disabled_joint')
 EPISODES, STEPS = 3, 30
@@ -77,3 +85,62 @@ def test_intervals_hold_the_truth_in_95_of_100_cases():
     held = sum(abs(mean) <= half for mean, half in map(interval95, samples))
     # Binomial: 2000 trials with p = 0.95 have a deviation of 9.7.
     assert abs(held - 1900) < 4 * 9.7
+
+
+def ending_at(monkeypatch, *ends: int) -> None:
+    """Let the physics of each robot fail at its step, without MuJoCo's help."""
+    reset, step = RobotEnv.reset, RobotEnv.step
+    count = [0]
+
+    def began(self, rng, schedules):
+        count[0] = 0
+        return reset(self, rng, schedules)
+
+    def stepped(self, actions):
+        count[0] += 1
+        return step(self, actions)
+
+    monkeypatch.setattr(RobotEnv, 'reset', began)
+    monkeypatch.setattr(RobotEnv, 'step', stepped)
+    healthy = property(lambda self: torch.tensor([count[0] <= end for end in ends]))
+    monkeypatch.setattr(RobotEnv, 'healthy', healthy)
+
+
+def test_adaptations_of_a_robot_that_ended_are_not_counted(bundle, monkeypatch):
+    ending_at(monkeypatch, STEPS, 12, 3)
+    outcome = run_test(bundle)
+    assert [one.steps for one in outcome.trajectories] == [STEPS, 12, 3]
+    # Windows of 8 transitions; the state after the 12th is the last that is adapted to.
+    assert outcome.accepted + outcome.refused == (STEPS - 8) + (12 - 8 + 1)
+    assert endings_summary(outcome.trajectories, STEPS) == {
+        'ended_early': 2, 'steps_done': [STEPS, 12, 3],
+    }  # fmt: skip
+
+
+def test_returns_of_one_model_have_a_spread_and_no_interval():
+    rewards = torch.tensor([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]])
+    found = returns_summary(rewards, 1)
+    assert found['returns'] == [1.0, 2.0, 3.0] and found['mean_before'] == 2.0
+    assert found['std_over_episodes'] == found['std_over_episodes_before'] == 1.0
+    assert not any('interval' in name for name in found)
+    assert math.isnan(returns_summary(rewards[:, :1], 1)['std_over_episodes'])
+
+
+@pytest.mark.parametrize('ends', [(STEPS, 3), (3, 2)])
+def test_an_episode_shorter_than_a_window_costs_no_return(bundle, monkeypatch, tmp_path, ends):
+    # Windows are 8 + 6 transitions; of the second pair no episode has one.
+    save_bundle(tmp_path / 'bundle', bundle)
+    ending_at(monkeypatch, *ends)
+    words = ['evaluate', '--bundle', tmp_path / 'bundle', '--test', 'undisturbed', '--episodes', 2,
+             '--steps', STEPS, '--json', tmp_path / 'out.json']  # fmt: skip
+    assert main([str(word) for word in words]) == 0
+
+    def no_constant(name):
+        raise AssertionError(f'{name} is no JSON')
+
+    written = json.loads((tmp_path / 'out.json').read_text(), parse_constant=no_constant)
+    result = written['tests']['undisturbed']
+    assert len(result['returns']) == 2 and all(map(math.isfinite, result['returns']))
+    assert result['ended_early'] == sum(end < STEPS for end in ends)
+    assert result['steps_done'] == list(ends)
+    assert (result['loss_after'] is None) == (STEPS not in ends)

@@ -31,6 +31,7 @@ def test_steps_that_make_the_model_worse_from_the_start_are_said(adapted, warns,
     said = capsys.readouterr().out
     assert ('warning: adapted with these step sizes' in said) == warns
     assert ('1.0000 without adapting; choose a smaller step_size' in said) == warns
+    assert ('never had a finite held-out loss' in said) == math.isnan(adapted)
 
 
 def test_a_fit_descends_in_place_and_without_steps_there_is_nothing_to_say(capsys):

@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Losses of predictions before and after adaptation, and of the state T2 steps ahead."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from mbmrl_ros.algorithms.adapters import make_adapter
-from mbmrl_ros.config import UserError
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.envs.tasks import load_task
 from mbmrl_ros.models.bundle import Bundle
@@ -37,13 +38,15 @@ def test_losses_are_on_the_next_steps_with_what_was_adapted_to_the_last(bundle, 
     trajectories, stride = recorded(bundle, [25, 30]), 4
     adapter = make_adapter(bundle, adaptation)
     losses = prediction_losses(bundle, adapter, trajectories, stride)
-    # 8 steps before and 6 after, in the 25 steps of the shorter: moments 8 to 19.
-    assert losses.moments.tolist() == [8, 12, 16]
-    assert losses.before.shape == losses.after.shape == (2, 3)
+    # 8 steps before and 6 after: moments 8 to 19 of the shorter, to 24 of the longer.
+    assert losses.moments.tolist() == [8, 12, 16, 20, 24]
+    assert losses.before.shape == losses.after.shape == (2, 5)
+    assert losses.before.isnan().tolist() == losses.after.isnan().tolist()
+    assert losses.before.isnan().tolist() == [[False] * 3 + [True] * 2, [False] * 5]
     loss_fn = bundle.dynamics.loss
     for row, trajectory in enumerate(trajectories):
         memory = adapter.initial(1)
-        for moment in range(8, 20):
+        for moment in range(8, trajectory.steps - 5):
             past, future = (
                 part(trajectory, moment - 8, moment),
                 part(trajectory, moment, moment + 6),
@@ -54,7 +57,7 @@ def test_losses_are_on_the_next_steps_with_what_was_adapted_to_the_last(bundle, 
                 before, after = losses.before[row, column], losses.after[row, column]
                 torch.testing.assert_close(before, loss_fn(bundle.params, future)[0])
                 torch.testing.assert_close(after, loss_fn(adapted.params, future).view(()))
-    same = torch.equal(losses.before, losses.after)
+    same = torch.equal(losses.before.nan_to_num(), losses.after.nan_to_num())
     assert same == (adaptation == 'none')
 
 
@@ -106,6 +109,44 @@ def test_without_adapting_the_state_ahead_is_the_same_before_and_after(bundle):
     assert prediction_losses(bundle, adapter, trajectories).ahead is None
 
 
-def test_recordings_without_a_window_are_refused_in_one_line(bundle):
-    with pytest.raises(UserError, match=r'no trajectory has the 8 \+ 6 transitions'):
-        prediction_losses(bundle, make_adapter(bundle, 'none'), recorded(bundle, [13, 30]))
+@pytest.mark.parametrize('adaptation', ['none', 'grbal', 'dynamic_evaluation'])
+@pytest.mark.parametrize('short', [20, 14, 13, 1])
+def test_a_short_episode_takes_nothing_from_the_others(bundle, adaptation, short):
+    # 14 steps hold one moment, 13 none.
+    adapter = make_adapter(bundle, adaptation)
+    others = recorded(bundle, [30, 30, 30])
+    alone = prediction_losses(bundle, adapter, others[:2], 1, ahead_stride=5)
+    cut = recorded(bundle, [30, 30, short])
+    losses = prediction_losses(bundle, adapter, cut, 1, ahead_stride=5)
+    assert losses.moments.tolist() == alone.moments.tolist() == list(range(8, 25))
+    for name in ('before', 'after'):
+        whole, masked = getattr(alone, name), getattr(losses, name)
+        torch.testing.assert_close(masked[:2], whole)
+        assert int(masked[2].isfinite().sum()) == max(0, short - 13)
+    assert losses.ahead.moments.tolist() == [8, 13, 18, 23]
+    assert int(losses.ahead.after[2].isfinite().sum()) == max(0, -(-(short - 13) // 5))
+
+
+def test_episodes_that_all_ended_too_early_have_no_losses(bundle):
+    adapter = make_adapter(bundle, 'auto')
+    losses = prediction_losses(bundle, adapter, recorded(bundle, [13, 2, 9]), 1, ahead_stride=3)
+    assert losses.moments.tolist() == [] and losses.before.shape == (3, 0)
+    assert losses.ahead.before.shape == (3, 0)
+
+
+def test_a_prediction_that_is_no_number_counts_and_a_state_that_is_not_known_does_not(bundle):
+    adapter = make_adapter(bundle, 'none')
+    whole = recorded(bundle, [30, 30])
+    sound = prediction_losses(bundle, adapter, whole, 1, ahead_stride=4)
+    whole[0].states[20] = torch.nan
+    gap = prediction_losses(bundle, adapter, whole, 1, ahead_stride=4)
+    # Windows of 6 transitions that hold state 20 begin at 14 to 20.
+    lost = [moment for moment in gap.moments.tolist() if 14 <= moment <= 20]
+    assert gap.before.isnan()[0].nonzero().flatten().tolist() == [one - 8 for one in lost]
+    torch.testing.assert_close(gap.before[1], sound.before[1])
+    broken = {name: value * torch.nan for name, value in bundle.params.items()}
+    spoilt = replace(bundle, params=broken)
+    losses = prediction_losses(spoilt, make_adapter(spoilt, 'none'), whole, 1, ahead_stride=4)
+    assert losses.before.isinf().sum(1).tolist() == [17 - len(lost), 17]
+    assert losses.before.isnan().sum(1).tolist() == [len(lost), 0]
+    assert losses.ahead.after[1].isinf().all()

@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data.dataset import Trajectory
+from mbmrl_ros.models import device
 from mbmrl_ros.training import run as runs
 from mbmrl_ros.training.run import Run, optimiser_tensors, restore_optimiser, write_text
 
@@ -87,6 +88,21 @@ def test_a_precision_that_is_chosen_by_itself_may_have_been_either(tmp_path):
                 Run(folder, CONFIG | {'fit_precision': other}, IDENTITY)
         with pytest.raises(UserError, match="epochs: 3 there, 'auto' here"):
             Run(folder, CONFIG | {'fit_precision': there, 'epochs': 'auto'}, IDENTITY)
+
+
+def test_what_was_chosen_by_itself_is_written_down_and_kept_on_another_machine(
+    tmp_path, monkeypatch
+):
+    settings = CONFIG | {'precision': 'auto', 'fit_precision': 'float32'}
+
+    def chosen(features):
+        monkeypatch.setattr(device, 'cpu_features', lambda: frozenset(features))
+        return Run(tmp_path, settings, IDENTITY).precisions()
+
+    began = chosen({'amx_bf16'})
+    assert began == {'precision': 'bfloat16', 'fit_precision': 'float32'}
+    assert chosen({'avx2'}) == began
+    assert yaml.safe_load((tmp_path / 'config.yaml').read_text()) == settings | began
 
 
 def test_a_folder_with_other_settings_is_refused_and_left_alone(run):
