@@ -59,6 +59,11 @@ class Bag:
         return kinds
 
     @property
+    def where(self) -> str:
+        """Its path, for messages."""
+        return printable(self.path)
+
+    @property
     def latched(self) -> set[str]:
         """Topics whose publishers kept the past for those who come late (transient local)."""
         return self._contents.latched

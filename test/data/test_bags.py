@@ -32,7 +32,7 @@ def expected_poses(walks) -> list[tuple[int, float]]:
 def test_topics_and_messages_come_back_in_order_from_both_storages(bag, walks):
     whole = Bag(bag)
     assert whole.name == 'walk'
-    assert whole.topics == {f'/millirobot/{topic}': kind for topic, kind in walks.TYPES.items()}
+    assert whole.topics == {f'/millirobot/{topic}': (kind,) for topic, kind in walks.TYPES.items()}
     assert poses(whole) == expected_poses(walks)
     assert whole.damage == '' and not whole.undecodable
 
