@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """JointStates of one topic that come in parts, from several publishers.
 
-An arm and its gripper often have a driver each and share `joint_states`. Values are put together by
-joint until all that are wanted have come anew; the whole is as old as its oldest part.
+An arm and its gripper often have a driver each and share `joint_states`. Values are put together
+by joint until all that are wanted have come anew; the whole is as old as its oldest part.
 """
 
 from __future__ import annotations

@@ -138,9 +138,9 @@ def _root(bag: Bag, spec: RobotSpec, namespace: str | None) -> str:
 def _nearest(name: str, topics: Iterable[str]) -> str:
     """Return the topics there are, for the end of a message; the one that is nearest first."""
     names = sorted(topics)
-    match = difflib.get_close_matches(name, names, n=1)
+    match = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
     more = f' and {len(names) - _SHOWN} more' if len(names) > _SHOWN else ''
-    hint = f'did you mean {match[0]}? ' if match else ''
+    hint = f'nearest is {match[0]}; ' if match else ''
     return f'{hint}there are: {", ".join(names[:_SHOWN])}{more}'
 
 
@@ -159,7 +159,9 @@ class Log:
         self.events: list[Event] = []
         self._readers = {full: sensor_reader(spec, name) for full, name in topics.sensors.items()}
         self._frames: defaultdict[str, set[str]] = defaultdict(set)
-        types = {full: (spec.topics[name].type,) for full, name in topics.sensors.items()}
+        types: dict[str, tuple[str, ...]] = {
+            full: (spec.topics[name].type,) for full, name in topics.sensors.items()
+        }
         types[topics.command] = COMMANDS
         for message in bag.messages(types, types):
             name = topics.sensors.get(message.topic, spec.action.topic)
