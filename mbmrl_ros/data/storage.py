@@ -85,6 +85,8 @@ def _read_ros1(path: Path, contents: Contents) -> None:
         with Ros1Reader(path) as reader:
             for connection in reader.connections:
                 contents.declare(connection.topic, connection.msgtype)
+                if getattr(connection.ext, 'latching', None) == 1:
+                    contents.latched.add(connection.topic)
             for connection, log_ns, data in reader.messages():
                 topic, kind = connection.topic, connection.msgtype
                 contents.add(topic, kind, log_ns, bytes(data), 'ros1')

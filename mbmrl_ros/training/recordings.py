@@ -38,6 +38,8 @@ REASONS = FAULTS | {
 _BEYOND = 1.0 + 1e-6
 # Nanoseconds since 1970 as a floating number of seconds are right to 0.2 microseconds.
 _ROUNDING_S = 1e-6
+# Bags whose reasons stand in an error.
+_SHOWN = 3
 
 
 def read_recordings(
@@ -68,8 +70,9 @@ def read_recordings(
             unreadable[bag.name] = f'{bag.where}: {type(error).__name__}: {error}'
         on_bag()
     if not accounts:
-        more = f' (and {len(unreadable) - 1} bags more)' if len(unreadable) > 1 else ''
-        raise UserError(f'nothing to read: {next(iter(unreadable.values()), "no bags")}{more}')
+        more = f'; and {len(unreadable) - _SHOWN} bags more' if len(unreadable) > _SHOWN else ''
+        reasons = '; '.join(list(unreadable.values())[:_SHOWN])
+        raise UserError(f'nothing to read: {reasons or "no bags"}{more}')
     manifest = Manifest(
         robot=spec.name,
         robot_hash=spec.hash,
