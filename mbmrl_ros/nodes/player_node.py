@@ -31,7 +31,7 @@ from mbmrl_ros.nodes.settings import PlayerSettings
 from mbmrl_ros.nodes.spin import run
 from mbmrl_ros.robot.readings import NUMBER_ARRAY
 from mbmrl_ros.spec import load_robot
-from mbmrl_ros.training.control_steps import find_topics
+from mbmrl_ros.training.control_steps import find_command, find_sensors
 
 # Of the timer that sends what is due, and of /clock.
 SEND_S = 0.002
@@ -50,12 +50,12 @@ class PlayerTopics:
         spec, bag = load_robot(settings.robot), Bag(Path(settings.bag))
         if not os.path.lexists(bag.path):
             raise UserError(f'no bag {bag.where}')
-        found = find_topics(bag, spec, settings.namespace or None)
-        kinds: dict[str, str] = {full: spec.topics[n].type for full, n in found.sensors.items()}
-        names = dict(found.sensors)
+        namespace = settings.namespace or None
+        names = find_sensors(bag, spec, namespace)
+        kinds: dict[str, str] = {full: spec.topics[name].type for full, name in names.items()}
         if settings.commands:
-            kinds[found.command] = spec.action.type
-            names[found.command] = spec.action.topic
+            command = find_command(bag, spec, namespace)
+            names[command], kinds[command] = spec.action.topic, spec.action.type
         self._messages = _messages(bag, kinds)
         if not self._messages:
             raise UserError(f'{bag.where} holds no message of {spec.name}: {bag.damage}')

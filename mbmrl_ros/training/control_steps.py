@@ -72,8 +72,11 @@ def find_topics(
 
     UserError if there is none, and if a topic is of another type than the robot file says.
     """
-    if not bag.topics:
-        raise UserError(f'{bag.where} holds nothing that can be read: {bag.damage or "no topics"}')
+    return Topics(find_sensors(bag, spec, namespace), find_command(bag, spec, namespace, command))
+
+
+def find_sensors(bag: Bag, spec: RobotSpec, namespace: str | None = None) -> dict[str, str]:
+    """Find the sensor topics: full name to name in the robot file; UserError as `find_topics`."""
     root = _root(bag, spec, namespace)
     sensors = {_full(root, name): name for name in spec.topics}
     for full, name in sensors.items():
@@ -81,7 +84,14 @@ def find_topics(
         if kind not in bag.topics[full]:
             came = ' and '.join(bag.topics[full])
             raise UserError(f'{bag.where}: {full} is {came}, the robot file says {kind}')
-    full = _full(root, command or spec.action.topic)
+    return sensors
+
+
+def find_command(
+    bag: Bag, spec: RobotSpec, namespace: str | None = None, command: str | None = None
+) -> str:
+    """Find the topic of commands, by its full name; UserError as `find_topics`."""
+    full = _full(_root(bag, spec, namespace), command or spec.action.topic)
     if full not in bag.topics:
         raise UserError(
             f'{bag.where} has no topic {full} of commands; {_nearest(full, bag.topics)} '
@@ -93,7 +103,7 @@ def find_topics(
             f'{bag.where}: {full} is {came}; commands are {" or ".join(COMMANDS)}, '
             f'those of {spec.name} {spec.action.type}'
         )
-    return Topics(sensors, full)
+    return full
 
 
 def _full(root: str, name: str) -> str:
@@ -103,6 +113,8 @@ def _full(root: str, name: str) -> str:
 
 def _root(bag: Bag, spec: RobotSpec, namespace: str | None) -> str:
     """Return the namespace of the robot, between slashes."""
+    if not bag.topics:
+        raise UserError(f'{bag.where} holds nothing that can be read: {bag.damage or "no topics"}')
     names = [name for name in (*spec.topics, spec.action.topic) if not name.startswith('/')]
     roots = {
         topic.removesuffix(name): None
