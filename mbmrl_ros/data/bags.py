@@ -135,7 +135,12 @@ def _decode(raw: bytes, kind: str) -> Any:
 
 def storage_files(folder: Path) -> list[Path]:
     """Return the storage files in a folder, compressed ones only without their original."""
-    files = sorted(file for file in folder.iterdir() if is_storage(file) and not file.is_dir())
+    # A link that leads nowhere is one that cannot be read; a pipe would be waited for.
+    files = sorted(
+        file
+        for file in folder.iterdir()
+        if is_storage(file) and (file.is_file() or (file.is_symlink() and not file.exists()))
+    )
     plain = {file.name for file in files if file.name == plain_name(file.name)}
     return [
         file

@@ -81,6 +81,8 @@ def _copy(path: Path, folder: Path) -> Path:
 def _read(database: sqlite3.Connection, contents: Contents) -> None:
     topics = {}
     for number, topic, kind, encoding, profiles in _topics(database):
+        if not (isinstance(topic, str) and isinstance(kind, str)):
+            continue
         topics[number] = (topic, full_type(kind), encoding)
         contents.declare(topic, full_type(kind))
         if is_latched(profiles):
@@ -98,7 +100,11 @@ def _read(database: sqlite3.Connection, contents: Contents) -> None:
             contents.refused['messages of a topic that was lost with its description'] += 1
             continue
         topic, kind, encoding = topics[number]
-        contents.add(topic, kind, int(log_ns), bytes(data or b''), encoding)
+        # Of a damaged page a column can come back as any type.
+        if isinstance(log_ns, int) and isinstance(data, bytes | None):
+            contents.add(topic, kind, log_ns, data or b'', encoding)
+        else:
+            contents.refused[f'{topic}: bytes are not of its type'] += 1
 
 
 def _topics(database: sqlite3.Connection) -> Iterator[tuple[int, str, str, str, str]]:

@@ -63,7 +63,7 @@ def read_storage(path: Path, contents: Contents) -> None:
             _read_ros1(path, contents)
         else:
             contents.damage.append(_no_storage(path))
-    except OSError as error:
+    except Exception as error:  # of damaged files the libraries raise all kinds
         contents.damage.append(f'cannot be read: {one_line(error)}')
     contents.damage[before:] = [f'{path.name}: {text}' for text in contents.damage[before:]]
 

@@ -120,7 +120,8 @@ def _root(bag: Bag, spec: RobotSpec, namespace: str | None) -> str:
         topic.removesuffix(name): None
         for name in names
         for topic in bag.topics
-        if topic.endswith(f'/{name}')
+        # In bags of ROS 1 names need not begin with a slash.
+        if topic == name or topic.endswith(f'/{name}')
     }
     if namespace is not None:
         roots = {f'/{namespace.strip("/")}/'.replace('//', '/'): None}

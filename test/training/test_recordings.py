@@ -419,6 +419,7 @@ def test_joints_that_come_in_parts_are_put_together(read, walks, tmp_path):
 def test_two_frames_on_one_topic_are_noted(walks, tmp_path):
     def change(topic, message, number):
         if topic == 'pose' and number % 2:
+            message = copy.deepcopy(message)
             message.header.frame_id = 'map'
         return [(topic, walks.TYPES[topic], message)]
 
