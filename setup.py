@@ -65,6 +65,7 @@ setup(
     install_requires=[
         'jinja2>=3.1',
         'matplotlib>=3.7',
+        'mcap>=1.2',
         'numpy>=1.26',
         'pydantic>=2.5',
         'pyyaml>=6.0',
@@ -75,6 +76,7 @@ setup(
         'tensorboard>=2.14',
         'torch>=2.6',
         'tqdm>=4.60',
+        'zstandard>=0.19',
     ],
     extras_require={
         # The simulator. gymnasium is there for its robot models.

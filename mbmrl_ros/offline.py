@@ -6,18 +6,21 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from tqdm import tqdm
 
 from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.algorithms.adapters import make_adapter
 from mbmrl_ros.config import UserError, closest, share_directory, write_text
-from mbmrl_ros.data.bags import find_bags
+from mbmrl_ros.data.bags import find_bags, printable
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.data.recordings import (
     Manifest,
@@ -37,10 +40,14 @@ from mbmrl_ros.training.predictions import (
     ChannelErrors,
     prediction_losses,
 )
-from mbmrl_ros.training.recordings import read_recordings
+from mbmrl_ros.training.recordings import chief_reason, read_recordings, refusals
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.settings import TrainingConfig, check_start, load_training_config
 from mbmrl_ros.types import Adapter
+
+# Reasons in the table of `mbmrl bag`.
+_SHOWN = 12
+_WIDTH = 160
 
 
 def bag_command(options: argparse.Namespace) -> None:
@@ -52,28 +59,48 @@ def bag_command(options: argparse.Namespace) -> None:
         manifest, sessions = read_recordings(
             bags, spec, options.namespace, options.commands, options.shortest, bar.update
         )
-    save_recordings(options.out, manifest, sessions)
     _print_manifest(manifest)
+    if not manifest.total.transitions:
+        reason = chief_reason(manifest.total, refusals(manifest))
+        raise UserError(f'nothing was kept, so there is no dataset: {reason}')
+    save_recordings(options.out, manifest, sessions)
     if options.json:
         write_text(options.json, manifest.model_dump_json(indent=2) + '\n')
-    print(f'dataset: {options.out}')
+    print(f'dataset: {printable(options.out)}')
 
 
 def _print_manifest(manifest: Manifest) -> None:
-    total = manifest.total
+    total, refused = manifest.total, refusals(manifest)
     table = Table('', 'seconds', 'meaning')
     kept = f'{total.trajectories} trajectories, {total.transitions} transitions'
     table.add_row('kept', f'{total.kept_s:.1f}', kept)
     for reason, seconds in sorted(total.dropped_s.items(), key=lambda item: -item[1]):
         table.add_row(reason, f'{seconds:.1f}', manifest.reasons[reason])
     table.add_row('in all', f'{total.seconds:.1f}', f'{len(manifest.sessions)} bags')
-    console = Console()
+    # In a file or a pipe lines may be as long as they need to be.
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     console.print(table)
+    if refused:
+        table = Table('messages refused', 'because', title=f'of {_messages(manifest)} messages')
+        for reason, count in refused.most_common(_SHOWN):
+            table.add_row(str(count), escape(reason))
+        if len(refused) > _SHOWN:
+            table.add_row('', f'and {len(refused) - _SHOWN} reasons more')
+        console.print(table)
     for session in manifest.sessions:
         if session.damage:
-            console.print(f'{session.name} is damaged: {session.damage}', markup=False)
+            print(f'{session.name}: {session.damage}')
+        for note in session.notes:
+            print(f'{session.name}: {note}')
+        if not session.transitions:
+            reason = chief_reason(session, Counter(session.refused))
+            print(f'{session.name}: nothing was kept: {reason}')
     for name, reason in manifest.unreadable.items():
-        console.print(f'{name} was left out: {reason}', markup=False)
+        print(f'{name} was left out: {reason}')
+
+
+def _messages(manifest: Manifest) -> int:
+    return sum(sum(session.messages.values()) for session in manifest.sessions)
 
 
 def train_on_recordings(options: argparse.Namespace) -> None:

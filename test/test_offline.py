@@ -3,6 +3,7 @@
 """`mbmrl bag`, `train --data`, `evaluate --data`: from bags to numbers, and what is refused."""
 
 import json
+import os
 
 import pytest
 
@@ -65,6 +66,42 @@ def test_bag_says_what_was_kept_and_writes_it_down(bags, tmp_path, capsys):
     assert sorted(path.name for path in out.iterdir()) == [
         'manifest.json', 'walk0.safetensors', 'walk1.safetensors',
     ]  # fmt: skip
+
+
+def test_one_bad_bag_does_not_end_the_batch(walks, tmp_path, capsys):
+    walks.write_bag(tmp_path / 'bags' / 'good', walks.walk(40))
+    walks.write_bag(tmp_path / 'bags' / 'nothing', [])
+    latin = tmp_path / 'bags' / os.fsdecode(b'caf\xe9')
+    walks.write_bag(tmp_path / 'bags' / 'latin', walks.walk(40)).rename(latin)
+    out, numbers = tmp_path / 'data', tmp_path / 'bag.json'
+    arguments = ['bag', tmp_path / 'bags', '--robot', 'millirobot', '--out', out]
+    assert main([str(part) for part in [*arguments, '--json', numbers]]) == 0
+    said = capsys.readouterr().out
+    assert '2 trajectories, 76 transitions' in said
+    assert 'nothing was left out: ' in said and 'none was recorded' in said
+    manifest = json.loads(numbers.read_text())
+    assert [session['name'] for session in manifest['sessions']] == ['caf\ufffd', 'good']
+    assert list(manifest['unreadable']) == ['nothing']
+    assert (out / 'caf\ufffd.safetensors').is_file()
+
+
+def test_nothing_kept_is_an_error_with_its_chief_reason_and_leaves_nothing(
+    walks, tmp_path, capsys
+):
+    rows = walks.walk(40)
+    for row in rows:
+        row.turn = (0.0, 0.0, 0.0, 0.0)
+    bag, out, numbers = walks.write_bag(tmp_path / 'walk', rows), tmp_path / 'd', tmp_path / 'j'
+    arguments = ['bag', bag, '--robot', 'millirobot', '--out', out, '--json', numbers]
+    assert main([str(part) for part in arguments]) == 2
+    said = capsys.readouterr()
+    assert 'messages refused' in said.out and 'of 200 messages' in said.out
+    chief = 'refused, 3.9 of 3.9 s (40 x pose: quaternion is not of norm 1)'
+    assert '│ 40 ' in said.out and f'nothing was kept: {chief}' in said.out
+    assert said.err.splitlines()[-1] == (
+        f'mbmrl: nothing was kept, so there is no dataset: {chief}'
+    )
+    assert {path.name for path in tmp_path.iterdir()} == {'walk'}
 
 
 def test_evaluate_compares_with_no_change_before_and_after_adaptation(data, trained, tmp_path):

@@ -92,7 +92,7 @@ def running(*commands: list[str]) -> Iterator[Callable[[Callable[[], bool]], Non
 def count(bag: str, topic: str) -> int:
     """Return how many messages of a topic a recorder has written so far."""
     begun = Path(bag).is_dir() and any(Path(bag).glob('*.mcap'))
-    return len(Bag(Path(bag)).raw({topic})) if begun else 0
+    return sum(1 for _ in Bag(Path(bag)).messages({topic})) if begun else 0
 
 
 def smaller(command: list[str]) -> list[str]:

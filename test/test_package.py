@@ -89,7 +89,7 @@ def test_no_python_requirement_names_launch():
 
 def test_every_python_requirement_with_a_rosdep_key_is_in_package_xml():
     depends = ' '.join(element.text or '' for element in MANIFEST.findall('exec_depend'))
-    without_key = {'safetensors'}
+    without_key = {'mcap', 'safetensors', 'zstandard'}
     for text in [*requirements()[''], *requirements()['sim']]:
         name = re.split(r'[<>=]', text)[0].replace('pyyaml', 'yaml')
         assert name in without_key or f'python3-{name}' in depends

@@ -35,12 +35,16 @@ class Account(Config):
 
 
 class SessionAccount(Account):
-    """One bag. refused: messages that held no reading, by reason. damage: empty if whole."""
+    """One bag. refused: messages that held no reading, by reason. damage: empty if whole.
+
+    notes: what is odd, though nothing was dropped for it.
+    """
 
     name: str
     messages: dict[str, int]
     refused: dict[str, int]
     damage: str
+    notes: tuple[str, ...] = ()
 
 
 class Manifest(Config):

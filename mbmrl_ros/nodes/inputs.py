@@ -62,6 +62,8 @@ def _on_sensor(
     received_s = time.monotonic()
     arrived_s = node.get_clock().now().nanoseconds / 1e9
     reading = read(message, received_s, arrived_s)
+    if reading is None:
+        return
     if isinstance(reading, str):
         take(Refusal(topic, message_stamp_s(message, arrived_s), received_s, reading))
     else:

@@ -11,6 +11,7 @@ messages are stamped with the present instead. Ends with the bag unless `loop`.
 from __future__ import annotations
 
 import math
+import os
 import signal
 import struct
 import sys
@@ -22,7 +23,7 @@ from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 
 from mbmrl_ros.config import UserError
-from mbmrl_ros.data.bags import Bag
+from mbmrl_ros.data.bags import Bag, Message
 from mbmrl_ros.nodes.entities import Entities
 from mbmrl_ros.nodes.lifecycle import ManagedNode
 from mbmrl_ros.nodes.messages import MESSAGES, to_stamp
@@ -30,7 +31,7 @@ from mbmrl_ros.nodes.settings import PlayerSettings
 from mbmrl_ros.nodes.spin import run
 from mbmrl_ros.robot.readings import NUMBER_ARRAY
 from mbmrl_ros.spec import load_robot
-from mbmrl_ros.training.control_steps import find_topics
+from mbmrl_ros.training.control_steps import find_command, find_sensors
 
 # Of the timer that sends what is due, and of /clock.
 SEND_S = 0.002
@@ -47,21 +48,23 @@ class PlayerTopics:
         if not settings.bag:
             raise UserError('which bag? Give the parameter bag a folder or a file')
         spec, bag = load_robot(settings.robot), Bag(Path(settings.bag))
-        if not bag.path.exists():
-            raise UserError(f'no bag {settings.bag}')
-        found = find_topics(bag, spec, settings.namespace or None)
-        kinds = {full: spec.topics[name].type for full, name in found.sensors.items()}
-        names = dict(found.sensors)
+        if not os.path.lexists(bag.path):
+            raise UserError(f'no bag {bag.where}')
+        namespace = settings.namespace or None
+        names = find_sensors(bag, spec, namespace)
+        kinds: dict[str, str] = {full: spec.topics[name].type for full, name in names.items()}
         if settings.commands:
-            kinds[found.command] = spec.action.type
-            names[found.command] = spec.action.topic
-        self._messages = bag.raw(names)
+            command = find_command(bag, spec, namespace)
+            names[command], kinds[command] = spec.action.topic, spec.action.type
+        self._messages = _messages(bag, kinds)
         if not self._messages:
-            raise UserError(f'{bag.path} holds no message of {spec.name}: {bag.damage}')
+            raise UserError(f'{bag.where} holds no message of {spec.name}: {bag.damage}')
+        for reason, count in bag.refused.items():
+            node.get_logger().warning(f'not played: {count} x {reason}')
         self._stamped = {full for full, kind in kinds.items() if kind != NUMBER_ARRAY}
         self._entities = entities = Entities(node)
         self._publishers = {
-            full: entities.publisher(MESSAGES[kinds[full]], name, 100)
+            full: entities.publisher(MESSAGES[kinds[full]], name, 100, keep=full in bag.latched)
             for full, name in names.items()
         }
         self._clock = None if settings.restamp else entities.publisher(Clock, '/clock', 10)
@@ -107,7 +110,7 @@ class PlayerTopics:
         while self._next < len(messages) and messages[self._next].log_ns <= now_ns:
             message = messages[self._next]
             self._next += 1
-            self._publishers[message.topic].publish(self._restamped(message.topic, message.data))
+            self._publishers[message.topic].publish(self._restamped(message.topic, message.raw))
         if self._next == len(messages):
             self._end(now_s)
 
@@ -131,6 +134,19 @@ class PlayerTopics:
         order = '<' if raw[1] & 1 else '>'
         stamp = struct.pack(f'{order}iI', *divmod(self._node.get_clock().now().nanoseconds, 10**9))
         return raw[:4] + stamp + raw[12:]
+
+
+def _messages(bag: Bag, kinds: dict[str, str]) -> list[Message]:
+    """Return what is to be played; UserError if a topic has none of the type that it wants.
+
+    Every message is decoded: bytes that are none of their type must not reach a subscriber.
+    """
+    for full, kind in kinds.items():
+        if kind not in bag.topics[full]:
+            came = ' and '.join(bag.topics[full])
+            raise UserError(f'{bag.where}: {full} is {came}, it can only be played as {kind}')
+    found = bag.messages(kinds, {full: (kind,) for full, kind in kinds.items()})
+    return [message._replace(data=None) for message in found]
 
 
 def make_node(**options: Any) -> ManagedNode:

@@ -43,11 +43,11 @@ def read_run(bag: Path, episode: Episode) -> RecordedRun:
     readings: Readings = {topic: {} for topic in spec.topics}
     commands: dict[int, Array] = {}
     stats: dict[str, list[float]] = {}
-    for full, _, message in Bag(bag).messages(episode.topics):
+    for full, _, message, _ in Bag(bag).messages(episode.topics):
         topic = full.removeprefix(root)
         if topic in readers:
             reading, stamp = readers[topic](message, 0.0), message_stamp_ns(message)
-            if not isinstance(reading, str) and stamp is not None:
+            if isinstance(reading, Reading) and stamp is not None:
                 readings[topic][stamp] = reading.values
         elif full == episode.applied:
             command, stamp = read_command(spec, message), message_stamp_ns(message)

@@ -6,20 +6,28 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rosbags.interfaces import (
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.rosbag2.errors import WriterError
 from rosbags.rosbag2.storage_mcap import McapWriter
-from rosbags.typesys import get_typestore
 
 from mbmrl_ros.config import UserError
-from mbmrl_ros.data.bags import STORE
+from mbmrl_ros.data.contents import STORE
 
 DEPTH = 2000
 STAMPED_SUFFIXES = (
@@ -56,7 +64,6 @@ class BagRecorder:
         self.fault = ''
         self._node, self._now_ns = node, now_ns
         self._stamp_ns = 0
-        self._store = get_typestore(STORE)
         self._writer = Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP)
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
@@ -75,16 +82,23 @@ class BagRecorder:
         message: Any,
         reliability: ReliabilityPolicy,
         durability: DurabilityPolicy,
+        offered: Sequence[QoSProfile] = (),
     ) -> Any:
-        """Record a topic from now on; return its subscription."""
+        """Record a topic from now on; return its subscription.
+
+        offered: quality of service of its publishers, for who plays the bag; by default as here.
+        """
         name = f'{message.__module__.split(".")[0]}/msg/{message.__name__}'
-        connection = self._writer.add_connection(topic, name, typestore=self._store)
+        quality = QoSProfile(depth=DEPTH, reliability=reliability, durability=durability)
+        profiles = dict.fromkeys(_recorded(profile) for profile in offered or [quality])
+        connection = self._writer.add_connection(
+            topic, name, typestore=STORE, offered_qos_profiles=list(profiles)
+        )
         stamped = self._now_ns is None and name.endswith(STAMPED_SUFFIXES)
 
         def write(raw: bytes) -> None:
             self._write(topic, connection, raw, stamped)
 
-        quality = QoSProfile(depth=DEPTH, reliability=reliability, durability=durability)
         return self._node.create_subscription(message, topic, write, quality, raw=True)
 
     def _write(self, topic: str, connection: Any, raw: bytes, stamped: bool) -> None:
@@ -137,3 +151,22 @@ class BagRecorder:
     ) -> None:
         """Finish the bag, also after an error."""
         self.close()
+
+
+def _recorded(profile: QoSProfile) -> Qos:
+    """Return a quality of service as bags have it; the numbers are those of rmw in both."""
+    return Qos(
+        QosHistory(int(profile.history)),
+        profile.depth,
+        QosReliability(int(profile.reliability)),
+        QosDurability(int(profile.durability)),
+        _time(profile.deadline),
+        _time(profile.lifespan),
+        QosLiveliness(int(profile.liveliness)),
+        _time(profile.liveliness_lease_duration),
+        profile.avoid_ros_namespace_conventions,
+    )
+
+
+def _time(duration: Duration) -> QosTime:
+    return QosTime(*divmod(duration.nanoseconds, 1_000_000_000))

@@ -107,6 +107,7 @@ class RecorderTopics:
                     message,
                     min((p.reliability for p in profiles), key=_RELIABILITIES.index),
                     min((p.durability for p in profiles), key=_DURABILITIES.index),
+                    profiles,
                 )
             except Exception as error:  # of a type that is not installed, or not known to rosbags
                 self._unknown[topic] = ' '.join(f'{kind}: {error}'.split())

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from mbmrl_ros.config import UserError, closest
+from mbmrl_ros.robot.joint_parts import JointParts
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import Array, Reading
 
@@ -53,8 +54,8 @@ class Read(Protocol):
 
     def __call__(
         self, message: Any, received_s: float, arrived_s: float = math.nan
-    ) -> Reading | str:
-        """Return a reading, or why there is none.
+    ) -> Reading | str | None:
+        """Return a reading, why there is none, or None if the rest of it is still to come.
 
         received_s: arrival on the steady clock [s]. arrived_s: arrival on the clock of the stamps
         [s], which dates messages that have no stamp of their own.
@@ -74,7 +75,8 @@ def sensor_reader(spec: RobotSpec, topic: str) -> Read:
     fields = [signal.split(':', 1)[1] for signal in spec.topic_signals(topic)]
     kind = spec.topics[topic].type
     if kind == JOINT_STATE:
-        return _joint_reader(topic, [joint_field(field) for field in fields])
+        wanted = [joint_field(field) for field in fields]
+        return JointParts(topic, wanted, spec.topics[topic].timeout_s, _joint_reader)
     if kind == NUMBER_ARRAY:
         return _array_reader(topic, [array_place(field) for field in fields])
     for field in fields:

@@ -8,7 +8,7 @@ seconds of both are counted, so that they add up to the length of the bag.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 
 import numpy as np
@@ -17,7 +17,7 @@ import torch
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data.bags import Bag
 from mbmrl_ros.data.dataset import Trajectory
-from mbmrl_ros.data.recordings import Manifest, Session, SessionAccount, total
+from mbmrl_ros.data.recordings import Account, Manifest, Session, SessionAccount, total
 from mbmrl_ros.robot.history import follows
 from mbmrl_ros.robot.state import FAULTS
 from mbmrl_ros.spec import RobotSpec
@@ -27,7 +27,7 @@ from mbmrl_ros.types import Array
 REASONS = FAULTS | {
     'edge': 'before the first control step, and after the last',
     'gap': 'no control step for longer than one and a half periods',
-    'refused': 'a message held no reading (not finite, out of order, no such joint)',
+    'refused': 'a message held no reading; why is listed below',
     'duplicate': 'the stamp was that of the step before',
     'irregular': 'stamps less than half a period or more than one and a half apart',
     'no command': 'no command for longer than its time-out',
@@ -38,6 +38,8 @@ REASONS = FAULTS | {
 _BEYOND = 1.0 + 1e-6
 # Nanoseconds since 1970 as a floating number of seconds are right to 0.2 microseconds.
 _ROUNDING_S = 1e-6
+# Bags whose reasons stand in an error.
+_SHOWN = 3
 
 
 def read_recordings(
@@ -49,6 +51,8 @@ def read_recordings(
     on_bag: Callable[[], object] = lambda: None,
 ) -> tuple[Manifest, list[Session]]:
     """Read bags, one session each; UserError if none can be read.
+
+    One that cannot be is named in the manifest, with the reason.
 
     namespace: of the robot, where a bag holds several. command: full topic of the commands that
     the robot followed, if not that of the robot file.
@@ -62,9 +66,13 @@ def read_recordings(
             accounts.append(account)
         except UserError as error:
             unreadable[bag.name] = str(error)
+        except Exception as error:  # one bag must not cost the others their conversion
+            unreadable[bag.name] = f'{bag.where}: {type(error).__name__}: {error}'
         on_bag()
     if not accounts:
-        raise UserError(f'nothing to read: {next(iter(unreadable.values()), "no bags")}')
+        more = f'; and {len(unreadable) - _SHOWN} bags more' if len(unreadable) > _SHOWN else ''
+        reasons = '; '.join(list(unreadable.values())[:_SHOWN])
+        raise UserError(f'nothing to read: {reasons or "no bags"}{more}')
     manifest = Manifest(
         robot=spec.name,
         robot_hash=spec.hash,
@@ -91,6 +99,7 @@ def cut(bag: Bag, log: Log, shortest_steps: int) -> tuple[Session, SessionAccoun
         messages=dict(log.messages),
         refused=dict(log.refused),
         damage=bag.damage,
+        notes=tuple(log.notes),
         seconds=log.seconds,
         kept_s=cutter.kept_s,
         dropped_s=dropped_s | {'edge': max(0.0, log.seconds - counted_s)},
@@ -98,6 +107,24 @@ def cut(bag: Bag, log: Log, shortest_steps: int) -> tuple[Session, SessionAccoun
         transitions=sum(trajectory.steps for trajectory in trajectories),
     )
     return Session(bag.name, trajectories), account
+
+
+def refusals(manifest: Manifest) -> Counter[str]:
+    """Return how many messages held no reading in all bags, by reason."""
+    counts: Counter[str] = Counter()
+    for session in manifest.sessions:
+        counts.update(session.refused)
+    return counts
+
+
+def chief_reason(account: Account, refused: Counter[str]) -> str:
+    """Return why most of the time of recordings was dropped."""
+    reason = max(account.dropped_s, key=lambda key: account.dropped_s[key])
+    text = f'{reason}, {account.dropped_s[reason]:.1f} of {account.seconds:.1f} s'
+    if reason == 'refused' and refused:
+        (message, count), *_ = refused.most_common(1)
+        return f'{text} ({count} x {message})'
+    return f'{text} ({REASONS[reason]})'
 
 
 class _Cutter:

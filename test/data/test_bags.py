@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bags: MCAP and SQLite alike, and damaged ones as far as they are sound."""
 
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,7 +34,7 @@ def expected_poses(walks) -> list[tuple[int, float]]:
 def test_topics_and_messages_come_back_in_order_from_both_storages(bag, walks):
     whole = Bag(bag)
     assert whole.name == 'walk'
-    assert whole.topics == {f'/millirobot/{topic}': kind for topic, kind in walks.TYPES.items()}
+    assert whole.topics == {f'/millirobot/{topic}': (kind,) for topic, kind in walks.TYPES.items()}
     assert poses(whole) == expected_poses(walks)
     assert whole.damage == '' and not whole.undecodable
 
@@ -132,3 +134,80 @@ def test_folders_of_bags_are_searched_and_names_must_differ(bag, walks, tmp_path
         find_bags([tmp_path / 'notes'])
     with pytest.raises(UserError, match='nowhere: no such file or folder'):
         find_bags([tmp_path / 'nowhere'])
+
+
+def test_bags_are_found_at_any_depth_once_each_through_links_and_in_circles(walks, tmp_path):
+    for name in ('monday/morning', 'monday/evening', 'tuesday'):
+        walks.write_bag(tmp_path / 'bags' / name, walks.walk(3))
+    (tmp_path / 'elsewhere').symlink_to(tmp_path / 'bags' / 'tuesday')
+    (tmp_path / 'bags' / 'monday' / 'again').symlink_to(tmp_path / 'bags')
+    (tmp_path / 'bags' / 'gone').symlink_to(tmp_path / 'nowhere')
+    found = find_bags([tmp_path / 'bags', tmp_path / 'bags' / 'monday' / 'evening'])
+    assert [bag.name for bag in found] == ['evening', 'morning', 'tuesday']
+    assert [bag.name for bag in find_bags([tmp_path / 'elsewhere'])] == ['elsewhere']
+
+
+def test_files_that_lie_side_by_side_are_recordings_of_their_own_unless_one_was_split(
+    walks, tmp_path
+):
+    folder = tmp_path / 'files'
+    folder.mkdir()
+    for name in ('monday', 'tuesday_0', 'tuesday_1'):
+        file = walks.storage_file(walks.write_bag(tmp_path / name, walks.walk(ROWS)))
+        shutil.move(file, folder / f'{name}.mcap')
+    found = find_bags([folder])
+    assert [bag.name for bag in found] == ['monday', 'tuesday']
+    assert [len(poses(bag)) for bag in found] == [ROWS, 2 * ROWS]
+    (folder / 'monday.mcap').unlink()
+    assert [bag.name for bag in find_bags([folder])] == ['files']
+
+
+def test_a_bag_has_a_name_that_can_be_written_whatever_its_path(walks, tmp_path, monkeypatch):
+    latin = tmp_path / os.fsdecode(b'caf\xe9 \xe0 2')
+    walks.write_bag(tmp_path / 'walk', walks.walk(3)).rename(latin)
+    (bag,) = find_bags([latin])
+    assert bag.name == 'caf\ufffd \ufffd 2' and bag.where.encode()
+    assert len(poses(bag)) == 3
+    monkeypatch.chdir(latin)
+    assert [bag.name for bag in find_bags([Path('.')])] == [bag.name]
+
+
+def test_what_may_not_be_read_is_a_bag_that_says_so(walks, tmp_path, monkeypatch):
+    walks.write_bag(tmp_path / 'bags' / 'good', walks.walk(ROWS))
+    walks.write_bag(tmp_path / 'bags' / 'locked', walks.walk(ROWS))
+    listed, opened = Path.iterdir, Path.open
+
+    def refuse(inner):
+        def guarded(self, *arguments, **options):
+            if 'locked' in self.parts:
+                raise PermissionError(13, 'Permission denied', str(self))
+            return inner(self, *arguments, **options)
+
+        return guarded
+
+    # Not by their modes, which the super-user need not mind.
+    monkeypatch.setattr(Path, 'iterdir', refuse(listed))
+    good, locked = find_bags([tmp_path / 'bags'])
+    assert len(poses(good)) == ROWS and locked.topics == {}
+    assert 'cannot be read: Permission denied' in locked.damage
+    monkeypatch.setattr(Path, 'iterdir', listed)
+    monkeypatch.setattr(Path, 'open', refuse(opened))
+    assert locked.topics == {} and 'Permission denied' in locked.damage
+
+
+def test_several_types_of_one_topic_are_listed_and_others_than_wanted_are_counted(walks, tmp_path):
+    with Writer(tmp_path / 'two', version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        for kind, at_ns in (('imu', 0), ('pose', 1), ('pose', 2)):
+            connection = next(
+                (c for c in writer.connections if c.msgtype == walks.TYPES[kind]), None
+            ) or writer.add_connection('/pose', walks.TYPES[kind], typestore=walks.STORE)
+            message = walks.messages(walks.walk(1)[0])[kind]
+            raw = walks.STORE.serialize_cdr(message, walks.TYPES[kind])
+            writer.write(connection, at_ns, bytes(raw))
+    two = Bag(tmp_path / 'two')
+    assert two.topics == {'/pose': (walks.TYPES['imu'], walks.TYPES['pose'])}
+    found = two.messages({'/pose'}, {'/pose': (walks.TYPES['pose'],)})
+    assert [message.log_ns for message in found] == [1, 2]
+    assert two.refused == {
+        '/pose: sensor_msgs/msg/Imu instead of geometry_msgs/msg/PoseStamped': 1
+    }

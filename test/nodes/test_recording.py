@@ -9,8 +9,17 @@ import threading
 import time
 
 import pytest
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import serialize_message
+from rosbags.interfaces import (
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
+from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, String
@@ -70,11 +79,11 @@ def test_nothing_is_lost_or_changed_at_500_messages_a_second(bench, tmp_path):
     thread.join()
     recorder.trigger_deactivate()
     assert sum(1 for _ in (tmp_path / 'bag').glob('*.mcap')) == 1
-    found = Bag(tmp_path / 'bag').raw({f'/{name}' for name in topics})
+    found = list(Bag(tmp_path / 'bag').messages({f'/{name}' for name in topics}))
     for name, messages in sent.items():
-        raw = [message.data for message in found if message.topic == f'/{name}']
+        raw = [message.raw for message in found if message.topic == f'/{name}']
         assert len(messages) == COUNT // len(topics)
-        assert [bytes(data) for data in raw] == messages
+        assert raw == messages
     log_ns = [message.log_ns for message in found]
     assert log_ns == sorted(log_ns)
     # Dated by arrival: the whole of it took as long as it took to send.
@@ -96,6 +105,25 @@ def test_a_best_effort_sensor_and_a_topic_that_comes_later_are_recorded(bench, t
             and text == 'recording, without: /e_stop, /joint_commands, /joint_states, /never'
         ),
     )  # fmt: skip
+
+
+def test_the_quality_of_service_of_publishers_is_in_the_bag(bench, tmp_path):
+    recorder = record(bench, tmp_path / 'bag', also=['map'])
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    best_effort = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
+    notes = bench.node.create_publisher(String, 'map', latched)
+    bench.node.create_publisher(MESSAGES['nav_msgs/msg/Odometry'], 'odom', best_effort)
+    notes.publish(String(data='field'))
+    counts = recorder._topics._recorder.counts
+    bench.until(lambda: counts['/map'] and len(recorder._topics._subscriptions) == 2, 'no map')
+    recorder.trigger_deactivate()
+    bag = Bag(tmp_path / 'bag')
+    assert [message.data.data for message in bag.messages({'/map'})] == ['field']
+    assert bag.latched == {'/map'}
+    with Reader(tmp_path / 'bag') as reader:
+        offered = {c.topic: c.ext.offered_qos_profiles for c in reader.connections}
+    assert [profile.durability.name for profile in offered['/map']] == ['TRANSIENT_LOCAL']
+    assert [profile.reliability.name for profile in offered['/odom']] == ['BEST_EFFORT']
 
 
 def test_a_recorder_that_is_killed_leaves_what_it_had(bench, robot, tmp_path):
@@ -173,6 +201,63 @@ def test_restamped_messages_are_of_the_present_and_the_clock_is_left_alone(bench
     now = bench.node.get_clock().now().nanoseconds
     assert all(abs(now - stamp_ns(pose.header.stamp)) < 60e9 for pose in poses)
     assert clock == []
+
+
+def with_commands(walks, folder, kind, raws, latched=()):
+    """Write a walk whose commands are these bytes, said to be of a type."""
+    kept = Qos(
+        QosHistory.KEEP_LAST, 1, QosReliability.RELIABLE, QosDurability.TRANSIENT_LOCAL,
+        QosTime(0, 0), QosTime(0, 0), QosLiveliness.AUTOMATIC, QosTime(0, 0), False,
+    )  # fmt: skip
+    with Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        connections = {
+            topic: writer.add_connection(
+                f'/millirobot/{topic}',
+                kind if topic == 'commands' else walks.TYPES[topic],
+                typestore=walks.STORE,
+                offered_qos_profiles=[kept] * (topic in latched),
+            )
+            for topic in walks.TYPES
+        }
+        for row, command in zip(walks.walk(len(raws)), raws):
+            for topic, message in walks.messages(row).items():
+                raw = walks.STORE.serialize_cdr(message, walks.TYPES[topic])
+                if topic == 'commands' and command is not None:
+                    raw = command
+                writer.write(connections[topic], round(row.at_s * 1e9), bytes(raw))
+    return folder
+
+
+def test_commands_of_another_type_are_not_played(bench, walks, tmp_path):
+    bag = with_commands(walks, tmp_path / 'walk', 'sensor_msgs/msg/JointState', [None] * 5)
+    with pytest.raises(
+        AssertionError,
+        match=r'commands is sensor_msgs/msg/JointState, .* as std_msgs/msg/Float64MultiArray',
+    ):
+        play(bench, bag, commands=True)
+
+
+def test_bytes_that_are_no_command_are_not_played(bench, walks, tmp_path):
+    kind = walks.TYPES['commands']
+    bag = with_commands(walks, tmp_path / 'walk', kind, [None, b'\0\1\0\0\7', b'', None])
+    commands = bench.listen(Float64MultiArray, 'commands')
+    player = play(bench, bag, rate=5.0, commands=True)
+    bench.until(lambda: not player._topics._playing, 'it does not end')
+    bench.until(lambda: len(commands) == 2, 'commands are missing')
+    assert sum(m.topic.endswith('commands') for m in player._topics._messages) == 2
+
+
+def test_a_topic_that_was_latched_is_latched_again(bench, walks, tmp_path):
+    bag = with_commands(
+        walks, tmp_path / 'walk', walks.TYPES['commands'], [None] * 3, latched={'pose'}
+    )
+    player = play(bench, bag, rate=50.0)
+    bench.until(lambda: not player._topics._playing, 'it does not end')
+    late = []
+    profile = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    kind = MESSAGES['geometry_msgs/msg/PoseStamped']
+    bench.node.create_subscription(kind, 'pose', late.append, profile)
+    bench.until(lambda: len(late) == 3, 'who comes late gets nothing')
 
 
 def test_a_player_ends_with_its_bag(bench, walk):

@@ -2,14 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bags to trajectories: what is kept, what is cut and why, and that the seconds add up."""
 
+import copy
 import dataclasses
 import math
 import os
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from rosbags.rosbag2 import StoragePlugin, Writer
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data.bags import Bag, find_bags
@@ -17,7 +20,7 @@ from mbmrl_ros.robot.readings import sensor_reader
 from mbmrl_ros.robot.state import StateAssembler
 from mbmrl_ros.spec import RobotSpec, load_robot
 from mbmrl_ros.training.control_steps import find_topics
-from mbmrl_ros.training.recordings import REASONS, read_recordings
+from mbmrl_ros.training.recordings import REASONS, chief_reason, read_recordings
 
 SPEC = load_robot('millirobot')
 STEPS = 60
@@ -334,3 +337,198 @@ def test_the_recordings_of_the_real_robot_are_read():
     assert not manifest.unreadable
     # 584 runs of 50 steps: at most 48 transitions each, of which a tenth may be bad.
     assert 0.9 < manifest.total.transitions / (584 * 48) < 1.0
+
+
+def changed(walks, folder, rows, change, namespace='/millirobot'):
+    """Write a bag, its messages as `change` makes them of (topic, message, row number).
+
+    change: returns messages, each with its topic and type; none of them to leave one out.
+    """
+    with Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        connections = {}
+        for number, row in enumerate(rows):
+            for topic, message in walks.messages(row).items():
+                for name, kind, changed in change(topic, message, number):
+                    if (name, kind) not in connections:
+                        connections[name, kind] = writer.add_connection(
+                            name if name.startswith('/') else f'{namespace}/{name}',
+                            kind,
+                            typestore=walks.STORE,
+                        )
+                    raw = walks.STORE.serialize_cdr(changed, kind)
+                    writer.write(connections[name, kind], round(row.at_s * 1e9), bytes(raw))
+    return Bag(folder)
+
+
+def account_of(bag, **options):
+    manifest, sessions = read_recordings([bag], SPEC, **options)
+    return manifest.sessions[0], sessions[0].trajectories
+
+
+def test_messages_without_a_value_are_refused_and_that_is_the_reason(walks, tmp_path):
+    def change(topic, message, number):
+        if topic == 'joint_states':
+            message.position = np.zeros(0)
+        return [(topic, walks.TYPES[topic], message)]
+
+    account, trajectories = account_of(
+        changed(walks, tmp_path / 'walk', walks.walk(STEPS), change)
+    )
+    assert not trajectories
+    ((reason, count),) = account.refused.items()
+    assert "no position of joint 'left_legs' (0 values for 2 names)" in reason and count == STEPS
+    dropped = {k: v for k, v in account.dropped_s.items() if v > 1e-6}
+    assert list(dropped) == ['refused']
+    assert f'{STEPS} x joint_states: no position' in chief_reason(
+        account, Counter(account.refused)
+    )
+
+
+def test_messages_of_another_source_drop_nothing_and_are_named(read, walks, tmp_path):
+    def change(topic, message, number):
+        found = [(topic, walks.TYPES[topic], message)]
+        if topic == 'joint_states':
+            other = copy.deepcopy(message)
+            other.name, other.position = ['gripper'], np.zeros(1)
+            found.append((topic, walks.TYPES[topic], other))
+        return found
+
+    bag = changed(walks, tmp_path / 'two', walks.walk(STEPS), change)
+    account, trajectories = account_of(bag)
+    alone = read(walks.walk(STEPS))
+    assert torch.equal(trajectories[0].states, alone.trajectories[0].states)
+    assert {k: round(v, 6) for k, v in account.dropped_s.items() if v > 1e-6} == alone.dropped
+    ((reason, count),) = account.refused.items()
+    assert 'joint_states: another source' in reason and 'gripper' in reason and count == STEPS
+
+
+def test_joints_that_come_in_parts_are_put_together(read, walks, tmp_path):
+    def change(topic, message, number):
+        if topic != 'joint_states':
+            return [(topic, walks.TYPES[topic], message)]
+        parts = [copy.deepcopy(message) for _ in message.name]
+        for place, part in enumerate(parts):
+            part.name, part.position = [message.name[place]], message.position[place : place + 1]
+        return [(topic, walks.TYPES[topic], part) for part in parts]
+
+    _, trajectories = account_of(changed(walks, tmp_path / 'parts', walks.walk(STEPS), change))
+    alone = read(walks.walk(STEPS))
+    assert torch.equal(trajectories[0].states, alone.trajectories[0].states)
+
+
+def test_two_frames_on_one_topic_are_noted(walks, tmp_path):
+    def change(topic, message, number):
+        if topic == 'pose' and number % 2:
+            message = copy.deepcopy(message)
+            message.header.frame_id = 'map'
+        return [(topic, walks.TYPES[topic], message)]
+
+    account, _ = account_of(changed(walks, tmp_path / 'two', walks.walk(STEPS), change))
+    assert account.notes == ('pose has messages of several frames (map, world): two sources?',)
+
+
+def test_messages_of_another_type_are_counted_and_the_others_read(walks, tmp_path):
+    def change(topic, message, number):
+        if topic == 'pose' and number == 0:
+            return [('pose', walks.TYPES['imu'], walks.messages(walks.walk(1)[0])['imu'])]
+        return [(topic, walks.TYPES[topic], message)]
+
+    account, trajectories = account_of(changed(walks, tmp_path / 'two', walks.walk(STEPS), change))
+    assert trajectories[0].steps == STEPS - 3
+    assert account.refused == {
+        '/millirobot/pose: sensor_msgs/msg/Imu instead of geometry_msgs/msg/PoseStamped': 1
+    }
+
+
+def test_commands_of_another_type_are_refused_with_the_one_that_is_wanted(walks, tmp_path):
+    def change(topic, message, number):
+        if topic == 'commands':
+            return [('commands', walks.TYPES['pose'], walks.messages(walks.walk(1)[0])['pose'])]
+        return [(topic, walks.TYPES[topic], message)]
+
+    bag = changed(walks, tmp_path / 'twist', walks.walk(5), change)
+    said = (
+        r'/millirobot/commands is geometry_msgs/msg/PoseStamped; commands are '
+        r'sensor_msgs/msg/JointState or std_msgs/msg/Float64MultiArray'
+    )
+    with pytest.raises(UserError, match=said):
+        find_topics(bag, SPEC)
+
+
+def test_bags_that_hold_nothing_or_not_all_or_raise_are_named_and_the_others_are_read(
+    walks, tmp_path, monkeypatch
+):
+    for name in ('a', 'c', 'e'):
+        walks.write_bag(tmp_path / name, walks.walk(STEPS))
+    walks.write_bag(tmp_path / 'b', [])
+    silent = walks.walk(STEPS)
+    for row in silent:
+        row.silent = {'imu'}
+    walks.write_bag(tmp_path / 'd', silent)
+    decode = Bag.messages
+
+    def fail(bag, *arguments):
+        if bag.name == 'e':
+            raise ZeroDivisionError('what nobody foresaw')
+        return decode(bag, *arguments)
+
+    monkeypatch.setattr(Bag, 'messages', fail)
+    manifest, sessions = read_recordings(find_bags([tmp_path]), SPEC)
+    assert [session.name for session in sessions] == ['a', 'c']
+    reasons = manifest.unreadable
+    assert list(reasons) == ['b', 'd', 'e']
+    assert 'no message of /millirobot/pose can be read (none was recorded)' in reasons['b']
+    assert 'no message of /millirobot/imu' in reasons['d']
+    assert 'ZeroDivisionError: what nobody foresaw' in reasons['e']
+
+
+def test_a_leading_slash_makes_a_name_absolute_whatever_the_namespace(walks, tmp_path):
+    data = SPEC.model_dump()
+    data['topics']['/mocap/pose'] = data['topics'].pop('pose')
+    for channel in data['state']:
+        channel['topic'] = channel['topic'].replace('pose', '/mocap/pose')
+    spec = RobotSpec.model_validate(data)
+
+    def change(topic, message, number):
+        name = topic.replace('pose', '/mocap/pose')
+        return [(name, walks.TYPES[topic], message)]
+
+    for namespace in ('', '/fleet/one'):
+        folder = tmp_path / f'walk{len(namespace)}'
+        bag = changed(walks, folder, walks.walk(STEPS), change, namespace)
+        topics = find_topics(bag, spec)
+        assert topics.sensors['/mocap/pose'] == '/mocap/pose'
+        assert topics.sensors[f'{namespace}/imu'] == 'imu'
+        assert topics.command == f'{namespace}/commands'
+        _, sessions = read_recordings([bag], spec)
+        assert sessions[0].trajectories[0].steps == STEPS - 2
+
+
+def test_what_is_not_there_is_said_with_what_is_and_the_nearest(walks, tmp_path):
+    def change(topic, message, number):
+        names = {'commands': 'command', 'imu': 'imu/data'}
+        found = [(names.get(topic, topic), walks.TYPES[topic], message)]
+        return found + [(f'/other/{n}', walks.TYPES['pose'], message) for n in range(40)] * (
+            topic == 'pose' and number == 0
+        )
+
+    bag = changed(walks, tmp_path / 'walk', walks.walk(3), change)
+    with pytest.raises(UserError, match=r'/millirobot/ lacks imu; nearest is /millirobot/imu/'):
+        find_topics(bag, SPEC)
+    data = SPEC.model_dump()
+    data['topics']['imu/data'] = data['topics'].pop('imu')
+    for channel in data['state']:
+        channel['topic'] = channel['topic'].replace('imu', 'imu/data')
+    with pytest.raises(UserError, match='nearest is /millirobot/command; there are: ') as error:
+        find_topics(bag, RobotSpec.model_validate(data))
+    assert 'and 25 more' in str(error.value) and len(str(error.value)) < 1000
+
+
+def test_several_namespaces_are_named(walks, tmp_path):
+    def change(topic, message, number):
+        return [(f'/{side}/{topic}', walks.TYPES[topic], message) for side in ('left', 'right')]
+
+    bag = changed(walks, tmp_path / 'walk', walks.walk(3), change)
+    with pytest.raises(UserError, match=r'several namespaces .*: /left/, /right/; .*--namespace'):
+        find_topics(bag, SPEC)
+    assert find_topics(bag, SPEC, namespace='left').command == '/left/commands'

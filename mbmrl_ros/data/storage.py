@@ -1,0 +1,108 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""One storage file of a bag, of any kind, by what it begins with and not by its name."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import zstandard
+from rosbags.rosbag1 import Reader as Ros1Reader
+from rosbags.rosbag1 import ReaderError as Ros1Error
+
+from mbmrl_ros.data.contents import ZSTD_MAGIC, Contents, one_line
+from mbmrl_ros.data.mcap_file import read_mcap
+from mbmrl_ros.data.sqlite_file import read_sqlite, sidecars
+
+SUFFIXES = ('.mcap', '.db3', '.bag')
+COMPRESSED_SUFFIXES = ('.zstd', '.zst')
+
+_MAGICS = {
+    b'\x89MCAP0\r\n': 'mcap',
+    b'SQLite format 3\0': 'sqlite3',
+    b'#ROSBAG V': 'ros1',
+    ZSTD_MAGIC: 'zstd',
+}
+
+
+def is_storage(path: Path) -> bool:
+    """Return whether the name is that of a storage file of a bag."""
+    return plain_name(path.name).endswith(SUFFIXES)
+
+
+def plain_name(name: str) -> str:
+    """Return the name of a file before it was compressed."""
+    for suffix in COMPRESSED_SUFFIXES:
+        name = name.removesuffix(suffix)
+    return name
+
+
+def storage_kind(path: Path) -> str:
+    """Return mcap, sqlite3, ros1, zstd, or nothing; OSError if it cannot be read."""
+    with path.open('rb') as file:
+        begin = file.read(16)
+    if not begin and sidecars(path):
+        return 'sqlite3'
+    return next((kind for magic, kind in _MAGICS.items() if begin.startswith(magic)), '')
+
+
+def read_storage(path: Path, contents: Contents) -> None:
+    """Read a file as far as it is sound; what is wrong with it goes to `contents.damage`."""
+    before = len(contents.damage)
+    try:
+        kind = storage_kind(path)
+        if kind == 'zstd':
+            _read_compressed(path, contents)
+        elif kind == 'mcap':
+            read_mcap(path, contents)
+        elif kind == 'sqlite3':
+            read_sqlite(path, contents)
+        elif kind == 'ros1':
+            _read_ros1(path, contents)
+        else:
+            contents.damage.append(_no_storage(path))
+    except Exception as error:  # of damaged files the libraries raise all kinds
+        contents.damage.append(f'cannot be read: {one_line(error)}')
+    contents.damage[before:] = [f'{path.name}: {text}' for text in contents.damage[before:]]
+
+
+def _read_compressed(path: Path, contents: Contents) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / plain_name(path.name)
+        try:
+            with path.open('rb') as file, plain.open('wb') as copy:
+                decompressor = zstandard.ZstdDecompressor()
+                shutil.copyfileobj(decompressor.stream_reader(file, read_across_frames=True), copy)
+        except zstandard.ZstdError as error:
+            contents.damage.append(f'it cannot be unpacked to its end: {one_line(error)}')
+        read_storage(plain, contents)
+
+
+def _read_ros1(path: Path, contents: Contents) -> None:
+    try:
+        with Ros1Reader(path) as reader:
+            for connection in reader.connections:
+                contents.declare(connection.topic, connection.msgtype)
+                if getattr(connection.ext, 'latching', None) == 1:
+                    contents.latched.add(connection.topic)
+            for connection, log_ns, data in reader.messages():
+                topic, kind = connection.topic, connection.msgtype
+                contents.add(topic, kind, log_ns, bytes(data), 'ros1')
+    except Ros1Error as error:
+        contents.damage.append(
+            f'this bag of ROS 1 cannot be read to its end: {one_line(error)} '
+            '(rosbag reindex may mend it)'
+        )
+
+
+def _no_storage(path: Path) -> str:
+    """Say what a file is instead."""
+    with path.open('rb') as file:
+        begin = file.read(64)
+    if not begin:
+        return 'it is empty'
+    if begin.startswith(b'version https://git-lfs'):
+        return 'it is a pointer of Git LFS; get the file itself with: git lfs pull'
+    return f'it is neither MCAP nor SQLite nor a bag of ROS 1 (it begins with {begin[:8]!r})'
