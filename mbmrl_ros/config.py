@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
+from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
@@ -60,6 +61,35 @@ def share_directory() -> Path:
             return candidate
     places = ', '.join(str(path) for path in [checkout, *installed])
     raise UserError(f'the package data (config/robots) is in none of: {places}; install again')
+
+
+def is_uri(name: str) -> bool:
+    """Whether a file is named as URDFs name theirs, by package:// or file://."""
+    return name.startswith(('package://', 'file://'))
+
+
+def find_file(name: str, folder: Path) -> Path:
+    """Return where a file is that is named relative to a folder, or as package://PACKAGE/PATH.
+
+    A package is in a prefix of AMENT_PREFIX_PATH, or a folder of its name in this folder or one
+    above it. UserError if none has the file.
+    """
+    if name.startswith('file://'):
+        return Path(unquote(name.removeprefix('file://')))
+    if not name.startswith('package://'):
+        return folder / name
+    package, _, inside = name.removeprefix('package://').partition('/')
+    prefixes = os.environ.get('AMENT_PREFIX_PATH', '')
+    shares = [Path(prefix) / 'share' for prefix in prefixes.split(os.pathsep) if prefix]
+    beside = folder.resolve()
+    for place in (*shares, beside, *beside.parents):
+        if (place / package / inside).is_file():
+            return place / package / inside
+    raise UserError(
+        f'{name}: no {inside!r} of a package {package!r} below AMENT_PREFIX_PATH '
+        f'({prefixes or "not set"}), nor of a folder {package!r} in {beside} or above; source the '
+        'workspace of the package, or put its folder beside the robot file'
+    )
 
 
 def closest(name: str, valid: Iterable[str]) -> str:
