@@ -16,6 +16,7 @@ SENSOR_TYPES = Literal[
     'nav_msgs/msg/Odometry', 'sensor_msgs/msg/JointState', 'geometry_msgs/msg/PoseStamped',
     'sensor_msgs/msg/Imu', 'std_msgs/msg/Float64MultiArray',
 ]  # fmt: skip
+DEGREES = ('deg', 'degree', 'degrees', '°')
 COMMAND_TYPES = Literal['sensor_msgs/msg/JointState', 'std_msgs/msg/Float64MultiArray']
 
 
@@ -111,6 +112,15 @@ class Channel(Config):
     unit: str
     input: bool = Field(True, description='false: predicted, but not fed to the network')
 
+    @model_validator(mode='after')
+    def _consistent(self) -> Self:
+        if self.encoding not in ('raw', 'rate') and self.unit in DEGREES:
+            raise ValueError(
+                f'channel {self.name}: {self.encoding} is taken of radians, which ROS has in its '
+                "messages, and has no unit: say unit: '1'"
+            )
+        return self
+
     @property
     def angle(self) -> Angle | None:
         """The angle that is taken from a quaternion, or None."""
@@ -163,8 +173,9 @@ class Action(Config):
         if len(set(self.joints)) != len(self.joints):
             raise ValueError('joints must be unique')
         for joint, low, rest, high in zip(self.joints, self.lower, self.fallback, self.upper):
-            if not low <= rest <= high or low >= high:
-                raise ValueError(f'{joint}: needs lower <= fallback <= upper and lower < upper')
+            # A joint that is locked has one command.
+            if not low <= rest <= high:
+                raise ValueError(f'{joint}: needs lower <= fallback <= upper')
         return self
 
 

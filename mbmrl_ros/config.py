@@ -82,13 +82,16 @@ def find_file(name: str, folder: Path) -> Path:
     prefixes = os.environ.get('AMENT_PREFIX_PATH', '')
     shares = [Path(prefix) / 'share' for prefix in prefixes.split(os.pathsep) if prefix]
     beside = folder.resolve()
-    for place in (*shares, beside, *beside.parents):
-        if (place / package / inside).is_file():
-            return place / package / inside
+    places = [place / package for place in (*shares, beside, *beside.parents)]
+    for place in places:
+        if (place / inside).is_file():
+            return place / inside
+    found = ', '.join(str(place) for place in places if place.is_dir())
+    if found:
+        raise UserError(f'{name}: the package {package} ({found}) has no file {inside}')
     raise UserError(
-        f'{name}: no {inside!r} of a package {package!r} below AMENT_PREFIX_PATH '
-        f'({prefixes or "not set"}), nor of a folder {package!r} in {beside} or above; source the '
-        'workspace of the package, or put its folder beside the robot file'
+        f'{name}: no package {package} below AMENT_PREFIX_PATH ({prefixes or "not set"}), and no '
+        f'folder {package} in {beside} or above; source its workspace, or put it beside the file'
     )
 
 

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, FiniteFloat, model_validator
 
 from mbmrl_ros.channels import (
+    DEGREES,
     Action,
     Channel,
     Kinematics,
@@ -89,6 +90,9 @@ class RobotSpec(Config):
                     raise ValueError(f'{key}: no channel {name!r}; {closest(name, names)}')
         if self.collection.area is not None:
             self._check_area(self.collection.area, names)
+        self._check_degrees()
+        if self.simulation is not None:
+            self._check_simulation(self.simulation)
         for limb, joints in (self.simulation.limbs if self.simulation else {}).items():
             if not joints or not set(joints) <= set(self.action.joints):
                 raise ValueError(f'simulation.limbs: {limb} needs joints of the action')
@@ -100,6 +104,32 @@ class RobotSpec(Config):
             if low >= high:
                 raise ValueError(f'safety.limits: {name} needs lower < upper')
         return self
+
+    def _check_degrees(self) -> None:
+        """Refuse angles in degrees of which a sine is taken, by an encoding or by kinematics."""
+        taken = {s for c in self.state if c.encoding in ('sin', 'cos') for s in c.signals}
+        if self.kinematics is not None:
+            taken.update(self.kinematics.signals(self.action.joints))
+        for channel in self.state:
+            if channel.unit in DEGREES and taken.intersection(channel.signals):
+                raise ValueError(
+                    f'channel {channel.name} is in {channel.unit}, and a sine is taken of the '
+                    'same number, which needs rad'
+                )
+
+    def _check_simulation(self, simulation: Simulation) -> None:
+        for key in ('bodies', 'sensing'):
+            for name in getattr(simulation, key):
+                if name not in self.topics:
+                    valid = closest(name, self.topics)
+                    raise ValueError(f'simulation.{key}: no topic {name!r}; {valid}')
+        for signal, readout in (simulation.motors.readouts if simulation.motors else {}).items():
+            place = 'simulation.motors.readouts'
+            if signal not in self.signals:
+                raise ValueError(f'{place}: no signal {signal!r}; {closest(signal, self.signals)}')
+            if readout.quantity == 'back_emf' and readout.joint not in self.action.joints:
+                valid = closest(readout.joint, self.action.joints)
+                raise ValueError(f'{place}.{signal}: no joint {readout.joint!r}; {valid}')
 
     def _check_point(self, channel: Channel) -> None:
         place = f'channel {channel.name}'

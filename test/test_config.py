@@ -4,6 +4,7 @@
 
 import math
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -160,7 +161,7 @@ def test_aliases_that_stand_for_more_than_a_file_can_hold_are_refused_at_once(tm
     # Ten of the line above each, nine times over: 10^9 values in 400 characters.
     names = 'abcdefghij'
     lines = ['a: &a {x: 1}']
-    lines += [line.format(n, ', '.join([f'*{m}'] * 10)) for m, n in zip(names, names[1:])]
+    lines += [line.format(n, ', '.join([f'*{m}'] * 10)) for m, n in pairwise(names)]
     path = tmp_path / 'robot.yaml'
     path.write_text('\n'.join(lines))
     with pytest.raises(UserError, match=r'line \d: this stands for more than 100000 values'):
@@ -232,7 +233,7 @@ def test_a_group_of_another_kind_takes_nothing_over(tmp_path):
     ('files', 'said'),
     [
         ({'a': 'a.yaml'}, r'a\.yaml extends itself: a\.yaml -> a\.yaml$'),
-        ({'a': 'b.yaml', 'b': 'a.yaml'}, r'a\.yaml extends itself: a\.yaml -> b\.yaml -> a\.yaml$'),
+        ({'a': 'b.yaml', 'b': 'a.yaml'}, r'extends itself: a\.yaml -> b\.yaml -> a\.yaml$'),
         ({'a': '../{folder}/a.yaml'}, 'extends itself'),
         ({'a': '[b.yaml]'}, r"a\.yaml: extends takes the name of a file beside it, got \['b"),
         ({'a': ''}, 'extends takes the name of a file beside it, got None'),

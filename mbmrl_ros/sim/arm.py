@@ -68,7 +68,9 @@ def add_tool(description: mujoco.MjSpec, spec: RobotSpec, arm: Arm) -> None:
     hand = next((body for body in description.bodies if body.name == arm.tool), None)
     if hand is None:
         names = [body.name for body in description.bodies if body.name]
-        raise UserError(f'{spec.name}: simulation.arm: no link {arm.tool!r}; {closest("", names)}')
+        raise UserError(
+            f'{spec.name}: simulation.arm: no link {arm.tool!r}; {closest(arm.tool, names)}'
+        )
     hand.gravcomp = 0.0
     held_at = np.zeros(3)
     if arm.scene:

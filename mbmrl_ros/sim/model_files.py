@@ -19,6 +19,7 @@ _TO_DO = {
     '.sdf': 'it is an SDF model; name an MJCF or a URDF',
     '.usd': 'it is a USD model; name an MJCF or a URDF',
 }
+_FOR_MJCF, _FOR_URDF = ('start', 'without', 'slopes', 'pier'), ('motors', 'terrains')
 _SCALARS = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)
 
 
@@ -51,9 +52,12 @@ def read_description(spec: RobotSpec, path: Path) -> tuple[mujoco.MjSpec, bool]:
         )
     is_urdf = path.suffix.lower() == '.urdf' or _root(text) == 'robot'
     simulation = spec.simulation
-    for name in ('start', 'without', 'slopes', 'pier') if is_urdf else ():
+    for name in _FOR_MJCF if is_urdf else _FOR_URDF:
         if getattr(simulation, name):
-            raise UserError(f'{spec.name}: simulation: {name} is for MJCF models, not for a URDF')
+            kinds = ('MJCF models', 'a URDF') if is_urdf else ('a URDF', 'MJCF models')
+            raise UserError(
+                f'{spec.name}: simulation.{name} is for {kinds[0]}, not for {kinds[1]}'
+            )
     description = mujoco.MjSpec.from_file(str(path))
     for asset in (*description.meshes, *description.textures, *description.hfields):
         if is_uri(asset.file):
@@ -84,6 +88,31 @@ def check_joints(description: mujoco.MjSpec, spec: RobotSpec, path: Path) -> Non
             raise UserError(
                 f'{spec.name}: joint {joint!r} of {path} has several coordinates; the robot file '
                 'can be about hinges and slides'
+            )
+
+
+def check_bodies(description: mujoco.MjSpec, spec: RobotSpec) -> None:
+    """Raise UserError if the robot file names a body that the model has not."""
+    names = [body.name for body in description.bodies if body.name]
+    simulation = spec.simulation
+    assert simulation is not None
+    for key, wanted in (('bodies', simulation.bodies.values()), ('legs', simulation.legs)):
+        for name in wanted:
+            if name not in names:
+                raise UserError(
+                    f'{spec.name}: simulation.{key}: no body {name!r}; {closest(name, names)}'
+                )
+
+
+def check_odometry(spec: RobotSpec, model: mujoco.MjModel) -> None:
+    """Raise UserError if an odometry is about a body that cannot move."""
+    assert spec.simulation is not None
+    for topic, body in spec.simulation.bodies.items():
+        fixed = model.body_weldid[model.body(body).id] == 0
+        if fixed and spec.topics[topic].type == 'nav_msgs/msg/Odometry':
+            raise UserError(
+                f'{spec.name}: {topic} is the odometry of body {body!r}, which no joint moves; a '
+                'robot that moves about needs a <freejoint/> in its model, or slides and hinges'
             )
 
 

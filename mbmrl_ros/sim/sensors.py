@@ -17,7 +17,13 @@ from mbmrl_ros.sim.actuators import command_units
 from mbmrl_ros.sim.arm import complete_arm
 from mbmrl_ros.sim.ground import make_level
 from mbmrl_ros.sim.mjcf import complete_mjcf
-from mbmrl_ros.sim.model_files import check_joints, model_path, read_description
+from mbmrl_ros.sim.model_files import (
+    check_bodies,
+    check_joints,
+    check_odometry,
+    model_path,
+    read_description,
+)
 from mbmrl_ros.sim.pier import scale_robot
 from mbmrl_ros.sim.start import START, set_start
 from mbmrl_ros.sim.units import check_units
@@ -70,6 +76,7 @@ def load_model(spec: RobotSpec) -> mujoco.MjModel:
         scale_robot(model, simulation.pier.robot_mass_kg)
     if simulation.terrains:
         use_terrain(model, next(iter(simulation.terrains.values())))
+    check_odometry(spec, model)
     command_units(spec, model)
     check_units(spec, model)
     return model
@@ -86,6 +93,7 @@ def _compile(spec: RobotSpec, path: Path) -> mujoco.MjModel:
     else:
         start = complete_legs(description, spec, path)
     check_joints(description, spec, path)
+    check_bodies(description, spec)
     for signal in spec.signals:
         if signal not in readouts_of(simulation):
             _add_sensor(description, simulation, signal)
@@ -171,9 +179,6 @@ def _site(description: mujoco.MjSpec, body: str) -> str:
     """Return a site at a body's origin: sensors of the body itself sit at its centre of mass."""
     name = f'origin of {body}'
     if not any(site.name == name for site in description.sites):
-        found = next((item for item in description.bodies if item.name == body), None)
-        if found is None:
-            names = [item.name for item in description.bodies if item.name]
-            raise UserError(f'simulation.bodies: no body {body!r}; {closest(body, names)}')
+        found = next(item for item in description.bodies if item.name == body)
         found.add_site(name=name)
     return name

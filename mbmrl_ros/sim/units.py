@@ -40,15 +40,15 @@ _PER_SECOND = {'rad': 'rad/s', 'm': 'm/s'}
 
 def check_units(spec: RobotSpec, model: mujoco.MjModel) -> None:
     """Raise UserError if a channel or the action has the unit of something else."""
+    for joint in spec.action.joints:
+        right = _OF_JOINTS[int(model.joint(joint).type[0])][spec.action.field]
+        if spec.simulation is not None and spec.simulation.motors is None:
+            _check(spec, f'the action ({joint})', spec.action.unit, right)
     for channel in spec.state:
         right = _of_channel(channel, model)
         if channel.encoding == 'rate':
             right = _PER_SECOND.get(right, '')
         _check(spec, f'channel {channel.name}', channel.unit, right)
-    for joint in spec.action.joints:
-        right = _OF_JOINTS[int(model.joint(joint).type[0])][spec.action.field]
-        if spec.simulation is not None and spec.simulation.motors is None:
-            _check(spec, f'the action ({joint})', spec.action.unit, right)
 
 
 def _of_channel(channel: Channel, model: mujoco.MjModel) -> str:
