@@ -41,14 +41,14 @@ def tool_pose(chain, angles):
     return pose.translation.copy(), pose.rotation.copy()
 
 
-@pytest.mark.parametrize('row', ROWS, ids=range(len(ROWS)))
 MIMICS = """<robot name="r"><link name="base"/>{links}
-  <joint name="a" type="revolute"><parent link="base"/><child link="la"/><axis xyz="0 1 0"/>{limit}</joint>
+  <joint name="a" type="revolute"><parent link="base"/><child link="la"/><axis xyz="0 1 0"/>
+    {limit}</joint>
   <joint name="b" type="continuous"><parent link="la"/><child link="lb"/><axis xyz="0 1 0"/>
     <origin xyz="0 0 -1"/><mimic joint="a" multiplier="-2" offset="0.1"/></joint>
   <joint name="c" type="revolute"><parent link="lb"/><child link="lc"/><axis xyz="0 1 0"/>{limit}
     <origin xyz="0 0 -1"/><mimic joint="b" multiplier="0.5"/></joint>
-</robot>"""  # noqa: E501
+</robot>"""
 
 
 def mimicking(folder):
@@ -95,6 +95,7 @@ def test_a_circle_of_joints_that_mimic_each_other_is_refused(tmp_path):
         Chain(str(path), ('a',))
 
 
+@pytest.mark.parametrize('row', ROWS, ids=range(len(ROWS)))
 def test_poses_weights_and_inertias_are_those_of_the_pr2_description(chain, row):
     place, rotation = tool_pose(chain, row['angles'])
     np.testing.assert_allclose(place, row['position'], atol=1e-6)
