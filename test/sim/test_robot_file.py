@@ -133,22 +133,21 @@ def test_a_command_that_the_model_takes_for_something_else_is_refused(
 
 
 @pytest.mark.parametrize(
-    ('model', 'action'),
+    ('actuator', 'action'),
     [
         # A range that is wider, or as wide but for rounding, or not in force, changes nothing.
-        ({'actuators': on_both('<motor joint="{0}" ctrlrange="-2 2"/>')}, {}),
-        ({'actuators': on_both('<motor joint="{0}" gear="3" ctrlrange="-.33333333 .33333333"/>')}, {}),
-        ({'actuators': on_both('<motor joint="{0}" ctrllimited="false" ctrlrange="-.1 .1"/>')}, {}),
-        # A servo has no more force than it has, and the cylinder's pressure is a force with a lag.
-        ({'actuators': on_both('<position joint="{0}" kp="5" forcerange="-1 1"/>')},
-         {'field': 'position', 'unit': 'rad'}),
-        ({'actuators': on_both('<cylinder joint="{0}" area="2" timeconst="0.1"/>')}, {'unit': 'Nm'}),
-        ({}, {'unit': 'N·m'}),
-        ({}, {'unit': 'counts'}),
+        ('<motor joint="{0}" ctrlrange="-2 2"/>', {}),
+        ('<motor joint="{0}" gear="3" ctrlrange="-.33333333 .33333333"/>', {}),
+        ('<motor joint="{0}" ctrllimited="false" ctrlrange="-.1 .1"/>', {}),
+        # A servo has no more force than it has; a cylinder's pressure is a force with a lag.
+        ('<position joint="{0}" kp="5" forcerange="-1 1"/>', {'field': 'position', 'unit': 'rad'}),
+        ('<cylinder joint="{0}" area="2" timeconst="0.1"/>', {'unit': 'Nm'}),
+        ('<motor joint="{0}"/>', {'unit': 'N·m'}),
+        ('<motor joint="{0}"/>', {'unit': 'counts'}),
     ],
-)  # fmt: skip
-def test_what_fits_is_simulated(tmp_path, model, action):
-    world = World(robot(tmp_path, model, action))
+)
+def test_what_fits_is_simulated(tmp_path, actuator, action):
+    world = World(robot(tmp_path, {'actuators': on_both(actuator)}, action))
     world.reset(np.random.default_rng(0))
     world.step(np.ones(2))
     assert world.healthy
