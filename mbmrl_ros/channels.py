@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+import re
+from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import Field, FiniteFloat, model_validator
+from pydantic import AfterValidator, Field, FiniteFloat, model_validator
 
 from mbmrl_ros.config import Config, Positive
 
@@ -15,11 +16,62 @@ SENSOR_TYPES = Literal[
     'nav_msgs/msg/Odometry', 'sensor_msgs/msg/JointState', 'geometry_msgs/msg/PoseStamped',
     'sensor_msgs/msg/Imu', 'std_msgs/msg/Float64MultiArray',
 ]  # fmt: skip
+DEGREES = ('deg', 'degree', 'degrees', '°')
 COMMAND_TYPES = Literal['sensor_msgs/msg/JointState', 'std_msgs/msg/Float64MultiArray']
 
 
+_TOPIC = re.compile(r'/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*', re.ASCII)
+
+
+def _check_topic(name: str) -> str:
+    if not _TOPIC.fullmatch(name):
+        raise ValueError(
+            'a topic is letters, digits and _, none beginning with a digit, joined by /; with a / '
+            'before it, it is not below the namespace'
+        )
+    return name
+
+
+def _check_given(name: str) -> str:
+    if not name:
+        raise ValueError('a name has one character at least')
+    return name
+
+
+TopicName = Annotated[str, AfterValidator(_check_topic)]
+Name = Annotated[str, AfterValidator(_check_given)]
+"""Of a joint, a link, a channel: any text."""
+
+
+def full_topic(name: str, namespace: str) -> str:
+    """Return the full name of a topic of the robot file: one with a leading slash is absolute."""
+    return name if name.startswith('/') else f'/{namespace.strip("/")}/{name}'.replace('//', '/')
+
+
+class Signal(NamedTuple):
+    """What the name of a raw scalar, `topic:field` or `topic:field[joint]`, is made of.
+
+    Neither topics nor fields hold a colon or a bracket; a joint may be called anything.
+    """
+
+    topic: str
+    field: str
+    joint: str | None = None
+
+    def __str__(self) -> str:
+        """As `read_signal` reads it."""
+        return f'{self.topic}:{self.field}' + ('' if self.joint is None else f'[{self.joint}]')
+
+
+def read_signal(name: str) -> Signal:
+    """Return what the name of a raw scalar is made of."""
+    topic, _, rest = name.partition(':')
+    field, bracket, joint = rest.partition('[')
+    return Signal(topic, field, joint.removesuffix(']') if bracket else None)
+
+
 class Topic(Config):
-    """A sensor topic, relative to the robot's namespace."""
+    """A sensor topic, relative to the robot's namespace; with a leading slash, absolute."""
 
     type: SENSOR_TYPES
     timeout_s: Positive = Field(description='age of the newest message that stops the robot')
@@ -38,13 +90,14 @@ class Topic(Config):
 class Channel(Config):
     """One entry of the state vector."""
 
-    name: str
+    name: Name
     topic: str
     field: str = Field(
+        pattern=r'^[A-Za-z0-9_.]+$',
         description='path into the message; for joints: position, velocity, effort; for arrays: '
-        'data and a place, as in data.0; for a point: x, y, z'
+        'data and a place, as in data.0; for a point: x, y, z',
     )
-    joint: str | None = None
+    joint: Name | None = None
     point: str | None = Field(None, description='of kinematics, computed from joint positions')
     encoding: Literal[
         'raw', 'rate', 'sin', 'cos',
@@ -58,6 +111,15 @@ class Channel(Config):
     )  # fmt: skip
     unit: str
     input: bool = Field(True, description='false: predicted, but not fed to the network')
+
+    @model_validator(mode='after')
+    def _consistent(self) -> Self:
+        if self.encoding not in ('raw', 'rate') and self.unit in DEGREES:
+            raise ValueError(
+                f'channel {self.name}: {self.encoding} is taken of radians, which ROS has in its '
+                "messages, and has no unit: say unit: '1'"
+            )
+        return self
 
     @property
     def angle(self) -> Angle | None:
@@ -85,19 +147,18 @@ class Channel(Config):
         if self.point is not None:
             return ()
         if self.of_quaternion:
-            return tuple(f'{self.topic}:{self.field}.{part}' for part in 'wxyz')
-        suffix = f'[{self.joint}]' if self.joint else ''
-        return (f'{self.topic}:{self.field}{suffix}',)
+            return tuple(str(Signal(self.topic, f'{self.field}.{part}')) for part in 'wxyz')
+        return (str(Signal(self.topic, self.field, self.joint)),)
 
 
 class Action(Config):
     """The command: joints in order, limits in the unit of the topic."""
 
-    topic: str
+    topic: TopicName
     type: COMMAND_TYPES
     field: Literal['position', 'velocity', 'effort'] = 'effort'
     unit: str
-    joints: tuple[str, ...]
+    joints: tuple[Name, ...] = Field(min_length=1)
     lower: tuple[FiniteFloat, ...]
     upper: tuple[FiniteFloat, ...]
     rate_limit: tuple[Positive, ...] = Field(description='largest change per second')
@@ -112,8 +173,9 @@ class Action(Config):
         if len(set(self.joints)) != len(self.joints):
             raise ValueError('joints must be unique')
         for joint, low, rest, high in zip(self.joints, self.lower, self.fallback, self.upper):
-            if not low <= rest <= high or low >= high:
-                raise ValueError(f'{joint}: needs lower <= fallback <= upper and lower < upper')
+            # A joint that is locked has one command.
+            if not low <= rest <= high:
+                raise ValueError(f'{joint}: needs lower <= fallback <= upper')
         return self
 
 
@@ -133,13 +195,13 @@ class Kinematics(Config):
 
     def signals(self, joints: tuple[str, ...]) -> tuple[str, ...]:
         """Return the joint positions that points are computed from."""
-        return tuple(f'{self.topic}:position[{joint}]' for joint in joints)
+        return tuple(str(Signal(self.topic, 'position', joint)) for joint in joints)
 
 
 class Battery(Config):
     """A battery that is no state channel: sensor_msgs/msg/BatteryState, for command_gate."""
 
-    topic: str = 'battery_state'
+    topic: TopicName = 'battery_state'
     minimum_v: Positive = Field(description='voltage below which the robot is stopped')
     timeout_s: Positive = Field(5.0, description='age of the newest message that stops the robot')
 

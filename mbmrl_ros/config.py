@@ -15,12 +15,18 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
+from urllib.parse import unquote
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+
+from mbmrl_ros.yaml_text import LARGEST_BYTES, YamlError, load_yaml
 
 PACKAGE = 'mbmrl_ros'
 Positive = Annotated[FiniteFloat, Field(gt=0)]
+# Files that extend each other: a robot and its variants are three.
+LONGEST_CHAIN = 20
+# Characters of a wrong value in a message.
+LONGEST_SHOWN = 200
 
 
 class UserError(ValueError):
@@ -57,6 +63,38 @@ def share_directory() -> Path:
     raise UserError(f'the package data (config/robots) is in none of: {places}; install again')
 
 
+def is_uri(name: str) -> bool:
+    """Whether a file is named as URDFs name theirs, by package:// or file://."""
+    return name.startswith(('package://', 'file://'))
+
+
+def find_file(name: str, folder: Path) -> Path:
+    """Return where a file is that is named relative to a folder, or as package://PACKAGE/PATH.
+
+    A package is in a prefix of AMENT_PREFIX_PATH, or a folder of its name in this folder or one
+    above it. UserError if none has the file.
+    """
+    if name.startswith('file://'):
+        return Path(unquote(name.removeprefix('file://')))
+    if not name.startswith('package://'):
+        return folder / name
+    package, _, inside = name.removeprefix('package://').partition('/')
+    prefixes = os.environ.get('AMENT_PREFIX_PATH', '')
+    shares = [Path(prefix) / 'share' for prefix in prefixes.split(os.pathsep) if prefix]
+    beside = folder.resolve()
+    places = [place / package for place in (*shares, beside, *beside.parents)]
+    for place in places:
+        if (place / inside).is_file():
+            return place / inside
+    found = ', '.join(str(place) for place in places if place.is_dir())
+    if found:
+        raise UserError(f'{name}: the package {package} ({found}) has no file {inside}')
+    raise UserError(
+        f'{name}: no package {package} below AMENT_PREFIX_PATH ({prefixes or "not set"}), and no '
+        f'folder {package} in {beside} or above; source its workspace, or put it beside the file'
+    )
+
+
 def closest(name: str, valid: Iterable[str]) -> str:
     """Return 'did you mean X? ' or nothing, then the valid names, for the end of a message."""
     names = sorted(valid)
@@ -68,15 +106,22 @@ def closest(name: str, valid: Iterable[str]) -> str:
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping; UserError if the file is missing, damaged, or not a mapping."""
     try:
-        data = yaml.safe_load(path.read_text())
+        with path.open('rb') as file:
+            # No more than tells that it is too much: a device has no end.
+            source = file.read(LARGEST_BYTES + 1)
+        data = load_yaml(source)
     except OSError as error:
         raise UserError(f'cannot read {path}: {error.strerror}') from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        line = ' '.join(str(error).split())
-        raise UserError(f'{path} is not valid YAML: {line}') from error
+    except YamlError as error:
+        raise UserError(f'{path} is not valid YAML: {error}') from error
     if not isinstance(data, dict):
-        raise UserError(f'{path} must hold a mapping of keys to values')
+        what = 'is empty' if data is None else f'holds {_kind_of(data)}'
+        raise UserError(f'{path} {what}; it must hold a mapping of keys to values')
     return data
+
+
+def _kind_of(value: Any) -> str:
+    return 'a list' if isinstance(value, list) else f'only {value!r}'[:60]
 
 
 def write_text(path: Path, text: str) -> None:
@@ -95,11 +140,29 @@ def read_extended(path: Path) -> dict[str, Any]:
     """Read a YAML mapping upon the one that it `extends`, a file beside it.
 
     A mapping in it changes key by key, everything else as a whole; a mapping of another `kind`
-    (such as a planner) too, whose keys are others. UserError as `read_yaml`.
+    (such as a planner) too, whose keys are others. UserError as `read_yaml`, or if files extend
+    each other in a circle.
     """
-    data = read_yaml(path)
-    base = data.pop('extends', None)
-    return data if base is None else _merged(read_extended(path.parent / str(base)), data)
+    return _read_upon(path, ())
+
+
+def _read_upon(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+    """above: the files that extend this one, the first one first."""
+    chain = ' -> '.join(file.name for file in (*above, path))
+    if path.resolve() in [file.resolve() for file in above]:
+        raise UserError(f'{above[0]} extends itself: {chain}')
+    if len(above) == LONGEST_CHAIN:
+        raise UserError(f'{above[0]} extends more than {LONGEST_CHAIN} files: {chain}')
+    try:
+        data = read_yaml(path)
+    except UserError as error:
+        raise (UserError(f'{error} ({above[-1]} extends it)') if above else error) from error
+    if 'extends' not in data:
+        return data
+    base = data.pop('extends')
+    if not isinstance(base, str) or not base:
+        raise UserError(f'{path}: extends takes the name of a file beside it, got {base!r}')
+    return _merged(_read_upon(path.parent / base, (*above, path)), data)
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -136,9 +199,9 @@ def override(data: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, A
             target[group] = dict(nested) if isinstance(nested, dict) else {}
             target = target[group]
         try:
-            target[leaf] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise UserError(f'--set {key}: {text!r} is not valid YAML') from error
+            target[leaf] = load_yaml(text)
+        except YamlError as error:
+            raise UserError(f'--set {key}: {text[:60]!r} is not valid YAML: {error}') from error
     return result
 
 
@@ -155,9 +218,29 @@ def _explain(model: type[BaseModel], error: Any) -> str:
         valid = error['ctx']['expected_tags'].replace("'", '').split(', ')
         tag = error['ctx']['tag']
         return f'{key}.kind: there is no {tag!r}; {closest(tag, valid)}'
-    came = '' if isinstance(error['input'], Mapping) else f', got {error["input"]!r}'
+    came = '' if isinstance(error['input'], Mapping) else f', got {_shown(error["input"])}'
     message = error['msg'].removeprefix('Value error, ')
+    if error['type'] in ('string_type', 'invalid_key'):
+        came += _quotes(error['input'])
     return f'{key}: {message}{came}' if key else message
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f'{text[:LONGEST_SHOWN]}...'
+
+
+def _quotes(value: Any) -> str:
+    """Return what to do about a name that YAML 1.1 reads as something else."""
+    if isinstance(value, (Mapping, list)):
+        return ''
+    words = {
+        'True': 'on, yes and true',
+        'False': 'off, no and false',
+        'None': 'null, ~ and nothing',
+    }
+    what = words.get(str(value), 'numbers and dates')
+    return f": YAML takes {what} for values, not for names; put a name in quotes, as in 'on'"
 
 
 def _follow(model: type[BaseModel], location: list[str]) -> tuple[list[str], Iterable[str]]:

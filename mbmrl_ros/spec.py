@@ -16,12 +16,24 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, FiniteFloat, model_validator
 
-from mbmrl_ros.channels import Action, Channel, Kinematics, Plausible, Safety, Topic
+from mbmrl_ros.channels import (
+    DEGREES,
+    Action,
+    Channel,
+    Kinematics,
+    Name,
+    Plausible,
+    Safety,
+    Topic,
+    TopicName,
+    read_signal,
+)
 from mbmrl_ros.config import (
     Config,
     Positive,
     UserError,
     closest,
+    find_file,
     parse,
     read_extended,
     share_directory,
@@ -33,14 +45,14 @@ from mbmrl_ros.simulation import Simulation
 class RobotSpec(Config):
     """Everything the package knows about a robot."""
 
-    name: str
+    name: Annotated[Name, Field(pattern=r'^[^/\s][^/\n]*$', description='also of folders: no /')]
     description: str = ''
     period_s: Positive
     frame: str = Field(
         'odom', description='of its poses and points, of paths for it, and of what it shows'
     )
-    topics: dict[str, Topic]
-    state: tuple[Channel, ...]
+    topics: dict[TopicName, Topic] = Field(min_length=1)
+    state: tuple[Channel, ...] = Field(min_length=1)
     action: Action
     latency_s: Annotated[FiniteFloat, Field(ge=0)] = Field(
         0.0, description='of sensors and actuators: what the controller cannot measure'
@@ -78,6 +90,9 @@ class RobotSpec(Config):
                     raise ValueError(f'{key}: no channel {name!r}; {closest(name, names)}')
         if self.collection.area is not None:
             self._check_area(self.collection.area, names)
+        self._check_degrees()
+        if self.simulation is not None:
+            self._check_simulation(self.simulation)
         for limb, joints in (self.simulation.limbs if self.simulation else {}).items():
             if not joints or not set(joints) <= set(self.action.joints):
                 raise ValueError(f'simulation.limbs: {limb} needs joints of the action')
@@ -89,6 +104,32 @@ class RobotSpec(Config):
             if low >= high:
                 raise ValueError(f'safety.limits: {name} needs lower < upper')
         return self
+
+    def _check_degrees(self) -> None:
+        """Refuse angles in degrees of which a sine is taken, by an encoding or by kinematics."""
+        taken = {s for c in self.state if c.encoding in ('sin', 'cos') for s in c.signals}
+        if self.kinematics is not None:
+            taken.update(self.kinematics.signals(self.action.joints))
+        for channel in self.state:
+            if channel.unit in DEGREES and taken.intersection(channel.signals):
+                raise ValueError(
+                    f'channel {channel.name} is in {channel.unit}, and a sine is taken of the '
+                    'same number, which needs rad'
+                )
+
+    def _check_simulation(self, simulation: Simulation) -> None:
+        for key in ('bodies', 'sensing'):
+            for name in getattr(simulation, key):
+                if name not in self.topics:
+                    valid = closest(name, self.topics)
+                    raise ValueError(f'simulation.{key}: no topic {name!r}; {valid}')
+        for signal, readout in (simulation.motors.readouts if simulation.motors else {}).items():
+            place = 'simulation.motors.readouts'
+            if signal not in self.signals:
+                raise ValueError(f'{place}: no signal {signal!r}; {closest(signal, self.signals)}')
+            if readout.quantity == 'back_emf' and readout.joint not in self.action.joints:
+                valid = closest(readout.joint, self.action.joints)
+                raise ValueError(f'{place}.{signal}: no joint {readout.joint!r}; {valid}')
 
     def _check_point(self, channel: Channel) -> None:
         place = f'channel {channel.name}'
@@ -138,7 +179,7 @@ class RobotSpec(Config):
 
     def topic_signals(self, topic: str) -> tuple[str, ...]:
         """The signals of one topic, in the order of a Reading's values."""
-        return tuple(signal for signal in self.signals if signal.split(':')[0] == topic)
+        return tuple(signal for signal in self.signals if read_signal(signal).topic == topic)
 
     @cached_property
     def input_indices(self) -> tuple[int, ...]:
@@ -201,12 +242,20 @@ def _with_paths(spec: RobotSpec, folder: Path) -> RobotSpec:
     if simulation is not None:
         found: dict[str, Any] = {}
         if not simulation.model.startswith('gymnasium/'):
-            found['model'] = str(folder / simulation.model)
+            found['model'] = _located(simulation.model, folder)
         if simulation.arm is not None and simulation.arm.scene:
-            scene = str(folder / simulation.arm.scene)
+            scene = _located(simulation.arm.scene, folder)
             found['arm'] = simulation.arm.model_copy(update={'scene': scene})
         changes['simulation'] = simulation.model_copy(update=found)
     if kinematics is not None:
-        urdf = str(folder / kinematics.urdf)
+        urdf = _located(kinematics.urdf, folder)
         changes['kinematics'] = kinematics.model_copy(update={'urdf': urdf})
     return spec.model_copy(update=changes) if changes else spec
+
+
+def _located(name: str, folder: Path) -> str:
+    """Return where a file is; a package that is not installed is missed when it is needed."""
+    try:
+        return str(find_file(name, folder))
+    except UserError:
+        return name

@@ -4,6 +4,7 @@
 
 import math
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,9 @@ def test_a_valid_mapping_becomes_an_immutable_record():
         ({'length_m': math.nan}, ['length_m: ', 'finite', 'got nan']),
         ({'length_m': math.inf}, ['length_m: ', 'finite', 'got inf']),
         ({'length_m': 'two\nlines'}, ['length_m: ']),
+        ({'length_m': 1, 'front': {'material': True}}, ['front.material: ', "as in 'on'"]),
+        ({'length_m': 1, 'by_name': {False: {}}}, ['YAML takes off, no and false for values']),
+        ({'length_m': 1, True: 1}, ['got True: YAML takes on, yes and true for values']),
     ],
 )
 def test_a_wrong_mapping_is_refused_in_one_line_that_says_what_is_valid(data, parts):
@@ -100,7 +104,20 @@ def test_a_value_may_hold_an_equals_sign():
     assert override({}, ['key=a=b']) == {'key': 'a=b'}
 
 
-@pytest.mark.parametrize('assignment', ['key', '=3', 'key=[1', 'key={a: b: c}', 'key="open'])
+@pytest.mark.parametrize(
+    'assignment',
+    [
+        'key',
+        '=3',
+        'key=[1',
+        'key={a: b: c}',
+        'key="open',
+        'key={a: 1, a: 2}',
+        'key=2024-13-01',
+        'key=&a [*a]',
+        'key=' + '[' * 3000,
+    ],
+)
 def test_a_malformed_assignment_is_refused_by_name(assignment):
     with pytest.raises(UserError, match='--set') as caught:
         override({}, [assignment])
@@ -112,8 +129,22 @@ def test_a_malformed_assignment_is_refused_by_name(assignment):
     [
         (b'key: [1, 2', 'not valid YAML'),
         (b'\xff\xfe\x00bad', 'not valid YAML'),
-        (b'- a\n- b\n', 'must hold a mapping'),
-        (b'', 'must hold a mapping'),
+        (b'- a\n- b\n', 'holds a list; it must hold a mapping'),
+        (b'', 'is empty; it must hold a mapping'),
+        (b'hopper\n', "holds only 'hopper'; it must hold a mapping"),
+        (b'a: 1\nb: {c: 1, c: 2}\n', "line 2: key 'c' stands twice, first in line 2"),
+        (b'a: 1\n\na: 1\n', "line 3: key 'a' stands twice, first in line 1"),
+        (b'a:\n\tb: 1\n', 'line 2, column 1: .*not by tabs'),
+        ('a: 1\nb: 10°\n'.encode('latin-1'), 'line 2: byte 0xb0 is not UTF-8'),
+        ('a: 10°\n'.encode('utf-16'), 'it is UTF-16; save it as UTF-8'),
+        (b'a: &a [*a]\n', 'line 1: an alias .* stands inside'),
+        (b'a: ' + b'[' * 3000, 'nested deeper than 50'),
+        (b'a: ' + b'[' * 60 + b']' * 60, 'nested deeper than 50'),
+        (b'a: 2024-13-01\n', 'line 1: timestamp cannot be read: month'),
+        (b'a: ' + b'9' * 5000, 'line 1: int cannot be read'),
+        (b'a: \x00\n', 'line 1: character'),
+        (b'? [a]\n: 1\n', 'line 1: a key is a name'),
+        (b'#' * 2_000_000, 'it is longer than 1 MB'),
     ],
 )
 def test_a_damaged_file_is_refused_in_one_line_that_names_it(tmp_path, content, said):
@@ -123,6 +154,29 @@ def test_a_damaged_file_is_refused_in_one_line_that_names_it(tmp_path, content, 
         read_yaml(path)
     assert str(path) in str(caught.value)
     assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('line', ['{0}: &{0} [{1}]', '{0}: &{0} {{<<: [{1}]}}'])
+def test_aliases_that_stand_for_more_than_a_file_can_hold_are_refused_at_once(tmp_path, line):
+    # Ten of the line above each, nine times over: 10^9 values in 400 characters.
+    names = 'abcdefghij'
+    lines = ['a: &a {x: 1}']
+    lines += [line.format(n, ', '.join([f'*{m}'] * 10)) for m, n in pairwise(names)]
+    path = tmp_path / 'robot.yaml'
+    path.write_text('\n'.join(lines))
+    with pytest.raises(UserError, match=r'line \d: this stands for more than 100000 values'):
+        read_yaml(path)
+
+
+def test_anchors_and_merges_of_keys_are_yaml_and_read_as_such(tmp_path):
+    path = tmp_path / 'robot.yaml'
+    path.write_bytes(b'\xef\xbb\xbfa: &a {x: 1, y: 2}\r\nb: {<<: *a, x: 3}\r\n')
+    assert read_yaml(path) == {'a': {'x': 1, 'y': 2}, 'b': {'x': 3, 'y': 2}}
+
+
+def test_a_device_is_not_read_to_its_end():
+    with pytest.raises(UserError, match='longer than 1 MB'):
+        read_yaml(Path('/dev/zero'))
 
 
 def test_a_missing_file_is_named_with_the_reason(tmp_path):
@@ -173,3 +227,27 @@ def test_a_group_of_another_kind_takes_nothing_over(tmp_path):
     same, other = (read_extended(tmp_path / f'{name}.yaml') for name in ('same', 'other'))
     assert same == {'planner': {'kind': 'cem', 'iterations': 8, 'horizon': 9}}
     assert other == {'planner': {'kind': 'mppi', 'horizon': 9}}
+
+
+@pytest.mark.parametrize(
+    ('files', 'said'),
+    [
+        ({'a': 'a.yaml'}, r'a\.yaml extends itself: a\.yaml -> a\.yaml$'),
+        ({'a': 'b.yaml', 'b': 'a.yaml'}, r'extends itself: a\.yaml -> b\.yaml -> a\.yaml$'),
+        ({'a': '../{folder}/a.yaml'}, 'extends itself'),
+        ({'a': '[b.yaml]'}, r"a\.yaml: extends takes the name of a file beside it, got \['b"),
+        ({'a': ''}, 'extends takes the name of a file beside it, got None'),
+        ({'a': '.'}, r'Is a directory \(.*a\.yaml extends it\)'),
+        ({'a': 'none.yaml'}, r'none\.yaml: No such file .*\(.*a\.yaml extends it\)'),
+        ({'abc'[i:] or 'd': f'{"abc"[i + 1 :] or "d"}.yaml' for i in range(3)} | {'d': 'abc.yaml'},
+         r'abc\.yaml extends itself'),
+        ({f'{i}': f'{i + 1}.yaml' for i in range(40)}, r'0\.yaml extends more than 20 files'),
+    ],
+)  # fmt: skip
+def test_files_that_cannot_extend_each_other_are_named_in_one_line(tmp_path, files, said):
+    for name, base in files.items():
+        text = f'extends: {base.format(folder=tmp_path.name)}\n'
+        (tmp_path / f'{name}.yaml').write_text(text)
+    with pytest.raises(UserError, match=said) as caught:
+        read_extended(tmp_path / f'{next(iter(files))}.yaml')
+    assert '\n' not in str(caught.value)

@@ -15,7 +15,7 @@ MODULES = sorted(PACKAGE.rglob('*.py'))
 
 # Parts in the order in which they may be imported; parts of one line do not see each other.
 LAYERS = [
-    {'types'},
+    {'types', 'yaml_text'},
     {'config'},
     {'simulation', 'purpose', 'channels'},
     {'spec'},

@@ -3,11 +3,16 @@
 """The robot file: the order of signals, what a model depends on, and what is refused."""
 
 import copy
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import yaml
 
-from mbmrl_ros.config import UserError, parse, read_yaml, share_directory
+from mbmrl_ros.channels import full_topic, read_signal
+from mbmrl_ros.config import UserError, find_file, parse, read_yaml, share_directory
+from mbmrl_ros.robot.command import from_units, to_units
+from mbmrl_ros.robot.readings import sensor_reader
 from mbmrl_ros.spec import RobotSpec, load_robot, robot_names
 
 CART = {
@@ -37,6 +42,11 @@ CART = {
     },
     'safety': {'deadline_s': 0.05, 'decay_s': 0.1, 'limits': {'pole': [-0.5, 0.5]}},
 }  # fmt: skip
+
+ODD_NAMES = [
+    'robot::hip', 'arm[0]', 'a][', 'left/hip', 'my hip', 'a,b', 'épaule 関節', '50%', '{x}', 'a.b',
+    '1e3', 'on', '~', 'kind@3', "it's", 'a"b', '-1', 'a:0.5',
+]  # fmt: skip
 
 
 def cart(**changes: object) -> RobotSpec:
@@ -81,7 +91,7 @@ def test_the_hash_covers_everything_a_model_depends_on():
         cart(name='wagon'),
         cart(period_s=0.04),
         cart(state__0__input=True),
-        cart(state__1__unit='deg'),
+        cart(state__1__unit='mrad'),
         cart(state__1__encoding='rate'),
         cart(action__joints=['right', 'left']),
         cart(action__field='velocity'),
@@ -115,7 +125,20 @@ def test_the_hash_ignores_what_a_model_does_not_depend_on():
         ({'topics__odom__timeout_s': 0}, 'topics.odom.timeout_s: .*greater than 0, got 0'),
         ({'action__lower': [-1]}, r'lower needs one value per joint \(2\)'),
         ({'action__fallback': [0, 3]}, 'right: needs lower <= fallback <= upper'),
-        ({'action__lower': [1, -2], 'action__fallback': [1, 0]}, 'left: needs .* lower < upper'),
+        ({'action__lower': [1.5, -2]}, 'left: needs lower <= fallback <= upper'),
+        ({'state': []}, 'state: .*at least 1 item'),
+        ({'topics': {}}, 'topics: .*at least 1 item'),
+        ({'action__joints': []}, 'action.joints: .*at least 1 item'),
+        ({'name': 'a/b'}, 'name: .*pattern'),
+        ({'state__1__joint': True}, 'state.1.joint: .*got True: YAML takes on, yes and true'),
+        ({'state__1__joint': ''}, 'state.1.joint: a name has one character at least'),
+        ({'state__4__unit': 'deg'}, 'channel sin_pole: sin is taken of radians'),
+        ({'state__2__unit': 'degrees'}, 'channel sin_yaw: sin_yaw is taken of radians'),
+        ({'state__1__unit': 'deg'}, 'channel pole is in deg, and a sine is taken of the same'),
+        ({'topics': {'a b': CART['topics']['odom']}}, 'a topic is letters, digits and _'),
+        ({'action__topic': '~/commands'}, 'action.topic: a topic is letters'),
+        ({'simulation': {'model': 'm.xml', 'bodies': {'odm': 'b'}}}, "no topic 'odm'.*'odom'"),
+        ({'simulation': {'model': 'm.xml', 'sensing': {'odm': {}}}}, "no topic 'odm'.*'odom'"),
         ({'action__rate_limit': [10, 0]}, 'action.rate_limit.1: .*greater than 0'),
         ({'action__upper': [float('inf'), 2]}, 'action.upper.0: .*finite'),
         ({'safety__limits': {'pol': [0, 1]}}, "no channel 'pol'; did you mean 'pole'"),
@@ -137,6 +160,67 @@ def test_an_inconsistent_robot_file_is_refused_in_one_line(changes, said):
     with pytest.raises(UserError, match=f'cart.yaml: .*{said}') as caught:
         cart(**changes)
     assert '\n' not in str(caught.value)
+
+
+def test_a_joint_may_be_called_anything():
+    for joint in ODD_NAMES:
+        spec = cart(
+            state__1__joint=joint, state__4__joint=joint, action__joints=[joint, f'{joint} 2']
+        )
+        assert read_signal(spec.state[1].signals[0]) == ('joints', 'position', joint)
+        assert spec.topic_signals('joints')[0] == spec.state[1].signals[0]
+        read = sensor_reader(spec, 'joints')
+        header = SimpleNamespace(stamp=SimpleNamespace(sec=1, nanosec=0))
+        message = SimpleNamespace(
+            header=header, name=['pole', joint], position=[3.0, 4.0], velocity=[5.0, 6.0]
+        )
+        assert read(message, 1.0).values == (4.0, 5.0)
+
+
+def test_a_leading_slash_makes_a_topic_absolute():
+    assert full_topic('odom', 'robots/one') == full_topic('odom', '/robots/one/')
+    assert full_topic('odom', 'robots/one') == '/robots/one/odom'
+    assert full_topic('odom', '') == full_topic('/odom', 'robots') == '/odom'
+
+
+def test_a_locked_joint_has_one_command():
+    spec = cart(action__lower=[0.5, -2], action__upper=[0.5, 2], action__fallback=[0.5, 0])
+    np.testing.assert_array_equal(to_units(spec, np.array([[-1, 1], [1, -1]]))[:, 0], 0.5)
+    np.testing.assert_array_equal(from_units(spec, np.array([0.5, 1.0])), [0.0, 0.5])
+
+
+@pytest.fixture
+def package(tmp_path):
+    """A package that has one file, outside of any workspace."""
+    file = tmp_path / 'prefix' / 'share' / 'my_robot' / 'urdf' / 'a.urdf'
+    file.parent.mkdir(parents=True)
+    file.write_text('<robot name="a"><link name="base"/></robot>')
+    return file
+
+
+def test_a_file_of_a_package_is_found_by_the_prefixes_and_beside_the_robot(
+    tmp_path, monkeypatch, package
+):
+    name = 'package://my_robot/urdf/a.urdf'
+    data = copy.deepcopy(CART) | {'simulation': {'model': name}}
+    path = tmp_path / 'here' / 'cart.yaml'
+    path.parent.mkdir()
+    path.write_text(yaml.safe_dump(data))
+    monkeypatch.setenv('AMENT_PREFIX_PATH', f'/none:{tmp_path / "prefix"}')
+    assert load_robot(str(path)).simulation.model == str(package)
+    monkeypatch.delenv('AMENT_PREFIX_PATH')
+    # The robot itself needs no model: it is missed by whoever asks for it.
+    assert load_robot(str(path)).simulation.model == name
+    with pytest.raises(
+        UserError, match=r'no package my_robot below AMENT_PREFIX_PATH \(not set\)'
+    ):
+        find_file(name, path.parent)
+    (path.parent / 'my_robot').symlink_to(package.parent.parent)
+    beside = path.parent.resolve() / 'my_robot' / 'urdf' / 'a.urdf'
+    assert load_robot(str(path)).simulation.model == str(beside)
+    with pytest.raises(UserError, match=r'the package my_robot \(.*\) has no file urdf/b\.urdf'):
+        find_file('package://my_robot/urdf/b.urdf', path.parent)
+    assert find_file(f'file://{package}', path.parent) == package
 
 
 def test_a_robot_is_found_by_name_and_by_path(tmp_path):

@@ -33,7 +33,8 @@ def _own_task(spec: RobotSpec, robot: str, name: str, section: OwnTask) -> Task:
     """Return a task whose disturbances come and go as those of the half-cheetah do."""
     build_reward(spec, section.reward)
     usual, held_out = (
-        tuple(map(parse, texts)) for texts in (section.disturbances, section.held_out)
+        tuple(parse(text, spec) for text in texts)
+        for texts in (section.disturbances, section.held_out)
     )
     for disturbance in (*usual, *held_out):
         check(spec, disturbance)

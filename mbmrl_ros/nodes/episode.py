@@ -20,6 +20,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
+from mbmrl_ros.channels import full_topic
 from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.messages import MESSAGES
 from mbmrl_ros.nodes.processes import ending_in_order, last_words, node_process
@@ -53,10 +54,9 @@ class Episode:
     @property
     def topics(self) -> dict[str, Any]:
         """What is recorded: full names and message classes."""
-        spec, root = self.spec, f'/{self.namespace}'
-        sensors = {f'{root}/{name}': MESSAGES[topic.type] for name, topic in spec.topics.items()}
-        return sensors | {
-            f'{root}/{spec.action.topic}': MESSAGES[spec.action.type],
+        action, topics = self.spec.action, self.spec.topics
+        return {self._full(name): MESSAGES[topic.type] for name, topic in topics.items()} | {
+            self._full(action.topic): MESSAGES[action.type],
             self.applied: JointState,
             self.stats: Float64MultiArray,
             '/clock': Clock,
@@ -65,8 +65,7 @@ class Episode:
     @property
     def kept(self) -> set[str]:
         """What both nodes keep for a recorder that is connected late."""
-        sensors = {f'/{self.namespace}/{name}' for name in self.spec.topics}
-        return sensors | {self.applied, self.stats}
+        return {*map(self._full, self.spec.topics), self.applied, self.stats}
 
     @property
     def applied(self) -> str:
@@ -77,6 +76,9 @@ class Episode:
     def stats(self) -> str:
         """Where the controller says how its ticks went."""
         return f'/{self.namespace}/controller_node/stats'
+
+    def _full(self, topic: str) -> str:
+        return full_topic(topic, self.namespace)
 
 
 def run_episode(episode: Episode, bag: Path, on_step: Callable[[int], None]) -> None:

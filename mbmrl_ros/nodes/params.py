@@ -9,7 +9,9 @@ valid. A nested record becomes a group: `planner.horizon`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -18,7 +20,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from mbmrl_ros.config import UserError, closest, parse
+from mbmrl_ros.config import UserError, closest, parse, read_yaml
 
 # Parameters that rclpy declares by itself, so that they are not unknown.
 _BUILT_IN = ('use_sim_time', 'start_type_description_service', 'qos_overrides.')
@@ -32,6 +34,16 @@ class Settings(BaseModel):
 
 
 SettingsType = TypeVar('SettingsType', bound=Settings)
+
+
+def check_files(arguments: Sequence[str]) -> None:
+    """Raise UserError if a file of parameters is not sound YAML: rcl says neither which nor where.
+
+    Of a key that stands twice rcl takes one, and says nothing. arguments: of the process.
+    """
+    for flag, value in pairwise(arguments):
+        if flag == '--params-file':
+            read_yaml(Path(value))
 
 
 def declare(node: Node, model: type[SettingsType]) -> SettingsType:

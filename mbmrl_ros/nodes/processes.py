@@ -9,6 +9,7 @@ closes it when the parent ends, however that ends (SIGKILL included), and the no
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import signal
 import subprocess
@@ -120,11 +121,8 @@ def _follow_parent() -> None:
 
 
 def _yaml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return '[' + ', '.join(f"'{item}'" for item in value) + ']'
-    return str(value)
+    # JSON is YAML, whatever stands in a name.
+    return json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)
 
 
 if __name__ == '__main__':

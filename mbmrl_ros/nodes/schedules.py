@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from mbmrl_ros.config import UserError
@@ -16,14 +17,14 @@ def parse_schedule(spec: RobotSpec, texts: Sequence[str]) -> Schedule:
     """Read `kind:target@from` and `kind:target@from-to` (control steps); UserError otherwise."""
     events: list[Event] = []
     for text in texts:
-        what, separator, when = text.partition('@')
+        what, separator, when = text.rpartition('@')
         first, dash, last = when.partition('-')
         steps = [first, last] if dash else [first]
         if not separator or not all(step.isdecimal() for step in steps):
             raise UserError(
                 f'schedule takes kind:target@step or kind:target@step-step, got {text!r}'
             )
-        disturbance = parse(what)
+        disturbance = parse(what, spec)
         check(spec, disturbance)
         events.append(Event(int(first), disturbance))
         if dash:
@@ -52,3 +53,20 @@ def disturbances_of(spec: RobotSpec, task: str, robot: str = '') -> tuple[Distur
     for disturbance in found.disturbances:
         switches.setdefault((disturbance.kind, disturbance.target), disturbance)
     return tuple(switches.values())
+
+
+def switches(disturbances: Sequence[Disturbance]) -> dict[str, Disturbance]:
+    """Return disturbances by the name of the service that switches them.
+
+    What a name of ROS may not hold becomes `_`, and a number makes names differ.
+    """
+    named: dict[str, Disturbance] = {}
+    for disturbance in disturbances:
+        target = re.sub(r'\W', '_', disturbance.target, flags=re.ASCII)
+        target = f'_{target}' if target[:1].isdecimal() else target
+        name, count = f'~/{disturbance.kind}/{target}', 1
+        while name in named:
+            count += 1
+            name = f'~/{disturbance.kind}/{target}_{count}'
+        named[name] = disturbance
+    return named

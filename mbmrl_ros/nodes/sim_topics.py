@@ -32,7 +32,7 @@ from mbmrl_ros.nodes.messages import (
     sensor_writer,
     to_stamp,
 )
-from mbmrl_ros.nodes.schedules import disturbances_of, parse_schedule
+from mbmrl_ros.nodes.schedules import disturbances_of, parse_schedule, switches
 from mbmrl_ros.nodes.settings import SimSettings
 from mbmrl_ros.nodes.simulation import Applied, Simulation
 from mbmrl_ros.robot.readings import message_stamp_ns, read_command
@@ -132,8 +132,7 @@ class SimTopics:
         entities.subscription(String, '~/disturbance', self._on_disturbance, queue)
         entities.service(Trigger, '~/reset', self._on_reset)
         entities.service(SetBool, '~/pause', self._on_pause)
-        for disturbance in disturbances:
-            name = f'~/{disturbance.kind}/{disturbance.target}'
+        for name, disturbance in switches(disturbances).items():
             entities.service(SetBool, name, functools.partial(self._on_switch, disturbance))
         self._timer = entities.timer(self._step_s(self._settings), self._on_step)
         entities.timer(DIAGNOSTICS_S, self._on_report)
@@ -208,7 +207,7 @@ class SimTopics:
             if message.data == 'none':
                 self.simulation.undisturb()
             else:
-                self.simulation.disturb(parse(message.data), on=True)
+                self.simulation.disturb(parse(message.data, self._spec), on=True)
         except UserError as error:
             self._node.get_logger().error(f'~/disturbance: {error}')
 

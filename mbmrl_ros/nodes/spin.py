@@ -27,7 +27,7 @@ from rclpy.utilities import remove_ros_args
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.lifecycle import ManagedNode
-from mbmrl_ros.nodes.params import Settings, help_text
+from mbmrl_ros.nodes.params import Settings, check_files, help_text
 from mbmrl_ros.nodes.priority import raise_process
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -76,6 +76,7 @@ def run(
 
 
 def _init(arguments: list[str]) -> None:
+    check_files(arguments)
     try:
         # name:=value outside of --ros-args is an old form of remapping to rcl, and not what
         # whoever writes it means.

@@ -36,7 +36,10 @@ def to_units(spec: RobotSpec, action: Array) -> Array:
 def from_units(spec: RobotSpec, command: Array) -> Array:
     """Scale commands [..., A] in units to actions in -1..1; ValueError if A is another."""
     lower, upper = _limits(spec, command)
-    return np.asarray(2 * (np.asarray(command) - lower) / (upper - lower) - 1, np.float64)
+    span = upper - lower
+    # A joint that is locked has one command, which is in the middle of its range.
+    moved = 2 * (np.asarray(command) - lower) / np.where(span > 0, span, 1.0)
+    return np.asarray(np.where(span > 0, moved - 1, 0.0), np.float64)
 
 
 def _limits(spec: RobotSpec, values: Array) -> tuple[Array, Array]:

@@ -8,11 +8,13 @@ Pinocchio is imported with the first robot that has points, so that no other rob
 from __future__ import annotations
 
 import functools
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
+from xml.etree import ElementTree
 
 import numpy as np
 
-from mbmrl_ros.config import UserError, closest
+from mbmrl_ros.config import UserError, closest, find_file, is_uri
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import Array
 
@@ -40,12 +42,25 @@ def points_at(spec: RobotSpec, positions: Array) -> dict[str, Array]:
     return {name: shaped[..., column, :] for column, name in enumerate(kinematics.points)}
 
 
+class _Follower(NamedTuple):
+    """A joint at slope [A] times positions [A], plus an offset [rad, m]."""
+
+    joint: Any
+    slope: Array
+    offset: float
+
+
 class Chain:
     """The rigid bodies of a URDF."""
 
     def __init__(self, urdf: str, joints: tuple[str, ...]) -> None:
-        """joints: that positions are given of, in this order; others stay at zero."""
+        """joints: that positions are given of, in this order.
+
+        Joints that mimic one of them follow it; others stay at zero.
+        """
         pinocchio = _pinocchio()
+        # A package that could not be found is missed now.
+        urdf = str(find_file(urdf, Path())) if is_uri(urdf) else urdf
         try:
             self.model: Any = pinocchio.buildModelFromUrdf(urdf)
         except (ValueError, RuntimeError) as error:
@@ -53,7 +68,9 @@ class Chain:
             raise UserError(f'Pinocchio cannot load {urdf}: {line}') from error
         self.data: Any = self.model.createData()
         self._library, self._urdf = pinocchio, urdf
+        self._check_joints(joints)
         self._joints = [self._joint(name) for name in joints]
+        self._followers = self._mimics(joints)
         self._zero: Array = pinocchio.neutral(self.model)
 
     def frame(self, name: str) -> int:
@@ -66,7 +83,9 @@ class Chain:
     def configuration(self, positions: Array) -> Array:
         """Return Pinocchio's configuration: joints without limits are points on a circle."""
         q = self._zero.copy()
-        for joint, position in zip(self._joints, positions):
+        places = zip(self._joints, positions)
+        followers = ((f.joint, f.slope @ positions + f.offset) for f in self._followers)
+        for joint, position in (*places, *followers):
             if joint.nq == 2:
                 q[joint.idx_q : joint.idx_q + 2] = np.cos(position), np.sin(position)
             else:
@@ -83,13 +102,51 @@ class Chain:
         torques = self._library.computeGeneralizedGravity(
             self.model, self.data, self.configuration(positions)
         )
-        return np.array([torques[joint.idx_v] for joint in self._joints])
+        own = np.array([torques[joint.idx_v] for joint in self._joints])
+        # What a follower carries is carried by the joint that it follows (virtual work).
+        return own + sum(
+            (torques[follower.joint.idx_v] * follower.slope for follower in self._followers),
+            np.zeros(len(own)),
+        )
 
     def _joint(self, name: str) -> Any:
-        if not self.model.existJointName(name):
-            names = list(self.model.names)[1:]
-            raise UserError(f'{self._urdf}: no joint {name!r}; {closest(name, names)}')
         return self.model.joints[self.model.getJointId(name)]
+
+    def _check_joints(self, joints: tuple[str, ...]) -> None:
+        names = list(self.model.names)[1:]
+        missing = [joint for joint in joints if joint not in names]
+        if missing:
+            listed = ', '.join(map(repr, missing))
+            raise UserError(f'{self._urdf}: no joint {listed}; {closest(missing[0], names)}')
+
+    def _mimics(self, joints: tuple[str, ...]) -> list[_Follower]:
+        """Return the joints that follow those of which positions are given, also at second hand.
+
+        Read from the file: not every Pinocchio does.
+        """
+        found: dict[str, tuple[str, float, float]] = {}
+        for joint in ElementTree.parse(self._urdf).getroot().iter('joint'):
+            name, mimic = str(joint.get('name')), joint.find('mimic')
+            if mimic is not None and name not in joints and self.model.existJointName(name):
+                slope, offset = float(mimic.get('multiplier', 1)), float(mimic.get('offset', 0))
+                found[name] = str(mimic.get('joint')), slope, offset
+        return [self._follower(name, found, joints) for name in found]
+
+    def _follower(
+        self, name: str, mimics: dict[str, tuple[str, float, float]], joints: tuple[str, ...]
+    ) -> _Follower:
+        leader, slope, offset, seen = name, 1.0, 0.0, {name}
+        while leader in mimics:
+            leader, factor, constant = mimics[leader]
+            slope, offset = slope * factor, slope * constant + offset
+            if leader in seen:
+                raise UserError(f'{self._urdf}: joint {name!r} mimics itself')
+            seen.add(leader)
+        return _Follower(
+            self._joint(name),
+            slope * np.array([joint == leader for joint in joints], float),
+            offset,
+        )
 
 
 _chain = functools.lru_cache(maxsize=8)(Chain)

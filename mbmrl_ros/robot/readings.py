@@ -94,7 +94,8 @@ def sensor_reader(spec: RobotSpec, topic: str) -> Read:
 
 def joint_field(field: str) -> tuple[str, str]:
     """Return which array and which joint `position[name]` means; UserError if there is none."""
-    kind, joint = field.removesuffix(']').split('[')
+    # The first bracket is that of the field; a joint may have any in its name.
+    kind, _, joint = field.removesuffix(']').partition('[')
     if kind not in JOINT_FIELDS:
         raise UserError(f'{field}: a joint has no such field; {closest(kind, JOINT_FIELDS)}')
     return kind, joint

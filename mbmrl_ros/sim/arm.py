@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,16 +11,17 @@ import mujoco
 import numpy as np
 
 from mbmrl_ros.config import UserError, closest
+from mbmrl_ros.sim.coupling import couple
 from mbmrl_ros.simulation import Arm
 from mbmrl_ros.spec import RobotSpec
 
-TOOL, START = 'tool', 'start'
+TOOL = 'tool'
 
 
-def complete_arm(description: mujoco.MjSpec, spec: RobotSpec, path: Path) -> None:
+def complete_arm(description: mujoco.MjSpec, spec: RobotSpec, path: Path) -> dict[str, float]:
     """Add to the description of a URDF what a URDF cannot say; UserError if something is missing.
 
-    The arm touches the scene, not itself.
+    The arm touches the scene, not itself. Returns where runs start, by joint.
     """
     simulation = spec.simulation
     assert simulation is not None and simulation.arm is not None
@@ -35,14 +35,15 @@ def complete_arm(description: mujoco.MjSpec, spec: RobotSpec, path: Path) -> Non
         body.gravcomp = 1.0
     for geom in description.geoms:
         geom.contype, geom.conaffinity = 0, 1
+    couple(description, path, description.option.timestep)
     _limit_velocities(description, path)
     joints = {joint.name: joint for joint in description.joints}
     for name in spec.action.joints:
-        if name not in joints:
-            raise UserError(f'{spec.name}: no joint {name!r}; {closest(name, joints)}')
-        description.add_actuator(name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
+        # Those that are missing are named together later on.
+        if name in joints:
+            description.add_actuator(name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
     add_tool(description, spec, simulation.arm)
-    add_start(description, spec, simulation.arm.start)
+    return dict(simulation.arm.start)
 
 
 def _limit_velocities(description: mujoco.MjSpec, path: Path) -> None:
@@ -67,7 +68,9 @@ def add_tool(description: mujoco.MjSpec, spec: RobotSpec, arm: Arm) -> None:
     hand = next((body for body in description.bodies if body.name == arm.tool), None)
     if hand is None:
         names = [body.name for body in description.bodies if body.name]
-        raise UserError(f'{spec.name}: simulation.arm: no link {arm.tool!r}; {closest("", names)}')
+        raise UserError(
+            f'{spec.name}: simulation.arm: no link {arm.tool!r}; {closest(arm.tool, names)}'
+        )
     hand.gravcomp = 0.0
     held_at = np.zeros(3)
     if arm.scene:
@@ -89,19 +92,3 @@ def add_tool(description: mujoco.MjSpec, spec: RobotSpec, arm: Arm) -> None:
         )
         force.gainprm[0] = 0.0
         force.gear[:] = [float(axis == place) for place in range(6)]
-
-
-def add_start(description: mujoco.MjSpec, spec: RobotSpec, start: Mapping[str, float]) -> None:
-    """Let runs start with joints at given positions; UserError if there is no such joint."""
-    joints = list(description.joints)
-    names = [joint.name for joint in joints]
-    for name in start:
-        if name not in names:
-            raise UserError(f'{spec.name}: start: no joint {name!r}; {closest(name, names)}')
-    positions: list[float] = []
-    for joint in joints:
-        if joint.type == mujoco.mjtJoint.mjJNT_FREE:
-            positions += [*joint.parent.pos, *joint.parent.quat]
-        else:
-            positions.append(start.get(joint.name, joint.ref))
-    description.add_key(name=START, qpos=positions)

@@ -13,11 +13,14 @@ from mujoco import rollout
 from numpy.typing import NDArray
 
 from mbmrl_ros.config import UserError
+from mbmrl_ros.sim.actuators import command_units
 from mbmrl_ros.sim.disturbances import Disturbance, disturbed
 from mbmrl_ros.sim.drive import make_drive
 from mbmrl_ros.sim.ground import on_top
+from mbmrl_ros.sim.model_files import model_path
 from mbmrl_ros.sim.senses import make_senses
-from mbmrl_ros.sim.sensors import command_units, model_path, signal_columns, simulation_of
+from mbmrl_ros.sim.sensors import signal_columns, simulation_of
+from mbmrl_ros.sim.start import resting_controls
 from mbmrl_ros.sim.world import (
     PHYSICS,
     configure,
@@ -56,7 +59,7 @@ class BatchWorld:
         mujoco.mj_getState(self._model, mujoco.MjData(self._model), start, PHYSICS)
         self._states = np.tile(start, (batch, 1))
         self._speeds = 1 + self._model.nq + joint_speeds(spec, self._model)
-        self._controls = np.zeros((batch, self._model.nu))
+        self._controls = np.tile(resting_controls(self._model), (batch, 1))
         self._signals: Array | None = None
         self.healthy = np.ones(batch, bool)
 
@@ -68,7 +71,7 @@ class BatchWorld:
             self._drive.reset(row, self._model, rng)
             if self._senses is not None:
                 self._senses.reset(row, rng)
-        self._controls[:] = 0.0
+        self._controls[:] = resting_controls(self._model)
         self._signals = None
         self.healthy[:] = True
         self._sense(self._run(self._states, self._controls, 1)[1][:, :, self._columns])

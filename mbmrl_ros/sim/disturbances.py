@@ -199,11 +199,19 @@ def check(spec: RobotSpec, disturbance: Disturbance) -> None:
         )
 
 
-def parse(text: str) -> Disturbance:
-    """Read `kind:target` or `kind:target:value`; UserError if it is neither."""
+def parse(text: str, spec: RobotSpec | None = None) -> Disturbance:
+    """Read `kind:target` or `kind:target:value`; UserError if it is neither.
+
+    spec: a robot whose joints may have colons in their names.
+    """
     kind, *rest = text.split(':')
     if kind not in KINDS:
         raise UserError(f'unknown disturbance {kind!r}; {closest(kind, KINDS)}')
+    targets = [] if spec is None else KINDS[kind].targets(spec)
+    for length in (len(rest), len(rest) - 1):
+        if ':'.join(rest[:length]) in targets:
+            rest = [':'.join(rest[:length]), *rest[length:]]
+            break
     if len(rest) not in (1, 2) or not rest[0]:
         raise UserError(f'a disturbance is written kind:target or kind:target:value, got {text!r}')
     try:

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Polygon
 
+from mbmrl_ros.channels import read_signal
 from mbmrl_ros.sim.sensors import load_model
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import Array
@@ -60,8 +61,8 @@ class SideView:
     def _pose(self, signals: Array) -> None:
         simulation = self._spec.simulation
         for signal, place in self._places.items():
-            if ':position[' in signal:
-                joint = signal.split('[')[1][:-1]
+            _, field, joint = read_signal(signal)
+            if joint is not None and field == 'position':
                 self._data.joint(joint).qpos[0] = signals[place]
         for topic, body in (simulation.bodies if simulation else {}).items():
             self._place(topic, body, signals)

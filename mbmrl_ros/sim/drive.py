@@ -10,7 +10,8 @@ import mujoco
 import numpy as np
 
 from mbmrl_ros.config import UserError
-from mbmrl_ros.sim.sensors import command_units, simulation_of
+from mbmrl_ros.sim.actuators import command_units
+from mbmrl_ros.sim.sensors import simulation_of
 from mbmrl_ros.sim.urdf import BATTERY
 from mbmrl_ros.simulation import Motors
 from mbmrl_ros.spec import RobotSpec

@@ -7,14 +7,17 @@ from __future__ import annotations
 import mujoco
 
 from mbmrl_ros.config import UserError, closest
-from mbmrl_ros.sim.arm import add_start, add_tool
+from mbmrl_ros.sim.arm import add_tool
 from mbmrl_ros.sim.ground import add_slopes
 from mbmrl_ros.sim.pier import add_pier
 from mbmrl_ros.spec import RobotSpec
 
 
-def complete_mjcf(description: mujoco.MjSpec, spec: RobotSpec) -> None:
-    """Change the description of a model file as the robot file says; UserError if it cannot be."""
+def complete_mjcf(description: mujoco.MjSpec, spec: RobotSpec) -> dict[str, float]:
+    """Change the description of a model file as the robot file says; UserError if it cannot be.
+
+    Returns where runs start, by joint.
+    """
     simulation = spec.simulation
     assert simulation is not None
     for name in simulation.without:
@@ -31,8 +34,7 @@ def complete_mjcf(description: mujoco.MjSpec, spec: RobotSpec) -> None:
     if simulation.arm is not None:
         add_tool(description, spec, simulation.arm)
         start |= simulation.arm.start
-    if start:
-        add_start(description, spec, start)
+    return start
 
 
 def _leave_out(description: mujoco.MjSpec, spec: RobotSpec, name: str) -> None:

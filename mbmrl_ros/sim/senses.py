@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mbmrl_ros.channels import read_signal
 from mbmrl_ros.config import UserError
 from mbmrl_ros.sim.drive import Direct, MotorDrive
 from mbmrl_ros.sim.sensors import simulation_of
@@ -37,7 +38,7 @@ class Senses:
         share = drive.parts * part_s / spec.period_s
         self._lost = share * np.array([s.lost for s in settings])
         self._found = share / np.array([s.lost_periods for s in settings])
-        self._topic = np.array([topics.index(s.split(':')[0]) for s in spec.signals])
+        self._topic = np.array([topics.index(read_signal(s).topic) for s in spec.signals])
         self._noise = by_signal(spec, 'noise', 0.0)
         self._resolution = by_signal(spec, 'resolution', 0.0)
         self._quaternions = quaternions(spec)

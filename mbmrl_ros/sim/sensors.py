@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import warnings
 from pathlib import Path
 
@@ -12,15 +11,25 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from mbmrl_ros.channels import Signal, read_signal
 from mbmrl_ros.config import UserError, closest
+from mbmrl_ros.sim.actuators import command_units
 from mbmrl_ros.sim.arm import complete_arm
 from mbmrl_ros.sim.ground import make_level
 from mbmrl_ros.sim.mjcf import complete_mjcf
+from mbmrl_ros.sim.model_files import (
+    check_bodies,
+    check_joints,
+    check_odometry,
+    model_path,
+    read_description,
+)
 from mbmrl_ros.sim.pier import scale_robot
+from mbmrl_ros.sim.start import START, set_start
+from mbmrl_ros.sim.units import check_units
 from mbmrl_ros.sim.urdf import complete_legs, use_terrain
 from mbmrl_ros.simulation import Simulation
 from mbmrl_ros.spec import RobotSpec
-from mbmrl_ros.types import Array
 
 _JOINT_SENSORS = {
     'position': mujoco.mjtSensor.mjSENS_JOINTPOS,
@@ -45,29 +54,21 @@ _BODY_SENSORS = {
 def load_model(spec: RobotSpec) -> mujoco.MjModel:
     """Load the robot's model file and add a sensor for every signal of the robot file.
 
-    UserError if the file cannot be read, lacks a body or joint, or has another time step.
+    UserError if the file cannot be read, lacks a body or joint, has another time step, or takes
+    other commands than the robot file sends.
     """
     simulation = simulation_of(spec)
     path = model_path(simulation.model)
-    with warnings.catch_warnings():
-        # gymnasium's half_cheetah.xml says it; the masses come out right all the same.
-        warnings.filterwarnings('ignore', message='.*settotalmass.*')
-        try:
-            description = mujoco.MjSpec.from_file(str(path))
-            if path.suffix == '.urdf':
-                complete = complete_legs if simulation.arm is None else complete_arm
-                complete(description, spec, path)
-            else:
-                complete_mjcf(description, spec)
-            for signal in spec.signals:
-                if signal not in readouts_of(simulation):
-                    _add_sensor(description, simulation, signal)
-            model = description.compile()
-        except UserError:
-            raise
-        except (ValueError, OSError) as error:
-            line = ' '.join(str(error).split())
-            raise UserError(f'{spec.name}: MuJoCo cannot load {path}: {line}') from error
+    try:
+        with warnings.catch_warnings():
+            # gymnasium's half_cheetah.xml says it; the masses come out right all the same.
+            warnings.filterwarnings('ignore', message='.*settotalmass.*')
+            model = _compile(spec, path)
+    except UserError:
+        raise
+    except (ValueError, OSError) as error:
+        line = ' '.join(str(error).split())
+        raise UserError(f'{spec.name}: MuJoCo cannot load {path}: {line}') from error
     _check_period(spec, model)
     if simulation.slopes is not None:
         make_level(spec, model)
@@ -75,6 +76,31 @@ def load_model(spec: RobotSpec) -> mujoco.MjModel:
         scale_robot(model, simulation.pier.robot_mass_kg)
     if simulation.terrains:
         use_terrain(model, next(iter(simulation.terrains.values())))
+    check_odometry(spec, model)
+    command_units(spec, model)
+    check_units(spec, model)
+    return model
+
+
+def _compile(spec: RobotSpec, path: Path) -> mujoco.MjModel:
+    """Return the model with what the robot file adds to it."""
+    simulation = simulation_of(spec)
+    description, is_urdf = read_description(spec, path)
+    if not is_urdf:
+        start = complete_mjcf(description, spec)
+    elif simulation.arm is not None:
+        start = complete_arm(description, spec, path)
+    else:
+        start = complete_legs(description, spec, path)
+    check_joints(description, spec, path)
+    check_bodies(description, spec)
+    for signal in spec.signals:
+        if signal not in readouts_of(simulation):
+            _add_sensor(description, simulation, signal)
+    if start and not list(description.keys):
+        description.add_key(name=START)
+    model: mujoco.MjModel = description.compile()
+    set_start(spec, model, start)
     return model
 
 
@@ -102,41 +128,6 @@ def signal_columns(spec: RobotSpec, model: mujoco.MjModel) -> NDArray[np.int64]:
     return np.array(columns, np.int64)
 
 
-def model_path(name: str) -> Path:
-    """Find a model file: gymnasium/<file> is one of gymnasium's, anything else a path."""
-    if not name.startswith('gymnasium/'):
-        return Path(name)
-    found = importlib.util.find_spec('gymnasium')
-    if found is None or found.origin is None:
-        raise UserError(f'{name} needs the package gymnasium: pip install gymnasium')
-    return Path(found.origin).parent / 'envs' / 'mujoco' / 'assets' / name.split('/', 1)[1]
-
-
-def command_units(spec: RobotSpec, model: mujoco.MjModel) -> tuple[NDArray[np.int64], Array]:
-    """Return the ids [A] of the actuators, and what one unit of their control means [A].
-
-    control = command / unit. An effort is gear * gain * control; the target of a servo is
-    compared with gear * position (or velocity) of its joint.
-    """
-    ids = [_actuator_of(spec, model, joint) for joint in spec.action.joints]
-    gears = model.actuator_gear[ids, 0]
-    if spec.action.field != 'effort':
-        return np.array(ids, np.int64), 1.0 / gears
-    for joint, actuator in zip(spec.action.joints, ids):
-        if model.actuator_biastype[actuator] != mujoco.mjtBias.mjBIAS_NONE:
-            raise UserError(f'{spec.name}: the actuator of {joint} is a servo, not an effort')
-    return np.array(ids, np.int64), gears * model.actuator_gainprm[ids, 0]
-
-
-def _actuator_of(spec: RobotSpec, model: mujoco.MjModel, joint: str) -> int:
-    joint_id = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_JOINT, joint)
-    drives_joint = model.actuator_trntype == mujoco.mjtTrn.mjTRN_JOINT
-    matches = np.flatnonzero(drives_joint & (model.actuator_trnid[:, 0] == joint_id))
-    if joint_id < 0 or len(matches) != 1:
-        raise UserError(f'{spec.name}: the model needs one actuator on joint {joint!r}')
-    return int(matches[0])
-
-
 def _check_period(spec: RobotSpec, model: mujoco.MjModel) -> None:
     steps, step_s = simulation_of(spec).physics_steps, model.opt.timestep
     if abs(steps * step_s - spec.period_s) > 1e-9:
@@ -148,28 +139,28 @@ def _check_period(spec: RobotSpec, model: mujoco.MjModel) -> None:
 
 def _sensor_of(signal: str) -> tuple[str, int]:
     """Return the sensor's name and the column in it."""
-    topic, field = signal.split(':')
-    if field.endswith(']'):
+    topic, field, joint = read_signal(signal)
+    if joint is not None:
         return signal, 0
     prefix, _, part = field.rpartition('.')
     if prefix not in _BODY_SENSORS or part not in tuple(_BODY_SENSORS[prefix][1]):
         fields = ', '.join(sorted(_BODY_SENSORS))
         raise UserError(f'{signal}: the simulator has no such field; it has x, y, z of: {fields}')
-    return f'{topic}:{prefix}', _BODY_SENSORS[prefix][1].index(part)
+    return str(Signal(topic, prefix)), _BODY_SENSORS[prefix][1].index(part)
 
 
 def _add_sensor(description: mujoco.MjSpec, simulation: Simulation, signal: str) -> None:
     name, _ = _sensor_of(signal)
     if any(sensor.name == name for sensor in description.sensors):
         return
-    topic, field = name.split(':')
-    if field.endswith(']'):
-        kind, joint = field[:-1].split('[')
-        if kind not in _JOINT_SENSORS:
-            raise UserError(f'{signal}: no such field of a joint; {closest(kind, _JOINT_SENSORS)}')
+    topic, field, joint = read_signal(name)
+    if joint is not None:
+        if field not in _JOINT_SENSORS:
+            valid = closest(field, _JOINT_SENSORS)
+            raise UserError(f'{signal}: no such field of a joint; {valid}')
         description.add_sensor(
             name=name,
-            type=_JOINT_SENSORS[kind],
+            type=_JOINT_SENSORS[field],
             objtype=mujoco.mjtObj.mjOBJ_JOINT,
             objname=joint,
         )
@@ -188,9 +179,6 @@ def _site(description: mujoco.MjSpec, body: str) -> str:
     """Return a site at a body's origin: sensors of the body itself sit at its centre of mass."""
     name = f'origin of {body}'
     if not any(site.name == name for site in description.sites):
-        found = next((item for item in description.bodies if item.name == body), None)
-        if found is None:
-            names = [item.name for item in description.bodies if item.name]
-            raise UserError(f'simulation.bodies: no body {body!r}; {closest(body, names)}')
+        found = next(item for item in description.bodies if item.name == body)
         found.add_site(name=name)
     return name

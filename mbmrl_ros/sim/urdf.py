@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from xml.etree import ElementTree
 
 import mujoco
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from mbmrl_ros.config import UserError, closest
+from mbmrl_ros.sim.coupling import couple
 from mbmrl_ros.simulation import Motors, Terrain
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import Array
@@ -23,16 +22,13 @@ from mbmrl_ros.types import Array
 GROUND, BUMPS, BATTERY = 'ground', 'bumps', 'battery'
 # Half the side of the rough field, and its grid [m]: about as coarse as gravel for a small robot.
 _FIELD_M, _GRID_M = 4.0, 0.01
-# How stiffly joints that a gear couples follow each other [s], in physics steps (MuJoCo: at least
-# two).
-_COUPLING_STEPS = 3.0
 
 
-def complete_legs(description: mujoco.MjSpec, spec: RobotSpec, path: Path) -> None:
+def complete_legs(description: mujoco.MjSpec, spec: RobotSpec, path: Path) -> dict[str, float]:
     """Add to the description of a URDF what a URDF cannot say; UserError if something is missing.
 
     Robots touch the ground, not themselves. The friction and compliance of a contact are those of
-    the ground alone.
+    the ground alone. Returns where runs start, by joint: as the file says.
     """
     simulation = spec.simulation
     assert simulation is not None
@@ -47,26 +43,12 @@ def complete_legs(description: mujoco.MjSpec, spec: RobotSpec, path: Path) -> No
     root.pos[2] = simulation.start_height_m
     for geom in description.geoms:
         geom.contype, geom.conaffinity = 0, 1
-    _couple(description, path, step_s)
+    couple(description, path, step_s)
     if simulation.motors is not None:
         _add_motors(description, spec, simulation.motors)
     if simulation.terrains:
         _add_ground(description, simulation.terrains)
-
-
-def _couple(description: mujoco.MjSpec, path: Path, step_s: float) -> None:
-    """Make joints follow others where the URDF says mimic; not every MuJoCo reads that."""
-    known = {equality.name1: equality for equality in description.equalities}
-    for joint in ElementTree.parse(path).getroot().iter('joint'):
-        name, mimic = joint.get('name'), joint.find('mimic')
-        if mimic is None:
-            continue
-        equality = known.get(name) or description.add_equality(
-            type=mujoco.mjtEq.mjEQ_JOINT, name1=name, name2=mimic.get('joint')
-        )
-        offset, multiplier = float(mimic.get('offset', 0)), float(mimic.get('multiplier', 1))
-        equality.data[:5] = [offset, multiplier, 0.0, 0.0, 0.0]
-        equality.solref[:] = _COUPLING_STEPS * step_s, 1.0
+    return {}
 
 
 def _add_motors(description: mujoco.MjSpec, spec: RobotSpec, motors: Motors) -> None:
@@ -74,8 +56,9 @@ def _add_motors(description: mujoco.MjSpec, spec: RobotSpec, motors: Motors) -> 
     constant, winding = motors.torque_constant_nm_a, motors.winding_ohm
     joints = {joint.name: joint for joint in description.joints}
     for name in spec.action.joints:
+        # Those that are missing are named together later on.
         if name not in joints:
-            raise UserError(f'{spec.name}: no joint {name!r}; {closest(name, joints)}')
+            continue
         joints[name].armature = motors.inertia_kg_m2
         actuator = description.add_actuator(
             name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT

@@ -10,11 +10,14 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from mbmrl_ros.sim.actuators import command_units
+from mbmrl_ros.sim.coupling import place_followers
 from mbmrl_ros.sim.disturbances import Disturbance, disturbed
 from mbmrl_ros.sim.drive import make_drive
 from mbmrl_ros.sim.ground import on_top
 from mbmrl_ros.sim.senses import make_senses
-from mbmrl_ros.sim.sensors import command_units, load_model, signal_columns, simulation_of
+from mbmrl_ros.sim.sensors import load_model, signal_columns, simulation_of
+from mbmrl_ros.sim.start import resting_controls
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import Array
 
@@ -62,6 +65,7 @@ class World:
         mujoco.mj_resetData(self.model, self.data)
         start = initial_state(self.spec, self.model, rng)
         mujoco.mj_setState(self.model, self.data, start, PHYSICS)
+        self.data.ctrl[:] = resting_controls(self.model)
         mujoco.mj_forward(self.model, self.data)
         self._drive.reset(0, self.model, rng)
         if self._senses is not None:
@@ -203,21 +207,10 @@ def initial_state(spec: RobotSpec, model: mujoco.MjModel, rng: np.random.Generat
         step[joint_speeds(spec, model)] = rng.normal(0.0, noise['driven'], spec.action_size)
     mujoco.mj_integratePos(model, data.qpos, step, 1.0)
     data.qvel[:] = rng.normal(0.0, noise.get('velocity', 0.0), model.nv)
-    _couple(model, data)
+    place_followers(model, data)
     state = np.empty(mujoco.mj_stateSize(model, PHYSICS))
     mujoco.mj_getState(model, data, state, PHYSICS)
     return state
-
-
-def _couple(model: mujoco.MjModel, data: mujoco.MjData) -> None:
-    """Put joints that follow others where they belong."""
-    for equality in np.flatnonzero(model.eq_type == mujoco.mjtEq.mjEQ_JOINT):
-        follower, leader = model.eq_obj1id[equality], model.eq_obj2id[equality]
-        offset, factor = model.eq_data[equality, :2]
-        one, two = model.jnt_qposadr[follower], model.jnt_qposadr[leader]
-        moved = data.qpos[two] - model.qpos0[two]
-        data.qpos[one] = model.qpos0[one] + offset + factor * moved
-        data.qvel[model.jnt_dofadr[follower]] = factor * data.qvel[model.jnt_dofadr[leader]]
 
 
 def joint_speeds(spec: RobotSpec, model: mujoco.MjModel) -> NDArray[np.int64]:

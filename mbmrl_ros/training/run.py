@@ -28,7 +28,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from mbmrl_ros.config import UserError
+from mbmrl_ros.config import UserError, read_yaml
 from mbmrl_ros.config import write_text as write_text
 from mbmrl_ros.data.dataset import Trajectory, load_trajectories, save_trajectories
 from mbmrl_ros.models.device import Precision, choose_precision
@@ -80,7 +80,7 @@ class Run:
                     f'{path} is of a training with other settings ({other}); choose another '
                     '--out, or start again with the same settings to go on with that one'
                 )
-            began = defaults | yaml.safe_load(path.read_text())
+            began = defaults | read_yaml(path)
             kept = {key: began.get(key, settings[key]) for key in PRECISIONS if key in settings}
             settings = settings | kept
             if path.read_text() == dump(settings):
@@ -220,12 +220,9 @@ def finished_iterations(source: Path) -> int:
 def _difference(path: Path, settings: dict[str, Any], defaults: dict[str, Any]) -> str:
     """Return the first setting that a file has otherwise, the number of iterations apart."""
     try:
-        found = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError):
-        found = None
-    if not isinstance(found, dict):
+        found = defaults | read_yaml(path)
+    except UserError:
         return 'it cannot be read'
-    found = defaults | found
     for key in sorted((set(settings) | set(found)) - {'iterations'}):
         if not same_setting(key, found.get(key), settings.get(key)):
             return f'{key}: {found.get(key)!r} there, {settings.get(key)!r} here'

@@ -11,7 +11,15 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from mbmrl_ros.config import UserError
-from mbmrl_ros.nodes.params import Settings, changed, declare, flat_values, help_text, validate
+from mbmrl_ros.nodes.params import (
+    Settings,
+    changed,
+    check_files,
+    declare,
+    flat_values,
+    help_text,
+    validate,
+)
 from mbmrl_ros.nodes.settings import ControllerSettings, SimSettings
 
 
@@ -83,6 +91,27 @@ def test_a_wrong_override_is_answered_by_one_line(context, overrides, message):
     with pytest.raises(UserError) as error:
         declare(node_with(context, **overrides), Outer)
     assert message in str(error.value) and '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ('text', 'said'),
+    [
+        (
+            'node:\n  ros__parameters:\n    seed: 1\n    seed: 2\n',
+            "line 4: key 'seed' stands twice",
+        ),
+        ('node:\n  ros__parameters:\n\tseed: 1\n', 'line 3, column 1: .*not by tabs'),
+        ('', 'is empty'),
+        ('- node\n', 'holds a list'),
+    ],
+)
+def test_a_file_of_parameters_is_read_as_strictly_as_a_robot_file(tmp_path, text, said):
+    path = tmp_path / 'nodes.params.yaml'
+    path.write_text(text)
+    with pytest.raises(UserError, match=said) as caught:
+        check_files(['--ros-args', '-p', 'seed:=1', '--params-file', str(path)])
+    assert str(path) in str(caught.value)
+    assert '\n' not in str(caught.value)
 
 
 def test_parameters_of_rclpy_itself_are_not_unknown(context):

@@ -1,9 +1,10 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
 import pytest
+from rclpy.validate_full_topic_name import validate_full_topic_name
 
 from mbmrl_ros.config import UserError
-from mbmrl_ros.nodes.schedules import disturbances_of, parse_schedule
+from mbmrl_ros.nodes.schedules import disturbances_of, parse_schedule, switches
 from mbmrl_ros.sim.disturbances import Disturbance, active
 from mbmrl_ros.spec import load_robot
 
@@ -39,6 +40,18 @@ def test_a_schedule_that_cannot_be_is_refused_in_one_line(text, message):
 
 def test_without_a_task_every_joint_can_be_switched_off():
     assert [d.target for d in disturbances_of(SPEC, '')] == list(SPEC.action.joints)
+
+
+def test_a_switch_has_a_name_that_ros_takes_whatever_the_joint_is_called():
+    joints = ['robot::hip', 'robot//hip', '1e3', 'épaule', 'plain']
+    named = switches([Disturbance('disabled_joint', joint) for joint in joints])
+    assert list(named) == [
+        f'~/disabled_joint/{name}'
+        for name in ('robot__hip', 'robot__hip_2', '_1e3', '_paule', 'plain')
+    ]
+    assert [disturbance.target for disturbance in named.values()] == joints
+    for name in named:
+        validate_full_topic_name(f'/node{name[1:]}', is_service=True)
 
 
 def test_a_task_for_another_robot_is_refused():

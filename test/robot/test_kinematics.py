@@ -41,6 +41,60 @@ def tool_pose(chain, angles):
     return pose.translation.copy(), pose.rotation.copy()
 
 
+MIMICS = """<robot name="r"><link name="base"/>{links}
+  <joint name="a" type="revolute"><parent link="base"/><child link="la"/><axis xyz="0 1 0"/>
+    {limit}</joint>
+  <joint name="b" type="continuous"><parent link="la"/><child link="lb"/><axis xyz="0 1 0"/>
+    <origin xyz="0 0 -1"/><mimic joint="a" multiplier="-2" offset="0.1"/></joint>
+  <joint name="c" type="revolute"><parent link="lb"/><child link="lc"/><axis xyz="0 1 0"/>{limit}
+    <origin xyz="0 0 -1"/><mimic joint="b" multiplier="0.5"/></joint>
+</robot>"""
+
+
+def mimicking(folder):
+    """Write the URDF of three links of 1 m and 1 kg, of which two joints follow the first."""
+    body = (
+        '<link name="{}"><inertial><origin xyz="0 0 -0.5"/><mass value="1"/><inertia ixx="1" '
+        'iyy="1" izz="1" ixy="0" ixz="0" iyz="0"/></inertial></link>'
+    )
+    links = ''.join(body.format(name) for name in ('la', 'lb', 'lc'))
+    path = folder / 'mimics.urdf'
+    limit = '<limit lower="-3" upper="3" effort="10" velocity="10"/>'
+    path.write_text(MIMICS.format(links=links, limit=limit))
+    return path
+
+
+def test_joints_that_mimic_others_follow_them_also_at_second_hand(tmp_path):
+    chain = Chain(str(mimicking(tmp_path)), ('a',))
+    # b = 0.1 - 2 a, c = b / 2; a turn about y takes -z towards -x.
+    for a in (0.0, 0.3, -1.0):
+        turns = np.cumsum([a, 0.1 - 2 * a, 0.05 - a])
+        place = chain.poses(np.array([a]))[chain.frame('lc')]
+        np.testing.assert_allclose(
+            place.translation, [-np.sin(turns[:2]).sum(), 0, -np.cos(turns[:2]).sum()], atol=1e-12
+        )
+        assert np.arctan2(place.rotation[0, 2], place.rotation[0, 0]) == pytest.approx(turns[2])
+
+
+def test_a_joint_carries_what_follows_it(tmp_path):
+    chain = Chain(str(mimicking(tmp_path)), ('a',))
+
+    def energy(a):
+        turns = np.cumsum([a, 0.1 - 2 * a, 0.05 - a])
+        heights = -np.cos(turns)
+        return 9.81 * (3 * heights[0] + 2 * heights[1] + heights[2] - 0.5 * heights.sum())
+
+    slope = (energy(0.3 + 1e-6) - energy(0.3 - 1e-6)) / 2e-6
+    assert chain.gravity(np.array([0.3]))[0] == pytest.approx(slope, rel=1e-6)
+
+
+def test_a_circle_of_joints_that_mimic_each_other_is_refused(tmp_path):
+    path = mimicking(tmp_path)
+    path.write_text(path.read_text().replace('mimic joint="a"', 'mimic joint="c"'))
+    with pytest.raises(UserError, match=r"joint '[bc]' mimics itself"):
+        Chain(str(path), ('a',))
+
+
 @pytest.mark.parametrize('row', ROWS, ids=range(len(ROWS)))
 def test_poses_weights_and_inertias_are_those_of_the_pr2_description(chain, row):
     place, rotation = tool_pose(chain, row['angles'])

@@ -204,11 +204,17 @@ assert 'gymnasium' not in sys.modules
         ({'simulation': None}, 'two_joints has no simulation section'),
         ({'simulation': {'model': '/none.xml'}}, r'two_joints: MuJoCo cannot load /none\.xml'),
         ({'period_s': 0.02}, 'period_s is 0.02, but physics_steps 2 of 0.005 s each make 0.01'),
-        ({'action': action('wheels', 'effort')}, "needs one actuator on joint 'wheels'"),
-        ({'action': action('arm', 'effort')}, 'the actuator of arm is a servo, not an effort'),
+        (
+            {'action': action('wheels', 'effort')},
+            r"two_joints: .*model\.xml has no joint 'wheels' \(did you mean 'wheel'\?\)",
+        ),
+        (
+            {'action': action('arm', 'effort')},
+            'the actuator of arm is a servo for a position, and the robot file commands an effort',
+        ),
         (
             {'state': [channel('joint_states', 'position', 'wheels')]},
-            r'two_joints: MuJoCo cannot load .*wheels',
+            r"two_joints: .*model\.xml has no joint 'wheels' \(did you mean 'wheel'\?\)",
         ),
         (
             {'state': [channel('joint_states', 'torque', 'wheel')]},

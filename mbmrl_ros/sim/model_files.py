@@ -1,0 +1,121 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Model files: where they are, what they are, and whether they have the robot file's joints."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from xml.etree import ElementTree
+
+import mujoco
+
+from mbmrl_ros.channels import read_signal
+from mbmrl_ros.config import UserError, closest, find_file, is_uri
+from mbmrl_ros.spec import RobotSpec
+
+_TO_DO = {
+    '.mjb': 'it is a compiled model, to which nothing can be added; name the XML it came from',
+    '.sdf': 'it is an SDF model; name an MJCF or a URDF',
+    '.usd': 'it is a USD model; name an MJCF or a URDF',
+}
+_FOR_MJCF, _FOR_URDF = ('start', 'without', 'slopes', 'pier'), ('motors', 'terrains')
+_SCALARS = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)
+
+
+def model_path(name: str) -> Path:
+    """Find a model file: gymnasium/<file> is one of gymnasium's, anything else a path."""
+    if not name.startswith('gymnasium/'):
+        return find_file(name, Path())
+    found = importlib.util.find_spec('gymnasium')
+    if found is None or found.origin is None:
+        raise UserError(f'{name} needs the package gymnasium: pip install gymnasium')
+    return Path(found.origin).parent / 'envs' / 'mujoco' / 'assets' / name.split('/', 1)[1]
+
+
+def read_description(spec: RobotSpec, path: Path) -> tuple[mujoco.MjSpec, bool]:
+    """Return what a model file says, and whether it is a URDF; UserError if it is no model.
+
+    ValueError, as MuJoCo raises it, if it cannot be read.
+    """
+    cannot = f'{spec.name}: MuJoCo cannot load {path}:'
+    if path.is_dir():
+        raise UserError(f'{cannot} it is a folder; name the file in it')
+    if path.suffix.lower() in _TO_DO:
+        raise UserError(f'{cannot} {_TO_DO[path.suffix.lower()]}')
+    text = path.read_bytes()
+    if path.suffix.lower() == '.xacro' or b'<xacro:' in text:
+        stem = path.name.removesuffix('.xacro').removesuffix('.urdf')
+        raise UserError(
+            f'{cannot} it is a xacro file; expand it (ros2 run xacro xacro {path} > '
+            f'{path.with_name(stem + ".urdf")}) and name what comes out'
+        )
+    is_urdf = path.suffix.lower() == '.urdf' or _root(text) == 'robot'
+    simulation = spec.simulation
+    for name in _FOR_MJCF if is_urdf else _FOR_URDF:
+        if getattr(simulation, name):
+            kinds = ('MJCF models', 'a URDF') if is_urdf else ('a URDF', 'MJCF models')
+            raise UserError(
+                f'{spec.name}: simulation.{name} is for {kinds[0]}, not for {kinds[1]}'
+            )
+    description = mujoco.MjSpec.from_file(str(path))
+    for asset in (*description.meshes, *description.textures, *description.hfields):
+        if is_uri(asset.file):
+            asset.file = str(find_file(asset.file, path.parent))
+    return description, is_urdf
+
+
+def _root(text: bytes) -> str:
+    """Return the tag of the root of an XML text; empty if MuJoCo is to say what is wrong."""
+    try:
+        return ElementTree.fromstring(text).tag
+    except ElementTree.ParseError:
+        return ''
+
+
+def check_joints(description: mujoco.MjSpec, spec: RobotSpec, path: Path) -> None:
+    """Raise UserError that names all joints of the robot file that the model has not."""
+    kinds = {joint.name: joint.type for joint in description.joints if joint.name}
+    signals = [read_signal(signal).joint for signal in spec.signals]
+    wanted = dict.fromkeys([*spec.action.joints, *(joint for joint in signals if joint)])
+    missing = [joint for joint in wanted if joint not in kinds]
+    if missing:
+        hints = ', '.join(_with_hint(joint, kinds) for joint in missing)
+        valid = ', '.join(sorted(kinds)) or 'none'
+        raise UserError(f'{spec.name}: {path} has no joint {hints}; valid: {valid}')
+    for joint in wanted:
+        if kinds[joint] not in _SCALARS:
+            raise UserError(
+                f'{spec.name}: joint {joint!r} of {path} has several coordinates; the robot file '
+                'can be about hinges and slides'
+            )
+
+
+def check_bodies(description: mujoco.MjSpec, spec: RobotSpec) -> None:
+    """Raise UserError if the robot file names a body that the model has not."""
+    names = [body.name for body in description.bodies if body.name]
+    simulation = spec.simulation
+    assert simulation is not None
+    for key, wanted in (('bodies', simulation.bodies.values()), ('legs', simulation.legs)):
+        for name in wanted:
+            if name not in names:
+                raise UserError(
+                    f'{spec.name}: simulation.{key}: no body {name!r}; {closest(name, names)}'
+                )
+
+
+def check_odometry(spec: RobotSpec, model: mujoco.MjModel) -> None:
+    """Raise UserError if an odometry is about a body that cannot move."""
+    assert spec.simulation is not None
+    for topic, body in spec.simulation.bodies.items():
+        fixed = model.body_weldid[model.body(body).id] == 0
+        if fixed and spec.topics[topic].type == 'nav_msgs/msg/Odometry':
+            raise UserError(
+                f'{spec.name}: {topic} is the odometry of body {body!r}, which no joint moves; a '
+                'robot that moves about needs a <freejoint/> in its model, or slides and hinges'
+            )
+
+
+def _with_hint(joint: str, valid: dict[str, mujoco.mjtJoint]) -> str:
+    hint = closest(joint, valid).partition('valid: ')[0].strip()
+    return f'{joint!r}' + (f' ({hint})' if hint else '')

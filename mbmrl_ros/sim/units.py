@@ -1,0 +1,74 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The units of the robot file against what MuJoCo measures and takes: SI, angles in radians.
+
+Nothing converts values, so another unit would be a wrong label at best. A unit that is not known
+here (counts, volts, '1') is the user's own and passes.
+"""
+
+from __future__ import annotations
+
+import re
+
+import mujoco
+
+from mbmrl_ros.channels import Channel, read_signal
+from mbmrl_ros.config import UserError
+from mbmrl_ros.spec import RobotSpec
+
+_SPELLINGS = {
+    'rad': ('rad', 'radian', 'radians'),
+    'rad/s': ('rad/s', 'rad/sec', 'radian/s', 'radians/s', 'rads^-1'),
+    'N m': ('Nm', 'N-m', 'newton-metre', 'newton-meter'),
+    'm': ('m', 'metre', 'metres', 'meter', 'meters'),
+    'm/s': ('m/s', 'm/sec', 'ms^-1'),
+    'N': ('N', 'newton', 'newtons'),
+}
+_OTHERS = (
+    'deg', 'degree', 'degrees', '°', 'deg/s', 'deg/sec', 'degrees/s', '°/s', 'rpm', 'rev', 'rev/s',
+    'mrad', 'mrad/s', 'mm', 'cm', 'km', 'inch', 'ft', 'mm/s', 'cm/s', 'km/h', 'mNm', 'Ncm', 'kNm',
+    'mN', 'kN', 'kgf', 'lbf', 'g', 'kg',
+)  # fmt: skip
+_MEANT = {spelling: unit for unit, spellings in _SPELLINGS.items() for spelling in spellings}
+_OF_JOINTS = {
+    int(mujoco.mjtJoint.mjJNT_HINGE): {'position': 'rad', 'velocity': 'rad/s', 'effort': 'N m'},
+    int(mujoco.mjtJoint.mjJNT_SLIDE): {'position': 'm', 'velocity': 'm/s', 'effort': 'N'},
+}
+_OF_BODIES = {'position': 'm', 'linear': 'm/s', 'angular': 'rad/s', 'angular_velocity': 'rad/s'}
+_PER_SECOND = {'rad': 'rad/s', 'm': 'm/s'}
+
+
+def check_units(spec: RobotSpec, model: mujoco.MjModel) -> None:
+    """Raise UserError if a channel or the action has the unit of something else."""
+    for joint in spec.action.joints:
+        right = _OF_JOINTS[int(model.joint(joint).type[0])][spec.action.field]
+        if spec.simulation is not None and spec.simulation.motors is None:
+            _check(spec, f'the action ({joint})', spec.action.unit, right)
+    for channel in spec.state:
+        right = _of_channel(channel, model)
+        if channel.encoding == 'rate':
+            right = _PER_SECOND.get(right, '')
+        _check(spec, f'channel {channel.name}', channel.unit, right)
+
+
+def _of_channel(channel: Channel, model: mujoco.MjModel) -> str:
+    """Return the unit of a channel without encoding; empty if it is not known."""
+    if channel.point is not None:
+        return 'm'
+    if channel.encoding not in ('raw', 'rate'):
+        return ''
+    _, field, joint = read_signal(channel.signals[0])
+    if joint is not None:
+        return _OF_JOINTS[int(model.joint(joint).type[0])].get(field, '')
+    parts = field.split('.')
+    return _OF_BODIES.get(parts[-2], '') if len(parts) > 1 else ''
+
+
+def _check(spec: RobotSpec, what: str, unit: str, right: str) -> None:
+    plain = re.sub(r'[\s*·⋅]', '', unit)
+    meant = _MEANT.get(plain, plain if plain in _OTHERS else '')
+    if right and meant and meant != right:
+        raise UserError(
+            f'{spec.name}: the unit of {what} is {unit!r}, and in the simulation it is {right}; '
+            'nothing converts it: write limits, and what else there is of it, in that'
+        )
