@@ -72,7 +72,7 @@ class Bars:
             if task.description == title:
                 self._bars.stop_task(task.id)
         if how != 'done':
-            self._bars.console.print(f'{title}: {how}', markup=False)
+            self._bars.console.print(f'{title}: {how}', markup=False, highlight=False)
 
     def look(self) -> None:
         """Do nothing: bars move by themselves."""
@@ -133,7 +133,7 @@ class Lines:
 
     def _say(self, line: str) -> None:
         self._said_s = self._now_s()
-        self._console.print(line, markup=False, soft_wrap=True)
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def __enter__(self) -> Self:
         """Begin."""
