@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mbmrl_ros import machine
+
 PATIENCE_S = 10.0
 # What a closed terminal, `kill` and `systemctl stop` send; Ctrl-C is an exception already.
 ENDINGS = (signal.SIGTERM, signal.SIGHUP)
@@ -87,7 +89,7 @@ def end_process(process: subprocess.Popen[bytes]) -> None:
     try:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
-        process.wait(PATIENCE_S)
+        process.wait(PATIENCE_S * machine.slowness())
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
