@@ -35,7 +35,9 @@ def main() -> None:
     parser.add_argument('--busy', type=int, default=4, help='processes that only compute (4)')
     parser.add_argument('--block', type=int, default=20, help='steps before they change (20)')
     parser.add_argument('--repetitions', type=int, default=6, help='blocks of each kind (6)')
-    parser.add_argument('--threads', type=int, help="of the controller; default: the demo's")
+    parser.add_argument(
+        '--threads', type=int, default=1, help='of the controller (1, as the demo)'
+    )
     parser.add_argument('--json', type=Path)
     options = parser.parse_args()
     with _neighbours(options.busy) as neighbours:
@@ -66,9 +68,7 @@ def _measure(options: argparse.Namespace, neighbours: list[int]) -> dict[str, ob
     load = os.getloadavg()[0]
     # A block more: messages come in small bursts, which move the ends of blocks.
     steps = WARM_UP + (2 * options.repetitions + 1) * (options.block + 2)
-    controller = {'bundle': options.bundle}
-    if options.threads:
-        controller['threads'] = options.threads
+    controller = {'bundle': options.bundle, 'threads': options.threads}
     with tempfile.TemporaryDirectory() as folder:
         episode = Episode(load_robot('half_cheetah'), steps, (), {}, controller)
         run_episode(episode, Path(folder) / 'run' / 'bag', on_step)
@@ -80,6 +80,7 @@ def _measure(options: argparse.Namespace, neighbours: list[int]) -> dict[str, ob
         'quiet_blocks_ms': [round(value, 1) for value in durations[False]],
         'busy_blocks_ms': [round(value, 1) for value in durations[True]],
         'busy_processes': options.busy,
+        'threads': options.threads,
         'cores': len(os.sched_getaffinity(0)),
         'load_average': round(load, 2),
     }
@@ -88,7 +89,9 @@ def _measure(options: argparse.Namespace, neighbours: list[int]) -> dict[str, ob
 @contextmanager
 def _neighbours(count: int) -> Iterator[list[int]]:
     """Start processes that only compute, stopped for now; yield their ids, and end them."""
-    started = [subprocess.Popen([sys.executable, '-c', 'while True: pass']) for _ in range(count)]
+    # Sessions of their own, as jobs of others have: Linux shares cores between sessions first.
+    command = [sys.executable, '-c', 'while True: pass']
+    started = [subprocess.Popen(command, start_new_session=True) for _ in range(count)]
     try:
         for process in started:
             process.send_signal(signal.SIGSTOP)
