@@ -15,6 +15,8 @@ import json
 from pathlib import Path
 
 import numpy as np
+
+import mbmrl_ros  # noqa: F401  # isort: skip  # before torch: how its threads wait
 import torch
 
 from mbmrl_ros.config import UserError

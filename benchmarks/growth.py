@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import mbmrl_ros  # noqa: F401  # isort: skip  # before torch: how its threads wait
 import torch
 
 from mbmrl_ros.bench.command import rounded

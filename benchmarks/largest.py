@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import mbmrl_ros  # noqa: F401  # isort: skip  # before torch: how its threads wait
 import torch
 
 from mbmrl_ros.bench.command import rounded

@@ -17,6 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+
+import mbmrl_ros  # noqa: F401  # isort: skip  # before torch: how its threads wait
 import torch
 
 from mbmrl_ros.algorithms.adapters import make_adapter

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import mbmrl_ros  # noqa: F401  # isort: skip  # before torch: how its threads wait
 import torch
 from recordings_report import write_report
 

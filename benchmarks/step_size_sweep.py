@@ -12,6 +12,7 @@ import argparse
 import json
 from pathlib import Path
 
+import mbmrl_ros  # noqa: F401  # isort: skip  # before torch: how its threads wait
 import torch
 from torch import Tensor
 

@@ -83,6 +83,9 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
         '--bundles', type=Path, metavar='DIR', help='with mb and grbal; default: the shipped ones'
     )
     parser.add_argument('--json', type=Path, help='also write the summary here')
+    parser.add_argument(
+        '--fresh', action='store_true', help='do runs anew that are in --out already'
+    )
     parser.set_defaults(run=_demo)
 
 
@@ -219,10 +222,10 @@ def _node(name: str, arguments: list[str]) -> int:
     return int(module.main(arguments))
 
 
-def _demo(options: argparse.Namespace) -> None:
+def _demo(options: argparse.Namespace) -> int:
     from mbmrl_ros.demo.run import demo_command
 
-    demo_command(options)
+    return demo_command(options)
 
 
 def _train(options: argparse.Namespace) -> None:

@@ -89,21 +89,26 @@ def evaluate_command(options: argparse.Namespace) -> None:
     changes = {'candidates': options.candidates, 'horizon': options.horizon}
     changes = {name: value for name, value in changes.items() if value}
     planner = changed(bundle.info.planner, options.planner or '', changes)
-    results = {}
-    for test in tests:
-        results[test] = _evaluate_test(bundle, adapter, task, test, planner, options)
-    _print_results(results)
-    if options.json:
-        head = {
-            'bundle': str(options.bundle),
-            'algorithm': info.algorithm,
-            'adaptation': options.adaptation,
-            'task': task.name,
-            'seed': options.seed,
-            'planner': {'kind': planner.kind, **planner.model_dump()},
-            'precision': precision,
-        }
-        write_text(options.json, json.dumps(finite(head | {'tests': results}), indent=2) + '\n')
+    head = {
+        'bundle': str(options.bundle),
+        'algorithm': info.algorithm,
+        'adaptation': options.adaptation,
+        'task': task.name,
+        'seed': options.seed,
+        'planner': {'kind': planner.kind, **planner.model_dump()},
+        'precision': precision,
+    }
+    results: dict[str, dict[str, Any]] = {}
+    try:
+        for test in tests:
+            results[test] = _evaluate_test(bundle, adapter, task, test, planner, options)
+            # After each one: what comes later may fail, or be left by Ctrl-C.
+            if options.json:
+                numbers = finite(head | {'tests': results})
+                write_text(options.json, json.dumps(numbers, indent=2) + '\n')
+    finally:
+        if results:
+            _print_results(results)
 
 
 def _evaluate_test(

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import fcntl
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from urllib.parse import unquote
@@ -134,6 +135,27 @@ def write_text(path: Path, text: str) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise UserError(f'cannot write {path}: {error.strerror}; free some space') from error
+
+
+@contextlib.contextmanager
+def lock_folder(folder: Path, what: str) -> Iterator[None]:
+    """Keep a second command out of a folder, as long as this one lives; UserError to it.
+
+    what: the command. The folder is made if it is not there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / '.lock').open('w')
+    except OSError as error:
+        raise UserError(f'cannot write to {folder}: {error.strerror}') from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(
+                f'another {what} is at work in {folder}; wait for it, or choose another --out'
+            ) from error
+        yield
 
 
 def read_extended(path: Path) -> dict[str, Any]:

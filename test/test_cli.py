@@ -7,7 +7,9 @@ import shutil
 
 import pytest
 
+from mbmrl_ros import commands
 from mbmrl_ros.cli import main
+from mbmrl_ros.config import UserError
 from mbmrl_ros.models.bundle import load_bundle
 from mbmrl_ros.spec import load_robot
 
@@ -97,6 +99,26 @@ def test_evaluate_writes_its_numbers(trained, tmp_path, capsys):
         before, after = result['mean_before'], result['mean_after']
         assert before + after == pytest.approx(result['mean'], abs=1e-3)
         assert result['ratio'] == pytest.approx(result['loss_after'] / result['loss_before'])
+
+
+def test_evaluate_keeps_the_tests_that_are_done_where_a_later_one_fails(
+    monkeypatch, tmp_path, capsys
+):
+    done = {'mean': 7.0, 'interval95': 1.0, 'mean_after': 3.0, 'interval95_after': 1.0,
+            'loss_before': 0.5, 'loss_after': 0.25, 'ratio': 0.5}  # fmt: skip
+
+    def evaluate_test(bundle, adapter, task, test, *rest):
+        if test == 'mid_run':
+            raise UserError('no memory is left')
+        return done
+
+    monkeypatch.setattr(commands, '_evaluate_test', evaluate_test)
+    numbers = tmp_path / 'numbers.json'
+    arguments = ['--bundle', 'half_cheetah/disabled_joint/mb', '--json', str(numbers)]
+    assert main(['evaluate', *arguments, '--test', 'held_out,mid_run']) == 2
+    assert json.loads(numbers.read_text())['tests'] == {'held_out': done}
+    said = capsys.readouterr()
+    assert 'held_out' in said.out and 'mbmrl: no memory is left' in said.err
 
 
 def test_evaluate_without_adaptation_changes_no_loss(trained, tmp_path):

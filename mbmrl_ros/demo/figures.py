@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mbmrl_ros.demo.outcomes import CONTENDERS, Outcome, Scene
+from mbmrl_ros.demo.outcomes import Outcome, Scene
 from mbmrl_ros.types import Array
 
 COLOURS = {'mb': '#8c6d31', 'mb_de': '#7b7b7b', 'grbal': '#1f6fb2'}
@@ -34,7 +34,7 @@ def draw_over_time(
     start_s: the time of the first value.
     """
     figure, axes = make_axes()
-    for contender in CONTENDERS:
+    for contender in scene.contenders:
         colour = COLOURS[contender.key]
         curves = [curve(outcome) for outcome in scene.of(contender)]
         times = start_s + np.arange(len(curves[0])) * scene.spec.period_s
@@ -50,7 +50,7 @@ def draw_over_time(
 def draw_losses(scene: Scene) -> Figure:
     """Draw prediction errors over time, as trained and as adapted."""
     figure, axes = make_axes()
-    for contender in CONTENDERS:
+    for contender in scene.contenders:
         runs = [outcome.losses for outcome in scene.of(contender)]
         times = runs[0].moments.numpy() * scene.spec.period_s
         colour = COLOURS[contender.key]
@@ -69,7 +69,7 @@ def draw_ticks(scene: Scene) -> Figure:
     figure, axes = make_axes(2.8)
     ticks = {
         contender: np.concatenate([o.run.stats['tick_s'] * 1e3 for o in scene.of(contender)])
-        for contender in CONTENDERS
+        for contender in scene.contenders
     }
     longest = float(np.percentile(np.concatenate(list(ticks.values())), 99.5))
     bins = np.linspace(0, longest, 60).tolist()

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mbmrl_ros.demo.figures import BROKEN, COLOURS, draw_over_time
-from mbmrl_ros.demo.outcomes import CONTENDERS, Column, Contender, Outcome, Scene, Show
+from mbmrl_ros.demo.outcomes import Column, Contender, Outcome, Scene, Show
 from mbmrl_ros.envs.tasks import Task
 from mbmrl_ros.page import Section
 from mbmrl_ros.rewards.path import path_segments
@@ -56,12 +56,12 @@ def _sections(scene: Scene) -> list[Section]:
 
 def _draw_tracks(scene: Scene) -> Figure:
     figure = Figure(figsize=(11, 4.2))
-    columns = np.atleast_1d(figure.subplots(1, len(CONTENDERS), sharex=True, sharey=True))
+    columns = np.atleast_1d(figure.subplots(1, len(scene.contenders), sharex=True, sharey=True))
     wanted, tracks = _way_points(scene.task), [_track(scene, o) for o in scene.outcomes]
     # A path may be much longer than the way that was made.
     low, high = np.nanmin(np.concatenate(tracks), 0), np.nanmax(np.concatenate(tracks), 0)
     margin = 0.1 * float((high - low).max())
-    for axes, contender in zip(columns, CONTENDERS):
+    for axes, contender in zip(columns, scene.contenders):
         axes.plot(*wanted.T, color='#d8dee4', lw=7, solid_capstyle='round', zorder=0)
         _draw_tracks_of(axes, scene, contender)
         axes.set_aspect('equal')

@@ -52,7 +52,7 @@ class Outcome:
 
 
 class Scene(NamedTuple):
-    """All runs of a demo. failure_step: when the robot breaks."""
+    """All runs of a demo that are there. failure_step: when the robot breaks."""
 
     task: Task
     spec: RobotSpec
@@ -63,6 +63,11 @@ class Scene(NamedTuple):
     def failure_s(self) -> float:
         """When the robot breaks [s]."""
         return self.failure_step * self.spec.period_s
+
+    @property
+    def contenders(self) -> list[Contender]:
+        """Those that have a run."""
+        return [contender for contender in CONTENDERS if self.of(contender)]
 
     def of(self, contender: Contender) -> list[Outcome]:
         """Return the runs of one contender."""
@@ -95,13 +100,14 @@ class Show:
 
 
 def summarise(scene: Scene, show: Show) -> dict[str, Any]:
-    """Return the content of summary.json: lists over seeds for every controller."""
+    """Return the content of summary.json: lists over its seeds for every controller."""
     controllers: dict[str, Any] = {}
-    for contender in CONTENDERS:
+    for contender in scene.contenders:
         rows = [_numbers(scene, show, outcome) for outcome in scene.of(contender)]
         lists: dict[str, Any] = {
             key: [row[key] for row in rows] for key in rows[0] if key != 'tick_ms'
         }
+        lists['seeds'] = [outcome.seed for outcome in scene.of(contender)]
         lists['tick_ms'] = {
             key: [row['tick_ms'][key] for row in rows] for key in rows[0]['tick_ms']
         }
@@ -143,9 +149,11 @@ def header(show: Show) -> list[str]:
 
 
 def table_rows(show: Show, summary: dict[str, Any]) -> Iterator[list[str]]:
-    """Yield a row of text per controller."""
+    """Yield a row of text per controller that has a run."""
     for contender in CONTENDERS:
-        numbers = summary['controllers'][contender.key]
+        numbers = summary['controllers'].get(contender.key)
+        if numbers is None:
+            continue
         tick = float(np.mean(numbers['tick_ms']['median']))
         cells = [f'{float(np.mean(numbers[key])):.{digits}f}' for _, key, digits in show.columns]
         yield [contender.label, *cells, f'{tick:.1f}']

@@ -19,7 +19,7 @@ def write_demo_page(path: Path, scene: Scene, show: Show, summary: dict[str, Any
         path.with_name('overview.png').write_bytes(png(sections[0].figure))
     page = Page(
         f'{scene.spec.name}: {summary["failure"]} at {scene.failure_s:.2f} s',
-        [_introduction(scene, len(summary['seeds']))],
+        [_introduction(scene, len(summary['seeds'])), *_gaps(summary)],
         [
             Section(
                 'Summary',
@@ -55,3 +55,8 @@ def _introduction(scene: Scene, seeds: int) -> str:
         'the weights carried over, GrBAL by one meta-learned gradient step from the '
         'meta-learned weights.'
     )
+
+
+def _gaps(summary: dict[str, Any]) -> list[str]:
+    missing = [f'{title} ({reason})' for title, reason in summary['missing'].items()]
+    return ['Not there: ' + '; '.join(missing)] if missing else []

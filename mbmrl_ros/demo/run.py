@@ -3,32 +3,29 @@
 """`mbmrl demo`: a robot breaks in a way that never happened in training, over ROS 2 topics.
 
 MB, MB+DE and GrBAL run with the same seeds, each as a simulator node and a controller node; what
-they did is read back from the bags, put in a table and drawn on a page.
+they did is read back from the bags, put in a table and drawn on a page. Started again, it keeps
+the runs that are there.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
-from functools import partial
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-)
 from rich.table import Table
 
+from mbmrl_ros import __version__
 from mbmrl_ros.algorithms.adapters import make_adapter
-from mbmrl_ros.config import UserError, closest, write_text
+from mbmrl_ros.config import UserError, closest, lock_folder, write_text
 from mbmrl_ros.demo import following, running
 from mbmrl_ros.demo.outcomes import (
     CONTENDERS,
@@ -41,9 +38,12 @@ from mbmrl_ros.demo.outcomes import (
     table_rows,
 )
 from mbmrl_ros.demo.page import write_demo_page
+from mbmrl_ros.demo.progress import make_progress
+from mbmrl_ros.demo.runs import DemoRun, work_off
 from mbmrl_ros.envs.tasks import Task, load_task
 from mbmrl_ros.models.bundle import Bundle, load_bundle
-from mbmrl_ros.nodes.episode import Episode, lead_periods, run_episode
+from mbmrl_ros.nodes.episode import Episode, lead_periods
+from mbmrl_ros.nodes.processes import ending_in_order
 from mbmrl_ros.nodes.read_bag import RecordedRun, read_run
 from mbmrl_ros.rewards.reward import Reward, build_reward
 from mbmrl_ros.spec import RobotSpec, load_robot
@@ -53,12 +53,15 @@ from mbmrl_ros.training.predictions import prediction_losses
 SHOWS = {'half_cheetah': running.SHOW, 'millirobot': following.SHOW}
 
 
-def demo_command(options: argparse.Namespace) -> None:
-    """Run every contender with every seed; write bags, summary.json and report.html to `out`."""
+def demo_command(options: argparse.Namespace) -> int:
+    """Run every contender with every seed; write bags, summary.json and report.html to `out`.
+
+    Return 1 where a run failed; UserError where all did.
+    """
+    torch.set_num_threads(1)
     console, out = Console(), options.out
     task, show = _choose(options.robot, options.task)
     spec = load_robot(task.robot)
-    reward = build_reward(spec, task.reward)
     steps = options.steps or task.episode_steps
     bundles = _load_bundles(spec, str(options.bundles or show.bundles))
     _check_steps(steps, task, bundles)
@@ -67,25 +70,110 @@ def demo_command(options: argparse.Namespace) -> None:
         f'{task.description}.\n{event.disturbance} at step {event.step} of {steps}; '
         f'{len(CONTENDERS)} controllers x {options.seeds} seeds, over ROS 2 topics.'
     )
-    _clear(out)
-    outcomes = []
-    with _progress(console) as progress:
-        for seed in range(options.seeds):
-            for contender in CONTENDERS:
-                name, bundle = bundles[contender.algorithm]
-                episode = make_episode(task, spec, contender, name, seed, steps)
-                bag = out / f'{contender.key}_seed{seed}' / 'bag'
-                bar = progress.add_task(f'{contender.label}, seed {seed}', total=steps)
-                run_episode(episode, bag, partial(_advance, progress, bar))
-                outcomes.append(_measure(contender, seed, read_run(bag, episode), bundle, reward))
-    scene = Scene(task, spec, outcomes, task.failure_step(steps))
-    summary = summarise(scene, show)
-    _print_table(console, show, summary)
-    for path in (out / 'summary.json', options.json):
-        if path is not None:
-            write_text(path, json.dumps(finite(summary), indent=2) + '\n')
-    page = write_demo_page(out / 'report.html', scene, show, summary)
-    console.print(f'page: {page}\nnumbers: {out / "summary.json"}\nbags: {out}/*/bag')
+    with lock_folder(out, 'mbmrl demo'), ending_in_order():
+        runs = [*_runs(task, spec, bundles, options.seeds, steps, out)]
+        _clear(out, runs, options.fresh)
+        report = _Report(task, spec, show, bundles, out)
+        failed = _work_off(runs, report, console)
+        if not report.outcomes:
+            raise UserError(next(iter(failed.values())))
+        report.finish(console, failed, options.json)
+    for title, reason in failed.items():
+        print(f'mbmrl: {title}: {reason}', file=sys.stderr)
+    if failed:
+        print('mbmrl: the same command goes on with the runs that are missing', file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _work_off(runs: list[DemoRun], report: _Report, console: Console) -> dict[str, str]:
+    """Measure the runs that are there, and do the others; return why some failed."""
+    there = [run for run in runs if run.finished]
+    if there:
+        console.print(
+            f'{len(there)} of {len(runs)} runs are there already (--fresh does them anew)'
+        )
+    for run in there:
+        report.add(run)
+    with make_progress(console) as progress:
+        return work_off([run for run in runs if run not in there], progress, report.add)
+
+
+class _Report:
+    """What is known so far: numbers after every run, table and page at the end."""
+
+    def __init__(
+        self,
+        task: Task,
+        spec: RobotSpec,
+        show: Show,
+        bundles: dict[str, tuple[str, Bundle]],
+        out: Path,
+    ) -> None:
+        self.outcomes: list[Outcome] = []
+        self._task, self._spec, self._show, self._out = task, spec, show, out
+        self._bundles = bundles
+        self._reward = build_reward(spec, task.reward)
+
+    def add(self, run: DemoRun) -> None:
+        """Measure a run and write the numbers of those that are there."""
+        recorded = read_run(run.bag, run.episode)
+        bundle = self._bundles[run.contender.algorithm][1]
+        self.outcomes.append(_measure(run.contender, run.seed, recorded, bundle, self._reward))
+        # Several at once end in any order.
+        self.outcomes.sort(key=lambda outcome: outcome.seed)
+        self._write(self._scene(), {})
+
+    def finish(self, console: Console, missing: dict[str, str], json_path: Path | None) -> None:
+        """Print the table; write the page, and the numbers to `json_path` too."""
+        scene = self._scene()
+        summary = self._write(scene, missing)
+        _print_table(console, self._show, summary)
+        if json_path is not None:
+            write_text(json_path, _text(summary))
+        page = write_demo_page(self._out / 'report.html', scene, self._show, summary)
+        numbers = self._out / 'summary.json'
+        console.print(f'page: {page}\nnumbers: {numbers}\nbags: {self._out}/*/bag')
+
+    def _scene(self) -> Scene:
+        steps = len(self.outcomes[0].rewards)
+        return Scene(self._task, self._spec, self.outcomes, self._task.failure_step(steps))
+
+    def _write(self, scene: Scene, missing: dict[str, str]) -> dict[str, Any]:
+        summary = summarise(scene, self._show) | {'missing': missing}
+        write_text(self._out / 'summary.json', _text(summary))
+        return summary
+
+
+def _text(summary: dict[str, Any]) -> str:
+    return json.dumps(finite(summary), indent=2) + '\n'
+
+
+def _runs(
+    task: Task,
+    spec: RobotSpec,
+    bundles: dict[str, tuple[str, Bundle]],
+    seeds: int,
+    steps: int,
+    out: Path,
+) -> Iterator[DemoRun]:
+    """Yield all runs, every controller with a seed before any with the next."""
+    for seed in range(seeds):
+        for contender in CONTENDERS:
+            name, bundle = bundles[contender.algorithm]
+            folder = out / f'{contender.key}_seed{seed}'
+            episode = make_episode(task, spec, contender, name, seed, steps)
+            # Several at once, of this demo or of another one, do not hear each other.
+            episode = replace(episode, wire=f'demo_{os.getpid()}_{contender.key}_{seed}')
+            settings = {
+                'version': __version__,
+                'steps': steps,
+                'schedule': list(episode.schedule),
+                'robot_hash': spec.hash,
+                'bundle': json.loads(bundle.info.model_dump_json()),
+                'sim': episode.sim,
+                'controller': episode.controller,
+            }
+            yield DemoRun(contender, seed, episode, folder, settings)
 
 
 def _choose(robot: str | None, task_name: str | None) -> tuple[Task, Show]:
@@ -126,6 +214,9 @@ def make_episode(
         'task': task.name,
         'adaptation': contender.adaptation,
         'seed': seed,
+        # One, however many cores are free: their number would show in the last digits. A plan is
+        # hardly faster with two, and two runs at once are.
+        'threads': 1,
     }
     return Episode(spec, steps, schedule, {'seed': seed}, controller)
 
@@ -142,26 +233,18 @@ def _measure(
     return Outcome(contender, seed, run, rewards, plain, losses)
 
 
-def _advance(progress: Progress, bar: TaskID, step: int) -> None:
-    progress.update(bar, completed=step)
+def _clear(out: Path, runs: list[DemoRun], fresh: bool) -> None:
+    """Remove what cannot be kept of earlier demos, or with `fresh` all of it; nothing else.
 
-
-def _clear(out: Path) -> None:
-    """Remove what an earlier demo left, and nothing else."""
+    Whole runs with seeds that are not asked for stay.
+    """
+    wanted = {run.folder: run for run in runs}
     for contender in CONTENDERS:
         for folder in out.glob(f'{contender.key}_seed*'):
-            shutil.rmtree(folder)
-    out.mkdir(parents=True, exist_ok=True)
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn('{task.description:16}'),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-    )
+            run = wanted.get(folder)
+            kept = run.finished if run else (folder / 'run.json').exists()
+            if fresh or not kept:
+                shutil.rmtree(folder)
 
 
 def _print_table(console: Console, show: Show, summary: dict[str, Any]) -> None:

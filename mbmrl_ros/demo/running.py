@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mbmrl_ros.demo.figures import BROKEN, COLOURS, draw_over_time
-from mbmrl_ros.demo.outcomes import CONTENDERS, Column, Outcome, Scene, Show
+from mbmrl_ros.demo.outcomes import Column, Outcome, Scene, Show
 from mbmrl_ros.page import Section
 from mbmrl_ros.sim.drawing import SideView
 from mbmrl_ros.spec import RobotSpec
@@ -47,13 +47,13 @@ def _sections(scene: Scene) -> list[Section]:
 
 def _draw_robots(scene: Scene) -> Figure:
     spec, steps = scene.spec, len(scene.outcomes[0].rewards)
-    figure = Figure(figsize=(11, 1.7 * len(CONTENDERS)))
-    rows = np.atleast_1d(figure.subplots(len(CONTENDERS), 1, sharex=True))
+    figure = Figure(figsize=(11, 1.7 * len(scene.contenders)))
+    rows = np.atleast_1d(figure.subplots(len(scene.contenders), 1, sharex=True))
     view = SideView(spec)
     dead = [event.disturbance.target for event in scene.task.test('mid_run')(steps)]
     every = max(1, round(DRAWN_EVERY_S / spec.period_s))
     x = spec.signals.index(f'{spec.state[spec.channel_index("x")].signals[0]}')
-    for axes, contender in zip(rows, CONTENDERS):
+    for axes, contender in zip(rows, scene.contenders):
         signals = scene.of(contender)[0].run.signals
         for step in range(0, len(signals), every):
             broken = dead if step >= scene.failure_step else []

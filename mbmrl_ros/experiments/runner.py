@@ -8,8 +8,6 @@ its last iteration, a measurement starts again.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import multiprocessing
 import os
 import signal
@@ -17,7 +15,6 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -27,7 +24,7 @@ from typing import Any, NamedTuple
 import torch
 from tqdm import tqdm
 
-from mbmrl_ros.config import UserError
+from mbmrl_ros.config import UserError, lock_folder
 from mbmrl_ros.experiments.grid import slug
 from mbmrl_ros.experiments.jobs import Job
 from mbmrl_ros.experiments.outcomes import do, finished, in_a_line
@@ -75,7 +72,7 @@ def run_jobs(jobs: list[Job], out: Path, processes: int) -> dict[str, str]:
 
     UserError if a result was made with other settings, or another command works in `out`.
     """
-    with _alone(out):
+    with lock_folder(out, 'mbmrl experiment'):
         left = [job for job in jobs if not finished(job, out)]
         board = Board(left)
         total, done = len(jobs), len(jobs) - len(left)
@@ -86,25 +83,6 @@ def run_jobs(jobs: list[Job], out: Path, processes: int) -> dict[str, str]:
                 _end([running.process for running in board.running])
     titles = {job.work.path: job.work.title for job in jobs}
     return {titles[path]: reason for path, reason in board.failed.items()}
-
-
-@contextlib.contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Keep a second command out of the folder, as long as this one lives."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock = (out / '.lock').open('w')
-    except OSError as error:
-        raise UserError(f'cannot write to {out}: {error.strerror}') from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(
-                f'another mbmrl experiment is at work in {out}; wait for it, name several '
-                'experiments in one command, or choose another --out'
-            ) from error
-        yield
 
 
 def _work_off(board: Board, out: Path, processes: int, bar: tqdm[Any]) -> None:

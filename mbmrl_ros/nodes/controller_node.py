@@ -11,8 +11,6 @@ import os
 import sys
 from typing import Any
 
-import torch
-
 from mbmrl_ros.nodes.controller_topics import ControllerTopics
 from mbmrl_ros.nodes.lifecycle import ManagedNode
 from mbmrl_ros.nodes.params import flat_fields
@@ -42,10 +40,6 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the controller until it is stopped; exit code 2 for wrong input."""
     for name in CACHES:
         os.environ.setdefault(name, '64')
-    # OpenMP keeps a pool for every thread that computes; with more of them in all than there are
-    # cores, threads no longer spin while they wait for each other, and plans take half as long
-    # again. So only the worker has one.
-    torch.set_num_threads(1)
     return run(make_node, ControllerSettings, 'controller_node', arguments)
 
 

@@ -21,6 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mbmrl_ros import machine
+
 PATIENCE_S = 10.0
 # What a closed terminal, `kill` and `systemctl stop` send; Ctrl-C is an exception already.
 ENDINGS = (signal.SIGTERM, signal.SIGHUP)
@@ -30,13 +32,15 @@ ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 def ending_in_order() -> Iterator[None]:
     """Turn SIGTERM and SIGHUP into SystemExit, so that with-blocks end what they began.
 
-    A signal that is ignored or handled already (nohup) is left alone. For the main thread.
+    A signal that is ignored or handled already (nohup) is left alone. In another thread than the
+    main one, which is the only one that gets signals, nothing changes.
     """
 
     def leave(number: int, frame: Any) -> None:
         raise SystemExit(128 + number)
 
-    caught = [number for number in ENDINGS if signal.getsignal(number) == signal.SIG_DFL]
+    here = threading.current_thread() is threading.main_thread()
+    caught = [n for n in ENDINGS if here and signal.getsignal(n) == signal.SIG_DFL]
     for number in caught:
         signal.signal(number, leave)
     try:
@@ -86,7 +90,7 @@ def end_process(process: subprocess.Popen[bytes]) -> None:
     try:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
-        process.wait(PATIENCE_S)
+        process.wait(PATIENCE_S * machine.slowness())
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -51,18 +51,20 @@ class BagRecorder:
         topics: Mapping[str, Any],
         kept: Collection[str] = (),
         now_ns: Callable[[], int] | None = None,
+        wires: Mapping[str, str] | None = None,
     ) -> None:
         """topics: full names to message classes. folder: must not exist yet.
 
         kept: topics whose publishers keep the past (transient local), so that nothing is lost
         before the recorder is connected. now_ns: when a message came; without it, the time that
-        it is stamped with, and for one without a stamp the newest one seen.
+        it is stamped with, and for one without a stamp the newest one seen. wires: where a topic
+        is heard, if not by the name that it is recorded under.
         """
         self.counts: Counter[str] = Counter()
         self.newest: dict[str, bytes] = {}
         self.bytes = 0
         self.fault = ''
-        self._node, self._now_ns = node, now_ns
+        self._node, self._now_ns, self._wires = node, now_ns, wires or {}
         self._stamp_ns = 0
         self._writer = Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP)
         try:
@@ -99,7 +101,9 @@ class BagRecorder:
         def write(raw: bytes) -> None:
             self._write(topic, connection, raw, stamped)
 
-        return self._node.create_subscription(message, topic, write, quality, raw=True)
+        return self._node.create_subscription(
+            message, self._wires.get(topic, topic), write, quality, raw=True
+        )
 
     def _write(self, topic: str, connection: Any, raw: bytes, stamped: bool) -> None:
         if self.fault:

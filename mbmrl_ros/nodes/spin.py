@@ -18,6 +18,7 @@ from itertools import takewhile
 from typing import Any
 
 import rclpy
+import torch
 from rclpy._rclpy_pybind11 import RCLError
 from rclpy.exceptions import ROSInterruptException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -47,6 +48,9 @@ def run(
         print(f'usage: {name} [--ros-args -p PARAMETER:=VALUE ...]\n\nparameters:')
         print(help_text(settings))
         return 0
+    # OpenMP keeps a pool for every thread that computes. What a node computes is small, but for
+    # adapting and planning, which have a thread of their own with its own number.
+    torch.set_num_threads(1)
     stopping: list[int] = []
     executor_to_wake: list[SingleThreadedExecutor] = []
 

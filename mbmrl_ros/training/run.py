@@ -90,7 +90,7 @@ class Run:
     def precisions(self) -> dict[str, Precision]:
         """Return the precisions of this run: chosen once, and kept when it goes on elsewhere."""
         path = self.folder / 'config.yaml'
-        settings = yaml.safe_load(path.read_text())
+        settings = read_yaml(path)
         cpu = torch.device('cpu')
         named = {key: settings[key] for key in PRECISIONS if key in settings}
         chosen = {key: choose_precision(value, cpu) for key, value in named.items()}

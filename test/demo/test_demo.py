@@ -3,6 +3,7 @@
 """The demo as a newcomer runs it, only shorter: nodes, topics, bags, table, page."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from mbmrl_ros.config import UserError
 from mbmrl_ros.demo import run
 from mbmrl_ros.demo.outcomes import CONTENDERS
 from mbmrl_ros.demo.run import SHOWS
+from mbmrl_ros.demo.runs import DemoRun
 from mbmrl_ros.envs.tasks import load_task
 from mbmrl_ros.models.bundle import save_bundle
 from mbmrl_ros.nodes.episode import Episode
@@ -83,6 +85,71 @@ def test_only_the_adapting_controllers_change_their_loss(demo):
     assert numbers['mb']['loss_before'] == numbers['mb']['loss_after']
     for key in ('mb_de', 'grbal'):
         assert numbers[key]['loss_before'] != numbers[key]['loss_after']
+
+
+@pytest.fixture
+def performed(demo, monkeypatch):
+    """Runs are copies of those of the demo; GrBAL's fails. The titles of those that were begun."""
+    begun = []
+
+    def perform(run, on_step, stop):
+        begun.append(run.title)
+        if run.contender.key == 'grbal':
+            raise UserError('no step for 60 s')
+        shutil.copytree(demo / run.folder.name, run.folder)
+
+    monkeypatch.setattr(DemoRun, 'perform', perform)
+    return begun
+
+
+def small(out, *more):
+    return ['demo', '--steps', str(STEPS), '--seeds', '1', '--out', str(out), *more]
+
+
+def test_a_run_that_fails_leaves_table_and_page_of_the_others(demo, performed, tmp_path, capsys):
+    assert main(small(tmp_path)) == 1
+    said = capsys.readouterr()
+    assert 'mbmrl: GrBAL, seed 0: no step for 60 s\n' in said.err
+    assert 'the same command goes on' in said.err
+    assert 'MB+DE' in said.out
+    summary = json.loads((tmp_path / 'summary.json').read_text())
+    whole = json.loads((demo / 'summary.json').read_text())
+    assert summary['missing'] == {'GrBAL, seed 0': 'no step for 60 s'} and not whole['missing']
+    assert set(summary['controllers']) == {'mb', 'mb_de'}
+    assert summary['controllers']['mb'] == whole['controllers']['mb']
+    assert 'Not there: GrBAL, seed 0 (no step for 60 s)' in (tmp_path / 'report.html').read_text()
+
+
+def test_started_again_it_does_what_is_missing_and_anew_what_has_other_settings(
+    performed, tmp_path, capsys
+):
+    assert main(small(tmp_path)) == 1
+    kept = (tmp_path / 'mb_seed0' / 'run.json').stat().st_mtime_ns
+    other = tmp_path / 'mb_de_seed0' / 'run.json'
+    settings = json.loads(other.read_text())
+    other.write_text(json.dumps(settings | {'steps': STEPS + 1}))
+    # With a seed that is not asked for: one that is whole, and one that is not.
+    shutil.copytree(tmp_path / 'mb_seed0', tmp_path / 'mb_seed7')
+    (tmp_path / 'mb_seed8' / 'bag').mkdir(parents=True)
+    performed.clear()
+    assert main(small(tmp_path)) == 1
+    assert performed == ['MB+DE, seed 0', 'GrBAL, seed 0']
+    assert '1 of 3 runs are there already' in capsys.readouterr().out
+    assert (tmp_path / 'mb_seed0' / 'run.json').stat().st_mtime_ns == kept
+    assert (tmp_path / 'mb_seed7').exists() and not (tmp_path / 'mb_seed8').exists()
+    performed.clear()
+    assert main(small(tmp_path, '--fresh')) == 1
+    assert len(performed) == 3
+
+
+def test_where_every_run_fails_the_reason_is_the_answer(performed, monkeypatch, tmp_path, capsys):
+    def perform(run, on_step, stop):
+        raise UserError('the recording broke off')
+
+    monkeypatch.setattr(DemoRun, 'perform', perform)
+    assert main(small(tmp_path)) == 2
+    assert 'mbmrl: the recording broke off\n' in capsys.readouterr().err
+    assert not (tmp_path / 'report.html').exists()
 
 
 def test_page_is_self_contained(shown):
