@@ -28,6 +28,7 @@ from mbmrl_ros.models.bundle import (
     read_info,
 )
 from mbmrl_ros.models.device import choose_precision
+from mbmrl_ros.outputs import claimed
 from mbmrl_ros.planners.kinds import PlannerConfig, changed
 from mbmrl_ros.spec import load_robot, robot_names
 from mbmrl_ros.training.evaluate import (
@@ -64,10 +65,11 @@ def train_command(options: argparse.Namespace) -> None:
                 file=sys.stderr,
             )
     defaults = TrainingConfig().model_dump(mode='json')
-    run = Run(folder, config.model_dump(mode='json'), identity, defaults)
-    if options.start_from:
-        run.adopt(options.start_from, iterations=config.iterations)
-    train(ALGORITHMS[name], task, config, run, options.seed)
+    with claimed(folder, 'mbmrl train'):
+        run = Run(folder, config.model_dump(mode='json'), identity, defaults)
+        if options.start_from:
+            run.adopt(options.start_from, iterations=config.iterations)
+        train(ALGORITHMS[name], task, config, run, options.seed)
     print(f'bundle: {folder / "bundle"}\ncurves: mbmrl report {folder}')
 
 
@@ -89,7 +91,6 @@ def evaluate_command(options: argparse.Namespace) -> None:
     results = {}
     for test in tests:
         results[test] = _evaluate_test(bundle, adapter, task, test, planner, options)
-    _print_results(results)
     if options.json:
         head = {
             'bundle': str(options.bundle),
@@ -101,6 +102,7 @@ def evaluate_command(options: argparse.Namespace) -> None:
             'precision': precision,
         }
         write_text(options.json, json.dumps(head | {'tests': results}, indent=2) + '\n')
+    _print_results(results)
 
 
 def _evaluate_test(
@@ -141,9 +143,9 @@ def _print_results(results: dict[str, dict[str, Any]]) -> None:
     Console().print(table)
 
 
-def list_command(what: str) -> None:
+def list_command(options: argparse.Namespace) -> None:
     """Print what there is, a line each."""
-    for line in LISTS[what]():
+    for line in LISTS[options.what]():
         print(line)
 
 

@@ -8,7 +8,6 @@ messages that name the closest valid key.
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import os
 import sys
@@ -19,12 +18,11 @@ from typing import Annotated, Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
+from mbmrl_ros.endings import UserError as UserError
+from mbmrl_ros.outputs import write_text as write_text
+
 PACKAGE = 'mbmrl_ros'
 Positive = Annotated[FiniteFloat, Field(gt=0)]
-
-
-class UserError(ValueError):
-    """Wrong input: one line that says what came, what is valid, what to do."""
 
 
 class Config(BaseModel):
@@ -77,18 +75,6 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise UserError(f'{path} must hold a mapping of keys to values')
     return data
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file that appears whole or not at all; UserError if the disk refuses."""
-    temporary = path.with_name(path.name + '.partial')
-    try:
-        temporary.write_text(text)
-        os.replace(temporary, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise UserError(f'cannot write {path}: {error.strerror}; free some space') from error
 
 
 def read_extended(path: Path) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from mbmrl_ros.data.recordings import (
 )
 from mbmrl_ros.envs.tasks import load_task
 from mbmrl_ros.models.bundle import find_bundle, load_bundle, read_info
+from mbmrl_ros.outputs import as_json, claimed
 from mbmrl_ros.spec import RobotSpec, load_robot
 from mbmrl_ros.training.evaluate import interval95
 from mbmrl_ros.training.offline import train_offline
@@ -47,9 +48,9 @@ def bag_command(options: argparse.Namespace) -> None:
             bags, spec, options.namespace, options.commands, options.shortest, bar.update
         )
     save_recordings(options.out, manifest, sessions)
-    _print_manifest(manifest)
     if options.json:
-        write_text(options.json, manifest.model_dump_json(indent=2) + '\n')
+        write_text(options.json, as_json(manifest.model_dump()))
+    _print_manifest(manifest)
     print(f'dataset: {options.out}')
 
 
@@ -87,10 +88,12 @@ def train_on_recordings(options: argparse.Namespace) -> None:
     if options.start_from:
         identity['start_from'] = str(options.start_from)
     defaults = TrainingConfig().model_dump(mode='json')
-    run = Run(folder, config.model_dump(mode='json'), identity, defaults)
-    if options.start_from:
-        run.adopt(options.start_from)
-    bundle = train_offline(ALGORITHMS[name], spec, task, trajectories, config, run, options.seed)
+    with claimed(folder, 'mbmrl train'):
+        run = Run(folder, config.model_dump(mode='json'), identity, defaults)
+        if options.start_from:
+            run.adopt(options.start_from)
+        algorithm, seed = ALGORITHMS[name], options.seed
+        bundle = train_offline(algorithm, spec, task, trajectories, config, run, seed)
     print(f'held-out loss: {bundle.info.metrics["held_out_loss"]:.4f}')
     print(f'bundle: {folder / "bundle"}')
 
@@ -119,7 +122,6 @@ def evaluate_on_recordings(options: argparse.Namespace) -> None:
     adapter = make_adapter(bundle, options.adaptation, options.step_size)
     scores = score(bundle, adapter, trajectories)
     result = summary(scores, spec)
-    _print_scores(result)
     if options.json:
         info = read_info(find_bundle(options.bundle))
         head = {
@@ -129,6 +131,7 @@ def evaluate_on_recordings(options: argparse.Namespace) -> None:
             'data': str(options.data),
         }
         write_text(options.json, json.dumps(head | result, indent=2) + '\n')
+    _print_scores(result)
 
 
 def _load(folder: Path, robot: str | None) -> tuple[RobotSpec, list[Trajectory]]:
