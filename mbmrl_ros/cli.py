@@ -305,7 +305,7 @@ def _in_its_folder(options: argparse.Namespace, who: str, module: str, name: str
         pass
     command = _load(module, name)
 
-    def run(options: argparse.Namespace) -> int | None:
+    def run(options: argparse.Namespace) -> Any:
         with claimed(options.out, f'mbmrl {who}'):
             return command(options)
 

@@ -71,7 +71,7 @@ def begin_process() -> None:
 
 
 def _robust(stream: TextIO | None, descriptor: int) -> TextIO:
-    """Return a stream that writes what its encoding has not as \\x.., and never raises for it."""
+    """Return a stream that writes what its encoding has not as an escape, and does not raise."""
     if stream is None:
         return open(descriptor, 'w', errors='backslashreplace', closefd=False)
     if hasattr(stream, 'reconfigure'):

@@ -11,7 +11,6 @@ import fcntl
 import json
 import os
 import re
-import secrets
 import stat
 import sys
 from collections.abc import Iterable, Iterator
@@ -117,7 +116,7 @@ def replacing(path: Path, keep: bool = False) -> Iterator[Path]:
     A system's error in the block becomes a UserError that names its cause.
     """
     target = Path(os.path.realpath(path))
-    temporary = target.with_name(f'.{secrets.token_hex(4)}.partial')
+    temporary = target.with_name(f'.{os.urandom(4).hex()}.partial')
     try:
         temporary.touch(exist_ok=False)
         mode = (target if target.exists() else temporary).stat().st_mode
@@ -172,7 +171,7 @@ def claimed(folder: Path, who: str = 'command') -> Iterator[None]:
     try:
         try:
             os.makedirs(os.path.realpath(folder), exist_ok=True)
-            probe = folder / f'.{secrets.token_hex(4)}.partial'
+            probe = folder / f'.{os.urandom(4).hex()}.partial'
             probe.touch()
             probe.unlink()
             descriptor = os.open(folder, os.O_RDONLY)

@@ -79,11 +79,11 @@ def demo_command(options: argparse.Namespace) -> None:
                 outcomes.append(_measure(contender, seed, read_run(bag, episode), bundle, reward))
     scene = Scene(task, spec, outcomes, task.failure_step(steps))
     summary = summarise(scene, show)
-    _print_table(console, show, summary)
     for path in (out / 'summary.json', options.json):
         if path is not None:
             write_text(path, json.dumps(summary, indent=2) + '\n')
     page = write_demo_page(out / 'report.html', scene, show, summary)
+    _print_table(console, show, summary)
     console.print(f'page: {page}\nnumbers: {out / "summary.json"}\nbags: {out}/*/bag')
 
 

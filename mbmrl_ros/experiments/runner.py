@@ -8,8 +8,6 @@ its last iteration, a measurement starts again.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import multiprocessing
 import os
 import signal
@@ -17,8 +15,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -31,6 +29,7 @@ from mbmrl_ros.config import UserError
 from mbmrl_ros.experiments.grid import slug
 from mbmrl_ros.experiments.jobs import Job
 from mbmrl_ros.experiments.outcomes import do, finished, in_a_line
+from mbmrl_ros.outputs import claimed, reason
 
 # A clean server that children are forked from: torch is imported once, and none of the parent's
 # threads is in them.
@@ -75,7 +74,8 @@ def run_jobs(jobs: list[Job], out: Path, processes: int) -> dict[str, str]:
 
     UserError if a result was made with other settings, or another command works in `out`.
     """
-    with _alone(out):
+    with claimed(out, 'mbmrl experiment'):
+        _start_server()
         left = [job for job in jobs if not finished(job, out)]
         board = Board(left)
         total, done = len(jobs), len(jobs) - len(left)
@@ -88,23 +88,13 @@ def run_jobs(jobs: list[Job], out: Path, processes: int) -> dict[str, str]:
     return {titles[path]: reason for path, reason in board.failed.items()}
 
 
-@contextlib.contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Keep a second command out of the folder, as long as this one lives."""
+def _start_server() -> None:
+    """Start what children are forked from such that Ctrl-C, while it imports, is the parent's."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock = (out / '.lock').open('w')
-    except OSError as error:
-        raise UserError(f'cannot write to {out}: {error.strerror}') from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(
-                f'another mbmrl experiment is at work in {out}; wait for it, name several '
-                'experiments in one command, or choose another --out'
-            ) from error
-        yield
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _work_off(board: Board, out: Path, processes: int, bar: tqdm[Any]) -> None:
@@ -162,20 +152,28 @@ def _child(job: Job, out: Path, messages: Connection) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     log = out / 'logs' / f'{slug(str(job.work.path.with_suffix("")))}.log'
-    log.parent.mkdir(exist_ok=True)
-    good, text = False, ''
-    with log.open('a', buffering=1) as file:
-        for stream in (1, 2):
-            os.dup2(file.fileno(), stream)
-        try:
-            good, text = True, in_a_line(do(job, out))
-        except UserError as error:
-            text = str(error)
-        except Exception as error:
-            traceback.print_exc()
-            text = f'{type(error).__name__}: {error} (see {log})'
+    try:
+        log.parent.mkdir(exist_ok=True)
+        with log.open('ab', buffering=0) as file:
+            for stream in (1, 2):
+                os.dup2(file.fileno(), stream)
+    except OSError as error:
+        messages.send((False, f'cannot write {log}: {reason(error)}'))
+        return
+    messages.send(_done(job, out, log))
+
+
+def _done(job: Job, out: Path, log: Path) -> tuple[bool, str]:
+    """Do a job; return whether it went well, and its numbers or why not."""
+    try:
+        return True, in_a_line(do(job, out))
+    except UserError as error:
+        return False, str(error)
+    except Exception as error:
+        traceback.print_exc()
+        return False, f'{type(error).__name__}: {error} (see {log})'
+    finally:
         sys.stdout.flush()
-    messages.send((good, text))
 
 
 def _end_with_parent() -> None:
