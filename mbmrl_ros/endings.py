@@ -8,6 +8,7 @@ may come already.
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -67,16 +68,41 @@ def begin_process() -> None:
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)
-    sys.stdout, sys.stderr = _robust(sys.stdout, 1), _robust(sys.stderr, 2)
+    sys.stdout, sys.stderr = _Output.of(sys.stdout, 1), _Output.of(sys.stderr, 2)
 
 
-def _robust(stream: TextIO | None, descriptor: int) -> TextIO:
-    """Return a stream that writes what its encoding has not as an escape, and does not raise."""
-    if stream is None:
-        return open(descriptor, 'w', errors='backslashreplace', closefd=False)
-    if hasattr(stream, 'reconfigure'):
-        stream.reconfigure(errors='backslashreplace')
-    return stream
+class _Output(io.TextIOWrapper):
+    """A stream that writes what its encoding has not as an escape, and remembers its fault."""
+
+    fault: OSError | None = None
+
+    @classmethod
+    def of(cls, stream: TextIO | None, descriptor: int) -> _Output:
+        """Return one in place of a stream; None: of a descriptor that was closed."""
+        if stream is None:
+            raw = io.FileIO(descriptor, 'w', closefd=False)
+            return cls(io.BufferedWriter(raw), 'utf-8', 'backslashreplace')
+        return cls(
+            stream.buffer,
+            stream.encoding,
+            'backslashreplace',
+            line_buffering=bool(stream.line_buffering),
+            write_through=bool(getattr(stream, 'write_through', False)),
+        )
+
+    def write(self, text: str) -> int:
+        try:
+            return super().write(text)
+        except OSError as error:
+            self.fault = error
+            raise
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except OSError as error:
+            self.fault = error
+            raise
 
 
 @contextmanager
@@ -102,10 +128,16 @@ def exit_code(run: Callable[[], int], name: str) -> int:
     """Run a command called `name`; return its exit code, and say in one line what went wrong."""
     try:
         try:
-            return run()
+            code = run()
         finally:
             # Here and not at the end of the interpreter, which would print a traceback.
             sys.stdout.flush()
+        return _lost_output(name) or code
+    except SystemExit:  # of --help, or of a library that could not print
+        lost = _lost_output(name)
+        if not lost:
+            raise
+        return lost
     except UserError as error:
         return _say(name, str(error), 2)
     except (Exception, KeyboardInterrupt) as error:
@@ -118,16 +150,15 @@ def exit_code(run: Callable[[], int], name: str) -> int:
 
 
 def _lost_output(name: str) -> int:
-    """Return the exit code where standard output takes nothing any more; 0 where it does."""
-    try:
-        sys.stdout.flush()
-    except OSError as error:
-        # What it still holds would be tried again at the end of the interpreter.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        if isinstance(error, BrokenPipeError):
-            return 128 + signal.SIGPIPE
-        return _say(name, f'cannot write to the standard output: {error.strerror}', 2)
-    return 0
+    """Return the exit code where standard output took nothing any more; 0 where it did."""
+    fault: OSError | None = getattr(sys.stdout, 'fault', None)
+    if fault is None:
+        return 0
+    # What it still holds would be tried again at the end of the interpreter.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if isinstance(fault, BrokenPipeError):
+        return 128 + signal.SIGPIPE
+    return _say(name, f'cannot write to the standard output: {fault.strerror}', 2)
 
 
 def _reason(error: OSError) -> str:

@@ -36,7 +36,7 @@ def reason(error: Exception) -> str:
     found = re.search(r'\(os error (\d+)\)', str(error))
     number = getattr(error, 'errno', None) or (int(found[1]) if found else None)
     text = os.strerror(number) if number else str(error)
-    remedy = '; free some space and start the same command again' if number in SPACE else ''
+    remedy = '; free some space' if number in SPACE else ''
     return f'{text}{remedy}'
 
 

@@ -15,12 +15,12 @@ from typing import Any
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.serialization import deserialize_message
-from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
 from mbmrl_ros.config import UserError
+from mbmrl_ros.nodes.log_folder import init_ros
 from mbmrl_ros.nodes.messages import MESSAGES
 from mbmrl_ros.nodes.processes import ending_in_order, last_words, node_process
 from mbmrl_ros.nodes.recorder import BagRecorder
@@ -88,7 +88,7 @@ def run_episode(episode: Episode, bag: Path, on_step: Callable[[int], None]) -> 
     with ExitStack() as stack:
         stack.enter_context(ending_in_order())
         context = rclpy.Context()
-        rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
+        init_ros(context=context)
         stack.callback(context.try_shutdown)
         node = rclpy.create_node('recorder', context=context, namespace=episode.namespace)
         stack.callback(node.destroy_node)
@@ -123,7 +123,7 @@ def _spin(
     while until_ns is None or not _all_came(recorder, episode, until_ns):
         executor.spin_once(timeout_sec=0.2)
         if recorder.fault:
-            raise UserError(f'the recording broke off: {recorder.fault}; free some space')
+            raise UserError(f'the recording broke off: {recorder.fault}')
         for process in processes:
             if process.poll() is not None:
                 raise UserError(f'a node ended early: {last_words(log)}')
