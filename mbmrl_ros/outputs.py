@@ -77,9 +77,10 @@ def check_inputs_stay(target: Path | None, inputs: Iterable[Path]) -> None:
     """UserError if a target is a file that the command reads, or lies in a folder of such."""
     if target is None or not target.is_file():
         return
+    place = target.resolve()
+    is_read = place.name in READ_NAMES or place.suffix in READ_SUFFIXES
     for path in inputs:
-        is_read = target.name in READ_NAMES or target.suffix in READ_SUFFIXES
-        within = path.is_dir() and target.resolve().is_relative_to(path.resolve())
+        within = path.is_dir() and place.is_relative_to(path.resolve())
         if (is_read and within) or (path.exists() and target.samefile(path)):
             raise UserError(f'{target} is an input of this command; choose another file')
 

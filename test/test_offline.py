@@ -5,6 +5,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -146,13 +148,14 @@ def test_what_is_wrong_is_said_in_one_line_and_leaves_nothing(
     assert not (out / 'bundle').exists() and not (out / 'manifest.json').exists()
 
 
-def test_a_folder_with_a_name_in_latin_1_is_a_bag_as_any_other(bags, tmp_path, capsys):
+def test_a_folder_with_a_name_in_latin_1_is_a_bag_as_any_other(bags, tmp_path):
     # A file name is bytes; these are no text in UTF-8.
     named = tmp_path / os.fsdecode(b'f\xfcnf')
     shutil.copytree(bags / 'walk0', named)
     out, numbers = tmp_path / os.fsdecode(b'\xe9'), tmp_path / 'bag.json'
-    arguments = ['bag', named, '--robot', 'millirobot', '--out', out, '--json', numbers]
-    assert main([str(part) for part in arguments]) == 0
+    command = [sys.executable, '-m', 'mbmrl_ros.cli', 'bag', named, '--robot', 'millirobot']
+    result = subprocess.run([*command, '--out', out, '--json', numbers], capture_output=True)
+    assert result.returncode == 0 and b'dataset: ' in result.stdout
     [session] = load_recordings(out, SPEC)
     assert session.name == named.name == json.loads(numbers.read_text())['sessions'][0]['name']
 
