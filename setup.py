@@ -53,12 +53,12 @@ setup(
     ],
     entry_points={
         'console_scripts': [
-            'mbmrl = mbmrl_ros.cli:main',
-            'sim_node = mbmrl_ros.nodes.sim_node:main',
-            'controller_node = mbmrl_ros.nodes.controller_node:main',
-            'command_gate = mbmrl_ros.nodes.gate_node:main',
-            'recorder_node = mbmrl_ros.nodes.recorder_node:main',
-            'player_node = mbmrl_ros.nodes.player_node:main',
+            'mbmrl = mbmrl_ros.entry:mbmrl',
+            'sim_node = mbmrl_ros.entry:sim_node',
+            'controller_node = mbmrl_ros.entry:controller_node',
+            'command_gate = mbmrl_ros.entry:command_gate',
+            'recorder_node = mbmrl_ros.entry:recorder_node',
+            'player_node = mbmrl_ros.entry:player_node',
         ],
     },
     python_requires='>=3.11',

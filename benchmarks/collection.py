@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
 import numpy as np
 
@@ -21,6 +20,7 @@ import torch
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.robot_env import RobotEnv
+from mbmrl_ros.outputs import output_file, write_text
 from mbmrl_ros.robot.random_policy import RandomPolicy, WayBack
 from mbmrl_ros.spec import RobotSpec, load_robot
 
@@ -74,14 +74,14 @@ def main() -> None:
     parser.add_argument('--robots', type=int, default=16, help='side by side (16)')
     parser.add_argument('--minutes', type=float, default=5.0, help='of each (5)')
     parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--json', type=Path)
+    parser.add_argument('--json', type=output_file)
     options = parser.parse_args()
     spec = load_robot(options.robot)
     result = drive(spec, options.robots, round(60 * options.minutes / spec.period_s), options.seed)
     text = json.dumps(result, indent=2)
     print(text)
     if options.json:
-        options.json.write_text(text + '\n')
+        write_text(options.json, text + '\n')
 
 
 if __name__ == '__main__':

@@ -11,7 +11,6 @@ import argparse
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import mbmrl_ros  # noqa: F401  # isort: skip  # before torch: how its threads wait
@@ -23,6 +22,7 @@ from mbmrl_ros.bench.meta import MetaSize, bench_meta
 from mbmrl_ros.bench.sim import SimSize, bench_sim
 from mbmrl_ros.bench.tick import TickSize, bench_tick
 from mbmrl_ros.models.device import choose_device, choose_precision
+from mbmrl_ros.outputs import output_file, write_text
 
 POINTS = {
     'candidates': (250, 500, 1000, 2500, 5000),
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument('--repetitions', type=int, default=11)
     parser.add_argument('--threads', type=int, default=2)
     parser.add_argument('--shrink', type=int, default=1, help='divide all sizes: for a trial')
-    parser.add_argument('--json', type=Path, required=True)
+    parser.add_argument('--json', type=output_file, required=True)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     device, _ = choose_device(options.device)
@@ -54,7 +54,7 @@ def main() -> None:
         'shrink': options.shrink,
         **conditions(device, options.repetitions),
     }
-    options.json.write_text(json.dumps(rounded(result), indent=2) + '\n')
+    write_text(options.json, json.dumps(rounded(result), indent=2) + '\n')
     print(f'wrote {options.json}')
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
-from pathlib import Path
 
 import mbmrl_ros  # noqa: F401  # isort: skip  # before torch: how its threads wait
 import torch
@@ -19,6 +18,7 @@ from mbmrl_ros.bench.command import rounded
 from mbmrl_ros.bench.compare import conditions
 from mbmrl_ros.bench.tick import TickSize, bench_tick
 from mbmrl_ros.models.device import choose_device, choose_precision
+from mbmrl_ros.outputs import output_file, write_text
 
 PRECISION = 1.05
 
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument('--horizon', type=int, default=15)
     parser.add_argument('--repetitions', type=int, default=21)
     parser.add_argument('--threads', type=int, default=2)
-    parser.add_argument('--json', type=Path)
+    parser.add_argument('--json', type=output_file)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     device, message = choose_device(options.device)
@@ -60,7 +60,7 @@ def main() -> None:
     text = json.dumps(rounded(result), indent=2)
     print(text)
     if options.json:
-        options.json.write_text(text + '\n')
+        write_text(options.json, text + '\n')
 
 
 def _largest(fits: Callable[[int], bool]) -> int:

@@ -22,6 +22,7 @@ import torch
 from mbmrl_ros.nodes.assembly import build_brain
 from mbmrl_ros.nodes.episode import Episode, run_episode
 from mbmrl_ros.nodes.settings import ControllerSettings
+from mbmrl_ros.outputs import output_file, write_text
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.sim.world import World
 from mbmrl_ros.spec import RobotSpec, load_robot
@@ -36,7 +37,7 @@ def main() -> None:
     parser.add_argument('--bundle', default='half_cheetah/disabled_joint/grbal')
     parser.add_argument('--steps', type=int, default=300)
     parser.add_argument('--repetitions', type=int, default=3)
-    parser.add_argument('--json', type=Path)
+    parser.add_argument('--json', type=output_file)
     options = parser.parse_args()
     torch.set_num_threads(2)
     spec = load_robot('half_cheetah')
@@ -52,7 +53,7 @@ def main() -> None:
     text = json.dumps(result, indent=2)
     print(text)
     if options.json:
-        options.json.write_text(text + '\n')
+        write_text(options.json, text + '\n')
 
 
 def _rate(times: list[float]) -> float:

@@ -53,6 +53,7 @@ from mbmrl_ros.config import UserError, write_text
 from mbmrl_ros.envs.tasks import TASKS, load_task
 from mbmrl_ros.models.bundle import Bundle, bundle_names, load_bundle, save_bundle
 from mbmrl_ros.nodes.processes import last_words
+from mbmrl_ros.outputs import output_file
 from mbmrl_ros.robot.budget import period_error_s
 from mbmrl_ros.spec import RobotSpec, load_robot
 from mbmrl_ros.training.publish import untrained_bundle
@@ -110,7 +111,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument('--priority', type=int, default=0, help='realtime_priority of all nodes')
     parser.add_argument('--gate', action='store_true', help='command_gate before the motors')
     parser.add_argument('--faults', action='store_true', help='inject all faults; with the gate')
-    parser.add_argument('--json', type=Path)
+    parser.add_argument('--json', type=output_file)
     options = parser.parse_args()
     options.gate = options.gate or options.faults
     return options

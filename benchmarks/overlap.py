@@ -14,7 +14,6 @@ import multiprocessing
 import time
 from collections.abc import Callable
 from multiprocessing.synchronize import Barrier
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +27,7 @@ from mbmrl_ros.envs.tasks import load_task
 from mbmrl_ros.models.bundle import load_bundle
 from mbmrl_ros.models.device import choose_precision
 from mbmrl_ros.models.fit import fit
+from mbmrl_ros.outputs import output_file, write_text
 from mbmrl_ros.planners.mppi import MPPI
 from mbmrl_ros.rewards.reward import build_reward
 from mbmrl_ros.robot.adaptive_mpc import make_mpc
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument('--batches', type=int, default=700, help='updates of the fit')
     parser.add_argument('--threads', type=int, default=2)
     parser.add_argument('--repetitions', type=int, default=3)
-    parser.add_argument('--json', type=Path)
+    parser.add_argument('--json', type=output_file)
     options = parser.parse_args()
     half = max(1, options.threads // 2)
     rows: dict[str, list[float]] = {'collect_s': [], 'fit_s': [], 'both_s': []}
@@ -69,7 +69,7 @@ def main() -> None:
     text = json.dumps(result, indent=2)
     print(text)
     if options.json:
-        options.json.write_text(text + '\n')
+        write_text(options.json, text + '\n')
 
 
 def _durations(jobs: list[tuple[Callable[..., None], int]], threads: int) -> list[float]:

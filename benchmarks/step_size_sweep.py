@@ -19,6 +19,7 @@ from torch import Tensor
 from mbmrl_ros.algorithms.mb import dynamic_evaluation
 from mbmrl_ros.data.dataset import split_all
 from mbmrl_ros.models.bundle import load_bundle, read_info
+from mbmrl_ros.outputs import output_file
 from mbmrl_ros.spec import load_robot
 from mbmrl_ros.training.evaluate import std_over_episodes
 from mbmrl_ros.training.predictions import prediction_losses
@@ -33,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('run', type=Path)
     parser.add_argument('--trajectories', type=int, default=8)
-    parser.add_argument('--json', type=Path)
+    parser.add_argument('--json', type=output_file)
     options = parser.parse_args()
     torch.set_num_threads(2)
     info = read_info(options.run / 'bundle')

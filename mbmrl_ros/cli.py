@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line: `mbmrl <command> --help`.
 
-Wrong input is answered by one line and exit code 2; Ctrl-C ends with 130, and what was written so
-far is whole.
+Wrong input is answered by one line and exit code 2; Ctrl-C ends with 130, SIGTERM with 143, and
+what was written so far is whole. Where results go is looked at before anything else is done.
 """
 
 from __future__ import annotations
@@ -11,11 +11,16 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from mbmrl_ros import __version__
-from mbmrl_ros.config import UserError
+from mbmrl_ros.endings import UserError, begin_process, exit_code, interruptible
+from mbmrl_ros.outputs import check_inputs_stay, claimed, output_file
 
+Command = Callable[[argparse.Namespace], Any]
+"""Does what the options ask for; returns an exit code, or None where all is well."""
 NODES = {
     'sim': ('sim_node', 'the simulator node'),
     'control': ('controller_node', 'the controller node'),
@@ -26,19 +31,32 @@ NODES = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; return its exit code."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    try:
-        if arguments[:1] and arguments[0] in NODES:
-            return _node(arguments[0], arguments[1:])
-        options = _parser().parse_args(arguments)
-        return int(options.run(options) or 0)
-    except UserError as error:
-        print(f'mbmrl: {error}', file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print('mbmrl: interrupted; what was written so far is whole', file=sys.stderr)
-        return 130
+    """Run a command; return its exit code. arguments: by default those of the process."""
+    if arguments is None:
+        begin_process()
+        arguments = sys.argv[1:]
+    return exit_code(lambda: _run(arguments), 'mbmrl')
+
+
+def _run(arguments: list[str]) -> int:
+    if arguments[:1] and arguments[0] in NODES:
+        return _node(arguments[0], arguments[1:])
+    options = _parser().parse_args(arguments)
+    _check_inputs_stay(options)
+    # What a command imports takes seconds; nothing is under way until it is called.
+    command = options.command_of(options)
+    with interruptible():
+        return int(command(options) or 0)
+
+
+def _check_inputs_stay(options: argparse.Namespace) -> None:
+    """Refuse to write over what the command reads."""
+    given = vars(options)
+    names = ('data', 'robot', 'config', 'bundle', 'bundles', 'start_from', 'run_folder')
+    inputs = [Path(given[name]) for name in names if given.get(name)]
+    inputs += given.get('bags', [])
+    target = given.get('out') if options.command == 'report' else given.get('json')
+    check_inputs_stay(target, inputs)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -61,11 +79,16 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser('report', help='a page of a training run, or of experiments')
     report.add_argument('run_folder', type=Path, metavar='RUN', help='or --out of experiment')
     report.add_argument(
-        '--out', type=Path, help='default: RUN/report.html, or adaptation.md of experiments'
+        '--out',
+        type=output_file,
+        metavar='FILE',
+        help='default: RUN/report.html, or adaptation.md of experiments',
     )
-    report.set_defaults(run=_report)
+    report.set_defaults(command_of=_report)
     for name in ('tasks', 'algorithms', 'robots', 'bundles', 'experiments'):
-        commands.add_parser(name, help=f'list the {name}').set_defaults(run=_list, what=name)
+        commands.add_parser(name, help=f'list the {name}').set_defaults(
+            command_of=_list, what=name
+        )
     for name, (_, text) in NODES.items():
         commands.add_parser(name, help=f'{text}; takes --ros-args', add_help=False)
     return parser
@@ -82,11 +105,13 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--bundles', type=Path, metavar='DIR', help='with mb and grbal; default: the shipped ones'
     )
-    parser.add_argument('--json', type=Path, help='also write the summary here')
+    parser.add_argument(
+        '--json', type=output_file, metavar='FILE', help='also write the summary here'
+    )
     parser.add_argument(
         '--fresh', action='store_true', help='do runs anew that are in --out already'
     )
-    parser.set_defaults(run=_demo)
+    parser.set_defaults(command_of=_demo)
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
@@ -105,7 +130,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--seed', type=_whole, default=0)
     parser.add_argument('--threads', type=_positive, default=2, help='of the processor (2)')
     parser.add_argument('--out', type=Path, help='run folder (default: runs/<task>/<algo>/<seed>)')
-    parser.set_defaults(run=_train)
+    parser.set_defaults(command_of=_train)
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -132,8 +157,8 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--horizon', type=_positive, help="default: the planner's")
     parser.add_argument('--precision', default='auto', help='auto, float32 or bfloat16')
     parser.add_argument('--threads', type=_positive, default=2)
-    parser.add_argument('--json', type=Path, help='write the numbers here')
-    parser.set_defaults(run=_evaluate)
+    parser.add_argument('--json', type=output_file, metavar='FILE', help='write the numbers here')
+    parser.set_defaults(command_of=_evaluate)
 
 
 def _add_experiment(parser: argparse.ArgumentParser) -> None:
@@ -157,7 +182,7 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--processes', type=_positive, default=1, help='of one thread each (1)')
     parser.add_argument('--quick', action='store_true', help='a check of the machinery only')
     parser.add_argument('--dry-run', action='store_true', help='say what there is to do')
-    parser.set_defaults(run=_experiment)
+    parser.set_defaults(command_of=_experiment)
 
 
 def _add_bag(parser: argparse.ArgumentParser) -> None:
@@ -169,8 +194,10 @@ def _add_bag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--shortest', type=_positive, default=1, help='steps that a piece must have (1)'
     )
-    parser.add_argument('--json', type=Path, help='also write the manifest here')
-    parser.set_defaults(run=_bag)
+    parser.add_argument(
+        '--json', type=output_file, metavar='FILE', help='also write the manifest here'
+    )
+    parser.set_defaults(command_of=_bag)
 
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:
@@ -196,8 +223,10 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
             '--repetitions', type=_positive, default=repetitions, help=f'({repetitions})'
         )
         kind.add_argument('--threads', type=_positive, default=2, help='of the processor (2)')
-        kind.add_argument('--json', type=Path, help='also write the numbers here')
-    parser.set_defaults(run=_bench)
+        kind.add_argument(
+            '--json', type=output_file, metavar='FILE', help='also write the numbers here'
+        )
+    parser.set_defaults(command_of=_bench)
 
 
 def _positive(text: str) -> int:
@@ -222,73 +251,68 @@ def _node(name: str, arguments: list[str]) -> int:
     return int(module.main(arguments))
 
 
-def _demo(options: argparse.Namespace) -> int:
-    from mbmrl_ros.demo.run import demo_command
-
-    return demo_command(options)
+def _demo(options: argparse.Namespace) -> Command:
+    return _in_its_folder(options, 'demo', 'demo.run', 'demo_command')
 
 
-def _train(options: argparse.Namespace) -> None:
+def _train(options: argparse.Namespace) -> Command:
     if options.data:
-        from mbmrl_ros.offline import train_on_recordings
-
-        train_on_recordings(options)
-        return
+        return _load('offline', 'train_on_recordings')
     if not options.task:
         raise UserError(
             'train needs --task TASK (see: mbmrl tasks) or --data DIR (see: mbmrl bag)'
         )
-    from mbmrl_ros.commands import train_command
-
-    train_command(options)
+    return _load('commands', 'train_command')
 
 
-def _evaluate(options: argparse.Namespace) -> None:
+def _evaluate(options: argparse.Namespace) -> Command:
     if options.data:
-        from mbmrl_ros.offline import evaluate_on_recordings
-
-        evaluate_on_recordings(options)
-        return
-    from mbmrl_ros.commands import evaluate_command
-
-    evaluate_command(options)
+        return _load('offline', 'evaluate_on_recordings')
+    return _load('commands', 'evaluate_command')
 
 
-def _experiment(options: argparse.Namespace) -> int:
-    from mbmrl_ros.experiments.command import experiment_command
-
-    return experiment_command(options)
+def _experiment(options: argparse.Namespace) -> Command:
+    return _load('experiments.command', 'experiment_command')
 
 
-def _bag(options: argparse.Namespace) -> None:
-    from mbmrl_ros.offline import bag_command
-
-    bag_command(options)
+def _bag(options: argparse.Namespace) -> Command:
+    return _in_its_folder(options, 'bag', 'offline', 'bag_command')
 
 
-def _bench(options: argparse.Namespace) -> None:
-    from mbmrl_ros.bench.command import bench_command
-
-    bench_command(options)
+def _bench(options: argparse.Namespace) -> Command:
+    return _load('bench.command', 'bench_command')
 
 
-def _report(options: argparse.Namespace) -> None:
+def _report(options: argparse.Namespace) -> Command:
     from mbmrl_ros.experiments.report import is_experiment, write_report
     from mbmrl_ros.report import write_run_report
 
     write = write_report if is_experiment(options.run_folder) else write_run_report
-    print(write(options.run_folder, options.out))
+    return lambda options: print(write(options.run_folder, options.out))
 
 
-def _list(options: argparse.Namespace) -> None:
+def _list(options: argparse.Namespace) -> Command:
     if options.what == 'experiments':
-        from mbmrl_ros.experiments.command import experiment_lines
+        return _load('experiments.command', 'list_experiments')
+    return _load('commands', 'list_command')
 
-        print('\n'.join(experiment_lines()))
-        return
-    from mbmrl_ros.commands import list_command
 
-    list_command(options.what)
+def _load(module: str, name: str) -> Command:
+    command: Command = getattr(importlib.import_module(f'mbmrl_ros.{module}'), name)
+    return command
+
+
+def _in_its_folder(options: argparse.Namespace, who: str, module: str, name: str) -> Command:
+    """Return a command that has its --out to itself, which is tried before anything is loaded."""
+    with claimed(options.out, f'mbmrl {who}'):
+        pass
+    command = _load(module, name)
+
+    def run(options: argparse.Namespace) -> Any:
+        with claimed(options.out, f'mbmrl {who}'):
+            return command(options)
+
+    return run
 
 
 if __name__ == '__main__':

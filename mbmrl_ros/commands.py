@@ -29,6 +29,7 @@ from mbmrl_ros.models.bundle import (
     read_info,
 )
 from mbmrl_ros.models.device import choose_precision
+from mbmrl_ros.outputs import claimed
 from mbmrl_ros.planners.kinds import PlannerConfig, changed
 from mbmrl_ros.spec import load_robot, robot_names
 from mbmrl_ros.training.evaluate import (
@@ -67,10 +68,11 @@ def train_command(options: argparse.Namespace) -> None:
                 file=sys.stderr,
             )
     defaults = TrainingConfig().model_dump(mode='json')
-    run = Run(folder, config.model_dump(mode='json'), identity, defaults)
-    if options.start_from:
-        run.adopt(options.start_from, iterations=config.iterations)
-    train(ALGORITHMS[name], task, config, run, options.seed)
+    with claimed(folder, 'mbmrl train'):
+        run = Run(folder, config.model_dump(mode='json'), identity, defaults)
+        if options.start_from:
+            run.adopt(options.start_from, iterations=config.iterations)
+        train(ALGORITHMS[name], task, config, run, options.seed)
     print(f'bundle: {folder / "bundle"}\ncurves: mbmrl report {folder}')
 
 
@@ -161,9 +163,9 @@ def _known(result: dict[str, Any], **digits: int) -> list[str]:
     ]
 
 
-def list_command(what: str) -> None:
+def list_command(options: argparse.Namespace) -> None:
     """Print what there is, a line each."""
-    for line in LISTS[what]():
+    for line in LISTS[options.what]():
         print(line)
 
 

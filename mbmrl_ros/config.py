@@ -8,18 +8,18 @@ messages that name the closest valid key.
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import fcntl
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
+from mbmrl_ros.endings import UserError as UserError
+from mbmrl_ros.outputs import write_text as write_text
 from mbmrl_ros.yaml_text import LARGEST_BYTES, YamlError, load_yaml
 
 PACKAGE = 'mbmrl_ros'
@@ -28,10 +28,6 @@ Positive = Annotated[FiniteFloat, Field(gt=0)]
 LONGEST_CHAIN = 20
 # Characters of a wrong value in a message.
 LONGEST_SHOWN = 200
-
-
-class UserError(ValueError):
-    """Wrong input: one line that says what came, what is valid, what to do."""
 
 
 class Config(BaseModel):
@@ -123,39 +119,6 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def _kind_of(value: Any) -> str:
     return 'a list' if isinstance(value, list) else f'only {value!r}'[:60]
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file that appears whole or not at all; UserError if the disk refuses."""
-    temporary = path.with_name(path.name + '.partial')
-    try:
-        temporary.write_text(text)
-        os.replace(temporary, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise UserError(f'cannot write {path}: {error.strerror}; free some space') from error
-
-
-@contextlib.contextmanager
-def lock_folder(folder: Path, what: str) -> Iterator[None]:
-    """Keep a second command out of a folder, as long as this one lives; UserError to it.
-
-    what: the command. The folder is made if it is not there.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / '.lock').open('w')
-    except OSError as error:
-        raise UserError(f'cannot write to {folder}: {error.strerror}') from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(
-                f'another {what} is at work in {folder}; wait for it, or choose another --out'
-            ) from error
-        yield
 
 
 def read_extended(path: Path) -> dict[str, Any]:

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections import Counter
 from pathlib import Path
@@ -31,6 +30,7 @@ from mbmrl_ros.data.recordings import (
 )
 from mbmrl_ros.envs.tasks import load_task
 from mbmrl_ros.models.bundle import Bundle, find_bundle, load_bundle, read_info
+from mbmrl_ros.outputs import as_json, claimed
 from mbmrl_ros.spec import RobotSpec, load_robot
 from mbmrl_ros.training.evaluate import finite, std_over_episodes
 from mbmrl_ros.training.offline import train_offline
@@ -65,7 +65,7 @@ def bag_command(options: argparse.Namespace) -> None:
         raise UserError(f'nothing was kept, so there is no dataset: {reason}')
     save_recordings(options.out, manifest, sessions)
     if options.json:
-        write_text(options.json, manifest.model_dump_json(indent=2) + '\n')
+        write_text(options.json, as_json(manifest.model_dump()))
     print(f'dataset: {printable(options.out)}')
 
 
@@ -120,10 +120,12 @@ def train_on_recordings(options: argparse.Namespace) -> None:
     if options.start_from:
         identity['start_from'] = str(options.start_from)
     defaults = TrainingConfig().model_dump(mode='json')
-    run = Run(folder, config.model_dump(mode='json'), identity, defaults)
-    if options.start_from:
-        run.adopt(options.start_from)
-    bundle = train_offline(ALGORITHMS[name], spec, task, trajectories, config, run, options.seed)
+    with claimed(folder, 'mbmrl train'):
+        run = Run(folder, config.model_dump(mode='json'), identity, defaults)
+        if options.start_from:
+            run.adopt(options.start_from)
+        algorithm, seed = ALGORITHMS[name], options.seed
+        bundle = train_offline(algorithm, spec, task, trajectories, config, run, seed)
     print(f'held-out loss: {bundle.info.metrics["held_out_loss"]:.4f}')
     print(f'bundle: {folder / "bundle"}')
 
@@ -152,7 +154,6 @@ def evaluate_on_recordings(options: argparse.Namespace) -> None:
     adapter = make_adapter(bundle, options.adaptation, options.step_size)
     scores = channel_errors(bundle, adapter, trajectories)
     result = summary(scores, spec)
-    _print_scores(result)
     if options.json:
         info = read_info(find_bundle(options.bundle))
         head = {
@@ -161,7 +162,8 @@ def evaluate_on_recordings(options: argparse.Namespace) -> None:
             'adaptation': options.adaptation,
             'data': str(options.data),
         }
-        write_text(options.json, json.dumps(finite(head | result), indent=2) + '\n')
+        write_text(options.json, as_json(finite(head | result)))
+    _print_scores(result)
 
 
 def channel_errors(

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mbmrl_ros.config import UserError, read_yaml
+from mbmrl_ros.outputs import check_file
 from mbmrl_ros.page import Page, Section, settings_section, write_page
 from mbmrl_ros.types import Array
 
@@ -23,6 +24,8 @@ Metrics = dict[str, Array]
 def write_run_report(folder: Path, out: Path | None = None) -> Path:
     """Write the page of a run folder; UserError if it holds no finished iteration."""
     metrics = read_metrics(folder)
+    out = out or folder / 'report.html'
+    check_file(out)
     identity = json.loads((folder / 'run.json').read_text())
     name = f'{identity["algorithm"]} on {identity["task"]}'
     hours = float(np.sum(metrics['collect_s'] + metrics['fit_s'])) / 3600
@@ -53,7 +56,7 @@ def write_run_report(folder: Path, out: Path | None = None) -> Path:
             settings_section('Configuration', read_yaml(folder / 'config.yaml')),
         ],
     )
-    return write_page(out or folder / 'report.html', page)
+    return write_page(out, page)
 
 
 def _endings(metrics: Metrics) -> str:

@@ -15,7 +15,8 @@ MODULES = sorted(PACKAGE.rglob('*.py'))
 
 # Parts in the order in which they may be imported; parts of one line do not see each other.
 LAYERS = [
-    {'types', 'machine', 'yaml_text'},
+    {'types', 'machine', 'yaml_text', 'endings'},
+    {'outputs'},
     {'config'},
     {'simulation', 'purpose', 'channels'},
     {'spec'},
@@ -31,6 +32,7 @@ LAYERS = [
     {'commands', 'offline', 'demo', 'bench'},
     {'experiments'},
     {'cli'},
+    {'entry'},
 ]
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
 ROS = {'rclpy', 'launch', 'launch_ros', 'ament_index_python', 'tf2_ros', 'rosbag2_py'}

@@ -4,10 +4,15 @@
 
 import json
 import os
+import shutil
+import subprocess
+import sys
 
 import pytest
 
 from mbmrl_ros.cli import main
+from mbmrl_ros.data.recordings import load_recordings
+from mbmrl_ros.outputs import claimed
 from mbmrl_ros.spec import load_robot
 
 SPEC = load_robot('millirobot')
@@ -177,3 +182,40 @@ def test_what_is_wrong_is_said_in_one_line_and_leaves_nothing(
     for said, arguments in cases.items():
         assert said in wrong(capsys, *arguments)
     assert not (out / 'bundle').exists() and not (out / 'manifest.json').exists()
+
+
+def test_a_folder_with_a_name_in_latin_1_is_a_bag_as_any_other(bags, tmp_path):
+    # A file name is bytes; these are no text in UTF-8.
+    named = tmp_path / os.fsdecode(b'f\xfcnf')
+    shutil.copytree(bags / 'walk0', named)
+    out, numbers = tmp_path / os.fsdecode(b'\xe9'), tmp_path / 'bag.json'
+    command = [sys.executable, '-m', 'mbmrl_ros.cli', 'bag', named, '--robot', 'millirobot']
+    result = subprocess.run([*command, '--out', out, '--json', numbers], capture_output=True)
+    assert result.returncode == 0 and b'dataset: ' in result.stdout
+    [session] = load_recordings(out, SPEC)
+    assert session.name == named.name == json.loads(numbers.read_text())['sessions'][0]['name']
+
+
+@pytest.mark.parametrize('target', ['walk/metadata.yaml', 'walk/walk0.mcap', 'link'])
+def test_a_result_does_not_take_the_place_of_an_input(bags, tmp_path, capsys, target):
+    shutil.copytree(bags / 'walk0', tmp_path / 'walk')
+    (tmp_path / 'link').symlink_to('walk/metadata.yaml')
+    before = (tmp_path / target).read_bytes()
+    out = ('--out', tmp_path / 'data', '--json', tmp_path / target)
+    said = wrong(capsys, 'bag', tmp_path / 'walk', '--robot', 'millirobot', *out)
+    assert 'is an input of this command' in said
+    assert (tmp_path / target).read_bytes() == before and not (tmp_path / 'data').exists()
+
+
+def test_targets_are_tried_before_a_bag_is_read(bags, tmp_path, capsys, monkeypatch):
+    (tmp_path / 'file').touch()
+    monkeypatch.setattr('mbmrl_ros.offline.read_recordings', None)
+    arguments = ('bag', bags, '--robot', 'millirobot')
+    said = wrong(capsys, *arguments, '--out', tmp_path / 'file' / 'data')
+    assert 'Not a directory' in said and 'space' not in said
+    said = wrong(capsys, *arguments, '--out', tmp_path / 'd', '--json', tmp_path / 'no' / 'a')
+    assert f'there is no folder {tmp_path / "no"}' in said
+    with claimed(tmp_path / 'taken', 'mbmrl bag'):
+        said = wrong(capsys, *arguments, '--out', tmp_path / 'taken')
+    assert 'another mbmrl bag is at work in' in said
+    assert [path.name for path in tmp_path.iterdir()] == ['file']

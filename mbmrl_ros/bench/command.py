@@ -7,7 +7,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,14 +20,12 @@ from mbmrl_ros.training.run import write_text
 
 def bench_command(options: argparse.Namespace) -> None:
     """Run one benchmark."""
-    if options.json:
-        _check_folder(options.json)
     torch.set_num_threads(options.threads)
     result = {'tick': _tick, 'meta': _meta, 'sim': _sim}[options.what](options)
     text = json.dumps(rounded(result), indent=2) + '\n'
-    print(text, end='')
     if options.json:
         write_text(options.json, text)
+    print(text, end='')
 
 
 def rounded(value: Any) -> Any:
@@ -67,9 +64,3 @@ def _device(wanted: str) -> torch.device:
     if message:
         print(f'mbmrl: {message}', file=sys.stderr)
     return device
-
-
-def _check_folder(path: Path) -> None:
-    """Say before the measurement, not after it, that there is no place for the numbers."""
-    if not path.parent.is_dir():
-        raise UserError(f'--json {path}: there is no folder {path.parent}; make it first')

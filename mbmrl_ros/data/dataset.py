@@ -4,9 +4,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mbmrl_ros.config import UserError
+from mbmrl_ros.outputs import replacing
 from mbmrl_ros.types import Transitions
 
 
@@ -120,16 +119,8 @@ def save_trajectories(path: Path, trajectories: list[Trajectory]) -> None:
         tensors[f'{index:06d}/states'] = trajectory.states.contiguous()
         tensors[f'{index:06d}/actions'] = trajectory.actions.contiguous()
         tensors[f'{index:06d}/disturbance'] = trajectory.disturbance.contiguous()
-    temporary = path.with_suffix('.partial')
-    try:
+    with replacing(path) as temporary:
         save_file(tensors, temporary)
-        os.replace(temporary, path)
-    except (OSError, SafetensorError) as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise UserError(
-            f'cannot write {path}: {error}; free some space and start again'
-        ) from error
 
 
 def load_trajectories(path: Path) -> list[Trajectory]:

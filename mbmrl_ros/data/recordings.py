@@ -8,6 +8,7 @@ manifest.json                  for which robot, what was kept, what was dropped 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -19,9 +20,11 @@ from pydantic import ValidationError
 from mbmrl_ros import __version__
 from mbmrl_ros.config import Config, UserError, write_text
 from mbmrl_ros.data.dataset import Trajectory, load_trajectories, save_trajectories
+from mbmrl_ros.outputs import as_json, reason
 from mbmrl_ros.spec import RobotSpec
 
 MANIFEST = 'manifest.json'
+PARTIAL = '.partial'
 
 
 class Account(Config):
@@ -86,25 +89,31 @@ def total(accounts: list[SessionAccount]) -> Account:
 
 def check_empty(folder: Path) -> None:
     """Refuse a folder that holds something already: UserError."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or {*os.listdir(folder)} - {PARTIAL}):
         raise UserError(f'{folder} is not an empty folder; choose another --out, or remove it')
 
 
 def save_recordings(folder: Path, manifest: Manifest, sessions: list[Session]) -> None:
     """Write a dataset, which appears whole or not at all; UserError if it cannot be written."""
     check_empty(folder)
-    partial = folder.with_name(folder.name + '.partial')
+    # Within the folder, which may be a link, or where another file system begins.
+    partial, made = folder / PARTIAL, not folder.exists()
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         for session in sessions:
             save_trajectories(_file(partial, session.name), session.trajectories)
-        write_text(partial / MANIFEST, manifest.model_dump_json(indent=2) + '\n')
-        os.replace(partial, folder)
+        write_text(partial / MANIFEST, as_json(manifest.model_dump()))
+        # The manifest last: without it a folder is no dataset.
+        for path in sorted(partial.iterdir(), key=lambda path: path.name == MANIFEST):
+            path.rename(folder / path.name)
     except OSError as error:
-        raise UserError(f'cannot write {folder}: {error.strerror}') from error
+        raise UserError(f'cannot write {folder}: {reason(error)}') from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        if made:
+            with contextlib.suppress(OSError):  # it holds the dataset
+                folder.rmdir()
 
 
 def load_manifest(folder: Path) -> Manifest:

@@ -9,6 +9,7 @@ from typing import Any
 
 from mbmrl_ros.demo.figures import draw_losses, draw_ticks
 from mbmrl_ros.demo.outcomes import Scene, Show, header, table_rows
+from mbmrl_ros.outputs import replacing
 from mbmrl_ros.page import Page, Section, png, write_page
 
 
@@ -16,7 +17,8 @@ def write_demo_page(path: Path, scene: Scene, show: Show, summary: dict[str, Any
     """Write the page and, beside it, its first picture (overview.png)."""
     sections = show.sections(scene)
     if sections[0].figure is not None:
-        path.with_name('overview.png').write_bytes(png(sections[0].figure))
+        with replacing(path.with_name('overview.png')) as picture:
+            picture.write_bytes(png(sections[0].figure))
     page = Page(
         f'{scene.spec.name}: {summary["failure"]} at {scene.failure_s:.2f} s',
         [_introduction(scene, len(summary['seeds'])), *_gaps(summary)],

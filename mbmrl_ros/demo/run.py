@@ -25,7 +25,7 @@ from rich.table import Table
 
 from mbmrl_ros import __version__
 from mbmrl_ros.algorithms.adapters import make_adapter
-from mbmrl_ros.config import UserError, closest, lock_folder, write_text
+from mbmrl_ros.config import UserError, closest, write_text
 from mbmrl_ros.demo import following, running
 from mbmrl_ros.demo.outcomes import (
     CONTENDERS,
@@ -70,7 +70,7 @@ def demo_command(options: argparse.Namespace) -> int:
         f'{task.description}.\n{event.disturbance} at step {event.step} of {steps}; '
         f'{len(CONTENDERS)} controllers x {options.seeds} seeds, over ROS 2 topics.'
     )
-    with lock_folder(out, 'mbmrl demo'), ending_in_order():
+    with ending_in_order():
         runs = [*_runs(task, spec, bundles, options.seeds, steps, out)]
         _clear(out, runs, options.fresh)
         report = _Report(task, spec, show, bundles, out)

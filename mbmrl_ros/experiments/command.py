@@ -45,6 +45,7 @@ def experiment_command(options: argparse.Namespace) -> int:
     return 1 if failed or missing else 0
 
 
-def experiment_lines() -> list[str]:
-    """Return what there is, a line each."""
-    return [f'{name}: {figure.title}' for name, figure in FIGURES.items()]
+def list_experiments(options: argparse.Namespace) -> None:
+    """Print what there is, a line each."""
+    for name, figure in FIGURES.items():
+        print(f'{name}: {figure.title}')

@@ -16,6 +16,7 @@ from mbmrl_ros.bench.compare import conditions
 from mbmrl_ros.config import UserError, write_text
 from mbmrl_ros.experiments.jobs import Job, Training
 from mbmrl_ros.experiments.measure import perform
+from mbmrl_ros.outputs import reason
 from mbmrl_ros.training.evaluate import finite
 from mbmrl_ros.training.run import same_setting
 from mbmrl_ros.training.settings import TrainingConfig
@@ -101,6 +102,9 @@ def do(job: Job, out: Path) -> dict[str, Any]:
         indent=1,
     )
     path = out / job.work.path
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f'cannot write {path}: {reason(error)}') from error
     write_text(path, text + '\n')
     return result

@@ -23,6 +23,7 @@ from mbmrl_ros.experiments.methods import METHODS
 from mbmrl_ros.experiments.plots import PLOTS
 from mbmrl_ros.experiments.results import Line, Results
 from mbmrl_ros.experiments.tables import TABLES
+from mbmrl_ros.outputs import check_file, reason, replacing
 from mbmrl_ros.page import png
 from mbmrl_ros.spec import load_robot
 
@@ -46,19 +47,29 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
     """Write the page and, in a folder of its name beside it, plots and cells."""
     results = Results(folder)
     page = out or folder / 'adaptation.md'
+    if not page.suffix or (page.exists() and not page.is_file()):
+        raise UserError(
+            f'{page} cannot be the page: plots and cells lie beside it, in a folder of its name; '
+            'name a file such as adaptation.md'
+        )
+    check_file(page)
     beside = page.with_suffix('')
     blocks = {}
     try:
         beside.mkdir(parents=True, exist_ok=True)
         for name, figure in FIGURES.items():
             if results.lines(figure):
-                (beside / f'{name}.png').write_bytes(png(PLOTS[figure.draw](figure, results)))
+                with replacing(beside / f'{name}.png') as plot:
+                    plot.write_bytes(png(PLOTS[figure.draw](figure, results)))
                 blocks[name] = _block(name, figure, results, beside.name)
         if beside.resolve() != folder.resolve():
             shutil.copytree(folder / 'cells', beside / 'cells', dirs_exist_ok=True)
-        text = page.read_text() if page.exists() else HEAD.format(cells=f'{beside.name}/cells')
+        head = HEAD.format(cells=f'{beside.name}/cells')
+        text = page.read_text('utf-8') if page.exists() else head
     except OSError as error:
-        raise UserError(f'cannot write {page}: {error.strerror}') from error
+        raise UserError(f'cannot write {page}: {reason(error)}') from error
+    except UnicodeDecodeError as error:
+        raise UserError(f'{page} is no text in UTF-8; choose another --out') from error
     for name, lines in blocks.items():
         text = _placed(text, name, '\n'.join(lines))
     write_text(page, text)

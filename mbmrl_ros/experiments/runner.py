@@ -16,6 +16,7 @@ import threading
 import time
 import traceback
 from dataclasses import dataclass, field
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -24,10 +25,11 @@ from typing import Any, NamedTuple
 import torch
 from tqdm import tqdm
 
-from mbmrl_ros.config import UserError, lock_folder
+from mbmrl_ros.config import UserError
 from mbmrl_ros.experiments.grid import slug
 from mbmrl_ros.experiments.jobs import Job
 from mbmrl_ros.experiments.outcomes import do, finished, in_a_line
+from mbmrl_ros.outputs import claimed, reason
 
 # A clean server that children are forked from: torch is imported once, and none of the parent's
 # threads is in them.
@@ -72,7 +74,8 @@ def run_jobs(jobs: list[Job], out: Path, processes: int) -> dict[str, str]:
 
     UserError if a result was made with other settings, or another command works in `out`.
     """
-    with lock_folder(out, 'mbmrl experiment'):
+    with claimed(out, 'mbmrl experiment'):
+        _start_server()
         left = [job for job in jobs if not finished(job, out)]
         board = Board(left)
         total, done = len(jobs), len(jobs) - len(left)
@@ -83,6 +86,15 @@ def run_jobs(jobs: list[Job], out: Path, processes: int) -> dict[str, str]:
                 _end([running.process for running in board.running])
     titles = {job.work.path: job.work.title for job in jobs}
     return {titles[path]: reason for path, reason in board.failed.items()}
+
+
+def _start_server() -> None:
+    """Start what children are forked from such that Ctrl-C, while it imports, is the parent's."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _work_off(board: Board, out: Path, processes: int, bar: tqdm[Any]) -> None:
@@ -140,20 +152,28 @@ def _child(job: Job, out: Path, messages: Connection) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     log = out / 'logs' / f'{slug(str(job.work.path.with_suffix("")))}.log'
-    log.parent.mkdir(exist_ok=True)
-    good, text = False, ''
-    with log.open('a', buffering=1) as file:
-        for stream in (1, 2):
-            os.dup2(file.fileno(), stream)
-        try:
-            good, text = True, in_a_line(do(job, out))
-        except UserError as error:
-            text = str(error)
-        except Exception as error:
-            traceback.print_exc()
-            text = f'{type(error).__name__}: {error} (see {log})'
+    try:
+        log.parent.mkdir(exist_ok=True)
+        with log.open('ab', buffering=0) as file:
+            for stream in (1, 2):
+                os.dup2(file.fileno(), stream)
+    except OSError as error:
+        messages.send((False, f'cannot write {log}: {reason(error)}'))
+        return
+    messages.send(_done(job, out, log))
+
+
+def _done(job: Job, out: Path, log: Path) -> tuple[bool, str]:
+    """Do a job; return whether it went well, and its numbers or why not."""
+    try:
+        return True, in_a_line(do(job, out))
+    except UserError as error:
+        return False, str(error)
+    except Exception as error:
+        traceback.print_exc()
+        return False, f'{type(error).__name__}: {error} (see {log})'
+    finally:
         sys.stdout.flush()
-    messages.send((good, text))
 
 
 def _end_with_parent() -> None:

@@ -11,7 +11,6 @@ sb3-contrib has by itself: the thesis names neither.
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from tqdm import tqdm
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.tasks import Task
+from mbmrl_ros.outputs import replacing
 from mbmrl_ros.robot.history import History
 from mbmrl_ros.spec import load_robot
 from mbmrl_ros.training.collect import Act
@@ -163,9 +163,5 @@ def _restore(model: Any, tensors: dict[str, Tensor]) -> None:
 
 def _save(path: Path, tensors: dict[str, Tensor]) -> None:
     """Write a policy, whole or not at all."""
-    temporary = path.with_suffix('.partial')
-    try:
+    with replacing(path) as temporary:
         save_file({name: value.contiguous() for name, value in tensors.items()}, temporary)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(f'cannot write {path}: {error.strerror}; free some space') from error

@@ -8,11 +8,8 @@ model.safetensors   weights, step sizes, statistics
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import shutil
 import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +26,7 @@ from mbmrl_ros.models.device import Precision
 from mbmrl_ros.models.kinds import DynamicsModel, build_model
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.models.recurrent import Cell
+from mbmrl_ros.outputs import as_json, reason, replacing
 from mbmrl_ros.planners.kinds import PlannerConfig
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import Params
@@ -85,26 +83,19 @@ def save_bundle(folder: Path, bundle: Bundle) -> None:
     tensors = {f'params/{name}': value for name, value in bundle.params.items()}
     tensors |= {f'step_sizes/{name}': value for name, value in bundle.step_sizes.items()}
     tensors |= {f'normalizer/{name}': value for name, value in vars(normalizer).items()}
-    weights, temporary = folder / 'model.safetensors', folder / 'model.partial'
-    description = folder / 'bundle.partial'
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, temporary)
+    except OSError as error:
+        raise UserError(f'cannot write the bundle {folder}: {reason(error)}') from error
+    with (
+        replacing(folder / 'bundle.json') as description,
+        replacing(folder / 'model.safetensors') as weights,
+    ):
+        save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, weights)
         info = bundle.info.model_copy(
-            update={'weights_sha256': _sha256(temporary), 'commit': _commit()}
+            update={'weights_sha256': _sha256(weights), 'commit': _commit()}
         )
-        description.write_text(info.model_dump_json(indent=2) + '\n')
-        # safetensors writes files that only their owner may read.
-        shutil.copymode(description, temporary)
-        os.replace(temporary, weights)
-        os.replace(description, folder / 'bundle.json')
-    except (OSError, SafetensorError) as error:
-        for partial in (temporary, description):
-            with contextlib.suppress(OSError):
-                partial.unlink()
-        raise UserError(
-            f'cannot write the bundle {folder}: {error}; free some space and start again'
-        ) from error
+        description.write_text(as_json(info.model_dump()))
 
 
 def load_bundle(name_or_path: str | Path, spec: RobotSpec) -> Bundle:

@@ -16,13 +16,13 @@ from typing import Any
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.serialization import deserialize_message
-from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
 from mbmrl_ros.channels import full_topic
 from mbmrl_ros.config import UserError
+from mbmrl_ros.nodes.log_folder import init_ros
 from mbmrl_ros.nodes.messages import MESSAGES
 from mbmrl_ros.nodes.processes import ending_in_order, last_words, node_process
 from mbmrl_ros.nodes.recorder import BagRecorder
@@ -118,7 +118,7 @@ def run_episode(
     with ExitStack() as stack:
         stack.enter_context(ending_in_order())
         context = rclpy.Context()
-        rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
+        init_ros(context=context)
         stack.callback(context.try_shutdown)
         node = rclpy.create_node('recorder', context=context, namespace=namespace)
         stack.callback(node.destroy_node)
@@ -170,7 +170,7 @@ def _spin(
         executor.spin_once(timeout_sec=LOOK_S)
         now_s = time.monotonic()
         if recorder.fault:
-            raise UserError(f'the recording broke off: {recorder.fault}; free some space')
+            raise UserError(f'the recording broke off: {recorder.fault}')
         for node in nodes:
             if node.process.poll() is not None:
                 raise UserError(f'{node.name} {node.state} before the end: {last_words(log)}')

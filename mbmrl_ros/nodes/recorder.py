@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
+import os
 import struct
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from rclpy.duration import Duration
 from rclpy.node import Node
@@ -24,10 +27,11 @@ from rosbags.interfaces import (
 )
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.rosbag2.errors import WriterError
-from rosbags.rosbag2.storage_mcap import McapWriter
+from rosbags.rosbag2.storage_mcap import McapWriter, PendingChunk
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data.contents import STORE
+from mbmrl_ros.outputs import reason
 
 DEPTH = 2000
 STAMPED_SUFFIXES = (
@@ -36,11 +40,24 @@ STAMPED_SUFFIXES = (
 )  # fmt: skip
 
 
+class Flushed(NamedTuple):
+    """What the file of a bag holds for sure.
+
+    size: in bytes. chunks: how many. messages: by the number of a channel. counts: by topic.
+    """
+
+    size: int
+    chunks: int
+    messages: dict[int, int]
+    counts: Counter[str]
+
+
 class BagRecorder:
     """Subscribes raw and writes every message.
 
     Bytes are not decoded, so nothing is lost or changed. What was flushed before a kill stays
-    readable (MCAP). `fault` says why nothing is written any more; empty while all is well.
+    readable (MCAP). `fault` says why nothing is written any more; empty while all is well. With a
+    fault the bag is closed: it ends with what was flushed, and `counts` with it.
     `counts` and `newest`: messages written and the last of them, by topic.
     """
 
@@ -70,8 +87,9 @@ class BagRecorder:
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             self._writer.open()
+            self._safe = self._flushed()
         except (OSError, WriterError) as error:
-            raise UserError(f'cannot write a bag at {folder}: {error}') from error
+            raise UserError(f'cannot write a bag at {folder}: {reason(error)}') from error
         for topic, message in topics.items():
             durability = (
                 DurabilityPolicy.TRANSIENT_LOCAL if topic in kept else DurabilityPolicy.VOLATILE
@@ -113,35 +131,93 @@ class BagRecorder:
             order = '<' if raw[1] & 1 else '>'
             seconds, nanoseconds = struct.unpack_from(f'{order}iI', raw, 4)
             self._stamp_ns = max(self._stamp_ns, seconds * 1_000_000_000 + nanoseconds)
+        storage = self._storage
+        log_ns = self._stamp_ns if self._now_ns is None else self._now_ns()
         try:
-            log_ns = self._stamp_ns if self._now_ns is None else self._now_ns()
             self._writer.write(connection, log_ns, raw)
+            self.counts[topic] += 1
+            self.newest[topic] = raw
+            self.bytes += len(raw)
+            if not storage.chunk.msgs:  # it was full, and is in the file
+                self._safe = self._flushed()
         except (OSError, WriterError) as error:
-            self.fault = f'cannot write on: {error}'
-            return
-        self.counts[topic] += 1
-        self.newest[topic] = raw
-        self.bytes += len(raw)
+            self._give_up(f'cannot write on: {reason(error)}')
 
     def flush(self) -> None:
         """Hand what came to the operating system, so that a kill does not cost it.
 
         rosbags by itself does so per megabyte, which of a slow robot is minutes.
         """
-        storage = self._writer.storage
+        if self.fault or not self._storage.chunk.msgs:
+            return
         try:
-            if isinstance(storage, McapWriter) and storage.chunk.msgs:
-                storage.close_chunk()
-                storage.bio.flush()
+            self._storage.close_chunk()
+            self._safe = self._flushed()
         except OSError as error:
-            self.fault = self.fault or f'cannot write on: {error}'
+            self._give_up(f'cannot write on: {reason(error)}')
 
     def close(self) -> None:
         """Finish the bag."""
+        if self.fault:
+            return
+        self.flush()
         try:
-            self._writer.close()
+            if not self.fault:
+                self._writer.close()
         except OSError as error:
-            self.fault = self.fault or f'cannot finish the bag: {error}'
+            self._give_up(f'cannot finish the bag: {reason(error)}')
+
+    @property
+    def _storage(self) -> McapWriter:
+        assert isinstance(self._writer.storage, McapWriter)
+        return self._writer.storage
+
+    def _flushed(self) -> Flushed:
+        """Hand all chunks to the operating system; return what the file holds with them."""
+        storage = self._storage
+        storage.bio.flush()
+        return Flushed(
+            storage.bio.tell(),
+            len(storage.chunks),
+            dict(storage.channel_stats),
+            self.counts.copy(),
+        )
+
+    def _give_up(self, fault: str) -> None:
+        """End the bag behind the last chunk that is whole, by an index if there is space for it.
+
+        What a full disk took of the next one is cut off, which makes space.
+        """
+        self.fault, safe = fault, self._safe
+        if self._writer.storage is None:
+            self._cut_off(safe.size)
+            return
+        storage = self._storage
+        with suppress(OSError):  # what it still holds goes nowhere
+            storage.bio.close()
+        self.counts = safe.counts
+        storage.chunk = PendingChunk(2**63 - 1, 0, BytesIO(), defaultdict(list))
+        del storage.chunks[safe.chunks :]
+        storage.channel_stats |= dict.fromkeys(storage.channel_stats, 0) | safe.messages
+        self._writer.counts |= storage.channel_stats
+        try:
+            os.truncate(storage.path, safe.size)
+            storage.bio = storage.path.open('ab')
+            self._writer.close()
+        except OSError:
+            self._cut_off(safe.size)
+
+    def _cut_off(self, size: int) -> None:
+        """Leave the file as after a kill, unless it has been closed and metadata.yaml is lost."""
+        storage = self._writer.storage
+        if isinstance(storage, McapWriter):
+            with suppress(OSError):
+                storage.bio.close()
+            with suppress(OSError):
+                os.truncate(storage.path, size)
+            self._writer.storage = None
+        with suppress(OSError):
+            self._writer.metapath.with_suffix('.yaml.tmp').unlink()
 
     def __enter__(self) -> Self:
         """Record until the end of the block."""

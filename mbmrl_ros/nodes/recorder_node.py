@@ -5,7 +5,8 @@
 Subscribes, raw, to the topics of the robot file, to e_stop, and to those of the parameter `also`,
 each as soon as it has a publisher and with that publisher's quality of service. Publishes
 /diagnostics once a second. A recording lasts from activate to deactivate, or to the end of the
-node; a kill costs what came in the last second.
+node; a kill costs what came in the last second. Where nothing can be written any more the node
+closes the bag and ends with exit code 2; nobody else is concerned.
 """
 
 from __future__ import annotations
@@ -74,7 +75,11 @@ class RecorderTopics:
         self._subscriptions.clear()
         recorder.close()
         total = sum(recorder.counts.values())
-        self._node.get_logger().info(f'{total} messages in {self.folder}; {recorder.fault}')
+        text = f'{total} messages in {self.folder}'
+        if recorder.fault:
+            self._node.get_logger().error(f'{recorder.fault}; {text} were recorded before')
+        else:
+            self._node.get_logger().info(text)
 
     def close(self) -> None:
         """Finish the bag and remove everything."""
@@ -89,7 +94,7 @@ class RecorderTopics:
 
     def _look(self) -> None:
         """Subscribe to topics that have got a publisher."""
-        if self._recorder is None:
+        if self._recorder is None or self._recorder.fault:
             return
         for topic in sorted(self._missing):
             publishers = self._node.get_publishers_info_by_topic(topic)
@@ -136,6 +141,8 @@ class RecorderTopics:
         self._diagnostics.publish(
             diagnostic_message(self._node, 'recorder', self._spec.name, level, text, values)
         )
+        if recorder is not None and recorder.fault and getattr(self._node, 'owns_process', False):
+            raise UserError(f'{recorder.fault}; what came before is in {self.folder}')
 
 
 # From the least demanding on.

@@ -23,11 +23,11 @@ from rclpy._rclpy_pybind11 import RCLError
 from rclpy.exceptions import ROSInterruptException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
-from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.lifecycle import ManagedNode
+from mbmrl_ros.nodes.log_folder import init_ros
 from mbmrl_ros.nodes.params import Settings, check_files, help_text
 from mbmrl_ros.nodes.priority import raise_process
 
@@ -86,14 +86,12 @@ def _init(arguments: list[str]) -> None:
         # whoever writes it means.
         left = list(takewhile(lambda argument: argument != '--ros-args', arguments))
         left = left or remove_ros_args(arguments)
-        if left:
-            raise UserError(f'unknown argument {left[0]!r}; parameters: --ros-args -p name:=value')
-        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
-    except UserError:
-        raise
     except Exception as error:  # rcl's errors have no common base
         line = ' '.join(str(error).split())
         raise UserError(f'ROS arguments are not valid: {line}') from error
+    if left:
+        raise UserError(f'unknown argument {left[0]!r}; parameters: --ros-args -p name:=value')
+    init_ros(args=arguments)
 
 
 def _spin(node: ManagedNode, executor: SingleThreadedExecutor, stopping: list[int]) -> int:

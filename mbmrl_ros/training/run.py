@@ -12,10 +12,8 @@ be started again and goes on from the last whole iteration.
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -29,9 +27,10 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from mbmrl_ros.config import UserError, read_yaml
-from mbmrl_ros.config import write_text as write_text
 from mbmrl_ros.data.dataset import Trajectory, load_trajectories, save_trajectories
 from mbmrl_ros.models.device import Precision, choose_precision
+from mbmrl_ros.outputs import reason, replacing
+from mbmrl_ros.outputs import write_text as write_text
 
 # What is chosen by itself where it is `auto`.
 PRECISIONS = ('precision', 'fit_precision')
@@ -56,7 +55,7 @@ class Run:
             (folder / 'data').mkdir(parents=True, exist_ok=True)
             (folder / 'bundles').mkdir(exist_ok=True)
         except OSError as error:
-            raise UserError(f'cannot create the run folder {folder}: {error.strerror}') from error
+            raise UserError(f'cannot create the run folder {folder}: {reason(error)}') from error
         self._claim('run.json', identity, _as_json, {})
         self._claim('config.yaml', config, _as_yaml, defaults or {})
 
@@ -133,7 +132,7 @@ class Run:
                 bundle = source / 'bundles' / f'{known:04d}'
                 shutil.copytree(bundle, self.publish(done), dirs_exist_ok=True)
         except OSError as error:
-            raise UserError(f'cannot copy {source} to {self.folder}: {error}') from error
+            raise UserError(f'cannot copy {source} to {self.folder}: {reason(error)}') from error
         params = {key: value for key, value in tensors.items() if key.startswith('params/')}
         self.save_checkpoint(done, params)
 
@@ -152,17 +151,9 @@ class Run:
     def save_checkpoint(self, iteration: int, tensors: dict[str, Tensor]) -> None:
         """Replace the checkpoint: the moment at which the iteration counts as done."""
         path = self.folder / 'checkpoint.safetensors'
-        temporary = path.with_suffix('.partial')
         whole = {name: value.detach().contiguous().clone() for name, value in tensors.items()}
-        try:
+        with replacing(path) as temporary:
             save_file(whole | {'iteration': torch.tensor(iteration)}, temporary)
-            os.replace(temporary, path)
-        except (OSError, SafetensorError) as error:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            raise UserError(
-                f'cannot write {path}: {error}; free some space and start the same command again'
-            ) from error
 
     def log(self, iteration: int, metrics: dict[str, float]) -> None:
         """Append one row to metrics.csv and to TensorBoard; an older row of it is replaced."""
@@ -182,10 +173,8 @@ class Run:
                 for name, value in metrics.items():
                     writer.add_scalar(name, value, iteration)
         except OSError as error:
-            raise UserError(
-                f'cannot write {self.folder / "tensorboard"}: {error.strerror}; '
-                'free some space and start the same command again'
-            ) from error
+            place = self.folder / 'tensorboard'
+            raise UserError(f'cannot write {place}: {reason(error)}') from error
 
     def publish(self, iteration: int) -> Path:
         """Return the folder for this iteration's bundle; 0: that of another run, to begin with."""

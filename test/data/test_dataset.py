@@ -129,7 +129,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_half_a_new_one(tmp_path, monkeyp
     if moment == 'write':
         monkeypatch.setattr(dataset, 'save_file', half)
     else:
-        monkeypatch.setattr(dataset.os, 'replace', full)
+        monkeypatch.setattr('os.replace', full)
     with pytest.raises(UserError, match='No space left on device; free some space') as caught:
         save_trajectories(path, [trajectory(9)])
     assert '\n' not in str(caught.value)

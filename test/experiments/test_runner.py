@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Grids are worked off: in parallel as one by one, on after a kill, and past a cell that fails."""
 
-import fcntl
 import json
 import os
 import signal
@@ -23,6 +22,7 @@ from mbmrl_ros.experiments.grid import Selection
 from mbmrl_ros.experiments.jobs import Training
 from mbmrl_ros.experiments.outcomes import do, finished
 from mbmrl_ros.models.bundle import load_bundle
+from mbmrl_ros.outputs import claimed
 from mbmrl_ros.spec import load_robot
 
 JOINT = 'half_cheetah/disabled_joint'
@@ -182,8 +182,7 @@ def test_a_cell_that_fails_is_reported_and_the_others_go_on(serial, tmp_path, ca
 
 
 def test_a_second_command_in_the_same_folder_is_refused(tmp_path, capsys):
-    with (tmp_path / '.lock').open('w') as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with claimed(tmp_path, 'mbmrl experiment'):
         assert main(command(tmp_path)) == 2
     assert 'another mbmrl experiment is at work' in capsys.readouterr().err
 

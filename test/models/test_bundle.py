@@ -261,7 +261,7 @@ def test_a_full_disk_is_said_in_one_line_and_leaves_no_half_a_file(folder, monke
     elif moment == 'description':
         monkeypatch.setattr(Path, 'write_text', write_half_a_text)
     else:
-        monkeypatch.setattr(bundles.os, 'replace', full_disk)
+        monkeypatch.setattr('os.replace', full_disk)
     for target in (folder, folder.parent / 'new'):
         with pytest.raises(UserError, match='No space left on device; free some space'):
             save_bundle(target, newer)

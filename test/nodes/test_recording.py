@@ -2,11 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recording, playing back, and a controller in the shadow of a recording."""
 
+import errno
 import itertools
 import math
+import os
+import resource
 import signal
 import threading
 import time
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -27,6 +33,7 @@ from std_msgs.msg import Float64MultiArray, String
 from mbmrl_ros.data.bags import Bag
 from mbmrl_ros.nodes import player_node, recorder_node
 from mbmrl_ros.nodes.messages import MESSAGES, stamp_ns
+from mbmrl_ros.nodes.recorder import BagRecorder
 from mbmrl_ros.nodes.stats import STATS
 from mbmrl_ros.spec import load_robot
 from mbmrl_ros.training.recordings import read_recordings
@@ -147,6 +154,92 @@ def test_a_recorder_that_is_stopped_closes_its_bag(bench, robot, tmp_path):
     assert process.wait(20.0) == 0
     bag = Bag(tmp_path / 'bag')
     assert '/odom' in bag.topics and bag.damage == ''
+
+
+def full_disk(*arguments):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+class FullDisk:
+    """A file of which the first bytes of the next text are written, and no more."""
+
+    def __init__(self, file):
+        self._file = file
+
+    def write(self, text):
+        self._file.write(text[:10])
+        full_disk()
+
+    def __getattr__(self, name):
+        return getattr(self._file, name)
+
+
+@pytest.fixture
+def written(tmp_path):
+    """A bag of two chunks of 30 messages on two topics, and what writes another message."""
+    callbacks, stamps = {}, itertools.count()
+    node = SimpleNamespace(
+        create_subscription=lambda kind, topic, write, *_, **__: callbacks.setdefault(topic, write)
+    )
+    topics = {'/odom': MESSAGES['nav_msgs/msg/Odometry'], '/joint_states': JointState}
+    recorder = BagRecorder(node, tmp_path / 'bag', topics, now_ns=lambda: next(stamps))
+
+    def write(count):
+        for number in range(count):
+            topic = list(topics)[number % 3 == 0]
+            callbacks[topic](serialize_message(topics[topic]()))
+
+    for _ in range(2):
+        write(30)
+        recorder.flush()
+    return recorder, write
+
+
+@pytest.mark.parametrize('index', [True, False], ids=['indexed', 'no space for an index'])
+def test_a_disk_that_is_full_leaves_a_bag_that_ends_before(written, tmp_path, monkeypatch, index):
+    recorder, write = written
+    storage = recorder._storage
+    storage.bio = FullDisk(storage.bio)
+    if not index:
+        monkeypatch.setattr(recorder._writer, 'close', full_disk)
+    write(30)
+    recorder.flush()
+    write(30)
+    recorder.close()
+    assert recorder.fault == 'cannot write on: No space left on device; free some space'
+    assert recorder.counts == {'/odom': 40, '/joint_states': 20}
+    bag = Bag(tmp_path / 'bag')
+    assert not (index and bag.damage)
+    found = Counter(message.topic for message in bag.raw(set(recorder.counts)))
+    assert found == recorder.counts
+    assert {path.name for path in (tmp_path / 'bag').iterdir()} == (
+        {'bag.mcap', 'metadata.yaml'} if index else {'bag.mcap'}
+    )
+
+
+def test_a_bag_without_metadata_for_lack_of_space_is_whole(written, tmp_path, monkeypatch):
+    recorder, _ = written
+    monkeypatch.setattr(Path, 'write_text', full_disk)
+    recorder.close()
+    assert recorder.fault.startswith('cannot finish the bag: No space left')
+    monkeypatch.undo()
+    bag = Bag(tmp_path / 'bag')
+    assert bag.damage == '' and len(list(bag.raw({'/odom', '/joint_states'}))) == 60
+
+
+@pytest.mark.skipif(not hasattr(resource, 'prlimit'), reason='limits the files of a process')
+def test_a_recorder_that_cannot_write_on_ends_with_an_error(bench, robot, tmp_path):
+    process = bench.process('recorder_node', out=str(tmp_path / 'bag'))
+    bench.until_status('recorder', lambda text, values: int(values['messages: /odom']) > 100)
+    [file] = (tmp_path / 'bag').glob('*.mcap')
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (file.stat().st_size + 20_000,) * 2)
+    bench.until(lambda: process.poll() is not None, 'it goes on')
+    assert process.returncode == 2
+    assert 'recorder_node: cannot write on: File too large' in bench.output()
+    assert 'space' not in bench.output() and 'Traceback' not in bench.output()
+    bag = Bag(tmp_path / 'bag')
+    stamps = [stamp_ns(message.data.header.stamp) for message in bag.messages({'/odom'})]
+    assert len(stamps) > 100 and {b - a for a, b in itertools.pairwise(stamps)} == {10_000_000}
 
 
 def test_a_folder_that_exists_is_left_alone(bench, tmp_path):

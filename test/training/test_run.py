@@ -181,7 +181,7 @@ def test_a_full_disk_keeps_the_old_checkpoint(run, monkeypatch, moment):
     if moment == 'write':
         monkeypatch.setattr(runs, 'save_file', half)
     else:
-        monkeypatch.setattr(runs.os, 'replace', full_disk)
+        monkeypatch.setattr('os.replace', full_disk)
     with pytest.raises(UserError, match='No space left on device; free some space') as caught:
         run.save_checkpoint(2, {'params/w': torch.zeros(3)})
     assert '\n' not in str(caught.value)
@@ -193,7 +193,7 @@ def test_a_full_disk_keeps_the_old_checkpoint(run, monkeypatch, moment):
 def test_a_full_disk_keeps_the_old_metrics(run, monkeypatch):
     run.log(1, {'loss': 0.5})
     before = (run.folder / 'metrics.csv').read_bytes()
-    monkeypatch.setattr(runs.os, 'replace', full_disk)
+    monkeypatch.setattr('os.replace', full_disk)
     with pytest.raises(UserError, match='No space left on device'):
         run.log(2, {'loss': 0.25})
     assert (run.folder / 'metrics.csv').read_bytes() == before
@@ -211,7 +211,7 @@ def test_text_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     write_text(path, 'old')
     write_text(path, 'new')
     assert path.read_text() == 'new'
-    monkeypatch.setattr(runs.os, 'replace', full_disk)
+    monkeypatch.setattr('os.replace', full_disk)
     with pytest.raises(UserError, match='No space left'):
         write_text(path, 'newer')
     assert path.read_text() == 'new'

@@ -1,0 +1,44 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Where every executable begins: signals are taken before anything that needs time is imported."""
+
+from __future__ import annotations
+
+import importlib
+
+from mbmrl_ros.endings import begin_process, exit_code
+
+
+def mbmrl() -> int:
+    """Run the command line."""
+    return _run('mbmrl', 'cli')
+
+
+def sim_node() -> int:
+    """Run the simulator node."""
+    return _run('sim_node', 'nodes.sim_node')
+
+
+def controller_node() -> int:
+    """Run the controller node."""
+    return _run('controller_node', 'nodes.controller_node')
+
+
+def command_gate() -> int:
+    """Run the node between controller and motors."""
+    return _run('command_gate', 'nodes.gate_node')
+
+
+def recorder_node() -> int:
+    """Run the node that records a robot."""
+    return _run('recorder_node', 'nodes.recorder_node')
+
+
+def player_node() -> int:
+    """Run the node that plays a bag."""
+    return _run('player_node', 'nodes.player_node')
+
+
+def _run(name: str, module: str) -> int:
+    begin_process()
+    return exit_code(lambda: int(importlib.import_module(f'mbmrl_ros.{module}').main()), name)
