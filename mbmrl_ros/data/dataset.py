@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 from mbmrl_ros.config import UserError
@@ -126,15 +126,12 @@ def save_trajectories(path: Path, trajectories: list[Trajectory]) -> None:
 def load_trajectories(path: Path) -> list[Trajectory]:
     """Read what `save_trajectories` wrote; UserError if the file is missing or damaged."""
     try:
-        with safe_open(path, 'pt') as file:
-            prefixes = sorted({key.split('/')[0] for key in file.keys()})  # noqa: SIM118
-            return [
-                Trajectory(
-                    file.get_tensor(f'{prefix}/states'),
-                    file.get_tensor(f'{prefix}/actions'),
-                    file.get_tensor(f'{prefix}/disturbance'),
-                )
-                for prefix in prefixes
-            ]
-    except (OSError, SafetensorError) as error:
+        # By its bytes: the library opens no file whose name is not text in UTF-8.
+        tensors = load(path.read_bytes())
+        prefixes = sorted({key.split('/')[0] for key in tensors})
+        parts = ('states', 'actions', 'disturbance')
+        return [
+            Trajectory(*(tensors[f'{prefix}/{part}'] for part in parts)) for prefix in prefixes
+        ]
+    except (OSError, SafetensorError, KeyError) as error:
         raise UserError(f'{path} is not a readable file of trajectories: {error}') from error

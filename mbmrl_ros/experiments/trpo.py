@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 from torch import Tensor
 from tqdm import tqdm
 
@@ -77,7 +77,7 @@ def load_policy(
     """Return what drives robots by the policy of an iteration (None: the last): its mean."""
     model = _model(task, config.model_copy(update={'rollouts': 1}), 0, tuned)
     inputs = list(load_robot(task.robot).input_indices)
-    _restore(model, load_file(_file(folder, iteration or config.iterations)))
+    _restore(model, load(_file(folder, iteration or config.iterations).read_bytes()))
 
     def act(histories: Sequence[History], states: Tensor) -> Tensor:
         observations = model.env.normalize_obs(states[:, inputs].numpy())

@@ -17,8 +17,8 @@ from typing import Any, Literal
 
 import torch
 from pydantic import ConfigDict, ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
 
 from mbmrl_ros import __version__
 from mbmrl_ros.config import Config, UserError, closest, share_directory
@@ -110,8 +110,7 @@ def load_bundle(name_or_path: str | Path, spec: RobotSpec) -> Bundle:
     try:
         if _sha256(weights) != info.weights_sha256:
             raise UserError(f'{weights} is damaged: its checksum is not the one in bundle.json')
-        with safe_open(weights, 'pt') as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        tensors = load(weights.read_bytes())
     except (OSError, SafetensorError) as error:
         raise UserError(f'{weights} cannot be read: {error}') from error
     normalizer = Normalizer(**_group(tensors, 'normalizer'))

@@ -21,8 +21,8 @@ from typing import Any
 
 import torch
 import yaml
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
@@ -227,8 +227,7 @@ def _last_checkpoint(folder: Path) -> tuple[int, dict[str, Tensor]]:
     if not path.exists():
         return 0, {}
     try:
-        with safe_open(path, 'pt') as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        tensors = load(path.read_bytes())
     except (OSError, SafetensorError) as error:
         raise UserError(f'{path} is damaged: {error}') from error
     return int(tensors.pop('iteration')), tensors

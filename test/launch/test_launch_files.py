@@ -20,6 +20,8 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
+from mbmrl_ros.machine import slowness
+
 ROOT = Path(__file__).resolve().parents[2]
 COMMON = {
     'namespace',
@@ -252,7 +254,7 @@ class Observer:
 
 def wait_for_states(observer: Observer, expected: dict[str, str], log: Path) -> None:
     """Wait until the named nodes are in the expected states."""
-    end = time.monotonic() + DEADLINE_S
+    end = time.monotonic() + DEADLINE_S * slowness()
     while (states := {name: observer.state_of(name) for name in expected}) != expected:
         assert time.monotonic() < end, f'{states}\n{log.read_text()}'
 
@@ -273,7 +275,7 @@ def test_sim_launch_takes_both_nodes_to_active_in_a_namespace_and_ends_with_ctrl
         nodes = {'/bot/sim_node': 'active', '/bot/controller_node': 'active'}
         wait_for_states(observer, nodes, log)
         os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(timeout=DEADLINE_S) == 0, log.read_text()
+        assert process.wait(timeout=DEADLINE_S * slowness()) == 0, log.read_text()
     assert 'Traceback' not in log.read_text()
 
 
@@ -287,7 +289,7 @@ def test_with_the_gate_commands_of_the_simulated_robot_pass_through_it(
         assert observer.publishers_of('/bot/joint_commands') == ['command_gate']
         assert observer.publishers_of('/bot/wanted_commands') == ['controller_node']
         os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(timeout=DEADLINE_S) == 0, log.read_text()
+        assert process.wait(timeout=DEADLINE_S * slowness()) == 0, log.read_text()
     assert 'Traceback' not in log.read_text()
 
 
@@ -296,7 +298,7 @@ def test_without_autostart_the_controller_waits_to_be_configured(installation, o
     with launched(installation, log, 'robot', 'autostart:=false') as process:
         wait_for_states(observer, {'/controller_node': 'unconfigured'}, log)
         os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(timeout=DEADLINE_S) == 0, log.read_text()
+        assert process.wait(timeout=DEADLINE_S * slowness()) == 0, log.read_text()
 
 
 STAND_IN = """#!/usr/bin/env python3
@@ -324,7 +326,7 @@ def viewers(tmp_path: Path) -> Path:
 
 
 def wait_for(condition: Any, log: Path) -> None:
-    end = time.monotonic() + DEADLINE_S
+    end = time.monotonic() + DEADLINE_S * slowness()
     while not condition():
         assert time.monotonic() < end, log.read_text()
         time.sleep(0.05)
@@ -372,7 +374,7 @@ def test_with_rviz_the_robot_is_shown_by_its_urdf_and_configuration(
         node = {'robot': '/bot/controller_node', 'sim': '/bot/sim_node'}[name]
         wait_for_states(observer, {node: 'unconfigured'}, log)
         os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(timeout=DEADLINE_S) == 0, log.read_text()
+        assert process.wait(timeout=DEADLINE_S * slowness()) == 0, log.read_text()
     assert 'Traceback' not in log.read_text()
 
 
@@ -391,7 +393,7 @@ def test_what_rviz_lacks_is_said_in_a_line(
     more = (viewers,) if shown else ()
     with launched(installation, log, 'rviz', *arguments, more=more) as process:
         # Nothing is started, so the launch ends by itself.
-        assert process.wait(timeout=DEADLINE_S) == 0, log.read_text()
+        assert process.wait(timeout=DEADLINE_S * slowness()) == 0, log.read_text()
     assert line in log.read_text() and 'Traceback' not in log.read_text()
 
 
@@ -406,7 +408,7 @@ def test_training_is_launched_with_its_options_and_ends_with_a_bundle(installati
     settings = ' '.join(f"--set '{key}={value}'" for key, value in small.items())
     arguments = ['algorithm:=mb', 'task:=half_cheetah/disabled_joint', 'seed:=3', f'out:={out}']
     with launched(installation, log, 'train', *arguments, f'more:={settings}') as process:
-        assert process.wait(timeout=DEADLINE_S) == 0, log.read_text()
+        assert process.wait(timeout=DEADLINE_S * slowness()) == 0, log.read_text()
     assert (out / 'bundle' / 'bundle.json').is_file(), log.read_text()
     assert json.loads((out / 'bundle' / 'bundle.json').read_text())['algorithm'] == 'mb'
     assert 'process has finished cleanly' in log.read_text()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mbmrl_ros import machine
 from mbmrl_ros.nodes.processes import ending_in_order
 
 RUN = """
@@ -44,7 +45,7 @@ def runs(pid: int) -> bool:
 
 
 def until(condition, what: str) -> None:
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + PATIENCE_S * machine.slowness()
     while not condition():
         assert time.monotonic() < end, what
         time.sleep(0.02)
@@ -82,7 +83,7 @@ def episode(bundle, tmp_path):
 def test_nodes_end_with_the_process_that_started_them(episode, tmp_path, number, code):
     process, nodes = episode
     process.send_signal(number)
-    assert process.wait(PATIENCE_S) == code
+    assert process.wait(PATIENCE_S * machine.slowness()) == code
     if number != signal.SIGKILL:
         assert not any(map(runs, nodes)), 'they are waited for'
         assert (tmp_path / 'bag' / 'metadata.yaml').exists(), 'the bag is whole'
