@@ -88,6 +88,7 @@ class Controller:
         if self._foresight is not None:
             self._foresight.forget()
         try:
+            self._assembler.begin_period(now_s)
             self._past.pass_by(self._assembler.assemble(now_s))
         except Exception as error:  # a gap is safe, a reading that is lost because of it is not
             self.counters.refused[f'a missed period: {type(error).__name__}'] += 1
@@ -109,6 +110,7 @@ class Controller:
         it is ready by then. until_s: when imagining has to end, on the steady clock.
         """
         started = self._clock()
+        self._assembler.begin_period(now_s)
         assembled = self._assembler.assemble(now_s)
         proposal = self._propose(assembled, started, send_s, until_s)
         elapsed_s = self._clock() - started

@@ -133,6 +133,7 @@ class Log:
             refused = refused or isinstance(item, str) or reason is not None
             if topic not in self.spec.topics or not pace.begins(at_s, topic):
                 continue
+            assembler.begin_period(at_s)
             assembled = assembler.assemble(at_s)
             fault = assembled.fault or ('refused' if refused else '')
             before_s, measured_s = measured_s, assembled.measured_s
