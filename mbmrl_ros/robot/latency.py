@@ -55,12 +55,17 @@ def predict_forward(
     return carry, ahead[:, 0]
 
 
-def transport_s(stamp_s: float, arrived_s: float, limit_s: float) -> float:
+def transport_s(
+    stamp_s: float, arrived_s: float, limit_s: float, fixed_s: float | None = None
+) -> float:
     """Return how long a message was on its way, by the clock of its stamps [s].
 
     0 where that is less than nothing, or more than the limit: sensor and controller then have
-    clocks of their own.
+    clocks of their own. Below the limit, nobody can tell a clock that lags from a long way:
+    fixed_s is what the robot file says in place of all that.
     """
+    if fixed_s is not None:
+        return fixed_s
     elapsed_s = arrived_s - stamp_s
     return elapsed_s if 0 <= elapsed_s <= limit_s else 0.0
 

@@ -103,7 +103,8 @@ class Log:
             at_s, topic = log_ns / 1e9, topics.sensors.get(full, spec.action.topic)
             item = readers[full](data, at_s, at_s) if full in readers else read_command(spec, data)
             if isinstance(item, Reading):
-                way_s = transport_s(item.stamp_s, at_s, spec.topics[topic].timeout_s)
+                settings = spec.topics[topic]
+                way_s = transport_s(item.stamp_s, at_s, settings.timeout_s, settings.transport_s)
                 item = replace(item, transport_s=way_s)
             self.messages[topic] += 1
             if isinstance(item, str):
