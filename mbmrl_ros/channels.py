@@ -82,6 +82,10 @@ class Topic(Config):
         None, description='values that repeat to the last digit for longer than this are no '
         'measurements (motion capture that lost its markers); default: they may'
     )  # fmt: skip
+    transport_s: Annotated[FiniteFloat, Field(ge=0)] | None = Field(
+        None, description='from measurement to arrival; default: arrival minus stamp, where that '
+        'is between 0 and timeout_s, so that a clock of the sensor that lags counts as well'
+    )  # fmt: skip
     slow: bool = Field(
         False, description='comes less often than once a period, and does not date the state'
     )
@@ -209,7 +213,9 @@ class Battery(Config):
 class Safety(Config):
     """Bounds beyond which the robot is stopped."""
 
-    deadline_s: Positive = Field(description='a plan that took longer is not sent')
+    deadline_s: Positive = Field(
+        description='a plan that took longer is not sent; default: two control periods'
+    )
     decay_s: Positive = Field(description='time constant towards the fallback when late')
     limits: dict[str, tuple[FiniteFloat, FiniteFloat]] = Field(
         default={}, description='channel: [lower, upper]'

@@ -8,8 +8,11 @@ trainer alike, so topic names, joint order and units exist once. A file may exte
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import logging
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -41,6 +44,10 @@ from mbmrl_ros.config import (
 from mbmrl_ros.purpose import Area, Collection, OwnTask
 from mbmrl_ros.simulation import Simulation
 
+# Periods: one late command is no fault, and a plan much older than that is of another robot.
+DEADLINE = 2
+SENSIBLE_DEADLINE = 0.5, 5.0
+
 
 class RobotSpec(Config):
     """Everything the package knows about a robot."""
@@ -68,6 +75,17 @@ class RobotSpec(Config):
     simulation: Simulation | None = None
     collection: Collection = Collection()
     tasks: dict[str, OwnTask] = Field(default={}, description='by name; shipped ones apart')
+
+    @model_validator(mode='before')
+    @classmethod
+    def _with_deadline(cls, data: Any) -> Any:
+        """Derive the deadline from the period where the file has none."""
+        safety = data.get('safety') if isinstance(data, dict) else None
+        if isinstance(safety, dict) and 'deadline_s' not in safety:
+            with suppress(KeyError, TypeError, ValueError):  # told of by the period itself
+                safety = {'deadline_s': DEADLINE * float(data['period_s']), **safety}
+            return data | {'safety': safety}
+        return data
 
     @model_validator(mode='after')
     def _consistent(self) -> Self:
@@ -160,6 +178,24 @@ class RobotSpec(Config):
                     )
 
     @property
+    def doubts(self) -> tuple[str, ...]:
+        """What is valid, and hardly what anybody wants: a line each."""
+        deadline_s, receiver_s = self.safety.deadline_s, self.action.timeout_s
+        shortest, longest = (periods * self.period_s for periods in SENSIBLE_DEADLINE)
+        doubts = []
+        if not shortest <= deadline_s <= longest:
+            doubts.append(
+                f'safety.deadline_s is {deadline_s:g}, {deadline_s / self.period_s:g} periods; '
+                f'sensible: {shortest:g} to {longest:g}; leave it out for {DEADLINE} periods'
+            )
+        if deadline_s > receiver_s:
+            doubts.append(
+                f'safety.deadline_s is {deadline_s:g}, and the receiver falls back by itself '
+                f'after action.timeout_s, {receiver_s:g}, before any command that decays'
+            )
+        return tuple(doubts)
+
+    @property
     def state_size(self) -> int:
         """S."""
         return len(self.state)
@@ -225,14 +261,26 @@ def robot_names() -> list[str]:
 
 
 def load_robot(name_or_path: str) -> RobotSpec:
-    """Load a robot by name, or from a path that ends in .yaml; UserError if it is not valid."""
+    """Load a robot by name, or from a path that ends in .yaml; UserError if it is not valid.
+
+    What is valid and hardly meant is warned of.
+    """
     if name_or_path.endswith(('.yaml', '.yml')):
         path = Path(name_or_path)
     elif name_or_path in robot_names():
         path = share_directory() / 'config' / 'robots' / f'{name_or_path}.yaml'
     else:
         raise UserError(f'unknown robot {name_or_path!r}; {closest(name_or_path, robot_names())}')
-    return _with_paths(parse(RobotSpec, read_extended(path), str(path)), path.parent)
+    spec = parse(RobotSpec, read_extended(path), str(path))
+    for doubt in spec.doubts:
+        _warn_once(f'{path}: {doubt}')
+    return _with_paths(spec, path.parent)
+
+
+@functools.cache
+def _warn_once(text: str) -> None:
+    """Warn in one line on stderr; a command loads its robot several times."""
+    logging.getLogger(__name__).warning(text)
 
 
 def _with_paths(spec: RobotSpec, folder: Path) -> RobotSpec:

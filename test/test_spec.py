@@ -261,3 +261,51 @@ def test_the_millirobot_has_the_channels_of_the_papers_in_their_order():
     assert groups == expected
     rates = [channel.name for channel in spec.state if channel.encoding == 'rate']
     assert rates == ['vx', 'vy', 'vz', 'left_rate', 'right_rate']
+
+
+def without_deadline(**changes: object) -> RobotSpec:
+    data = copy.deepcopy(CART) | changes
+    del data['safety']['deadline_s']
+    return parse(RobotSpec, data, 'cart.yaml')
+
+
+def test_without_a_deadline_it_is_two_periods_and_stays_so_when_written():
+    for period_s in (0.01, 0.05):
+        spec = without_deadline(period_s=period_s)
+        assert spec.safety.deadline_s == pytest.approx(2 * period_s) and not spec.doubts
+        assert RobotSpec.model_validate(spec.model_dump()) == spec
+    with pytest.raises(UserError, match=r'cart\.yaml: period_s: '):
+        without_deadline(period_s='fast')
+    with pytest.raises(UserError, match=r'cart\.yaml: period_s: '):
+        without_deadline(period_s=-1.0)
+
+
+@pytest.mark.parametrize('name', robot_names())
+def test_shipped_robots_have_a_sensible_deadline(name):
+    spec = load_robot(name)
+    assert not spec.doubts and 1 <= spec.safety.deadline_s / spec.period_s <= 2
+
+
+@pytest.mark.parametrize(
+    ('deadline_s', 'said'),
+    [(0.5, '0.5, 10 periods; sensible: 0.025 to 0.25'), (0.01, '0.01, 0.2 periods'),
+     (0.22, 'the receiver falls back by itself after action.timeout_s, 0.2')],
+)  # fmt: skip
+def test_a_deadline_out_of_relation_to_the_period_is_warned_of_once(
+    deadline_s, said, tmp_path, caplog
+):
+    data = copy.deepcopy(CART) | {'period_s': 0.05}
+    data['safety']['deadline_s'] = deadline_s
+    path = tmp_path / 'cart.yaml'
+    path.write_text(yaml.safe_dump(data))
+    for _ in range(2):
+        load_robot(str(path))
+    lines = [record.getMessage() for record in caplog.records if said in record.getMessage()]
+    assert len(lines) == 1 and lines[0].startswith(f'{path}: safety.deadline_s is ')
+    assert '\n' not in lines[0]
+
+
+def test_the_way_of_a_topics_messages_is_a_time():
+    assert cart(topics__odom__transport_s=0.004).topics['odom'].transport_s == 0.004
+    with pytest.raises(UserError, match=r'topics\.odom\.transport_s'):
+        cart(topics__odom__transport_s=-0.1)

@@ -83,22 +83,38 @@ class RecurrentAdapter:
         )
 
     def _go_on(self, memory: Episode, window: Transitions) -> Episode:
-        """Consume the newest transition, or the whole window where it is not the next one.
+        """Consume what is new in the window, or all of it where the memory does not reach it.
 
-        It is not after a gap, after a tick that failed, and where the robot was put elsewhere.
+        It does not after a gap, after a tick that failed, and where the robot was put elsewhere.
+        More than one transition is new where periods were missed.
         """
-        newest = Transitions(*(tensor[:, -1:] for tensor in window))
+        count = _new(memory, window)
+        newest = Transitions(*(tensor[:, -count:] for tensor in window))
         follows = (memory.ended == newest.states[:, 0]).all(1)
         carry, error = self._follow(memory.carry, newest)
-        errors = torch.cat([memory.errors[:, 1:], error], 1)
+        errors = torch.cat([memory.errors[:, count:], error], 1)
         # A CUDA graph cannot branch on values.
         if follows.is_cuda or not bool(follows.all()):
             fresh, past = self._follow(torch.zeros_like(carry), window)
             carry = torch.where(follows[:, None, None], carry, fresh)
             errors = torch.where(follows[:, None], errors, past)
-        return Episode(carry, newest.next_states[:, 0], errors)
+        return Episode(carry, newest.next_states[:, -1], errors)
 
     def _follow(self, carry: Tensor, transitions: Transitions) -> tuple[Tensor, Tensor]:
         """Return the carry after the transitions, and the errors [B, T] of predicting them."""
         carry, errors = self.dynamics.follow(self.params, carry, transitions)
         return carry, errors.mean(2)
+
+
+def _new(memory: Episode, window: Transitions) -> int:
+    """Return how many transitions [B, M, .] came after what is remembered, 1 at least.
+
+    Of robots for which it differs, the least; on a GPU 1, since a CUDA graph has one shape.
+    """
+    if memory.ended.is_cuda:
+        return 1
+    begins = (memory.ended[:, None] == window.states).all(2)
+    # Where a robot stands still, the newest of equal states counts.
+    counts = begins.flip(1).to(torch.uint8).argmax(1) + 1
+    known = counts[begins.any(1)]
+    return int(known.min()) if len(known) else 1

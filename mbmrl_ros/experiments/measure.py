@@ -24,6 +24,7 @@ from mbmrl_ros.experiments.true_physics import drive_by_physics
 from mbmrl_ros.models.bundle import Bundle, load_bundle
 from mbmrl_ros.planners.cem import CEMConfig
 from mbmrl_ros.planners.kinds import CONFIGS, PlannerConfig, changed
+from mbmrl_ros.planners.mppi import of_before
 from mbmrl_ros.report import read_metrics
 from mbmrl_ros.spec import load_robot
 from mbmrl_ros.training.collect import Rollouts
@@ -179,6 +180,9 @@ def planner_of(work: Measurement, trained: PlannerConfig) -> PlannerConfig:
     if work.candidates:
         base = changed(trained, '', {'candidates': work.candidates})
     kind, changes = work.variant.kind or base.kind, dict(work.planner)
+    if kind == 'mppi' and ('noise' in changes or kind != base.kind):
+        # Methods and variants are stated in the noise that they were measured with.
+        changes = of_before(changes)
     if kind == base.kind:
         return changed(base, '', changes)
     iterations = CEMConfig().iterations if kind == 'cem' else 1

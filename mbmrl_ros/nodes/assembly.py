@@ -131,19 +131,21 @@ def default_bundle(spec: RobotSpec) -> str:
 def warm_up(spec: RobotSpec, brain: Brain, controller: Controller | None = None) -> None:
     """Run ticks on zeros, so that no real one is slow, and forget them.
 
-    controller: gets how long each took, after the first ones, until the next one will fit. Then
-    the numbers of candidates that its budget is likely to come to are tried, upwards, so that on
-    the robot no tick waits for memory, and none is taken. Not on a GPU, where a number that is
-    given up is forgotten.
+    controller: gets how long each took, after the first ones, until the next one will fit, or
+    none does. Then the numbers of candidates that its budget is likely to come to are tried,
+    upwards, so that on the robot no tick waits for memory, and none is taken. Not on a GPU, where
+    a number that is given up is forgotten.
     """
     stream = brain.generator.get_state()
-    end_s, fits, count = time.monotonic() + WARM_UP_S, False, 0
-    while count < WARM_UP_TICKS or not (fits or time.monotonic() > end_s):
+    budget = controller.budget if controller else None
+    end_s, done, count = time.monotonic() + WARM_UP_S, False, 0
+    while count < WARM_UP_TICKS or not (done or time.monotonic() > end_s):
         tick_s = _tick_on_zeros(spec, brain)
         count += 1
-        fits = count >= WARM_UP_TICKS and (controller is None or controller.pace(tick_s))
+        if count >= WARM_UP_TICKS:
+            fits = controller is None or controller.pace(tick_s)
+            done = fits or (budget is not None and budget.overloaded)
     fitting = brain.mpc.planner
-    budget = controller.budget if controller else None
     if fitting and budget and brain.generator.device.type == 'cpu':
         end_s = time.monotonic() + WARM_UP_S
         for candidates in budget.rehearsal:

@@ -10,30 +10,51 @@ A command goes out at a steady moment of its period, so that commands are a peri
 latency is constant. A tick that is not done by then is sent when it is; one that runs into the
 next period costs that period, so that ticks never come in a burst; past its deadline, the last
 command goes out every period, decaying to the fallback.
+
+All of them, from whatever thread, go out by `Controller.send`, which records them. Reports and
+statistics come behind the command, reports in a thread of their own (reporter.py).
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
 from mbmrl_ros.nodes.mailbox import Mailbox, Refusal, hand_over
-from mbmrl_ros.nodes.worker import Due, Worker
+from mbmrl_ros.nodes.reporter import Reporter
+from mbmrl_ros.nodes.worker import Due, Job, Worker
 from mbmrl_ros.robot.budget import SendMoment, imagining_s, period_error_s
 from mbmrl_ros.robot.command import Command
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.robot.phase import SensorPhase, interval_s, lateness_s
-from mbmrl_ros.robot.tick import Tick
+from mbmrl_ros.robot.tick import Diagnostics, Tick
 from mbmrl_ros.types import Reading
 
 # How late in its period, as a share of it, a tick may begin because the last one took so long.
 GRACE = 0.2
+REPORTED_S = 1.0
+
+
+class _Times(NamedTuple):
+    """Of a tick: begin of its period, when it woke and when its readings were there; steady clock.
+
+    arrivals: of the readings, by topic. due: whether a period began, or the watchdog's patience
+    ended.
+    """
+
+    at_s: float
+    began_s: float
+    ready_s: float
+    arrivals: Mapping[str, Sequence[float]]
+    due: bool
 
 
 class ControlLoop:
@@ -53,26 +74,31 @@ class ControlLoop:
     ) -> None:
         """publish: sends a command; on_tick: reports a tick; on_fault: reports what they raised.
 
-        All three are called from the worker, publish also from `wake`, `deactivate` and `e_stop`.
-        moment: when in its period a command goes out; None: when its tick is done. phase: is told
-        how readings come after the begin of the periods; whoever calls `wake` may follow it.
+        publish is called from the worker, and from `wake`, `deactivate` and `e_stop`; the other
+        two from a thread of their own, each kind of fault once. moment: when in its period a
+        command goes out; None: when its tick is done. phase: is told how readings come after the
+        begin of the periods; whoever calls `wake` may follow it.
         """
         self.controller = controller
+        controller.records = False
         # One counter per thread: += is not atomic.
         self._missed_asleep = self._missed_busy = 0
         self._lockstep = lockstep
         self._period_s, self._moment, self._phase = controller.spec.period_s, moment, phase
-        self._publish, self._on_tick, self._on_fault = publish, on_tick, on_fault
+        self._publish, self._on_tick = publish, on_tick
         self._fallback = np.asarray(controller.spec.action.fallback, np.float64)
         self.mailbox = Mailbox(controller.spec.topics, lockstep)
-        self._worker = Worker(watchdog_s, threads, self._begin, self._fail)
-        # Guards what goes out: after the fallback of a stop, no plan may follow.
+        self.reporter = Reporter(on_fault)
+        self._worker = Worker(watchdog_s, threads, self._begin, self._on_job_error)
+        # Guards what goes out: after the fallback of a stop, no plan may follow, not even one
+        # that was begun before the stop and is done after the next start.
         self._outbox = threading.Lock()
         self._active = False
+        self._starts = self._tick_of = 0
         self._answered: Command | None = None
         self._began_s = math.inf
         self._sent_s = math.nan
-        self.submit, self.wait = self._worker.submit, self._worker.wait
+        self.submit = self._worker.submit
 
     @property
     def active(self) -> bool:
@@ -92,25 +118,37 @@ class ControlLoop:
         """Send the fallback if active, and end the thread."""
         self.deactivate('closed')
         self._worker.close()
+        self.reporter.close()
+
+    def wait(self, job: Job) -> None:
+        """Do something before the next tick, and wait for it and for reports of what was before.
+
+        Raises what it raises.
+        """
+        self._worker.wait(job)
+        self.reporter.flush(REPORTED_S)
 
     def activate(self) -> None:
         """Begin to send commands, from an empty history."""
+        self.reporter.forget()
         self.reset()
-        self._active = True
+        with self._outbox:
+            self._starts += 1
+            self._active = True
 
     def deactivate(self, reason: str) -> None:
         """Send the fallback at once, even while a plan is computed, and nothing after it."""
         with self._outbox:
             if self._active:
                 self._active = False
-                self._publish(self._safe(reason))
+                self._send_aside(self._safe(reason))
 
     def e_stop(self, reason: str) -> None:
         """Latch the emergency stop and send the fallback at once."""
+        self.controller.e_stop(reason)
         with self._outbox:
-            self.controller.e_stop(reason)
             if self._active:
-                self._publish(self._safe(self.controller.stopped))
+                self._send_aside(self._safe(self.controller.stopped))
 
     def reset(self) -> None:
         """Forget history and warm start before the next tick, and readings not yet ticked."""
@@ -144,23 +182,56 @@ class ControlLoop:
         with self._outbox:
             if not self._active or math.isinf(self._began_s):
                 return
-            stopped = self.controller.stopped
-            held = self._safe(stopped) if stopped else self.controller.held(running_s)
-            self._publish(replace(held, stamp_s=self.mailbox.newest_stamp_s))
+            if self.controller.stopped or self._tick_of != self._starts:
+                self._send_aside(self._safe(self.controller.stopped or 'started again'))
+                return
+            held = self.controller.held(running_s)
+            self._send_aside(replace(held, stamp_s=self.mailbox.newest_stamp_s))
 
-    def _fail(self, trace: str) -> None:
-        """Send the fallback after an error outside of planning (planning catches its own)."""
-        with suppress(Exception), self._outbox:
-            self._began_s = math.inf
-            if self._active:
-                self._publish(self._safe('internal error'))
-        with suppress(Exception):
-            self._on_fault(trace)
+    def _send_aside(self, command: Command) -> None:
+        """Send what is no answer of a tick, in whatever thread, which goes on if that fails."""
+        try:
+            self.controller.send(command, self._publish)
+        except Exception:
+            self.reporter.fault(traceback.format_exc())
 
     def _begin(self, due: Due | None) -> None:
-        """Tick, unless the period has gone by while the last tick went on."""
+        """Tick; after an error outside of planning (which catches its own), send the fallback."""
+        # First, so that a stop and a start in between are noticed.
+        self._tick_of = self._starts
         if not self._active:
             return
+        try:
+            self._tick(due)
+        except Exception:
+            self._began_s = math.inf
+            self._recover(traceback.format_exc(), self.mailbox.newest_stamp_s)
+
+    def _on_job_error(self, trace: str) -> None:
+        """Send the fallback: nobody knows what state an error left behind. It answers nothing."""
+        self._tick_of = self._starts
+        self._recover(trace, math.nan if self._lockstep else self.mailbox.newest_stamp_s)
+
+    def _recover(self, trace: str, stamp_s: float) -> None:
+        """Say what went wrong and send the fallback, with a gap in the history."""
+        self.reporter.fault(trace)
+        tick = self._fall_back(stamp_s)
+        try:
+            self._send(tick, 0.0)
+        except Exception:
+            self.reporter.fault(traceback.format_exc())
+
+    def _fall_back(self, stamp_s: float) -> Tick:
+        """Return the fallback after an error, even if the controller makes another."""
+        try:
+            return self.controller.fall_back('internal error', stamp_s)
+        except Exception:
+            self.reporter.fault(traceback.format_exc())
+            command = Command(stamp_s, self._fallback, True, 'internal error')
+            return Tick(command, Diagnostics(reason=command.reason))
+
+    def _tick(self, due: Due | None) -> None:
+        """Tick, unless the period has gone by while the last tick went on."""
         began_s = time.monotonic()
         if self._lockstep:
             tick = self._tick_in_lockstep(due is not None)
@@ -174,46 +245,58 @@ class ControlLoop:
         after_s = self._moment.after_s if self._moment and due else 0.0
         send_s = at_s + after_s if after_s else -math.inf
         enough_s = imagining_s(self._period_s, self.controller.goal_s)
-        late_s = self._wait_for_readings(at_s, due is not None)
+        # Sensors and ticks may have the same period: where both come at the same moment, a tick
+        # just before the reading would see the old state again, and the history a gap.
+        arrivals = self.mailbox.wait_for_all(self._period_s / 2)
         hand_over(self.mailbox, self.controller)
         self._began_s = ready_s = time.monotonic()
         tick = self.controller.tick(ready_s, send_s, at_s + enough_s)
         self._began_s = math.inf
         tick_s = time.monotonic() - at_s
-        if tick.decision is not None:
-            self.controller.pace(tick_s)
-            if self._moment:
-                begin_s = self._phase.begin_s if self._phase else 0.0
-                self._moment.record(tick_s, ready_s - began_s, begin_s)
-        tick = replace(tick, diagnostics=replace(tick.diagnostics, sensors_late_s=late_s))
         if not tick.command.fallback:
             time.sleep(max(0.0, send_s - time.monotonic()))
-        self._send(tick, tick_s)
+        self._send(tick, tick_s, _Times(at_s, began_s, ready_s, arrivals, due is not None))
 
-    def _wait_for_readings(self, at_s: float, due: bool) -> float:
-        """Return how late they were, as `lateness_s` does."""
-        # Sensors and ticks may have the same period: where both come at the same moment, a tick
-        # just before the reading would see the old state again, and the history a gap.
-        arrivals = self.mailbox.wait_for_all(self._period_s / 2)
-        late_s = lateness_s(arrivals, at_s, self._period_s)
-        if self._phase and due:
-            self._phase.record(at_s, late_s, interval_s(arrivals))
-        return late_s
-
-    def _send(self, tick: Tick, tick_s: float) -> None:
+    def _send(self, tick: Tick, tick_s: float, times: _Times | None = None) -> None:
         with self._outbox:
-            if not self._active:
+            if not self._active or self._tick_of != self._starts:
                 return
             if self.controller.stopped and not tick.command.fallback:
                 # Stopped after the safety filter had let the plan pass.
                 tick = replace(tick, command=self._safe(self.controller.stopped))
-            self._publish(tick.command)
+            self.controller.send(tick.command, self._publish)
             sent_s = time.monotonic()
-        self._answered = tick.command
+        if not math.isnan(tick.command.stamp_s):
+            self._answered = tick.command
+        self._conclude(tick, tick_s, sent_s, times)
+
+    def _conclude(self, tick: Tick, tick_s: float, sent_s: float, times: _Times | None) -> None:
+        """Learn from a tick whose command has gone out, and have it reported."""
         error_s = period_error_s(sent_s - self._sent_s, self._period_s)
         self._sent_s = sent_s
-        diagnostics = replace(tick.diagnostics, tick_s=tick_s, period_error_s=error_s)
-        self._on_tick(replace(tick, diagnostics=diagnostics))
+        late_s = math.nan
+        try:
+            if times is not None:
+                late_s = lateness_s(times.arrivals, times.at_s, self._period_s)
+                self._learn(times, late_s, tick_s, tick.decision is not None)
+        except Exception:  # the next ticks fit their period as they did before
+            self.reporter.fault(traceback.format_exc())
+        diagnostics = replace(
+            tick.diagnostics, tick_s=tick_s, period_error_s=error_s, sensors_late_s=late_s
+        )
+        report = functools.partial(self._on_tick, replace(tick, diagnostics=diagnostics))
+        self.reporter.submit(report)
+
+    def _learn(self, times: _Times, late_s: float, tick_s: float, planned: bool) -> None:
+        """Take how long things took, for when and how much the next ticks plan."""
+        if self._phase and times.due:
+            self._phase.record(times.at_s, late_s, interval_s(times.arrivals))
+        if not planned:
+            return
+        self.controller.pace(tick_s)
+        if self._moment:
+            begin_s = self._phase.begin_s if self._phase else 0.0
+            self._moment.record(tick_s, times.ready_s - times.began_s, begin_s)
 
     def _tick_in_lockstep(self, due: bool) -> Tick | None:
         """Answer a new state; answer again if the simulator sent the same state again."""
@@ -225,7 +308,7 @@ class ControlLoop:
         if self._answered is not None and self._answered.stamp_s == stamp_s:
             with self._outbox:
                 if self._active:
-                    self._publish(self._answered)
+                    self.controller.send(self._answered, self._publish)
             return None
         if self.controller.complete_stamp() != stamp_s:
             return self.controller.fall_back(refusal, stamp_s)

@@ -16,6 +16,7 @@ import functools
 import math
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 from rclpy.duration import Duration
@@ -167,12 +168,13 @@ class ControllerTopics:
         route = read_route(self._settings.path)
         self._following = Following(entities, self.loop, self._brain, route)
         self._report = ControllerReport(entities, self._commands, self.loop, self._following)
-        self._visuals = Visuals(entities, spec, self._settings.publish_tf)
+        later = self.loop.reporter.submit
+        self._visuals = Visuals(entities, spec, self._settings.publish_tf, later)
         # In lockstep a lost reading would cost a while.
         sensors = RELIABLE_SENSORS if self._settings.lockstep else SENSORS
         subscribe_to_sensors(entities, spec, readers, sensors, self.loop.put)
         offer_e_stop(entities, self.loop.e_stop, self._release)
-        entities.timer(REPORT_S, self._report.publish)
+        entities.timer(REPORT_S, functools.partial(later, self._report.publish))
         if not self._settings.lockstep:
             PeriodTimer(entities, spec.period_s, self.loop.wake, self._phase)
 
@@ -200,10 +202,15 @@ class ControllerTopics:
         self._commands.publish(command_message(self._spec, command.values, nanoseconds, label))
 
     def _on_tick(self, tick: Tick) -> None:
-        self._report.add(tick)
+        """Report a tick; one way of doing so that fails leaves the others alone."""
+        with ExitStack() as reports:
+            reports.callback(self._show, tick)
+            reports.callback(lambda: self._stats.publish(stats_message(tick)))
+            reports.callback(self._report.add, tick)
+
+    def _show(self, tick: Tick) -> None:
         bundle, beginning = self._brain.bundle, self.controller.counters.beginnings
         self._visuals.show(bundle.dynamics if bundle else None, tick, beginning)
-        self._stats.publish(stats_message(tick))
 
     def _on_fault(self, trace: str) -> None:
         self._node.get_logger().error(trace)

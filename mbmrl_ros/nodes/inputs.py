@@ -13,6 +13,7 @@ from typing import Any
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
+from mbmrl_ros.channels import Topic
 from mbmrl_ros.nodes.entities import Entities
 from mbmrl_ros.nodes.mailbox import Refusal
 from mbmrl_ros.nodes.messages import MESSAGES
@@ -40,7 +41,7 @@ def subscribe_to_sensors(
     """Call `take` for every sensor message; readers: `sensor_reader` of every topic."""
     for topic, settings in spec.topics.items():
         callback = functools.partial(
-            _on_sensor, entities.node, take, topic, readers[topic], settings.timeout_s
+            _on_sensor, entities.node, take, topic, readers[topic], settings
         )
         entities.subscription(MESSAGES[settings.type], topic, callback, profile, open_qos=True)
 
@@ -57,7 +58,7 @@ def subscribe_to_latched(
 
 
 def _on_sensor(
-    node: Node, take: Take, topic: str, read: Read, limit_s: float, message: Any
+    node: Node, take: Take, topic: str, read: Read, settings: Topic, message: Any
 ) -> None:
     received_s = time.monotonic()
     arrived_s = node.get_clock().now().nanoseconds / 1e9
@@ -67,5 +68,5 @@ def _on_sensor(
     if isinstance(reading, str):
         take(Refusal(topic, message_stamp_s(message, arrived_s), received_s, reading))
     else:
-        way_s = transport_s(reading.stamp_s, arrived_s, limit_s)
+        way_s = transport_s(reading.stamp_s, arrived_s, settings.timeout_s, settings.transport_s)
         take(replace(reading, transport_s=way_s))

@@ -81,6 +81,7 @@ def _states(spec: RobotSpec, readings: Readings, stamps: list[int]) -> Array:
     for row, stamp in zip(states, stamps):
         for topic, by_stamp in readings.items():
             assembler.on_reading(Reading(topic, stamp / 1e9, stamp / 1e9, by_stamp[stamp]))
+        assembler.begin_period(stamp / 1e9)
         state = assembler.assemble(stamp / 1e9).state
         if state is not None:
             row[:] = state

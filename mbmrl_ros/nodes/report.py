@@ -35,7 +35,7 @@ class ControllerReport:
         self._publisher = entities.publisher(DiagnosticArray, '/diagnostics', 10)
 
     def add(self, tick: Tick) -> None:
-        """Take a tick, from the worker."""
+        """Take a tick."""
         # Without the plan: a second's worth of candidates is megabytes.
         self._ticks.append(replace(tick, decision=None))
 
@@ -53,10 +53,13 @@ class ControllerReport:
             **({'path': self._following.text} if self._following.text else {}),
             'listeners': self._commands.get_subscription_count(),
             'ticks': controller.counters.ticks,
+            'commands': controller.counters.commands,
             'fallbacks': controller.counters.fallbacks,
             'late_ticks': controller.counters.overruns,
             'plans_cut': controller.counters.plans_cut,
             'periods_missed': self._loop.periods_missed,
+            'reports_failed': self._loop.reporter.failed,
+            'reports_dropped': self._loop.reporter.dropped,
             'adaptations': self._adapted,
             'adaptations_refused': self._adaptations_refused,
         }

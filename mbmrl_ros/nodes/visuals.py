@@ -9,7 +9,9 @@ field `return` to colour them by, ~/executed_track where the robot has been sinc
 
 from __future__ import annotations
 
+import functools
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -35,11 +37,24 @@ TRACK_S = 0.1
 MOST_POSES = 600
 
 
+def _now(draw: Callable[[], None]) -> None:
+    draw()
+
+
 class Visuals:
     """Publishes plan, candidates and track."""
 
-    def __init__(self, entities: Entities, spec: RobotSpec, publish_tf: bool) -> None:
-        """spec: position channels tell where the robot is; without them nothing is shown."""
+    def __init__(
+        self,
+        entities: Entities,
+        spec: RobotSpec,
+        publish_tf: bool,
+        later: Callable[[Callable[[], None]], None] = _now,
+    ) -> None:
+        """spec: position channels tell where the robot is; without them nothing is shown.
+
+        later: has things drawn in a thread where they are in nobody's way.
+        """
         self._axes, self._frame = position_channels(spec), spec.frame
         self._newest: tuple[DynamicsModel, Tick] | None = None
         self._passed: deque[tuple[int, float, Array]] = deque(maxlen=MOST_POSES)
@@ -51,10 +66,10 @@ class Visuals:
             # A point on an arm says nothing of where the arm stands.
             moves = publish_tf and spec.state[next(iter(self._axes.values()))].point is None
             self._body = body_publisher(entities, spec, self._axes) if moves else None
-            entities.timer(SHOW_S, self._publish)
+            entities.timer(SHOW_S, functools.partial(later, self._publish))
 
     def show(self, dynamics: DynamicsModel | None, tick: Tick, beginning: int) -> None:
-        """Take a tick, from the worker.
+        """Take a tick, from the thread that draws.
 
         dynamics: what plans, if anything does. beginning: a track ends where it changes.
         """

@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A thread that ticks when it is told to, and does jobs in between.
 
-It is its own watchdog: if nothing makes it tick for `watchdog_s`, it ticks all the same.
+It is its own watchdog: if nothing makes it tick for `watchdog_s`, it ticks all the same. A job or
+a tick that raises takes nothing with it.
 """
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 import traceback
@@ -106,15 +108,21 @@ class Worker:
                 if self._closing:
                     return
             overdue = time.monotonic() >= next_s
-            try:
-                for job in jobs:
-                    job()
-                if due or overdue:
-                    self._tick(due)
-            except Exception:  # whatever it is, the thread must live
-                self._on_error(traceback.format_exc())
+            for job in jobs:
+                self._do(job)
             if due or overdue:
+                self._do(functools.partial(self._tick, due))
                 next_s = time.monotonic() + self._watchdog_s
+
+    def _do(self, job: Job) -> None:
+        """Do one thing; whatever it raises, the next one gets its turn, and the thread lives."""
+        try:
+            job()
+        except Exception:
+            try:
+                self._on_error(traceback.format_exc())
+            except Exception:  # who was to report it cannot
+                traceback.print_exc()
 
     def _has_work(self) -> bool:
         return self._due is not None or bool(self._jobs) or self._closing

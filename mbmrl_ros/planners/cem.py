@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mbmrl_ros.config import Config
-from mbmrl_ros.planners.rollout import imagine, make_plan, score
+from mbmrl_ros.planners.rollout import imagine, keep_behind, make_plan, next_mean, score
 from mbmrl_ros.types import Carry, Late, Plan, RewardFn, StepFn, never
 
 
@@ -77,14 +77,14 @@ class CEM:
             variance = torch.einsum('be,beha->bha', shares, (elites - fitted[:, None]).square())
             # A row without a finite rollout has no elites, and keeps its distribution.
             inertia = torch.where(shares.any(1), config.inertia, 1.0)[:, None, None]
-            mean = torch.lerp(fitted, mean, inertia)
-            deviation = torch.lerp(variance.sqrt(), deviation, inertia)
-            deviation = deviation.clamp(min=config.minimum_noise)
+            imagined = states.shape[2] - 1
+            mean = keep_behind(imagined, torch.lerp(fitted, mean, inertia), mean)
+            refitted = torch.lerp(variance.sqrt(), deviation, inertia)
+            deviation = keep_behind(imagined, refitted.clamp(min=config.minimum_noise), deviation)
             if late():
                 break
         plan = make_plan(mean, candidates, returns)
-        following = torch.cat([plan.actions[:, 1:], plan.actions[:, -1:]], 1)
-        return CEMState(following), plan
+        return CEMState(next_mean(plan.actions)), plan
 
 
 def elite_candidates(candidates: Tensor, returns: Tensor, count: int) -> tuple[Tensor, Tensor]:

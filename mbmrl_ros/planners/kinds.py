@@ -7,20 +7,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Tag
+from pydantic import BeforeValidator, Discriminator, Tag
 
 from mbmrl_ros.config import UserError, closest, parse
 from mbmrl_ros.planners.cem import CEM, CEMConfig
-from mbmrl_ros.planners.mppi import MPPI, MPPIConfig
+from mbmrl_ros.planners.mppi import MPPI, MPPIConfig, of_before
 from mbmrl_ros.planners.random_shooting import RandomShooting, RandomShootingConfig
 from mbmrl_ros.types import Planner
 
 
 def _kind_of(value: Any) -> str:
-    """Return the kind of a planner's parameters; files from before there were kinds are MPPI's."""
+    """Return the kind of a planner's parameters."""
     if isinstance(value, Mapping):
-        return str(value.get('kind', 'mppi'))
+        return str(value['kind'])
     return str(getattr(value, 'kind', 'mppi'))
+
+
+def _with_kind(value: Any) -> Any:
+    """Return parameters that name their kind; files from before there were kinds are MPPI's."""
+    return of_before(value) if isinstance(value, Mapping) and 'kind' not in value else value
 
 
 PlannerConfig = Annotated[
@@ -28,8 +33,9 @@ PlannerConfig = Annotated[
     | Annotated[RandomShootingConfig, Tag('random_shooting')]
     | Annotated[CEMConfig, Tag('cem')],
     Discriminator(_kind_of),
+    BeforeValidator(_with_kind),
 ]
-"""The parameters of a planner: those of its `kind`, by default mppi."""
+"""The parameters of a planner: those of its `kind`; without one, of MPPI as it was before."""
 
 CONFIGS: dict[str, type[MPPIConfig | RandomShootingConfig | CEMConfig]] = {
     'mppi': MPPIConfig,
@@ -53,5 +59,7 @@ def changed(config: PlannerConfig, kind: str, changes: Mapping[str, Any]) -> Pla
     kind = kind or config.kind
     if kind not in CONFIGS:
         raise UserError(f'unknown planner {kind!r}; {closest(kind, CONFIGS)}')
-    own = config.model_dump() if kind == config.kind else {}
+    own = dict(config) if kind == config.kind else {}
+    if 'noise' in changes:
+        own.pop('noise_of', None)
     return parse(CONFIGS[kind], own | dict(changes), f'planner {kind}')

@@ -9,34 +9,58 @@ gives no temperature, noise or smoothing.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from torch import Tensor
 
 from mbmrl_ros.config import Config
-from mbmrl_ros.planners.rollout import imagine, make_plan, score
+from mbmrl_ros.planners.rollout import imagine, keep_behind, make_plan, next_mean, score
 from mbmrl_ros.types import Carry, Late, Plan, RewardFn, StepFn, never
+
+# What files without `kind` mean where they name no noise.
+NOISE_BEFORE = 0.7
 
 
 class MPPIConfig(Config):
     """Parameters of MPPI."""
 
-    # Not written: files of MPPI stay what they were before there were kinds.
-    kind: Literal['mppi'] = Field('mppi', exclude=True)
+    kind: Literal['mppi'] = 'mppi'
     candidates: int = Field(1000, ge=2, description='K (thesis, Table 6: n, at training)')
     horizon: int = Field(10, ge=1, description='H (thesis, Table 6)')
     temperature: Annotated[float, Field(gt=0)] = Field(
         0.1, description="in standard deviations of the candidates' returns"
     )
     noise: Annotated[float, Field(gt=0)] = Field(
-        0.7, description='standard deviation of the noise, actions in -1..1'
+        0.5,
+        description='standard deviation of what is added to the actions, at every step of the '
+        'horizon, actions in -1..1',
     )
     smoothing: float = Field(
         0.7, gt=0, le=1, description='beta of PDDM: 1 is white noise, small is slow noise'
     )
+    noise_of: Literal['actions', 'filter'] = Field(
+        'actions',
+        description="filter: noise is that of the white noise that enters PDDM's filter, which "
+        'begins at rest, so that the actions get less of it; what files without `kind` mean',
+    )
+
+    @model_serializer(mode='wrap')
+    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write what was read from a file without `kind` as it was."""
+        data: dict[str, Any] = write(self)
+        if data.pop('noise_of') == 'filter':
+            del data['kind']
+        return data
+
+
+def of_before(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a file from before there were kinds, in which noise was another."""
+    return {'noise': NOISE_BEFORE, **data, 'kind': 'mppi', 'noise_of': 'filter'}
 
 
 class MPPIState(NamedTuple):
@@ -74,10 +98,10 @@ class MPPI:
         states = imagine(step_fn, carry, state, candidates, late)
         returns = score(reward_fn, states, candidates)
         weights = path_integral_weights(returns, self.config.temperature)
-        actions = torch.einsum('bk,bkha->bha', weights, candidates)
+        averaged = torch.einsum('bk,bkha->bha', weights, candidates)
+        actions = keep_behind(states.shape[2] - 1, averaged, planner_state.mean)
         plan = make_plan(actions, candidates, returns)
-        following = torch.cat([plan.actions[:, 1:], plan.actions[:, -1:]], 1)
-        return MPPIState(following), plan
+        return MPPIState(next_mean(plan.actions)), plan
 
     def _sample(self, generator: torch.Generator, mean: Tensor) -> Tensor:
         """Draw candidates [B, K, H, A]: u_t = b (mu_t + eps_t) + (1 - b) u_{t-1} (PDDM, eq. 3).
@@ -89,7 +113,14 @@ class MPPI:
         batch = len(mean)
         shape = (config.horizon, batch, config.candidates, self.action_size)
         noise = torch.randn(shape, generator=generator, device=mean.device)
-        noise *= config.noise * config.smoothing
+        # The filter passes 1 / gain of the deviation that enters, and all of it from the first
+        # step on if it begins as if it had run for ever.
+        gain = math.sqrt(config.smoothing * (2 - config.smoothing))
+        if config.noise_of == 'filter':
+            noise *= config.noise * config.smoothing
+        else:
+            noise *= config.noise * gain
+            noise[0] /= gain
         noise[:, :, 0] = 0.0
         for time in range(1, config.horizon):
             noise[time] += (1 - config.smoothing) * noise[time - 1]

@@ -57,6 +57,20 @@ def make_plan(actions: Tensor, candidates: Tensor, returns: Tensor) -> Plan:
     )
 
 
+def keep_behind(imagined: int, fitted: Tensor, mean: Tensor) -> Tensor:
+    """Return actions [B, H, A]: fitted where states were imagined for, the mean of before behind.
+
+    Behind the last step that was imagined, no candidate is better than another: what they come to
+    there is noise.
+    """
+    return torch.cat([fitted[:, :imagined], mean[:, imagined:]], 1)
+
+
+def next_mean(actions: Tensor) -> Tensor:
+    """Return a warm start [B, H, A]: the plan a step later, its last action repeated."""
+    return torch.cat([actions[:, 1:], actions[:, -1:]], 1)
+
+
 def best_candidate(candidates: Tensor, returns: Tensor) -> Tensor:
     """Return the actions [B, H, A] of the candidate with the highest return."""
     best = returns.argmax(1)

@@ -145,7 +145,8 @@ class AdaptiveMPC:
                 self._dynamics, adapted.params, adapted.carry, state, moving
             )
             planner_state, plan = self._plan(adapted.params, self._planner_state, carry, state)
-            action, valid = plan.actions[:, 0].cpu(), plan.valid.cpu()
+            # A mean of actions at a limit may be beyond it by its rounding.
+            action, valid = plan.actions[:, 0].clamp(-1.0, 1.0).cpu(), plan.valid.cpu()
         self._memory, self._planner_state = memory, planner_state
         planned_at = time.perf_counter()
         durations = (adapted_at - started, planned_at - adapted_at)

@@ -45,13 +45,14 @@ class CandidateBudget:
     """
 
     def __init__(self, goal_s: float, minimum: int, maximum: int, candidates: int) -> None:
-        """goal_s: of a tick. candidates: to begin with. `settled`: whether the number was left as
-        it is after the last ticks that were judged.
+        """goal_s: of a tick. candidates: to begin with. `settled`: whether the last ticks that
+        were judged met the goal, with a number that was left as it is. `overloaded`: whether
+        they did not, and there is no smaller number.
         """
         self.goal_s = goal_s
         self.ladder = _ladder(min(minimum, maximum), maximum)
         self.candidates = max((n for n in self.ladder if n <= candidates), default=self.ladder[0])
-        self.settled = False
+        self.settled = self.overloaded = False
         self._durations: list[float] = []
         self._first = False
 
@@ -85,9 +86,10 @@ class CandidateBudget:
         factor = min(AIM * self.goal_s / max(typical_s, 1e-9), LARGEST_GROWTH)
         fitting = (n for n in self.ladder if n <= factor * self.candidates)
         candidates = max(fitting, default=self.ladder[0])
-        within = AIM * self.goal_s <= typical_s <= self.goal_s
-        self.settled = within or candidates == self.candidates
-        if not self.settled:
+        fits = typical_s <= self.goal_s
+        stays = (fits and typical_s >= AIM * self.goal_s) or candidates == self.candidates
+        self.settled, self.overloaded = fits and stays, stays and not fits
+        if not stays:
             self.candidates, self._first = candidates, True
 
 

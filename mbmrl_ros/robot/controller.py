@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -41,6 +42,10 @@ class Controller:
 
     `on_reading` only stores; `tick` does the work. They may be called from two threads if a lock
     keeps readings out while `tick` assembles (the node does so by handing readings over a queue).
+
+    Every command goes out by `send`, from whatever thread, which records it: history, latency and
+    counters know of what moved the robot, and of nothing else. Where nobody sends, `tick` and
+    `fall_back` record what they return; `records` says which.
     """
 
     def __init__(
@@ -66,6 +71,9 @@ class Controller:
         self._safety = SafetyFilter(spec)
         self._past, self._foresight = Past(spec, driver.window_size, latency), foresight
         self.budget: CandidateBudget | None = None
+        self.records = True
+        self._sending = threading.Lock()
+        self._sent: Command | None = None
         self._last_sent_s = math.nan
 
     def on_reading(self, reading: Reading) -> str | None:
@@ -77,7 +85,16 @@ class Controller:
 
     def heard(self, at_s: float, values: Array) -> None:
         """Take a command [A] in units that somebody else sent at `at_s`, steady clock."""
-        self._past.sent(at_s, values)
+        self._past.heard(at_s, values)
+
+    def send(self, command: Command, publish: Callable[[Command], object]) -> None:
+        """Publish a command and record that it went out; from any thread.
+
+        What publish raises is raised, and nothing is recorded then.
+        """
+        with self._sending:
+            publish(command)
+            self._record(command, self._clock())
 
     def pass_by(self, now_s: float) -> None:
         """Take note of the state at the begin of a period in which no tick begins.
@@ -88,10 +105,11 @@ class Controller:
         if self._foresight is not None:
             self._foresight.forget()
         try:
+            self._assembler.begin_period(now_s)
             self._past.pass_by(self._assembler.assemble(now_s))
         except Exception as error:  # a gap is safe, a reading that is lost because of it is not
             self.counters.refused[f'a missed period: {type(error).__name__}'] += 1
-            self._past.history.clear()
+            self._past.clear()
 
     @property
     def stamp_s(self) -> float:
@@ -109,17 +127,22 @@ class Controller:
         it is ready by then. until_s: when imagining has to end, on the steady clock.
         """
         started = self._clock()
+        if self._sent is not None:
+            self._safety.went_out(self._sent.values)
+        self._assembler.begin_period(now_s)
         assembled = self._assembler.assemble(now_s)
         proposal = self._propose(assembled, started, send_s, until_s)
         elapsed_s = self._clock() - started
         values, reason = self._safety.filter(
             proposal.wanted, proposal.reason, assembled.state, elapsed_s, self._since_last(started)
         )
-        in_time = elapsed_s <= self.spec.safety.deadline_s
-        self._past.commanded(values, assembled.state is not None, in_time)
-        self._remember(values, send_s, elapsed_s if proposal.decision is not None else None)
         self._count(elapsed_s)
+        if proposal.decision is not None and self._past.latency is not None:
+            self._past.latency.took(elapsed_s)
         command = Command(assembled.stamp_s, values, self._safety.fell_back, reason)
+        if self.records:
+            now_s = self._clock()
+            self._record(command, now_s if command.fallback else max(now_s, send_s))
         tick_s = self._clock() - started
         diagnostics = replace(proposal.diagnostics, tick_s=tick_s, reason=reason)
         return Tick(command, diagnostics, assembled.state, proposal.decision)
@@ -129,10 +152,13 @@ class Controller:
 
         stamp_s: of the state that it answers.
         """
-        self._past.history.clear()
+        self._past.clear()
         values, reason = self._safety.filter(None, reason, None, 0.0, self.spec.period_s)
         self._count(0.0)
-        return Tick(Command(stamp_s, values, True, reason), Diagnostics(reason=reason))
+        command = Command(stamp_s, values, True, reason)
+        if self.records:
+            self._record(command, self._clock())
+        return Tick(command, Diagnostics(reason=reason))
 
     def held(self, elapsed_s: float) -> Command:
         """Return what goes out while a tick is past its deadline; the tick may still run."""
@@ -188,7 +214,7 @@ class Controller:
     def reset(self) -> None:
         """Forget history, warm start and adaptation, for a robot that was put somewhere else."""
         self._driver.reset()
-        self._past.history.clear()
+        self._past.clear()
         self.counters.beginnings += 1
 
     def e_stop(self, reason: str) -> None:
@@ -199,6 +225,7 @@ class Controller:
         """Release the emergency stop; return None, or why there was nothing to release."""
         reason = self._safety.release()
         if reason is None:
+            self._sent = None
             self.reset()
         return reason
 
@@ -212,7 +239,7 @@ class Controller:
     ) -> _Proposal:
         """Adapt and plan, whatever the model, the planner or the reward may raise."""
         if assembled.state is None:
-            self._past.history.clear()
+            self._past.clear()
             if self._foresight is not None:
                 self._foresight.forget()
             return _Proposal(None, assembled.reason)
@@ -223,14 +250,10 @@ class Controller:
             pending, latency_s = self._past.pending(now_s, send_s)
             window, attempted = stack_windows([self._past.history])
             state = torch.from_numpy(assembled.state).float()[None]
-            surprise = Surprise()
-            if self._foresight is not None:
-                surprise = self._foresight.score(self._past.history.last())
+            surprise = self._score()
             decision = self._driver.act(window, attempted, state, pending, until_s)
             self.counters.plans_cut += decision.cut
-            if self._foresight is not None:
-                self._foresight.remember(decision.adapted.params, decision.adapted.carry)
-            diagnostics = replace(diagnose(decision), latency_s=latency_s, surprise=surprise)
+            diagnostics = replace(self._diagnose(decision), latency_s=latency_s, surprise=surprise)
             if not bool(decision.valid[0]):
                 reason = 'no imagined rollout was finite'
                 return _Proposal(None, reason, diagnostics, decision)
@@ -240,14 +263,39 @@ class Controller:
             text = ' '.join(f'{type(error).__name__}: {error}'.split())
             return _Proposal(None, f'planning failed: {text[:200]}')
 
-    def _remember(self, values: Array, send_s: float, planned_in_s: float | None) -> None:
-        """Remember from when on a command counts, and how long planning it took."""
-        now_s = self._clock()
-        sent_s = now_s if self._safety.fell_back else max(now_s, send_s)
+    def _score(self) -> Surprise:
+        """Score the last prediction; no statistics stand in the way of a command."""
         if self._foresight is None:
-            self._past.sent(sent_s, values)
-        if planned_in_s is not None and self._past.latency is not None:
-            self._past.latency.took(planned_in_s)
+            return Surprise()
+        try:
+            return self._foresight.score(self._past.history.last())
+        except Exception as error:
+            self.counters.refused[f'a prediction to score: {type(error).__name__}'] += 1
+            return Surprise()
+
+    def _diagnose(self, decision: Decision) -> Diagnostics:
+        """Say how a decision came about, and remember what it predicts, as far as that goes."""
+        try:
+            if self._foresight is not None:
+                self._foresight.remember(decision.adapted.params, decision.adapted.carry)
+            return diagnose(decision)
+        except Exception as error:
+            self.counters.refused[f'diagnostics: {type(error).__name__}'] += 1
+            return Diagnostics()
+
+    def _record(self, command: Command, at_s: float) -> None:
+        """Record a command that went out at `at_s`; one that is repeated counts once."""
+        if command is not self._sent:
+            self.counters.commands += 1
+            self.counters.fallbacks += command.fallback
+        self._sent = command
+        if self._foresight is not None:
+            return
+        try:
+            self._past.applied(at_s, command.values)
+        except Exception as error:  # it has gone out all the same, and a gap is safe
+            self.counters.refused[f'a command to record: {type(error).__name__}'] += 1
+            self._past.clear()
 
     def _since_last(self, now_s: float) -> float:
         period_s = self.spec.period_s
@@ -258,6 +306,7 @@ class Controller:
         return max(elapsed_s, period_s) if math.isfinite(elapsed_s) else period_s
 
     def _count(self, elapsed_s: float) -> None:
+        late = elapsed_s > self.spec.safety.deadline_s
+        self._past.in_time = not late
         self.counters.ticks += 1
-        self.counters.fallbacks += self._safety.fell_back
-        self.counters.overruns += elapsed_s > self.spec.safety.deadline_s
+        self.counters.overruns += late

@@ -109,6 +109,8 @@ class Gate:
         reason = self._assembler.on_reading(reading)
         if reason is not None:
             self.refused[reason] += 1
+        else:
+            self._assembler.begin_period(reading.received_s)
 
     def on_deadman(self, held: bool, now_s: float) -> None:
         """Take the state of the deadman's switch."""

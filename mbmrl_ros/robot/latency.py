@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import threading
 from collections import deque
 from collections.abc import Sequence
 
@@ -54,18 +55,26 @@ def predict_forward(
     return carry, ahead[:, 0]
 
 
-def transport_s(stamp_s: float, arrived_s: float, limit_s: float) -> float:
+def transport_s(
+    stamp_s: float, arrived_s: float, limit_s: float, fixed_s: float | None = None
+) -> float:
     """Return how long a message was on its way, by the clock of its stamps [s].
 
     0 where that is less than nothing, or more than the limit: sensor and controller then have
-    clocks of their own.
+    clocks of their own. Below the limit, nobody can tell a clock that lags from a long way:
+    fixed_s is what the robot file says in place of all that.
     """
+    if fixed_s is not None:
+        return fixed_s
     elapsed_s = arrived_s - stamp_s
     return elapsed_s if 0 <= elapsed_s <= limit_s else 0.0
 
 
 class Latency:
-    """When which command is in effect. All times are on the steady clock [s]."""
+    """When which command is in effect. All times are on the steady clock [s].
+
+    `sent` may be called from any thread: an emergency stop waits for nobody.
+    """
 
     def __init__(self, spec: RobotSpec) -> None:
         """spec: `latency_s` is what the controller cannot measure, sensors and actuators."""
@@ -75,10 +84,12 @@ class Latency:
         fallback = from_units(spec, np.asarray(spec.action.fallback))
         self._sent: deque[tuple[float, Array]] = deque([(-math.inf, fallback)], REMEMBERED)
         self._ticks: deque[float] = deque(maxlen=TYPICAL)
+        self._lock = threading.Lock()
 
     def sent(self, at_s: float, action: Array) -> None:
         """Take a command [A] in -1..1 that goes out at `at_s`."""
-        self._sent.append((at_s + self._outside_s, np.array(action, np.float64)))
+        with self._lock:
+            self._sent.append((at_s + self._outside_s, np.array(action, np.float64)))
 
     def took(self, tick_s: float) -> None:
         """Take how long a tick with a plan took."""
@@ -98,13 +109,14 @@ class Latency:
         Before the first one it is the fallback, at which the robot waits for it.
         """
         pieces: list[tuple[Array, float]] = []
-        for begin_s, action in reversed(self._sent):
-            seconds = to_s - max(begin_s, from_s)
-            if seconds > 0:
-                pieces.append((action, seconds))
-                to_s -= seconds
-            if begin_s <= from_s:
-                break
+        with self._lock:
+            for begin_s, action in reversed(self._sent):
+                seconds = to_s - max(begin_s, from_s)
+                if seconds > 0:
+                    pieces.append((action, seconds))
+                    to_s -= seconds
+                if begin_s <= from_s:
+                    break
         return pieces[::-1]
 
     def pending(self, state_s: float, effect_s: float) -> list[tuple[Tensor, float]]:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -52,9 +53,8 @@ class Rates:
         self._bases.clear()
         self.values[:] = math.nan
 
-    def update(self, newest: Mapping[str, Reading]) -> Fault | None:
-        """Take the readings of a tick; say which topic has no rate yet."""
-        missing = None
+    def update(self, newest: Mapping[str, Reading]) -> None:
+        """Take the readings of a period."""
         for topic, places in self._places.items():
             reading, base = newest[topic], self._bases.get(topic)
             elapsed_s = math.inf if base is None else reading.stamp_s - base.stamp_s
@@ -66,9 +66,14 @@ class Rates:
             else:
                 self.values[places] = math.nan
             self._bases[topic] = reading
+
+    @property
+    def missing(self) -> Fault | None:
+        """Say which topic has no rate yet."""
+        for topic, places in self._places.items():
             if np.isnan(self.values[places]).any():
-                missing = Fault('no rate', f'{topic}: no rate of change yet, after a gap')
-        return missing
+                return Fault('no rate', f'{topic}: no rate of change yet, after a gap')
+        return None
 
 
 class StandStill:
@@ -104,29 +109,97 @@ class StandStill:
         }
 
 
+# Two stamps that are less than a period apart by this share of it are a period apart.
+ROUNDING = 1e-6
+# Stamps that are further apart than this, in periods, come once a period.
+ONCE = 0.75
+
+
+class Steps:
+    """Whether the channels of one topic are further apart than the robot can have moved.
+
+    Every reading is held once, when its stamp is new, against the newest one that is at least
+    half a period older, however often the sensor measures: from one reading to the next of a fast
+    one, a robot could be anywhere. A jump lasts until the next stamp, and where stamps come
+    several times a period, for a period, so that it meets a command. Then the new place counts.
+    """
+
+    def __init__(self, period_s: float, steps: list[tuple[str, int, float]]) -> None:
+        """steps: name, place in the state, and largest change in a period, of every channel."""
+        self._period_s, self._steps = period_s, steps
+        # Oldest first; all but the first are less than half a period older than the last.
+        self._states: deque[tuple[float, Array]] = deque()
+        self.jump: Fault | None = None
+        self._jumped_s = math.nan
+
+    def awaits(self, stamp_s: float) -> bool:
+        """Whether a reading of that stamp has yet to be added."""
+        return not self._states or self._states[-1][0] != stamp_s
+
+    def clear(self) -> None:
+        """Start afresh: what comes next follows nothing."""
+        self._states.clear()
+        self.jump, self._jumped_s = None, math.nan
+
+    def add(self, state: Array, stamp_s: float) -> None:
+        """Take the state [S] of a new stamp."""
+        last_s = self._states[-1][0] if self._states else math.nan
+        half_s = 0.5 * self._period_s
+        self._states.append((stamp_s, state))
+        while len(self._states) > 1 and stamp_s - self._states[1][0] >= half_s:
+            self._states.popleft()
+        lasts = stamp_s - self._jumped_s < (1 - ROUNDING) * self._period_s
+        if lasts and stamp_s - last_s < ONCE * self._period_s:
+            return
+        before_s, before = self._states[0]
+        known = stamp_s - before_s >= half_s
+        self.jump = self._further(before, state, stamp_s - before_s) if known else None
+        self._jumped_s = stamp_s if self.jump else math.nan
+
+    def _further(self, before: Array, state: Array, elapsed_s: float) -> Fault | None:
+        periods = max(1.0, elapsed_s / self._period_s)
+        for name, place, step in self._steps:
+            change = state[place] - before[place]
+            if not abs(change) <= step * periods:
+                return Fault('jump', f'{name}: changed by {change:.4g}, at most {step:g} a period')
+        return None
+
+
 class Plausibility:
     """States within the ranges of the robot file, and not further apart than it can move."""
 
     def __init__(self, spec: RobotSpec) -> None:
         """spec: ranges and steps by channel."""
-        self._period_s = spec.period_s
         channels = [(name, spec.channel_index(name), p) for name, p in spec.plausible.items()]
         self._ranges = [(name, i, *p.range) for name, i, p in channels if p.range is not None]
-        self._steps = [(name, i, p.step) for name, i, p in channels if p.step is not None]
-        self._state: Array | None = None
-        self._stamp_s = math.nan
+        steps: dict[str, list[tuple[str, int, float]]] = {}
+        for name, place, plausible in channels:
+            if plausible.step is not None:
+                topic = spec.state[place].topic
+                steps.setdefault(topic, []).append((name, place, plausible.step))
+        self._topics = {topic: Steps(spec.period_s, of_it) for topic, of_it in steps.items()}
 
-    def check(self, state: Array, stamp_s: float) -> Fault | None:
-        """Say what is wrong with a state [S], if anything is."""
-        before, elapsed_s = self._state, stamp_s - self._stamp_s
-        self._state, self._stamp_s = state, stamp_s
+    def clear(self) -> None:
+        """Start afresh: what comes next follows nothing."""
+        for steps in self._topics.values():
+            steps.clear()
+
+    def fresh(self, newest: Mapping[str, Reading]) -> dict[str, float]:
+        """Return the stamps that have yet to be added, by topic."""
+        return {
+            topic: newest[topic].stamp_s
+            for topic, steps in self._topics.items()
+            if steps.awaits(newest[topic].stamp_s)
+        }
+
+    def add(self, state: Array, stamps: Mapping[str, float]) -> None:
+        """Take a state [S] and the stamps that are new in it, by topic."""
+        for topic, stamp_s in stamps.items():
+            self._topics[topic].add(state, stamp_s)
+
+    def fault(self, state: Array) -> Fault | None:
+        """Say what is wrong with a state [S]; a jump, where the last one added had made one."""
         for name, place, lower, upper in self._ranges:
             if not lower <= state[place] <= upper:
                 return Fault('range', f'{name}: {state[place]:.4g} outside {lower:g}..{upper:g}')
-        if before is None or not follows(elapsed_s, self._period_s):
-            return None
-        for name, place, step in self._steps:
-            change = state[place] - before[place]
-            if not abs(change) <= step:
-                return Fault('jump', f'{name}: changed by {change:.4g}, at most {step:g} a period')
-        return None
+        return next((steps.jump for steps in self._topics.values() if steps.jump), None)

@@ -47,6 +47,10 @@ class SafetyFilter:
         """
         self._stopped = self._stopped or reason or 'emergency stop'
 
+    def went_out(self, values: Array) -> None:
+        """Take the command [A] that really went out last: the next one changes from there."""
+        self._last = np.clip(values, self._lower, self._upper)
+
     def release(self) -> str | None:
         """Unlatch, to start from the fallback; return None, or why there was nothing to do."""
         if not self._stopped:

@@ -50,7 +50,11 @@ class Assembled:
 
 
 class StateAssembler:
-    """Keeps the newest reading of every topic and puts the state together from them."""
+    """Keeps the newest reading of every topic and puts the state together from them.
+
+    `on_reading` stores, `begin_period` compares with what was before, and `assemble` only looks:
+    however often it is asked, nothing changes.
+    """
 
     def __init__(self, spec: RobotSpec) -> None:
         """spec: whose topics are expected; UserError if its kinematics cannot be used."""
@@ -80,6 +84,7 @@ class StateAssembler:
             # All topics start afresh, or states would mix readings from before and after.
             self._newest.clear()
             self._rates.clear()
+            self._plausible.clear()
         self._newest[reading.topic] = reading
         self._still.add(reading)
         return None
@@ -101,6 +106,28 @@ class StateAssembler:
                 return f'{reading.topic}: quaternion is not of norm 1'
         return ''
 
+    def begin_period(self, now_s: float) -> None:
+        """Take the newest readings as those of a period: for rates of change, stamps and jumps.
+
+        Again with the same readings, it changes nothing. now_s: steady clock, as in `assemble`.
+        """
+        if self._absent(now_s):
+            return
+        still = self._still.faults(self._newest)
+        for topic in still:
+            self._rates.forget(topic)
+        if self._lags():
+            return
+        stamp_s = self._oldest().stamp_s
+        if stamp_s != self._stamp_s:
+            self._stamp_s, self._first_s = stamp_s, now_s
+        if still:
+            return
+        self._rates.update(self._newest)
+        fresh = self._plausible.fresh(self._newest)
+        if fresh and not self._rates.missing:
+            self._plausible.add(self._state(), fresh)
+
     def assemble(self, now_s: float) -> Assembled:
         """Return the state if every topic is there and none is older than its time-out.
 
@@ -109,29 +136,29 @@ class StateAssembler:
 
         now_s: steady clock, as in `Reading.received_s` [s].
         """
-        fault = self._absent(now_s)
+        fault = self._absent(now_s) or self._lags() or self._stopped(now_s)
+        fault = fault or next(iter(self._still.faults(self._newest).values()), None)
+        fault = fault or self._rates.missing
         if fault:
             return Assembled(None, math.nan, fault.text, fault.kind)
-        oldest = min(
-            (r for r in self._newest.values() if not self._spec.topics[r.topic].slow),
-            key=lambda reading: reading.stamp_s,
-        )
-        still = self._still.faults(self._newest)
-        for topic in still:
-            self._rates.forget(topic)
-        fault = self._lags() or self._stopped(oldest, now_s) or next(iter(still.values()), None)
-        fault = fault or self._rates.update(self._newest)
+        state = self._state()
+        fault = self._plausible.fault(state)
         if fault:
             return Assembled(None, math.nan, fault.text, fault.kind)
+        oldest = self._oldest()
+        measured_s = oldest.received_s - oldest.transport_s
+        return Assembled(state, oldest.stamp_s, '', measured_s=measured_s)
+
+    def _oldest(self) -> Reading:
+        """Return the reading that dates the state."""
+        dating = (r for r in self._newest.values() if not self._spec.topics[r.topic].slow)
+        return min(dating, key=lambda reading: reading.stamp_s)
+
+    def _state(self) -> Array:
         signals = np.empty(len(self._spec.signals))
         for topic, places in self._places.items():
             signals[places] = self._newest[topic].values
-        state = encode(self._spec, signals, self._rates.values)
-        fault = self._plausible.check(state, oldest.stamp_s)
-        if fault:
-            return Assembled(None, math.nan, fault.text, fault.kind)
-        measured_s = oldest.received_s - oldest.transport_s
-        return Assembled(state, oldest.stamp_s, '', measured_s=measured_s)
+        return encode(self._spec, signals, self._rates.values)
 
     def _absent(self, now_s: float) -> Fault | None:
         """Say which topic has not come, or not for too long."""
@@ -157,10 +184,11 @@ class StateAssembler:
                 return Fault('lag', text)
         return None
 
-    def _stopped(self, oldest: Reading, now_s: float) -> Fault | None:
+    def _stopped(self, now_s: float) -> Fault | None:
         """Say for how long the same stamp has been used, if that is too long."""
+        oldest = self._oldest()
         if oldest.stamp_s != self._stamp_s:
-            self._stamp_s, self._first_s = oldest.stamp_s, now_s
+            return None
         held_s, limit_s = now_s - self._first_s, self._spec.topics[oldest.topic].timeout_s
         if abs(held_s) <= limit_s:
             return None

@@ -59,12 +59,15 @@ class Tick:
 class Counters:
     """Totals since the start.
 
-    overruns: ticks past the deadline. plans_cut: plans whose time was up before their last step.
+    commands: that went out, by ticks and without (stops, and what stands in for a late tick).
+    fallbacks: of the commands. overruns: ticks past the deadline. plans_cut: plans whose time was
+    up before their last step.
     refused: readings, by reason. beginnings: times that all was forgotten, for a robot that was
     put somewhere else.
     """
 
     ticks: int = 0
+    commands: int = 0
     fallbacks: int = 0
     overruns: int = 0
     plans_cut: int = 0

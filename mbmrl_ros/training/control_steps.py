@@ -199,7 +199,8 @@ class Log:
         if item is None:
             return
         if isinstance(item, Reading):
-            way_s = transport_s(item.stamp_s, at_s, self.spec.topics[name].timeout_s)
+            settings = self.spec.topics[name]
+            way_s = transport_s(item.stamp_s, at_s, settings.timeout_s, settings.transport_s)
             item = replace(item, transport_s=way_s)
         if isinstance(item, str):
             self.refused[item] += 1
@@ -239,6 +240,7 @@ class Log:
                 good.add(topic)
             if topic not in self.spec.topics or not pace.begins(at_s, topic):
                 continue
+            assembler.begin_period(at_s)
             assembled = assembler.assemble(at_s)
             # A reading that came too makes up for one that was refused, as on the robot.
             fault = 'refused' if refused - good else assembled.fault

@@ -20,7 +20,7 @@ from mbmrl_ros.config import (
 )
 from mbmrl_ros.data.dataset import held_out_every
 from mbmrl_ros.planners.kinds import PlannerConfig
-from mbmrl_ros.planners.mppi import MPPIConfig
+from mbmrl_ros.planners.mppi import MPPIConfig, of_before
 
 Positive = Annotated[float, Field(gt=0)]
 
@@ -170,10 +170,11 @@ class TrainingConfig(Config):
     patience: int = Field(5, ge=1, description='epochs without a new low before a fit stops')
     held_out: float = Field(0.1, gt=0, le=0.5, description='share of trajectories for validation')
     planner: PlannerConfig = Field(
-        MPPIConfig(), description='while collecting (Table 6: 1000 x 10)'
+        MPPIConfig(**of_before({})), description='while collecting (Table 6: 1000 x 10)'
     )
     control_planner: PlannerConfig = Field(
-        MPPIConfig(candidates=2500, horizon=15), description='on the robot (Table 6: 2500 x 15)'
+        MPPIConfig(**of_before({'candidates': 2500, 'horizon': 15})),
+        description='on the robot (Table 6: 2500 x 15)',
     )
     precision: Literal['auto', 'float32', 'bfloat16'] = Field(
         'auto',

@@ -113,10 +113,19 @@ def test_before_there_is_a_whole_window_there_is_a_memory_but_no_loss(span):
     assert torch.equal(adapted.accepted, attempted) and not adapted.refused.any()
 
 
-@pytest.mark.parametrize('ticks', [[5, 6, 7, 9], [5, 6, 12]])
-def test_after_a_tick_that_failed_the_memory_begins_anew_with_the_window(ticks):
+@CELLS
+def test_an_episode_goes_on_over_periods_that_were_missed(cell):
+    adapter = make('episode', cell)
+    for tick, adapted in drive(adapter, episode(), [1, 3, 4, 8, 13]):
+        carry, errors = unrolled(adapter, part(episode(), 0, tick))
+        torch.testing.assert_close(adapted.carry, carry)
+        if tick >= PAST:
+            torch.testing.assert_close(adapted.loss_after, errors[:, -PAST:].mean(1))
+
+
+def test_where_the_window_does_not_reach_back_the_memory_begins_anew_with_it():
     adapter = make('episode')
-    *_, (tick, adapted) = drive(adapter, episode(), ticks)
+    *_, (tick, adapted) = drive(adapter, episode(), [5, 6, 12])
     torch.testing.assert_close(
         adapted.carry, unrolled(adapter, part(episode(), tick - PAST, tick))[0]
     )

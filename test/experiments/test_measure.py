@@ -12,7 +12,7 @@ from mbmrl_ros.experiments.measure import planner_of
 from mbmrl_ros.planners.cem import CEMConfig
 from mbmrl_ros.planners.mppi import MPPIConfig
 
-TRAINED = MPPIConfig(candidates=500, horizon=20, temperature=0.2)
+TRAINED = MPPIConfig(candidates=500, horizon=20, temperature=0.2, noise=0.7, noise_of='filter')
 
 
 def planners(name, method='mb_first', **chosen):

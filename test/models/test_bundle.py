@@ -14,7 +14,15 @@ import torch
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.models import bundle as bundles
-from mbmrl_ros.models.bundle import Bundle, BundleInfo, load_bundle, read_info, save_bundle
+from mbmrl_ros.models.bundle import (
+    Bundle,
+    BundleInfo,
+    bundle_names,
+    find_bundle,
+    load_bundle,
+    read_info,
+    save_bundle,
+)
 from mbmrl_ros.models.dynamics import build_dynamics
 from mbmrl_ros.models.kinds import build_model
 from mbmrl_ros.models.normalizer import Normalizer
@@ -215,11 +223,19 @@ def test_a_bundle_remembers_the_kind_of_its_planner(tmp_path, kind):
 def test_a_bundle_from_before_there_were_kinds_plans_by_mppi(folder):
     path = folder / 'bundle.json'
     data = json.loads(path.read_text())
-    assert 'kind' not in data['planner']
     data['planner'] = {'candidates': 12, 'horizon': 6, 'noise': 0.5}
     path.write_text(json.dumps(data))
     planner = load_bundle(folder, SPEC).info.planner
-    assert planner == MPPIConfig(candidates=12, horizon=6, noise=0.5)
+    assert planner == MPPIConfig(candidates=12, horizon=6, noise=0.5, noise_of='filter')
+
+
+@pytest.mark.parametrize('name', bundle_names())
+def test_shipped_bundles_plan_with_the_numbers_and_the_noise_that_they_were_made_with(name):
+    written = json.loads((find_bundle(name) / 'bundle.json').read_text())['planner']
+    planner = read_info(find_bundle(name)).planner
+    assert planner.model_dump() == written
+    if planner.kind == 'mppi':
+        assert planner.noise == 0.7 and planner.noise_of == 'filter'
 
 
 def test_a_bundle_from_before_there_was_a_judge_is_judged_by_its_whole_window(folder):

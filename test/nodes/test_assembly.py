@@ -46,7 +46,7 @@ def test_the_adaptation_is_the_bundles_own_or_the_one_asked_for(bundle, adaptati
 def test_planner_settings_of_zero_are_the_bundles(bundle):
     settings = ControllerSettings(bundle=str(bundle), planner=PlannerSettings(horizon=7))
     config = build_brain(SPEC, settings).mpc._planner.config
-    assert (config.candidates, config.horizon, config.noise) == (64, 7, 0.7)
+    assert (config.candidates, config.horizon, config.noise) == (64, 7, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -102,6 +102,16 @@ def test_numbers_up_to_half_above_the_one_that_fits_are_tried_before_the_robot_m
     assert brain.mpc.planner.config.candidates == budget.candidates
     cold.mpc.use_planner(with_candidates(cold.mpc.planner, budget.candidates))
     assert torch.equal(actions(cold), actions(brain))
+
+
+def test_warming_up_ends_where_no_number_of_candidates_fits(bundle, monkeypatch):
+    monkeypatch.setattr(assembly, 'WARM_UP_S', 1e9)
+    brain = build_brain(SPEC, ControllerSettings(bundle=str(bundle), seed=4))
+    controller = Controller(SPEC, brain.mpc)
+    monkeypatch.setattr(CandidateBudget, 'rehearsal', [])
+    controller.use_planner(brain.mpc.planner, CandidateBudget(1e-9, 4, 40, 16))
+    warm_up(SPEC, brain, controller)
+    assert controller.candidates == 4 and not controller.pace(1.0)
 
 
 def test_another_planner_keeps_the_warm_start_as_far_as_it_reaches(bundle):

@@ -152,6 +152,8 @@ def is_fallback(command: Command) -> bool:
 
 
 def begin_slow_plan(rig: Rig, stamp_s: float = 1.0) -> None:
+    # A period that begins while the thread is still at the last one may be missed.
+    rig.settle()
     rig.planner.pass_on.clear()
     rig.planner.planning.clear()
     rig.feed(stamp_s)
@@ -504,3 +506,233 @@ def test_a_reset_in_lockstep_drops_a_state_that_waits_for_its_tick(make):
     rig.feed(1.01)
     rig.until(lambda: len(rig.commands) == 2)
     assert rig.planner.plans == 2
+
+
+def drive(rig: Rig, ticks: int, first: int = 0) -> None:
+    """Make so many ticks, one after the other, of states that follow each other."""
+    for step in range(first, first + ticks):
+        count = rig.controller.counters.ticks
+        rig.feed(1.0 + PERIOD_S * step)
+        rig.loop.wake()
+        rig.until(lambda count=count: rig.controller.counters.ticks > count)
+        rig.settle()
+
+
+def recorded(latency: Latency) -> list[float]:
+    """Return the first joint of all commands that are known, in -1..1, without the first one."""
+    return [float(action[0]) for _, action in list(latency._sent)[1:]]
+
+
+def in_effect(rig: Rig) -> list[float]:
+    return [float(command.values[0] / SPEC.action.upper[0]) for command in rig.commands]
+
+
+def raising(*arguments: object) -> None:
+    raise ValueError(f'cannot be drawn at {time.monotonic()}')
+
+
+def test_a_report_that_raises_changes_no_command_and_is_said_once(make):
+    rig = make(latency=Latency(SPEC))
+    rig.loop._on_tick = raising
+    drive(rig, 6)
+    assert len(rig.commands) == 6 and all(planned(command) for command in rig.commands)
+    assert len(rig.faults) == 1 and 'cannot be drawn' in rig.faults[0]
+    assert rig.loop.reporter.failed == 6
+    assert rig.controller.counters.fallbacks == 0
+    # Another start may say it again.
+    rig.loop.deactivate('stopped')
+    rig.loop.activate()
+    drive(rig, 1)
+    assert len(rig.faults) == 2
+
+
+def test_faults_that_cannot_even_be_said_do_no_harm(make):
+    rig = make()
+    rig.loop._on_tick = raising
+    rig.loop.reporter._on_fault = raising
+    drive(rig, 3)
+    assert [planned(command) for command in rig.commands] == [True] * 3
+
+
+def test_a_report_that_blocks_holds_up_neither_commands_nor_a_stop(make):
+    rig, release = make(), threading.Event()
+    rig.loop._on_tick = lambda tick: release.wait(PATIENCE_S)
+    for step in range(80):
+        rig.feed(1.0 + PERIOD_S * step)
+        rig.loop.wake()
+        rig.until(lambda step=step: len(rig.commands) == step + 1)
+        # Not `settle`, which waits for reports.
+        rig.loop._worker.wait(lambda: None)
+    rig.loop.e_stop('pressed')
+    assert rig.commands[-1].reason == 'pressed'
+    # One is being reported, 64 wait, and nobody keeps more of them.
+    assert rig.loop.reporter.dropped == 80 - 65
+    release.set()
+    rig.settle()
+
+
+@pytest.mark.parametrize('what', ['pace', 'moment', 'phase'])
+def test_what_is_learned_from_a_tick_comes_behind_its_command(make, what):
+    rig = make(send_after_s=1e-9)
+    places = {'pace': (rig.controller, 'pace'), 'moment': (rig.loop._moment, 'record'),
+              'phase': (rig.phase, 'record')}  # fmt: skip
+    setattr(*places[what], raising)
+    drive(rig, 3)
+    assert [planned(command) for command in rig.commands] == [True] * 3
+    assert len(rig.faults) == 1 and len(rig.ticks) == 3
+
+
+def stop(rig: Rig) -> None:
+    rig.loop.deactivate('stopped')
+
+
+def press(rig: Rig) -> None:
+    rig.loop.e_stop('pressed')
+
+
+def hold(rig: Rig) -> None:
+    rig.loop._began_s = time.monotonic() - 2 * SPEC.safety.deadline_s
+    rig.loop.wake()
+    # Jobs come before the tick that is due.
+    rig.settle()
+    rig.settle()
+
+
+def fail_a_job(rig: Rig) -> None:
+    rig.loop.submit(lambda: raising())
+    rig.settle()
+
+
+def fail_a_tick(rig: Rig) -> None:
+    rig.controller.tick, tick = raising, rig.controller.tick
+    rig.loop.wake()
+    rig.settle()
+    rig.settle()
+    rig.controller.tick = tick
+
+
+def fail_for_good(rig: Rig) -> None:
+    rig.controller.fall_back, fall_back = raising, rig.controller.fall_back
+    fail_a_tick(rig)
+    rig.controller.fall_back = fall_back
+
+
+@pytest.mark.parametrize('aside', [stop, press, hold, fail_a_job, fail_a_tick, fail_for_good])
+def test_latency_and_counters_know_every_command_that_goes_out(make, aside):
+    latency = Latency(SPEC)
+    rig = make(latency=latency)
+    drive(rig, 2)
+    aside(rig)
+    rig.settle()
+    assert len(rig.commands) > 2
+    assert recorded(latency) == pytest.approx(in_effect(rig))
+    counters = rig.controller.counters
+    assert counters.commands == len(rig.commands)
+    assert counters.fallbacks == sum(command.fallback for command in rig.commands)
+
+
+def test_after_a_stop_and_a_start_the_robot_is_known_to_stand_at_the_fallback(make):
+    rig = make(latency=Latency(SPEC))
+    pending: list[object] = []
+    act = rig.planner.act
+    rig.planner.act = lambda *arguments: (pending.append(arguments[3]), act(*arguments))[1]
+    drive(rig, 3)
+    rig.loop.deactivate('stopped')
+    rig.loop.activate()
+    drive(rig, 1, first=3)
+    assert pending[-1], 'time passes between a state and the effect of its command'
+    assert all(not action.any() for action, _ in pending[-1])
+
+
+def test_without_latency_the_history_has_the_fallback_of_a_stop_during_a_plan(make):
+    rig = make()
+    drive(rig, 2)
+    begin_slow_plan(rig, 1.0 + 2 * PERIOD_S)
+    rig.loop.e_stop('pressed')
+    rig.planner.pass_on.set()
+    rig.settle()
+    drive(rig, 1, first=3)
+    known = rig.controller._past.history.known().actions
+    assert known[-1].tolist() == [0.0] * 6 and known[-2].tolist() == [1.0] * 6
+
+
+def test_a_plan_from_before_a_stop_does_not_go_out_after_the_next_start(make):
+    rig = make()
+    begin_slow_plan(rig)
+    rig.loop.deactivate('stopped')
+    rig.loop.activate()
+    rig.planner.pass_on.set()
+    rig.settle()
+    assert [command.reason for command in rig.commands] == ['stopped']
+    drive(rig, 1, first=1)
+    assert planned(rig.commands[-1])
+
+
+def test_a_command_that_cannot_be_published_is_said_and_was_not_applied(make):
+    latency = Latency(SPEC)
+    rig = make(latency=latency)
+    drive(rig, 2)
+    broken = threading.Event()
+    broken.set()
+
+    def publish(command: Command) -> None:
+        if broken.is_set():
+            raising()
+        rig.publish(command)
+
+    rig.loop._publish = publish
+    drive(rig, 1, first=2)
+    rig.loop.e_stop('pressed')
+    rig.loop.wait(rig.controller.release)
+    hold(rig)
+    assert recorded(latency) == [1.0, 1.0] and rig.controller.counters.commands == 2
+    assert {trace.splitlines()[-1].split(' at ')[0] for trace in rig.faults} == {
+        'ValueError: cannot be drawn'
+    }
+    broken.clear()
+    drive(rig, 1, first=6)
+    assert planned(rig.commands[-1]) and recorded(latency) == [1.0] * 3
+
+
+def test_a_tick_that_fails_every_time_is_said_once(make):
+    rig = make()
+    rig.controller.tick = raising
+    for step in range(5):
+        rig.loop.wake()
+        rig.until(lambda step=step: len(rig.commands) == step + 1)
+        rig.settle()
+    assert all(is_fallback(command) for command in rig.commands) and len(rig.faults) == 1
+    assert [tick.diagnostics.reason for tick in rig.ticks] == ['internal error'] * 5
+
+
+def test_in_lockstep_a_job_that_fails_does_not_answer_the_state_that_waits_for_its_plan(make):
+    rig = make(lockstep=True)
+    busy = threading.Event()
+    rig.loop.submit(lambda: busy.wait(PATIENCE_S))
+    rig.loop.submit(raising)
+    rig.feed(1.0)
+    busy.set()
+    rig.until(lambda: len(rig.commands) == 2)
+    assert is_fallback(rig.commands[0]) and math.isnan(rig.commands[0].stamp_s)
+    assert planned(rig.commands[1]) and rig.commands[1].stamp_s == 1.0
+
+
+def test_threads_that_send_at_once_leave_one_account(make):
+    latency = Latency(SPEC)
+    rig = make(latency=latency)
+    threads = [
+        threading.Thread(target=lambda: [rig.loop.e_stop('pressed') for _ in range(40)])
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for step in range(40):
+        rig.feed(1.0 + PERIOD_S * step)
+        rig.loop.wake()
+        rig.until(lambda step=step: rig.controller.counters.ticks > step)
+    for thread in threads:
+        thread.join()
+    rig.settle()
+    assert not rig.faults
+    assert rig.controller.counters.commands == len(rig.commands)
+    assert recorded(latency) == pytest.approx(in_effect(rig)[-len(recorded(latency)) :])

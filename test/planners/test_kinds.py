@@ -11,14 +11,20 @@ from mbmrl_ros.planners.mppi import MPPI, MPPIConfig
 from mbmrl_ros.planners.random_shooting import RandomShooting, RandomShootingConfig
 
 
+def before(**parameters: float) -> MPPIConfig:
+    """Return MPPI with the noise of files without a kind."""
+    return MPPIConfig(noise_of='filter', **parameters)
+
+
 class File(Config):
-    planner: PlannerConfig = MPPIConfig(candidates=7)
+    planner: PlannerConfig = before(candidates=7, noise=0.7)
 
 
 @pytest.mark.parametrize(
     ('written', 'read', 'planner'),
     [
-        ({'candidates': 5, 'horizon': 3}, MPPIConfig(candidates=5, horizon=3), MPPI),
+        ({'candidates': 5, 'noise': 0.3}, before(candidates=5, noise=0.3), MPPI),
+        ({'candidates': 5, 'horizon': 3}, before(candidates=5, horizon=3, noise=0.7), MPPI),
         ({'kind': 'mppi', 'noise': 0.2}, MPPIConfig(noise=0.2), MPPI),
         ({'kind': 'random_shooting'}, RandomShootingConfig(), RandomShooting),
         ({'kind': 'cem', 'elites': 9}, CEMConfig(elites=9), CEM),
@@ -33,10 +39,20 @@ def test_a_kind_is_read_made_and_comes_back_from_what_was_written(written, read,
 
 
 def test_files_of_mppi_are_what_they_were_before_there_were_kinds():
-    assert set(MPPIConfig().model_dump()) == {
-        'candidates', 'horizon', 'temperature', 'noise', 'smoothing',
+    assert File().model_dump()['planner'] == {
+        'candidates': 7, 'horizon': 10, 'temperature': 0.1, 'noise': 0.7, 'smoothing': 0.7,
     }  # fmt: skip
-    assert File().planner == MPPIConfig(candidates=7)
+    assert MPPIConfig(noise=0.2).model_dump().items() >= {'kind': 'mppi', 'noise': 0.2}.items()
+    assert parse(File, {'planner': {}}, 'file') != parse(
+        File, {'planner': {'kind': 'mppi'}}, 'file'
+    )
+
+
+def test_noise_that_is_changed_is_that_of_the_actions_and_all_else_stays():
+    own = before(candidates=30, noise=0.3)
+    assert changed(own, '', {'horizon': 4}) == before(candidates=30, noise=0.3, horizon=4)
+    noisier = changed(own, '', {'noise': 0.4})
+    assert noisier == MPPIConfig(candidates=30, noise=0.4)
 
 
 def test_the_default_of_random_shooting_is_the_papers_robot():

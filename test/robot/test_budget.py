@@ -195,3 +195,13 @@ def test_the_moment_goes_along_with_earlier_begins():
 )
 def test_imagining_ends_after_the_goal_and_within_the_period(goal_s, expected_s):
     assert imagining_s(0.1, goal_s) == pytest.approx(expected_s)
+
+
+@pytest.mark.parametrize('minimum', [16, 800])
+def test_it_is_not_settled_where_no_number_fits(minimum):
+    budget = CandidateBudget(GOAL_S, minimum, 800, 800)
+    run(budget, lambda _, k: 3 * GOAL_S + 1e-6 * k, 300)
+    assert budget.candidates == budget.ladder[0]
+    assert budget.overloaded and not budget.settled
+    run(budget, lambda _, k: 0.97 * GOAL_S, 30)
+    assert budget.settled and not budget.overloaded

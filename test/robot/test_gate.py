@@ -115,6 +115,52 @@ def test_nothing_moves_before_everything_is_there():
     assert rig.period().kind == ''
 
 
+MILLIROBOT = load_robot('millirobot')
+
+
+def refusals(rate, phase, watches):
+    """Return the kinds of what a gate answers around a jump of 5 m, and how often it watched so.
+
+    rate: of the sensors, per command. phase: from a reading to a command, in periods. watches:
+    per reading.
+    """
+    gate, period_s = Gate(MILLIROBOT), MILLIROBOT.period_s
+    command = np.full(2, 100.0)
+    count = round(10 * rate)
+    readings = [(step * period_s / rate, step) for step in range(count)]
+    commands = [((step + phase) * period_s, None) for step in range(10)]
+    answers, watched = [], 0
+    for at_s, step in sorted(readings + commands, key=lambda event: event[0]):
+        if step is None:
+            if gate.answer(command, at_s).kind not in ('missing', 'no rate'):
+                answers.append(gate.answer(command, at_s).kind)
+            continue
+        for topic in MILLIROBOT.topics:
+            values = [1.0 if name.endswith('.w') else 0.0 for name in topic_signals(topic)]
+            if topic == 'pose':
+                values[:3] = 5.0 * (step >= count // 2), 1e-6 * math.sin(step), 0.06
+            gate.on_reading(Reading(topic, at_s, at_s, tuple(values)))
+        for _ in range(watches):
+            passed = gate.watch(at_s)
+            watched += passed is not None and passed.kind == 'jump'
+    return answers, watched
+
+
+def topic_signals(topic):
+    return MILLIROBOT.topic_signals(topic)
+
+
+@pytest.mark.parametrize('watches', [0, 2])
+@pytest.mark.parametrize('phase', [0.02, 0.33, 0.61, 0.98])
+@pytest.mark.parametrize('rate', [1, 3, 10, 100])
+def test_a_jump_of_a_sensor_at_any_rate_stops_a_command_however_often_it_is_watched(
+    rate, phase, watches
+):
+    answers, watched = refusals(rate, phase, watches)
+    assert answers.count('jump') == 1 and set(answers) <= {'', 'limited', 'jump'}
+    assert bool(watched) == bool(watches)
+
+
 def silence(what):
     return lambda rig: rig.silent.add(what)
 

@@ -252,6 +252,12 @@ def test_the_way_of_a_message_counts_where_stamps_and_arrivals_have_one_clock():
         assert transport_s(stamp_s, 1.8e9, 0.3) == 0.0
 
 
+def test_the_robot_file_may_fix_the_way_of_a_message():
+    for stamp_s in (1.8e9 + 5, 1.8e9 - 0.2, 12.3):
+        assert transport_s(stamp_s, 1.8e9, 0.3, 0.004) == 0.004
+        assert transport_s(stamp_s, 1.8e9, 0.3, 0.0) == 0.0
+
+
 def test_a_state_counts_from_its_measurement_on():
     spec = cart()
     controller = Controller(spec, Waiting(), lambda: 5.0, Latency(spec))

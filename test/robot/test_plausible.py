@@ -44,6 +44,7 @@ class Robot:
                 signals = self.spec.topic_signals(topic)
                 reading = Reading(topic, stamp_s, stamp_s, tuple(values[s] for s in signals))
                 assert self.assembler.on_reading(reading) is None
+        self.assembler.begin_period(stamp_s)
         return self.assembler.assemble(stamp_s)
 
     def state(self, stamp_s: float, channel: str, **changes: float) -> float:
@@ -77,6 +78,7 @@ def test_each_topic_has_the_time_of_its_own_stamps():
     names = SPEC.topic_signals('joint_states')
     values = tuple(legs[name] for name in names)
     robot.assembler.on_reading(Reading('joint_states', 0.12, 0.12, values))
+    robot.assembler.begin_period(0.12)
     state = robot.assembler.assemble(0.12).state
     assert state[SPEC.channel_index('left_rate')] == pytest.approx(TURN)
     assert state[SPEC.channel_index('vx')] == pytest.approx(SPEED)
@@ -110,6 +112,7 @@ def test_a_clock_that_starts_again_starts_the_rates_afresh():
             signals = SPEC.topic_signals(topic)
             reading = Reading(topic, stamp, 97.2 + stamp, tuple(values[s] for s in signals))
             robot.assembler.on_reading(reading)
+        robot.assembler.begin_period(97.2 + stamp)
         assembled = robot.assembler.assemble(97.2 + stamp)
         assert (assembled.state is None) == (stamp == 3.0)
     assert assembled.state[SPEC.channel_index('vx')] == pytest.approx(SPEED)
@@ -151,6 +154,87 @@ def test_a_jump_is_refused_there_and_back_and_nothing_after_it():
     assert jumped.fault == 'jump' and jumped.reason.startswith('x: changed by 0.97')
     assert robot.see(0.3).fault == 'jump'
     assert robot.state(0.4, 'vx') == pytest.approx(SPEED)
+
+
+def jumps(rate: float, asked: int, phase: float = 0.0, jitter: float = 0.0) -> list[float]:
+    """Return at which stamps there is a jump, in periods after one of 5 m; sensors rate x as fast.
+
+    asked: how often per reading. phase: of the readings, in periods.
+    """
+    robot, rng = Robot(), np.random.default_rng(0)
+    count, faults = round(6 * rate) + 3, []
+    stamps = phase * PERIOD + PERIOD / rate * (
+        np.arange(count) + jitter * rng.uniform(-0.5, 0.5, count)
+    )
+    jumped_s = stamps[count // 2]
+    for stamp in stamps:
+        x = 5.0 * (stamp >= jumped_s)
+        assembled = robot.see(stamp, **{'position.x': x})
+        for _ in range(asked):
+            assert robot.assembler.assemble(stamp).fault == assembled.fault
+        if assembled.fault == 'jump':
+            faults.append((stamp - jumped_s) / PERIOD)
+        elif stamp - stamps[0] > PERIOD:
+            assert assembled.state is not None
+    return faults
+
+
+@pytest.mark.parametrize('asked', [0, 3])
+@pytest.mark.parametrize('phase', [0.0, 0.37])
+@pytest.mark.parametrize('rate', [0.7, 1.0, 1.9, 3.0, 10.0, 100.0])
+def test_a_jump_is_seen_by_sensors_at_any_rate_for_a_period_however_often_asked(
+    rate, phase, asked
+):
+    faults = jumps(rate, asked, phase)
+    # From the reading that jumped to the last one of the period that begins with it.
+    assert faults[0] == 0.0 and 1 - 1 / rate - 1e-6 < faults[-1] + 1e-6 < 1.0
+    assert len(faults) == max(1, math.ceil(rate - 1e-6))
+
+
+@pytest.mark.parametrize('rate', [1.0, 3.0, 10.0])
+def test_a_jump_is_seen_however_readings_jitter(rate):
+    faults = jumps(rate, 1, jitter=0.6)
+    assert faults[0] == 0.0 and faults[-1] < 1.0
+
+
+@pytest.mark.parametrize('rate', [0.7, 1.0, 3.0, 10.0, 100.0])
+def test_the_fastest_walk_is_no_jump_at_any_rate(rate):
+    robot = Robot()
+    for step in range(round(4 * rate) + 4):
+        stamp = step * PERIOD / rate
+        x = 0.99 * SPEC.plausible['x'].step * stamp / PERIOD
+        assert robot.see(stamp, **{'position.x': x}).fault in ('', 'no rate')
+
+
+def test_a_slow_topic_may_change_by_what_its_own_time_allows():
+    data = SPEC.model_dump()
+    data['topics']['telemetry'] |= {'slow': True, 'timeout_s': 5.0}
+    channel = next(c.name for c in SPEC.state if c.topic == 'telemetry')
+    data['plausible'][channel] = {'step': 1.0}
+    robot = Robot(RobotSpec.model_validate(data))
+    place = next(s for s in SPEC.topic_signals('telemetry')).split(':')[1]
+    for step, expected in ((0, ''), (10, ''), (20, 'jump')):
+        for between in range(10):
+            skip = ('telemetry',) if between else ()
+            # Nine in ten periods, then twenty in as many.
+            value = {0: 0.0, 10: 9.0, 20: 29.0}[step]
+            seen = robot.see(0.1 * (step + between), skip, **{place: value})
+            assert seen.fault == (expected or ('no rate' if step + between == 0 else ''))
+
+
+def test_asking_changes_nothing():
+    robot, other = Robot(), Robot()
+    for step in range(8):
+        stamp, odd = 0.1 * step, {'position.x': 1.0} if step == 5 else {}
+        robot.see(stamp, **odd)
+        other.see(stamp, **odd)
+        for later_s in (0.0, 0.02, 10.0, 0.05):
+            other.assembler.assemble(stamp + later_s)
+        one, two = robot.assembler.assemble(stamp), other.assembler.assemble(stamp)
+        assert (one.fault, one.reason, one.stamp_s) == (two.fault, two.reason, two.stamp_s) or (
+            one.fault == two.fault != ''
+        )
+        assert np.array_equal(one.state, two.state) or one.state is two.state is None
 
 
 def test_a_turn_over_the_seam_of_the_angle_is_no_jump():

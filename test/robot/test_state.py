@@ -106,6 +106,7 @@ def test_a_driver_that_repeats_its_last_measurement_is_found_out(frozen):
     def state_after(now, stuck):
         for topic in SPEC.topics:
             assembler.on_reading(reading(topic, 1.0 if topic in stuck else 1.0 + now, now))
+        assembler.begin_period(now)
         return assembler.assemble(now).state
 
     seen = [state_after(now, frozen) is not None for now in np.arange(0.0, 0.3, 0.01)]

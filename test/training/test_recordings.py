@@ -77,6 +77,7 @@ def test_states_are_those_that_the_robots_assembler_makes_of_the_same_messages(r
             if topic in SPEC.topics:
                 reading = sensor_reader(SPEC, topic)(message, row.at_s, row.at_s)
                 assert assembler.on_reading(reading) is None
+        assembler.begin_period(row.at_s)
         states.append(assembler.assemble(row.at_s).state)
     assert states[0] is None
     expected = torch.from_numpy(np.stack(states[1:])).float()
