@@ -20,22 +20,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mbmrl_ros.nodes.signals import ending_signals
+
 PATIENCE_S = 10.0
-# What a closed terminal, `kill` and `systemctl stop` send; Ctrl-C is an exception already.
-ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
 def ending_in_order() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into SystemExit, so that with-blocks end what they began.
+    """Turn signals that end the process into SystemExit, so that with-blocks end what they began.
 
-    A signal that is ignored or handled already (nohup) is left alone. For the main thread.
+    A signal that is ignored or handled already (nohup) is left alone, and Ctrl-C is an exception
+    already. For the main thread.
     """
 
     def leave(number: int, frame: Any) -> None:
         raise SystemExit(128 + number)
 
-    caught = [number for number in ENDINGS if signal.getsignal(number) == signal.SIG_DFL]
+    caught = [n for n in ending_signals() if signal.getsignal(n) == signal.SIG_DFL]
     for number in caught:
         signal.signal(number, leave)
     try:
