@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mbmrl_ros.robot.bounds import AllZero, Bounds
 from mbmrl_ros.robot.kinematics import points_at
 from mbmrl_ros.robot.plausible import Fault, Plausibility, Rates, StandStill
 from mbmrl_ros.spec import RobotSpec
@@ -31,6 +32,8 @@ FAULTS = {
     'no rate': 'first reading after a gap: no rate of change yet',
     'range': 'a channel is outside its plausible range',
     'jump': 'a channel changed by more than the robot can',
+    'zeros': 'all joints are at exactly zero',
+    'bounds': 'a channel is far beyond its joint or all that the model was trained on',
 }
 
 
@@ -66,6 +69,7 @@ class StateAssembler:
         self._stamp_s, self._first_s = math.nan, math.nan
         self._rates, self._still = Rates(spec), StandStill(spec)
         self._plausible = Plausibility(spec)
+        self._zeros, self.bounds = AllZero(spec), Bounds()
 
     def on_reading(self, reading: Reading) -> str | None:
         """Take a reading; return None, or why it was refused (the one before it stays)."""
@@ -82,6 +86,7 @@ class StateAssembler:
             self._rates.clear()
         self._newest[reading.topic] = reading
         self._still.add(reading)
+        self._zeros.add(reading)
         return None
 
     def _fault(self, reading: Reading) -> str:
@@ -120,14 +125,14 @@ class StateAssembler:
         for topic in still:
             self._rates.forget(topic)
         fault = self._lags() or self._stopped(oldest, now_s) or next(iter(still.values()), None)
-        fault = fault or self._rates.update(self._newest)
+        fault = fault or self._zeros.fault() or self._rates.update(self._newest)
         if fault:
             return Assembled(None, math.nan, fault.text, fault.kind)
         signals = np.empty(len(self._spec.signals))
         for topic, places in self._places.items():
             signals[places] = self._newest[topic].values
         state = encode(self._spec, signals, self._rates.values)
-        fault = self._plausible.check(state, oldest.stamp_s)
+        fault = self._plausible.check(state, oldest.stamp_s) or self.bounds.fault(state)
         if fault:
             return Assembled(None, math.nan, fault.text, fault.kind)
         measured_s = oldest.received_s - oldest.transport_s
