@@ -206,8 +206,8 @@ class GateTopics:
             level, message = WARN, 'passing commands, limited'
         if self._active:
             conflicts = [*self._senders.conflicts(), *self._sensors.conflicts()]
-            clocks = self._sensors.clocks()
-            level, message = with_notices(level, message, values, conflicts, clocks)
+            notices = self._sensors.notices()
+            level, message = with_notices(level, message, values, conflicts, notices)
         self._diagnostics.publish(
             diagnostic_message(self._node, 'gate', self._spec.name, level, message, values)
         )

@@ -17,6 +17,7 @@ from mbmrl_ros.nodes.entities import Entities
 from mbmrl_ros.nodes.mailbox import Refusal
 from mbmrl_ros.nodes.messages import MESSAGES
 from mbmrl_ros.nodes.senders import Senders
+from mbmrl_ros.robot.bounds import position_topics
 from mbmrl_ros.robot.clocks import ClockOffsets
 from mbmrl_ros.robot.latency import transport_s
 from mbmrl_ros.robot.readings import Read, message_stamp_s
@@ -43,6 +44,8 @@ class Sensors:
         compare_clocks: whether stamps should be of this node's clock; in lockstep they are not.
         """
         self._compare_clocks = compare_clocks
+        # By topic, how many readings were zero from the first one on.
+        self._never_moved = dict.fromkeys(position_topics(spec), 0)
         self._node, self._spec, self._take = node, spec, take
         timeouts_s = {topic: settings.timeout_s for topic, settings in spec.topics.items()}
         self._senders, self._clocks = Senders(node, timeouts_s), ClockOffsets()
@@ -59,13 +62,23 @@ class Sensors:
         """Say which topics have several senders, and which one counts."""
         return self._senders.conflicts()
 
-    def clocks(self) -> list[str]:
-        """Say which stamps are of another clock than this node's."""
-        return self._clocks.notices()
+    def notices(self) -> list[str]:
+        """Say which stamps are of another clock than this node's, and which joints never moved."""
+        return self._clocks.notices() + [
+            f'{topic}: every value has been exactly zero so far'
+            for topic, count in self._never_moved.items()
+            if count
+        ]
 
     def values(self) -> dict[str, int]:
         """Return how many messages of second senders were refused, for the diagnostics."""
         return self._senders.values()
+
+    def _note_zeros(self, topic: str, reading: Reading) -> None:
+        if any(reading.values):
+            del self._never_moved[topic]
+        else:
+            self._never_moved[topic] += 1
 
     def _on_message(self, topic: str, read: Read, message: Any, info: Any) -> None:
         received_s = time.monotonic()
@@ -75,6 +88,8 @@ class Sensors:
             stamp_s = message_stamp_s(message, arrived_s)
             self._take(Refusal(topic, stamp_s, received_s, reading))
         elif self._senders.take(topic, info, received_s):
+            if topic in self._never_moved:
+                self._note_zeros(topic, reading)
             if self._compare_clocks:
                 self._clocks.add(topic, reading.stamp_s, arrived_s)
             limit_s = self._spec.topics[topic].timeout_s

@@ -40,10 +40,8 @@ def state_bounds(
 def _statistics(bundle: Bundle) -> Statistics | None:
     """Return what the model was trained on; None where it was not trained at all."""
     known = bundle.dynamics.normalizer
-    mean, std, change_std = (
-        each.double().cpu().numpy()
-        for each in (known.state_mean, known.state_std, known.delta_std)
-    )
+    each = (known.state_mean, known.state_std, known.delta_std)
+    mean, std, change_std = (values.double().cpu().numpy() for values in each)
     if not mean.any() and (std == 1).all():
         return None
     return Statistics(mean, std, change_std)

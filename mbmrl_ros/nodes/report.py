@@ -75,8 +75,8 @@ class ControllerReport:
         level, message = self._judge(ticks, values)
         if values['active']:
             conflicts = [*self._commands.conflicts(), *self._sensors.conflicts()]
-            clocks = self._sensors.clocks()
-            level, message = with_notices(level, message, values, conflicts, clocks)
+            notices = self._sensors.notices()
+            level, message = with_notices(level, message, values, conflicts, notices)
         self._publisher.publish(
             diagnostic_message(self._node, 'control', controller.spec.name, level, message, values)
         )
