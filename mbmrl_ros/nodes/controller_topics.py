@@ -99,7 +99,7 @@ class ControllerTopics:
 
     def start(self) -> None:
         """Send commands from now on; UserError if somebody else commands the robot."""
-        if not self._settings.gate:
+        if self._alone:
             self._topic.check()
         self.loop.activate()
 
@@ -201,9 +201,14 @@ class ControllerTopics:
         self.loop.submit(heard)
 
     def _on_other_commands(self, reason: str) -> None:
-        """Send the fallback while somebody else commands the robot; a gate passes one of us."""
-        if not self._settings.gate:
+        """Send the fallback while somebody else commands the robot."""
+        if self._alone:
             self.controller.barred = reason
+
+    @property
+    def _alone(self) -> bool:
+        """Whether the robot takes all commands that come: no gate and no lockstep chooses some."""
+        return not (self._settings.gate or self._settings.lockstep)
 
     def _publish_command(self, command: Command) -> None:
         stamp_s = command.stamp_s

@@ -189,7 +189,7 @@ class GateTopics:
             'reason': last.reason,
             'last_fault': self._last_fault,
             'stopped': gate.stopped,
-            'listeners': self._commands.get_subscription_count(),
+            'listeners': self._topic.listeners,
             **{f'commands: {kind}': count for kind, count in sorted(self._counts.items())},
             **reasons('refused', gate.refused),
             **self._senders.values(),

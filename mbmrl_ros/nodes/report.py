@@ -58,7 +58,7 @@ class ControllerReport:
             'reason': self._reason(),
             'e_stop': controller.stopped,
             **({'path': self._following.text} if self._following.text else {}),
-            'listeners': self._commands.publisher.get_subscription_count(),
+            'listeners': self._commands.listeners,
             'ticks': controller.counters.ticks,
             'fallbacks': controller.counters.fallbacks,
             'late_ticks': controller.counters.overruns,

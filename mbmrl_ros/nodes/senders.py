@@ -148,6 +148,11 @@ class CommandTopic:
         entities.timer(LOOK_S, self._look)
 
     @property
+    def listeners(self) -> int:
+        """How many listen, apart from this watch."""
+        return int(self.publisher.get_subscription_count()) - self._listening
+
+    @property
     def others(self) -> str:
         """Who else has sent commands within the time-out; empty if nobody has."""
         now_s = time.monotonic()

@@ -146,11 +146,15 @@ class SimTopics:
         entities.timer(DIAGNOSTICS_S, self._on_report)
 
     def _on_command(self, message: Any, info: Any) -> None:
+        if not self._active:
+            return
+        stamp = message_stamp_ns(message)
+        # In lockstep a command that does not answer the present state does no harm.
+        counts = not self._settings.lockstep or stamp == self.simulation.stamp_ns
         topic = self._spec.action.topic
-        if not self._active or not self._senders.take(topic, info, time.monotonic()):
+        if counts and not self._senders.take(topic, info, time.monotonic()):
             return
         command = read_command(self._spec, message)
-        stamp = message_stamp_ns(message)
         if self.simulation.offer(command, stamp, time.monotonic()):
             self._step()
 
