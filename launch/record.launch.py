@@ -9,6 +9,8 @@ from launch_ros.actions import LifecycleNode
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
+from mbmrl_ros.nodes.launching import needed
+
 FILE = PathJoinSubstitution([FindPackageShare('mbmrl_ros'), 'config', 'nodes.params.yaml'])
 BOOLEAN = ['true', 'false', 'True', 'False']
 PARAMETERS = {'use_sim_time': bool, 'robot': str, 'out': str, 'autostart': bool}
@@ -50,4 +52,4 @@ def generate_launch_description() -> LaunchDescription:
         ros_arguments=['--log-level', LaunchConfiguration('log_level')],
         output='screen',
     )
-    return LaunchDescription([*ARGUMENTS, recorder])
+    return LaunchDescription([*ARGUMENTS, *needed(recorder)])

@@ -15,6 +15,8 @@ from launch_ros.actions import LifecycleNode
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
+from mbmrl_ros.nodes.launching import needed
+
 FILE = PathJoinSubstitution([FindPackageShare('mbmrl_ros'), 'config', 'nodes.params.yaml'])
 BOOLEAN = ['true', 'false', 'True', 'False']
 # Arguments that are parameters of the controller too, and of the gate.
@@ -101,7 +103,7 @@ def generate_launch_description() -> LaunchDescription:
         launch_arguments={name: LaunchConfiguration(name) for name in SHOWN}.items(),
         condition=IfCondition(LaunchConfiguration('rviz')),
     )
-    return LaunchDescription([*ARGUMENTS, gate, controller, rviz])
+    return LaunchDescription([*ARGUMENTS, *needed(gate, controller), rviz])
 
 
 def given(parameters: dict[str, type]) -> dict[str, ParameterValue]:

@@ -20,6 +20,8 @@ from launch_ros.actions import LifecycleNode
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
+from mbmrl_ros.nodes.launching import needed
+
 FILE = PathJoinSubstitution([FindPackageShare('mbmrl_ros'), 'config', 'nodes.params.yaml'])
 BOOLEAN = ['true', 'false', 'True', 'False']
 # Arguments of robot.launch.py.
@@ -120,4 +122,4 @@ def generate_launch_description() -> LaunchDescription:
         launch_arguments={name: LaunchConfiguration(name) for name in SHOWN}.items(),
         condition=IfCondition(AndSubstitution(LaunchConfiguration('rviz'), alone)),
     )
-    return LaunchDescription([*ARGUMENTS, simulator, controller, rviz])
+    return LaunchDescription([*ARGUMENTS, *needed(simulator), controller, rviz])

@@ -11,7 +11,10 @@ from pathlib import Path
 from ament_index_python.packages import get_package_prefix
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
+from launch.launch_description_entity import LaunchDescriptionEntity
 from launch.substitutions import LaunchConfiguration
+
+from mbmrl_ros.nodes.launching import needed
 
 # Arguments that are options of the command too, where they are not empty.
 OPTIONS = ['task', 'data', 'config', 'seed', 'out']
@@ -43,7 +46,7 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=train)])
 
 
-def train(context: LaunchContext) -> list[ExecuteProcess]:
+def train(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Return the command with the options that are not empty."""
     mbmrl = Path(get_package_prefix('mbmrl_ros')) / 'lib' / 'mbmrl_ros' / 'mbmrl'
     command = [str(mbmrl), 'train', LaunchConfiguration('algorithm').perform(context)]
@@ -52,4 +55,4 @@ def train(context: LaunchContext) -> list[ExecuteProcess]:
         command += [f'--{name}', value] if value else []
     command += shlex.split(LaunchConfiguration('more').perform(context))
     # A terminal of its own keeps the progress bar on one line.
-    return [ExecuteProcess(cmd=command, name='train', output='screen', emulate_tty=True)]
+    return needed(ExecuteProcess(cmd=command, name='train', output='screen', emulate_tty=True))

@@ -30,19 +30,17 @@ from mbmrl_ros.nodes.control_loop import ControlLoop
 from mbmrl_ros.nodes.e_stop import offer_e_stop
 from mbmrl_ros.nodes.entities import Entities
 from mbmrl_ros.nodes.following import Following
-from mbmrl_ros.nodes.inputs import (
-    RELIABLE_SENSORS,
-    SENSORS,
-    WANTED_COMMANDS,
-    subscribe_to_sensors,
-)
+from mbmrl_ros.nodes.inputs import RELIABLE_SENSORS, SENSORS, WANTED_COMMANDS, Sensors
+from mbmrl_ros.nodes.limits import state_bounds
 from mbmrl_ros.nodes.messages import MESSAGES, command_message, to_nanoseconds
 from mbmrl_ros.nodes.period_timer import PeriodTimer
 from mbmrl_ros.nodes.report import ControllerReport
+from mbmrl_ros.nodes.senders import CommandTopic
 from mbmrl_ros.nodes.settings import ControllerSettings
 from mbmrl_ros.nodes.stats import stats_message
 from mbmrl_ros.nodes.visuals import Visuals
 from mbmrl_ros.rewards.path import read_route
+from mbmrl_ros.robot.bounds import Bounds
 from mbmrl_ros.robot.budget import SendMoment
 from mbmrl_ros.robot.command import Command
 from mbmrl_ros.robot.controller import Controller
@@ -78,6 +76,7 @@ class ControllerTopics:
         if settings.shadow and latency is None:
             raise UserError('shadow mode goes with compensate_latency and without lockstep')
         self.controller = Controller(spec, brain.mpc, clock, latency, self._foresight(brain))
+        self.controller.use_bounds(self._bounds(brain))
         watchdog_s = min(topic.timeout_s for topic in spec.topics.values())
         simulated = node.get_parameter('use_sim_time').value
         follow = real_time and settings.follow_sensors and not simulated
@@ -100,7 +99,9 @@ class ControllerTopics:
         self._create_services()
 
     def start(self) -> None:
-        """Send commands from now on."""
+        """Send commands from now on; UserError if somebody else commands the robot."""
+        if self._alone:
+            self._topic.check()
         self.loop.activate()
 
     def stop(self) -> None:
@@ -133,6 +134,10 @@ class ControllerTopics:
             return None
         return Foresight(brain.bundle.dynamics)
 
+    def _bounds(self, brain: Brain) -> Bounds:
+        bounds = self._settings.bounds
+        return state_bounds(self._spec, bounds.joint_margin, bounds.deviations, brain.bundle)
+
     def _planner(self, brain: Brain, settings: ControllerSettings) -> Planner | None:
         if brain.bundle is None:
             return None
@@ -163,16 +168,22 @@ class ControllerTopics:
         if self._settings.shadow:
             entities.subscription(command, topic, self._on_command_of_others, SENSORS)
             topic = SHADOW_COMMANDS
-        self._commands = entities.publisher(command, topic, 1, open_qos=True)
+        self._topic = CommandTopic(
+            entities, command, topic, spec.action.timeout_s, self._on_other_commands
+        )
+        self._commands = self._topic.publisher
+        self._sensors = Sensors(self._node, spec, self.loop.put, not self._settings.lockstep)
         self._stats = entities.publisher(Float64MultiArray, '~/stats', KEPT, keep=True)
         route = read_route(self._settings.path)
         self._following = Following(entities, self.loop, self._brain, route)
-        self._report = ControllerReport(entities, self._commands, self.loop, self._following)
+        self._report = ControllerReport(
+            entities, self._topic, self.loop, self._following, self._sensors
+        )
         later = self.loop.reporter.submit
         self._visuals = Visuals(entities, spec, self._settings.publish_tf, later)
         # In lockstep a lost reading would cost a while.
         sensors = RELIABLE_SENSORS if self._settings.lockstep else SENSORS
-        subscribe_to_sensors(entities, spec, readers, sensors, self.loop.put)
+        self._sensors.subscribe(entities, readers, sensors)
         offer_e_stop(entities, self.loop.e_stop, self._release)
         entities.timer(REPORT_S, functools.partial(later, self._report.publish))
         if not self._settings.lockstep:
@@ -190,6 +201,16 @@ class ControllerTopics:
             return
         heard = functools.partial(self.controller.heard, time.monotonic(), values)
         self.loop.submit(heard)
+
+    def _on_other_commands(self, reason: str) -> None:
+        """Send the fallback while somebody else commands the robot."""
+        if self._alone:
+            self.controller.barred = reason
+
+    @property
+    def _alone(self) -> bool:
+        """Whether the robot takes all commands that come: no gate and no lockstep chooses some."""
+        return not (self._settings.gate or self._settings.lockstep)
 
     def _publish_command(self, command: Command) -> None:
         stamp_s = command.stamp_s
@@ -240,12 +261,13 @@ class ControllerTopics:
             driver = 'old bundle' if self._brain.bundle is not None else 'random policy'
             response.success, response.message = False, f'{error}; the {driver} drives on'
             return response
-        self.loop.submit(functools.partial(self._exchange, brain))
+        self.loop.submit(functools.partial(self._exchange, brain, self._bounds(brain)))
         self._following.go_on(brain)
         response.success, response.message = True, f'driving with {brain.name}'
         return response
 
-    def _exchange(self, brain: Brain) -> None:
+    def _exchange(self, brain: Brain, bounds: Bounds) -> None:
+        self.controller.use_bounds(bounds)
         self.controller.use(brain.mpc, self._foresight(brain))
         self._brain = brain
         self._use_planner(self._planner(brain, self._settings))

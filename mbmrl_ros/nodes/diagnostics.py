@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -34,6 +34,23 @@ def reasons(prefix: str, counts: Mapping[str, int]) -> dict[str, int]:
     """Return the most frequent reasons as keys of a status."""
     most = sorted(counts.items(), key=lambda item: -item[1])[:MOST_REASONS]
     return {f'{prefix}: {reason}': count for reason, count in most}
+
+
+def with_notices(
+    level: bytes,
+    message: str,
+    values: dict[str, Any],
+    conflicts: Sequence[str],
+    notices: Sequence[str] = (),
+) -> tuple[bytes, str]:
+    """Return level and message, a warning at least where something should not be as it is.
+
+    conflicts: said in any case. notices: said where all else is well. Both are added to `values`.
+    """
+    every = [*conflicts, *notices]
+    values |= {f'notice {place}': notice for place, notice in enumerate(every, 1)}
+    said = every if level == OK else list(conflicts)
+    return (max(level, WARN), '; '.join([message, *said])) if said else (level, message)
 
 
 def _text(value: Any) -> str:

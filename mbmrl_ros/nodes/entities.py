@@ -48,12 +48,15 @@ class Entities:
         self,
         kind: Any,
         topic: str,
-        callback: Callable[[Any], None],
+        callback: Callable[..., None],
         profile: QoSProfile,
         open_qos: bool = False,
         warn: bool = True,
     ) -> None:
-        """Make a subscription. warn: log publishers whose QoS does not match."""
+        """Make a subscription. callback: gets the message, and its info if it takes two.
+
+        warn: log publishers whose QoS does not match.
+        """
         subscription = self.node.create_subscription(
             kind,
             topic,

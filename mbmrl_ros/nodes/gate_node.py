@@ -22,17 +22,15 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import BatteryState, Joy
 from std_msgs.msg import Bool
 
-from mbmrl_ros.nodes.diagnostics import ERROR, OK, WARN, diagnostic_message, reasons
+from mbmrl_ros.nodes.diagnostics import ERROR, OK, WARN, diagnostic_message, reasons, with_notices
 from mbmrl_ros.nodes.e_stop import offer_e_stop
 from mbmrl_ros.nodes.entities import Entities
-from mbmrl_ros.nodes.inputs import (
-    SENSORS,
-    WANTED_COMMANDS,
-    subscribe_to_sensors,
-)
+from mbmrl_ros.nodes.inputs import SENSORS, WANTED_COMMANDS, Sensors
 from mbmrl_ros.nodes.lifecycle import ManagedNode
+from mbmrl_ros.nodes.limits import state_bounds
 from mbmrl_ros.nodes.mailbox import Refusal
 from mbmrl_ros.nodes.messages import MESSAGES, command_message
+from mbmrl_ros.nodes.senders import CommandTopic, Senders
 from mbmrl_ros.nodes.settings import GateSettings
 from mbmrl_ros.nodes.spin import run
 from mbmrl_ros.robot.gate import Gate, Passed
@@ -58,25 +56,34 @@ class GateTopics:
         readers = {topic: sensor_reader(spec, topic) for topic in spec.topics}
         deadman_timeout_s = settings.deadman_timeout_s if settings.deadman_topic else None
         self.gate = Gate(spec, settings.timeout_s, deadman_timeout_s)
+        self.gate.use_bounds(state_bounds(spec, settings.joint_margin))
         self._active = False
         self._counts: Counter[str] = Counter()
         self._last_fault, self._reported_s = '', 0.0
         self._last = self.gate.fall_back(Fault('inactive', 'not started yet'))
         self._entities = entities = Entities(node)
         command = MESSAGES[spec.action.type]
-        self._commands = entities.publisher(command, spec.action.topic, 1, open_qos=True)
+        timeout_s = spec.action.timeout_s
+        self._bypass = ''
+        self._topic = CommandTopic(
+            entities, command, spec.action.topic, timeout_s, self._on_bypass
+        )
+        self._commands = self._topic.publisher
+        self._senders = Senders(node, {WANTED_COMMANDS: min(timeout_s, settings.timeout_s)})
+        self._sensors = Sensors(node, spec, self._on_reading)
         self._diagnostics = entities.publisher(DiagnosticArray, '/diagnostics', 10)
         entities.subscription(
             command, WANTED_COMMANDS, self._on_command, QoSProfile(depth=1), open_qos=True
         )
-        subscribe_to_sensors(entities, spec, readers, SENSORS, self._on_reading)
+        self._sensors.subscribe(entities, readers, SENSORS)
         self._subscribe_to_operator()
         offer_e_stop(entities, self._stop_for_good, lambda: self.gate.release(time.monotonic()))
         entities.timer(settings.check_s, self._on_check)
         entities.timer(REPORT_S, self._report)
 
     def start(self) -> None:
-        """Let commands pass from now on."""
+        """Let commands pass from now on; UserError if somebody else commands the motors."""
+        self._topic.check()
         self._active = True
 
     def stop(self) -> None:
@@ -106,14 +113,29 @@ class GateTopics:
             kind = Bool if settings.deadman_button < 0 else Joy
             entities.subscription(kind, settings.deadman_topic, self._on_deadman, SENSORS)
 
-    def _on_command(self, message: Any) -> None:
-        if self._active:
-            passed = self.gate.answer(read_command(self._spec, message), time.monotonic())
-            self._send(passed, message_stamp_ns(message))
+    def _on_command(self, message: Any, info: Any) -> None:
+        now_s = time.monotonic()
+        if not self._active or not self._senders.take(WANTED_COMMANDS, info, now_s):
+            return
+        passed = self.gate.answer(read_command(self._spec, message), now_s)
+        if self._bypass and not passed.fell_back:
+            passed = self.gate.fall_back(Fault('bypass', self._bypass))
+        self._send(passed, message_stamp_ns(message))
 
     def _on_check(self) -> None:
-        if self._active and (passed := self.gate.watch(time.monotonic())) is not None:
+        if not self._active:
+            return
+        passed = self.gate.watch(time.monotonic())
+        if passed is None and self._bypass:
+            passed = self.gate.fall_back(Fault('bypass', self._bypass))
+        if passed is not None:
             self._send(passed)
+
+    def _on_bypass(self, reason: str) -> None:
+        """Fall back where motors get commands that do not come from here."""
+        before, self._bypass = self._bypass, reason
+        if reason and not before:
+            self._on_check()
 
     def _on_reading(self, reading: Reading | Refusal) -> None:
         if isinstance(reading, Refusal):
@@ -167,9 +189,11 @@ class GateTopics:
             'reason': last.reason,
             'last_fault': self._last_fault,
             'stopped': gate.stopped,
-            'listeners': self._commands.get_subscription_count(),
+            'listeners': self._topic.listeners,
             **{f'commands: {kind}': count for kind, count in sorted(self._counts.items())},
             **reasons('refused', gate.refused),
+            **self._senders.values(),
+            **self._sensors.values(),
         }
         level, message = OK, 'passing commands'
         if not self._active:
@@ -180,6 +204,10 @@ class GateTopics:
             level, message = WARN, f'nobody listens on {self._commands.topic_name}'
         elif last.kind:
             level, message = WARN, 'passing commands, limited'
+        if self._active:
+            conflicts = [*self._senders.conflicts(), *self._sensors.conflicts()]
+            notices = self._sensors.notices()
+            level, message = with_notices(level, message, values, conflicts, notices)
         self._diagnostics.publish(
             diagnostic_message(self._node, 'gate', self._spec.name, level, message, values)
         )

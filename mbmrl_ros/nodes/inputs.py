@@ -13,10 +13,12 @@ from typing import Any
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
-from mbmrl_ros.channels import Topic
 from mbmrl_ros.nodes.entities import Entities
 from mbmrl_ros.nodes.mailbox import Refusal
 from mbmrl_ros.nodes.messages import MESSAGES
+from mbmrl_ros.nodes.senders import Senders
+from mbmrl_ros.robot.bounds import position_topics
+from mbmrl_ros.robot.clocks import ClockOffsets
 from mbmrl_ros.robot.latency import transport_s
 from mbmrl_ros.robot.readings import Read, message_stamp_s
 from mbmrl_ros.spec import RobotSpec
@@ -31,19 +33,72 @@ RELIABLE_SENSORS = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
 WANTED_COMMANDS = 'wanted_commands'
 
 
-def subscribe_to_sensors(
-    entities: Entities,
-    spec: RobotSpec,
-    readers: Mapping[str, Read],
-    profile: QoSProfile,
-    take: Take,
-) -> None:
-    """Call `take` for every sensor message; readers: `sensor_reader` of every topic."""
-    for topic, settings in spec.topics.items():
-        callback = functools.partial(
-            _on_sensor, entities.node, take, topic, readers[topic], settings
-        )
-        entities.subscription(MESSAGES[settings.type], topic, callback, profile, open_qos=True)
+class Sensors:
+    """The sensor topics of a robot: what comes, from whom, and by which clock."""
+
+    def __init__(
+        self, node: Node, spec: RobotSpec, take: Take, compare_clocks: bool = True
+    ) -> None:
+        """take: gets every reading, or why a message held none.
+
+        compare_clocks: whether stamps should be of this node's clock; in lockstep they are not.
+        """
+        self._compare_clocks = compare_clocks
+        # By topic, how many readings were zero from the first one on.
+        self._never_moved = dict.fromkeys(position_topics(spec), 0)
+        self._node, self._spec, self._take = node, spec, take
+        timeouts_s = {topic: settings.timeout_s for topic, settings in spec.topics.items()}
+        self._senders, self._clocks = Senders(node, timeouts_s), ClockOffsets()
+
+    def subscribe(
+        self, entities: Entities, readers: Mapping[str, Read], profile: QoSProfile
+    ) -> None:
+        """Begin to listen; readers: `sensor_reader` of every topic."""
+        for topic, settings in self._spec.topics.items():
+            callback = functools.partial(self._on_message, topic, readers[topic])
+            entities.subscription(MESSAGES[settings.type], topic, callback, profile, open_qos=True)
+
+    def conflicts(self) -> list[str]:
+        """Say which topics have several senders, and which one counts."""
+        return self._senders.conflicts()
+
+    def notices(self) -> list[str]:
+        """Say which stamps are of another clock than this node's, and which joints never moved."""
+        return self._clocks.notices() + [
+            f'{topic}: every value has been exactly zero so far'
+            for topic, count in self._never_moved.items()
+            if count
+        ]
+
+    def values(self) -> dict[str, int]:
+        """Return how many messages of second senders were refused, for the diagnostics."""
+        return self._senders.values()
+
+    def _note_zeros(self, topic: str, reading: Reading) -> None:
+        if any(reading.values):
+            del self._never_moved[topic]
+        else:
+            self._never_moved[topic] += 1
+
+    def _on_message(self, topic: str, read: Read, message: Any, info: Any) -> None:
+        received_s = time.monotonic()
+        arrived_s = self._node.get_clock().now().nanoseconds / 1e9
+        reading = read(message, received_s, arrived_s)
+        if reading is None:
+            return
+        if isinstance(reading, str):
+            stamp_s = message_stamp_s(message, arrived_s)
+            self._take(Refusal(topic, stamp_s, received_s, reading))
+        elif self._senders.take(topic, info, received_s):
+            if topic in self._never_moved:
+                self._note_zeros(topic, reading)
+            if self._compare_clocks:
+                self._clocks.add(topic, reading.stamp_s, arrived_s)
+            settings = self._spec.topics[topic]
+            way_s = transport_s(
+                reading.stamp_s, arrived_s, settings.timeout_s, settings.transport_s
+            )
+            self._take(replace(reading, transport_s=way_s))
 
 
 def subscribe_to_latched(
@@ -55,18 +110,3 @@ def subscribe_to_latched(
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     entities.subscription(kind, topic, callback, latched, warn=False)
     entities.subscription(kind, topic, callback, QoSProfile(depth=1))
-
-
-def _on_sensor(
-    node: Node, take: Take, topic: str, read: Read, settings: Topic, message: Any
-) -> None:
-    received_s = time.monotonic()
-    arrived_s = node.get_clock().now().nanoseconds / 1e9
-    reading = read(message, received_s, arrived_s)
-    if reading is None:
-        return
-    if isinstance(reading, str):
-        take(Refusal(topic, message_stamp_s(message, arrived_s), received_s, reading))
-    else:
-        way_s = transport_s(reading.stamp_s, arrived_s, settings.timeout_s, settings.transport_s)
-        take(replace(reading, transport_s=way_s))

@@ -22,25 +22,25 @@ from pathlib import Path
 from typing import Any
 
 from mbmrl_ros import machine
+from mbmrl_ros.nodes.signals import ending_signals
 
 PATIENCE_S = 10.0
-# What a closed terminal, `kill` and `systemctl stop` send; Ctrl-C is an exception already.
-ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
 def ending_in_order() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into SystemExit, so that with-blocks end what they began.
+    """Turn signals that end the process into SystemExit, so that with-blocks end what they began.
 
-    A signal that is ignored or handled already (nohup) is left alone. In another thread than the
-    main one, which is the only one that gets signals, nothing changes.
+    A signal that is ignored or handled already (nohup) is left alone, and Ctrl-C is an exception
+    already. In another thread than the main one, which is the only one that gets signals, nothing
+    changes.
     """
 
     def leave(number: int, frame: Any) -> None:
         raise SystemExit(128 + number)
 
     here = threading.current_thread() is threading.main_thread()
-    caught = [n for n in ENDINGS if here and signal.getsignal(n) == signal.SIG_DFL]
+    caught = [n for n in ending_signals() if here and signal.getsignal(n) == signal.SIG_DFL]
     for number in caught:
         signal.signal(number, leave)
     try:

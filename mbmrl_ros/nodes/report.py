@@ -13,9 +13,11 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray
 
 from mbmrl_ros.nodes.control_loop import ControlLoop
-from mbmrl_ros.nodes.diagnostics import ERROR, OK, WARN, diagnostic_message, reasons
+from mbmrl_ros.nodes.diagnostics import ERROR, OK, WARN, diagnostic_message, reasons, with_notices
 from mbmrl_ros.nodes.entities import Entities
 from mbmrl_ros.nodes.following import Following
+from mbmrl_ros.nodes.inputs import Sensors
+from mbmrl_ros.nodes.senders import CommandTopic
 from mbmrl_ros.robot.tick import Tick
 
 
@@ -23,11 +25,16 @@ class ControllerReport:
     """Collects ticks, and sums them up once a second."""
 
     def __init__(
-        self, entities: Entities, commands: Any, loop: ControlLoop, following: Following
+        self,
+        entities: Entities,
+        commands: CommandTopic,
+        loop: ControlLoop,
+        following: Following,
+        sensors: Sensors,
     ) -> None:
-        """commands: the publisher of the commands, to see whether somebody listens."""
+        """commands: its publisher shows whether somebody listens."""
         self._node, self._commands, self._loop = entities.node, commands, loop
-        self._following = following
+        self._following, self._sensors = following, sensors
         self._ticks: deque[Tick] = deque(maxlen=10_000)
         self._last: Tick | None = None
         self._adapted = self._adaptations_refused = 0
@@ -51,7 +58,7 @@ class ControllerReport:
             'reason': self._reason(),
             'e_stop': controller.stopped,
             **({'path': self._following.text} if self._following.text else {}),
-            'listeners': self._commands.get_subscription_count(),
+            'listeners': self._commands.listeners,
             'ticks': controller.counters.ticks,
             'commands': controller.counters.commands,
             'fallbacks': controller.counters.fallbacks,
@@ -67,8 +74,12 @@ class ControllerReport:
         values |= self._traffic()
         refused = dict(controller.counters.refused)
         values['refused'] = sum(refused.values())
-        values |= reasons('refused_readings', refused)
+        values |= reasons('refused_readings', refused) | self._sensors.values()
         level, message = self._judge(ticks, values)
+        if values['active']:
+            conflicts = [*self._commands.conflicts(), *self._sensors.conflicts()]
+            notices = self._sensors.notices()
+            level, message = with_notices(level, message, values, conflicts, notices)
         self._publisher.publish(
             diagnostic_message(self._node, 'control', controller.spec.name, level, message, values)
         )
@@ -124,7 +135,7 @@ class ControllerReport:
         if self._last is not None and self._last.command.fallback:
             return ERROR, f'fallback: {values["reason"]}{refusals}'
         if not values['listeners']:
-            return WARN, f'nobody listens on {self._commands.topic_name}'
+            return WARN, f'nobody listens on {self._commands.publisher.topic_name}'
         if refused:
             return WARN, refusals.removeprefix('; ')
         if missed:

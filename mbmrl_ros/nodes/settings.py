@@ -22,6 +22,16 @@ def _realtime_priority() -> Any:
     )
 
 
+def _joint_margin() -> Any:
+    return Field(
+        0.5,
+        ge=-1,
+        le=100,
+        description='how far a joint may be beyond the limits of the URDF or MJCF, as a share of '
+        'their distance, where the robot file has no plausible range; negative: not held against',
+    )
+
+
 class SimSettings(Settings):
     """Parameters of sim_node."""
 
@@ -65,6 +75,7 @@ class GateSettings(Settings):
         'shorter one; slow topics apart',
     )
     check_s: float = Field(0.02, ge=0.001, le=0.05, description='between two checks for silence')
+    joint_margin: float = _joint_margin()
     deadman_topic: str = Field('', description='Bool or Joy of a switch to be held; empty: none')
     deadman_button: int = Field(
         -1, ge=-1, le=255, description='of a Joy; -1: the topic is a std_msgs/msg/Bool'
@@ -162,6 +173,19 @@ class BudgetSettings(Settings):
     )
 
 
+class BoundsSettings(Settings):
+    """What no state can be, where the robot file has no plausible range for a channel."""
+
+    deviations: float = Field(
+        100.0,
+        ge=0,
+        le=1e9,
+        description='standard deviations from the mean of what the model was trained on, beyond '
+        'which a state is no measurement: fallback; 0: not held against',
+    )
+    joint_margin: float = _joint_margin()
+
+
 class ControllerSettings(Settings):
     """Parameters of controller_node."""
 
@@ -190,6 +214,7 @@ class ControllerSettings(Settings):
     )
     planner: PlannerSettings = PlannerSettings()
     budget: BudgetSettings = BudgetSettings()
+    bounds: BoundsSettings = BoundsSettings()
     even_commands: bool = Field(
         True,
         description='send at the moment of the period at which almost all ticks are done, and '

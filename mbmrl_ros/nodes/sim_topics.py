@@ -24,7 +24,7 @@ from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
 from mbmrl_ros.config import UserError
-from mbmrl_ros.nodes.diagnostics import ERROR, OK, WARN, diagnostic_message, reasons
+from mbmrl_ros.nodes.diagnostics import ERROR, OK, WARN, diagnostic_message, reasons, with_notices
 from mbmrl_ros.nodes.entities import Entities
 from mbmrl_ros.nodes.messages import (
     MESSAGES,
@@ -33,6 +33,7 @@ from mbmrl_ros.nodes.messages import (
     to_stamp,
 )
 from mbmrl_ros.nodes.schedules import disturbances_of, parse_schedule, switches
+from mbmrl_ros.nodes.senders import Names, Senders, publishers
 from mbmrl_ros.nodes.settings import SimSettings
 from mbmrl_ros.nodes.simulation import Applied, Simulation
 from mbmrl_ros.robot.readings import message_stamp_ns, read_command
@@ -70,6 +71,7 @@ class SimTopics:
         self._state_ns = 0
         self._reported_s, self._reported_ns = time.monotonic(), self.simulation.stamp_ns
         self._entities = Entities(node)
+        self._senders = Senders(node, {spec.action.topic: self._silence_s(settings)})
         self._create_publishers()
         self._create_services(disturbances)
 
@@ -108,6 +110,11 @@ class SimTopics:
         """In slow motion everything takes longer, commands too."""
         return self._spec.action.timeout_s / min(1.0, settings.speed_factor)
 
+    def _silence_s(self, settings: SimSettings) -> float:
+        """Return after how long another sender of commands takes over."""
+        lockstep = settings.lockstep
+        return settings.lockstep_timeout_s if lockstep else self._command_timeout_s(settings)
+
     def _create_publishers(self) -> None:
         spec, make = self._spec, self._entities.publisher
         # In lockstep no time passes until a recorder is connected, only steps.
@@ -137,11 +144,16 @@ class SimTopics:
         self._timer = entities.timer(self._step_s(self._settings), self._on_step)
         entities.timer(DIAGNOSTICS_S, self._on_report)
 
-    def _on_command(self, message: Any) -> None:
+    def _on_command(self, message: Any, info: Any) -> None:
         if not self._active:
             return
-        command = read_command(self._spec, message)
         stamp = message_stamp_ns(message)
+        # In lockstep a command that does not answer the present state does no harm.
+        counts = not self._settings.lockstep or stamp == self.simulation.stamp_ns
+        topic = self._spec.action.topic
+        if counts and not self._senders.take(topic, info, time.monotonic()):
+            return
+        command = read_command(self._spec, message)
         if self.simulation.offer(command, stamp, time.monotonic()):
             self._step()
 
@@ -227,10 +239,25 @@ class SimTopics:
             'clamped_commands': simulation.clamped,
             'physics_healthy': simulation.world.healthy,
             **reasons('refused_commands', simulation.refused),
+            **self._senders.values(),
         }
+        conflicts = [*self._senders.conflicts(), *self._rivals()]
         level = OK if not simulation.last.reason else WARN
         level = level if simulation.world.healthy else ERROR
         message = simulation.last.reason or str(values['mode'])
+        level, message = with_notices(level, message, values, conflicts)
         self._diagnostics.publish(
             diagnostic_message(self._node, 'simulation', self._spec.name, level, message, values)
         )
+
+    def _rivals(self) -> list[str]:
+        """Say who else publishes sensors of this robot: whoever reads them gets two robots."""
+        node, names = self._node, Names(self._node)
+        found = []
+        for _, _, publisher in self._sensors:
+            topic = publisher.topic_name
+            there = publishers(node, topic)
+            if len(there) > 1:
+                said = ', '.join(names.of(topic, there))
+                found.append(f'{topic} has {len(there)} senders: {said}')
+        return found

@@ -9,7 +9,6 @@ an infinite one, and so that a missed wake-up costs no more than that.
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -30,8 +29,8 @@ from mbmrl_ros.nodes.lifecycle import ManagedNode
 from mbmrl_ros.nodes.log_folder import init_ros
 from mbmrl_ros.nodes.params import Settings, check_files, help_text
 from mbmrl_ros.nodes.priority import raise_process
+from mbmrl_ros.nodes.signals import catch, exit_code, ignore
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SPIN_S = 0.1
 SETTLE_S = 0.3
 
@@ -42,7 +41,7 @@ def run(
     name: str,
     arguments: list[str] | None,
 ) -> int:
-    """Run a node until SIGINT or SIGTERM; return the exit code: 2 for wrong input."""
+    """Run a node until a signal ends it; return the exit code: 2 for wrong input."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if {'-h', '--help'} & set(arguments):
         print(f'usage: {name} [--ros-args -p PARAMETER:=VALUE ...]\n\nparameters:')
@@ -59,8 +58,7 @@ def run(
         for executor in executor_to_wake:
             executor.wake()
 
-    for number in SIGNALS:
-        signal.signal(number, on_signal)
+    caught = catch(on_signal)
     try:
         _init(arguments)
         executor_to_wake.append(SingleThreadedExecutor())
@@ -69,13 +67,18 @@ def run(
         refused = raise_process(node.realtime_priority)
         if refused:
             node.get_logger().warning(refused)
-        return _spin(node, executor_to_wake[0], stopping)
+        try:
+            _spin(node, executor_to_wake[0], stopping)
+        finally:
+            # A second signal must not cut the shutdown short, nor the end of the interpreter.
+            ignore(caught)
+            _end(node, executor_to_wake[0])
+        return exit_code(stopping[0]) if stopping else 0
     except UserError as error:
         print(f'{name}: {error}', file=sys.stderr)
         return 2
     finally:
-        # A second signal must not cut the shutdown short, nor the end of the interpreter.
-        _ignore_signals()
+        ignore(caught)
         rclpy.try_shutdown()
 
 
@@ -94,23 +97,22 @@ def _init(arguments: list[str]) -> None:
     init_ros(args=arguments)
 
 
-def _spin(node: ManagedNode, executor: SingleThreadedExecutor, stopping: list[int]) -> int:
+def _spin(node: ManagedNode, executor: SingleThreadedExecutor, stopping: list[int]) -> None:
     executor.add_node(node)
-    try:
+    with suppress(ExternalShutdownException, ROSInterruptException):
         if node.autostart and not stopping:
             _start(node, executor, stopping)
         while not stopping and rclpy.ok():
             executor.spin_once(timeout_sec=SPIN_S)
-    except (ExternalShutdownException, ROSInterruptException):
-        pass
-    finally:
-        _ignore_signals()
-        node.stop()
-        with suppress(RCLError):  # shut down before, by service
-            node.trigger_shutdown()
-        executor.shutdown()
-        node.destroy_node()
-    return 0
+
+
+def _end(node: ManagedNode, executor: SingleThreadedExecutor) -> None:
+    """Make the robot safe first, then remove the node."""
+    node.stop()
+    with suppress(RCLError):  # shut down before, by service
+        node.trigger_shutdown()
+    executor.shutdown()
+    node.destroy_node()
 
 
 def _start(node: ManagedNode, executor: SingleThreadedExecutor, stopping: list[int]) -> None:
@@ -126,8 +128,3 @@ def _start(node: ManagedNode, executor: SingleThreadedExecutor, stopping: list[i
 def _demand(node: ManagedNode, result: TransitionCallbackReturn) -> None:
     if result != TransitionCallbackReturn.SUCCESS:
         raise UserError(node.problem or 'the node could not be started; see above')
-
-
-def _ignore_signals() -> None:
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from mbmrl_ros.robot.adaptive_mpc import Decision
+from mbmrl_ros.robot.bounds import Bounds
 from mbmrl_ros.robot.budget import CandidateBudget, with_candidates
 from mbmrl_ros.robot.command import Command, to_units
 from mbmrl_ros.robot.driver import Driver
@@ -75,6 +76,8 @@ class Controller:
         self._sending = threading.Lock()
         self._sent: Command | None = None
         self._last_sent_s = math.nan
+        # Why no plan may go out whatever the state is, from outside; empty: there is no reason.
+        self.barred = ''
 
     def on_reading(self, reading: Reading) -> str | None:
         """Take a sensor reading; return None, or why it was refused."""
@@ -110,6 +113,10 @@ class Controller:
         except Exception as error:  # a gap is safe, a reading that is lost because of it is not
             self.counters.refused[f'a missed period: {type(error).__name__}'] += 1
             self._past.clear()
+
+    def use_bounds(self, bounds: Bounds) -> None:
+        """Hold states against bounds that the robot file does not tell."""
+        self._assembler.bounds = bounds
 
     @property
     def stamp_s(self) -> float:
@@ -238,11 +245,11 @@ class Controller:
         self, assembled: Assembled, now_s: float, send_s: float, until_s: float
     ) -> _Proposal:
         """Adapt and plan, whatever the model, the planner or the reward may raise."""
-        if assembled.state is None:
+        if assembled.state is None or self.barred:
             self._past.clear()
             if self._foresight is not None:
                 self._foresight.forget()
-            return _Proposal(None, assembled.reason)
+            return _Proposal(None, self.barred or assembled.reason)
         try:
             if assembled.stamp_s < self._past.stamp_s:
                 self.reset()

@@ -17,6 +17,7 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 
 from mbmrl_ros.config import UserError
+from mbmrl_ros.robot.bounds import Bounds
 from mbmrl_ros.robot.plausible import Fault
 from mbmrl_ros.robot.safety import SafetyFilter
 from mbmrl_ros.robot.state import Assembled, StateAssembler
@@ -103,6 +104,10 @@ class Gate:
         self._minimum_v = -math.inf if battery is None else battery.minimum_v
         self._last_s, self._unused_s = math.nan, 0.0
         self._sent = np.asarray(spec.action.fallback, np.float64)
+
+    def use_bounds(self, bounds: Bounds) -> None:
+        """Hold states against bounds that the robot file does not tell."""
+        self._assembler.bounds = bounds
 
     def on_reading(self, reading: Reading) -> None:
         """Take a sensor reading; one that is refused is counted."""

@@ -12,6 +12,8 @@ from __future__ import annotations
 import functools
 import math
 import operator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -47,6 +49,15 @@ NUMBERS = {
     + _quaternion('orientation'),
 }
 """The numbers that a message of a type holds, as paths."""
+
+# Where a message says how sure it is of a vector, and how many rows that matrix has.
+COVARIANCES: dict[str, dict[str, tuple[str, int]]] = {
+    'nav_msgs/msg/Odometry': {'pose': ('pose.covariance', 6), 'twist': ('twist.covariance', 6)},
+    'sensor_msgs/msg/Imu': {
+        name: (f'{name}_covariance', 3)
+        for name in ('orientation', 'angular_velocity', 'linear_acceleration')
+    },
+}
 
 
 class Read(Protocol):
@@ -84,12 +95,52 @@ def sensor_reader(spec: RobotSpec, topic: str) -> Read:
             valid = closest(field, NUMBERS[kind])
             raise UserError(f'{spec.name}: {kind} has no number {field!r} ({topic}); {valid}')
     getters = [operator.attrgetter(field) for field in fields]
+    variances = dict.fromkeys(place for field in fields for place in _variances(kind, field))
+    checks = [(operator.attrgetter(path), place, name) for path, place, name in variances]
 
     def read(message: Any, received_s: float, arrived_s: float = math.nan) -> Reading | str:
+        for covariance, place, name in checks:
+            if covariance(message)[place] < 0:
+                return f'{topic}: {name} is not measured, its covariance says'
         values = tuple(getter(message) for getter in getters)
         return Reading(topic, stamp_ns(message.header.stamp) / 1e9, received_s, values)
 
     return read
+
+
+def _variances(kind: str, field: str) -> Iterator[tuple[str, int, str]]:
+    """Yield covariance, place, and what was not measured if the number there is negative.
+
+    By convention (REP-145) the first one is -1 where the whole vector was not measured. No
+    variance is negative, so one on the diagonal says the same of a single number.
+    """
+    for vector, (path, rows) in COVARIANCES.get(kind, {}).items():
+        if not field.startswith(f'{vector}.'):
+            continue
+        yield path, 0, vector
+        *_, group, part = field.split('.')
+        if group != 'orientation':
+            row = 'xyz'.index(part) + (3 if group == 'angular' else 0)
+            yield path, row * (rows + 1), field if row else vector
+
+
+def places_of(names: Sequence[str]) -> dict[str, int]:
+    """Return the place of every name."""
+    return {name: place for place, name in enumerate(names)}
+
+
+def named_twice(source: str, names: Sequence[str], joints: Iterable[str]) -> str:
+    """Say which joint has several values, of which nobody knows the right one.
+
+    Others than `joints` do not matter: drivers leave names empty that they have no use for.
+    """
+    if len(set(names)) == len(names):
+        return ''
+    counts = Counter(names)
+    for joint in joints:
+        if counts[joint] > 1:
+            return f'{source}: joint {joint!r} is named {counts[joint]} times'
+    return ''
 
 
 def joint_field(field: str) -> tuple[str, str]:
@@ -115,11 +166,10 @@ def _joint_reader(topic: str, wanted: list[tuple[str, str]]) -> Read:
 
     @functools.lru_cache(maxsize=8)
     def places(names: tuple[str, ...]) -> dict[str, int] | str:
-        known = {name: place for place, name in enumerate(names)}
         for joint in joints:
-            if joint not in known:
+            if joint not in names:
                 return f'{topic}: no joint {joint!r} (there are: {", ".join(names[:20])})'
-        return known
+        return named_twice(topic, names, joints) or places_of(names)
 
     def read(message: Any, received_s: float, arrived_s: float = math.nan) -> Reading | str:
         place = places(tuple(message.name))
@@ -176,7 +226,10 @@ def read_command(spec: RobotSpec, message: Any) -> Array | str:
         if len(values) != spec.action_size:
             return f'command has {len(values)} values instead of {spec.action_size}'
     else:
-        known = {name: place for place, name in enumerate(message.name)}
+        known = places_of(message.name)
+        twice = named_twice('command', message.name, action.joints)
+        if twice:
+            return twice
         given = getattr(message, action.field)
         for joint in action.joints:
             if joint not in known:

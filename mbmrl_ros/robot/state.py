@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mbmrl_ros.robot.bounds import AllZero, Bounds
 from mbmrl_ros.robot.kinematics import points_at
 from mbmrl_ros.robot.plausible import Fault, Plausibility, Rates, StandStill
 from mbmrl_ros.spec import RobotSpec
@@ -31,6 +32,8 @@ FAULTS = {
     'no rate': 'first reading after a gap: no rate of change yet',
     'range': 'a channel is outside its plausible range',
     'jump': 'a channel changed by more than the robot can',
+    'zeros': 'all joints are at exactly zero',
+    'bounds': 'a channel is far beyond its joint or all that the model was trained on',
 }
 
 
@@ -70,6 +73,7 @@ class StateAssembler:
         self._stamp_s, self._first_s = math.nan, math.nan
         self._rates, self._still = Rates(spec), StandStill(spec)
         self._plausible = Plausibility(spec)
+        self._zeros, self.bounds = AllZero(spec), Bounds()
 
     def on_reading(self, reading: Reading) -> str | None:
         """Take a reading; return None, or why it was refused (the one before it stays)."""
@@ -87,6 +91,7 @@ class StateAssembler:
             self._plausible.clear()
         self._newest[reading.topic] = reading
         self._still.add(reading)
+        self._zeros.add(reading)
         return None
 
     def _fault(self, reading: Reading) -> str:
@@ -138,11 +143,11 @@ class StateAssembler:
         """
         fault = self._absent(now_s) or self._lags() or self._stopped(now_s)
         fault = fault or next(iter(self._still.faults(self._newest).values()), None)
-        fault = fault or self._rates.missing
+        fault = fault or self._zeros.fault() or self._rates.missing
         if fault:
             return Assembled(None, math.nan, fault.text, fault.kind)
         state = self._state()
-        fault = self._plausible.fault(state)
+        fault = self._plausible.fault(state) or self.bounds.fault(state)
         if fault:
             return Assembled(None, math.nan, fault.text, fault.kind)
         oldest = self._oldest()

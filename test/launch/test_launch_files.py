@@ -117,6 +117,18 @@ def test_every_node_is_an_executable_of_the_package(name):
     assert sorted(executables) == sorted(node for file, node, _, _ in NODES if file == name)
 
 
+@pytest.mark.parametrize('name', ['robot', 'sim', 'record', 'train'])
+def test_a_launch_needs_all_that_it_starts(name):
+    tree = tree_of(name)
+    started = {
+        ast.unparse(node.targets[0])
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and ast.unparse(node.value).startswith('LifecycleNode(')
+    } or {ast.unparse(call) for call in calls(tree, 'ExecuteProcess')}
+    needed = {ast.unparse(argument) for call in calls(tree, 'needed') for argument in call.args}
+    assert started and needed == started
+
+
 def included(tree: ast.Module) -> set[str]:
     """Return the launch files that one includes."""
     text = ast.unparse(tree)
@@ -291,6 +303,28 @@ def test_with_the_gate_commands_of_the_simulated_robot_pass_through_it(
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(timeout=DEADLINE_S * slowness()) == 0, log.read_text()
     assert 'Traceback' not in log.read_text()
+
+
+@pytest.mark.parametrize(
+    ('name', 'arguments', 'failed'),
+    [
+        ('robot', ['robot:=half_cheeta'], 'controller_node'),
+        ('robot', ['bundle:=missing', 'gate:=true'], 'controller_node'),
+        ('sim', ['bundle:=missing', 'lockstep:=true'], 'controller_node'),
+        ('record', ['robot:=half_cheeta'], 'recorder_node'),
+        ('train', ['algorithm:=nothing'], 'train'),
+    ],
+)
+def test_a_process_that_fails_ends_the_launch_with_another_exit_code_than_zero(
+    installation, tmp_path, name, arguments, failed
+):
+    pytest.importorskip('launch_ros', reason='there is no wheel of launch_ros')
+    log = tmp_path / 'log'
+    with launched(installation, log, name, *arguments) as process:
+        assert process.wait(timeout=DEADLINE_S) == 1, log.read_text()
+    text = log.read_text()
+    assert re.search(rf'{failed}-\d+ failed with exit code 2', text), text
+    assert 'Traceback' not in text
 
 
 def test_without_autostart_the_controller_waits_to_be_configured(installation, observer, tmp_path):

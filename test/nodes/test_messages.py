@@ -86,6 +86,58 @@ def test_names_that_change_between_two_messages_are_looked_up_again():
     assert read(first, 0.0).values[:6] == (1, 2, 3, 4, 5, 6)
 
 
+@pytest.mark.parametrize('other', ['bfoot', 'ffoot'])
+def test_a_joint_that_is_named_twice_has_no_value(other):
+    # Both orders: neither the first value nor the last one is taken.
+    names = [*JOINTS, other]
+    message = joint_states(names, position=[0.0] * 6 + [1000.0], velocity=[0.0] * 7)
+    assert reading_of('joint_states', message) == f'joint_states: joint {other!r} is named 2 times'
+    command = JointState(name=names, effort=[0.0] * 6 + [1000.0])
+    assert read_command(SPEC, command) == f'command: joint {other!r} is named 2 times'
+
+
+def test_names_that_nobody_wants_may_repeat_and_prefixes_are_other_names():
+    names = ['', *JOINTS, '', 'bfoot_mimic', 'bfoo']
+    message = joint_states(names, position=[float(i) for i in range(10)], velocity=[0.0] * 10)
+    assert reading_of('joint_states', message).values[:6] == (1, 2, 3, 4, 5, 6)
+    command = JointState(name=names, effort=[float(i) for i in range(10)])
+    assert read_command(SPEC, command).tolist() == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ('place', 'what'),
+    [(0, 'twist'), (28, 'twist.twist.angular.y'), (14, 'twist.twist.linear.z')],
+)
+def test_a_message_that_says_that_it_did_not_measure_is_no_reading(place, what):
+    message = Odometry()
+    message.twist.covariance[place] = -1.0
+    reason = reading_of('odom', message)
+    assert reason == f'odom: {what} is not measured, its covariance says'
+
+
+def test_what_is_not_measured_and_not_wanted_does_not_matter():
+    message = Odometry()
+    # The lateral velocity and the roll rate, of a planar robot.
+    message.twist.covariance[7] = message.twist.covariance[21] = -1.0
+    assert not isinstance(reading_of('odom', message), str)
+
+
+@pytest.mark.parametrize('vector', ['orientation', 'angular_velocity', 'linear_acceleration'])
+def test_an_imu_says_by_vector_what_it_did_not_measure(vector):
+    channel = Channel(name='rate', topic='imu', field='angular_velocity.z', unit='rad/s')
+    spec = SPEC.model_copy(
+        update={
+            'topics': {'imu': Topic(type='sensor_msgs/msg/Imu', timeout_s=0.1)},
+            'state': (channel,),
+        }
+    )
+    spec = RobotSpec.model_validate(spec.model_dump() | {'simulation': None})
+    message = Imu()
+    getattr(message, f'{vector}_covariance')[0] = -1.0
+    reading = reading_of('imu', message, spec)
+    assert isinstance(reading, str) == (vector == 'angular_velocity')
+
+
 def test_signals_come_back_exactly_through_every_sensor_topic_of_the_robot():
     rng = np.random.default_rng(0)
     signals = rng.normal(size=len(SPEC.signals)) * 10.0 ** rng.integers(

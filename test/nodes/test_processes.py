@@ -12,6 +12,7 @@ from sensor_msgs.msg import JointState
 
 from mbmrl_ros.nodes import controller_node, sim_node
 from mbmrl_ros.nodes.messages import stamp_ns
+from mbmrl_ros.nodes.signals import ending_signals
 from mbmrl_ros.spec import load_robot
 
 SPEC = load_robot('half_cheetah')
@@ -39,20 +40,42 @@ def ended(bench, process):
 
 
 @pytest.mark.parametrize(
-    'signals',
-    [(signal.SIGINT,), (signal.SIGTERM,), (signal.SIGINT, signal.SIGINT)],
-    ids=['SIGINT', 'SIGTERM', 'SIGINT twice'],
+    ('signals', 'code'),
+    [
+        ([signal.SIGINT], 0),
+        ([signal.SIGTERM], 0),
+        ([signal.SIGINT, signal.SIGINT], 0),
+        ([signal.SIGHUP, signal.SIGHUP, signal.SIGTERM], 128 + signal.SIGHUP),
+    ],
 )
-def test_the_last_command_of_a_controller_that_is_stopped_is_the_fallback(bench, driven, signals):
+def test_the_last_command_of_a_controller_that_is_stopped_is_the_fallback(
+    bench, driven, signals, code
+):
     process, applied = driven
     commands = bench.listen(JointState, 'joint_commands')
     bench.until(lambda: commands and planned(commands[-1]))
     for number in signals:
         process.send_signal(number)
-    assert ended(bench, process) == 0
+    assert ended(bench, process) == code
     assert 'Traceback' not in bench.output()
     bench.until(lambda: not planned(applied[-1]))
     assert len(commands[-1].effort) == 6 and not planned(commands[-1])
+
+
+def test_a_closed_terminal_ends_gate_simulator_and_recorder_in_order(bench, tmp_path):
+    nodes = {
+        'gate': bench.process('gate_node'),
+        'simulation': bench.process('sim_node'),
+        'recorder': bench.process('recorder_node', out=str(tmp_path / 'bag')),
+    }
+    for entry in nodes:
+        bench.until_status(entry, lambda message, _: message != 'inactive')
+    for process in nodes.values():
+        process.send_signal(signal.SIGHUP)
+    for process in nodes.values():
+        assert ended(bench, process) == 128 + signal.SIGHUP
+    assert 'Traceback' not in bench.output()
+    assert (tmp_path / 'bag' / 'metadata.yaml').exists()
 
 
 def test_killing_the_controller_leaves_the_actuators_at_the_fallback_after_the_time_out(
@@ -109,7 +132,7 @@ def test_in_lockstep_killing_the_controller_ends_in_real_time_at_the_fallback(be
 @pytest.fixture
 def signal_handlers():
     """The nodes' main functions end by ignoring signals; here the process goes on."""
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = ending_signals()
     handlers = [signal.getsignal(number) for number in numbers]
     yield
     for number, handler in zip(numbers, handlers):
