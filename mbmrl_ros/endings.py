@@ -79,6 +79,9 @@ class _Output(io.TextIOWrapper):
     @classmethod
     def of(cls, stream: TextIO | None, descriptor: int) -> _Output:
         """Return one in place of a stream; None: of a descriptor that was closed."""
+        if isinstance(stream, cls):
+            # One that nobody holds any more closes what is beneath it.
+            return stream
         if stream is None:
             raw = io.FileIO(descriptor, 'w', closefd=False)
             return cls(io.BufferedWriter(raw), 'utf-8', 'backslashreplace')
@@ -151,9 +154,10 @@ def exit_code(run: Callable[[], int], name: str) -> int:
 
 def _lost_output(name: str) -> int:
     """Return the exit code where standard output took nothing any more; 0 where it did."""
-    fault: OSError | None = getattr(sys.stdout, 'fault', None)
-    if fault is None:
+    stream = sys.stdout
+    if not isinstance(stream, _Output) or stream.fault is None:
         return 0
+    fault, stream.fault = stream.fault, None
     # What it still holds would be tried again at the end of the interpreter.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     if isinstance(fault, BrokenPipeError):

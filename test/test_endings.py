@@ -137,7 +137,14 @@ def test_an_output_that_was_closed_is_no_file_that_is_opened_later(tmp_path, str
     assert (tmp_path / 'file').read_text() == 'True\n'
 
 
-COMMAND = [sys.executable, '-m', 'mbmrl_ros.cli', '--help']
+ENTRY = 'import sys; from mbmrl_ros.entry import mbmrl; sys.exit(mbmrl())'
+COMMAND = [sys.executable, '-c', ENTRY, '--help']
+
+
+def test_an_executable_prints_what_its_command_prints():
+    done = subprocess.run(COMMAND, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, '')
+    assert done.stdout.startswith('usage: mbmrl')
 
 
 def test_a_full_output_is_said_in_one_line():
