@@ -284,10 +284,11 @@ def test_past_its_deadline_a_tick_is_replaced_by_the_last_command_that_decays(ma
     upper = np.array(SPEC.action.upper)
     shares = [command.values / upper for command in decaying]
     assert planned(full) and all(np.ptp(share) < 1e-9 for share in shares)
-    # exp(-t / decay_s) from the begin of the tick on, where t is over deadline_s = decay_s; and
-    # the tick's own command goes on from there.
+    # exp(-t / decay_s) from the begin of the tick on, where t is over deadline_s; and the tick's
+    # own command goes on from there.
     sizes = [share[0] for share in shares]
-    assert np.exp(-1) > sizes[0] and sizes == sorted(sizes, reverse=True) and sizes[-1] > 0
+    first = np.exp(-SPEC.safety.deadline_s / SPEC.safety.decay_s)
+    assert first > sizes[0] and sizes == sorted(sizes, reverse=True) and sizes[-1] > 0
     assert all(command.reason.startswith('late: ') for command in decaying)
     assert not any(command.fallback for command in decaying)
     assert [tick.command for tick in rig.ticks[:2]] == [full, decaying[-1]]
