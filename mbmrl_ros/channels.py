@@ -97,7 +97,7 @@ class Channel(Config):
     name: Name
     topic: str
     field: str = Field(
-        pattern=r'^[A-Za-z0-9_.]+$',
+        pattern=r'^[^:\[\]]+$',
         description='path into the message; for joints: position, velocity, effort; for arrays: '
         'data and a place, as in data.0; for a point: x, y, z',
     )
