@@ -6,8 +6,8 @@ Drives every shipped robot under every test of its tasks, by each shipped bundle
 and holds all states against the bounds that its controller has by default; with a folder of bags
 of the millirobot, their states too. Prints by bundle how many states were beyond, and how far the
 farthest one was: in standard deviations of the training data, and beyond its joint's limits as a
-share of their distance. Both are to stay well below what the parameters bounds.* say. Where a robot
-has no shipped bundle, the statistics are those of random driving under the task's training
+share of their distance. Both are to stay well below what the parameters bounds.* say. Where a
+robot has no shipped bundle, the statistics are those of random driving under the task's training
 disturbances.
 """
 
