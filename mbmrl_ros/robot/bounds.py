@@ -95,8 +95,8 @@ def joined(*bounds: Bounds) -> Bounds:
 def _bounded(spec: RobotSpec, channel: Channel) -> bool:
     """Whether bounds are to be found for a channel.
 
-    Sines, cosines and rotations are bounded as they are. Where the robot file gives a range it knows
-    better, and beyond a limit of safety the stop has to stay.
+    Sines, cosines and rotations are bounded as they are. Where the robot file gives a range it
+    knows better, and beyond a limit of safety the stop has to stay.
     """
     told = spec.plausible.get(channel.name)
     if channel.name in spec.safety.limits:
