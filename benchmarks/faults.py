@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rclpy.event_handler import PublisherEventCallbacks
@@ -19,6 +20,8 @@ from rig import SPOILED_COMMANDS, Rig, Watch
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
+from mbmrl_ros.nodes.limits import joint_limits
+from mbmrl_ros.nodes.messages import MESSAGES, command_message
 from mbmrl_ros.nodes.wires import (
     Spoil,
     all_of,
@@ -26,10 +29,12 @@ from mbmrl_ros.nodes.wires import (
     frozen,
     jumping,
     lost,
+    named_twice,
     put,
     standing,
 )
-from mbmrl_ros.robot.readings import JOINT_STATE, NUMBER_ARRAY
+from mbmrl_ros.robot.bounds import joint_bounds, position_topics
+from mbmrl_ros.robot.readings import COVARIANCES, JOINT_STATE, NUMBER_ARRAY
 from mbmrl_ros.spec import RobotSpec
 
 LIMIT_S = 0.3
@@ -164,6 +169,7 @@ def faults(rig: Rig) -> list[Fault]:
     return [
         *_wire_faults(rig),
         *_process_faults(rig),
+        *_rival_faults(rig),
         *_operator_faults(rig),
     ]
 
@@ -198,10 +204,19 @@ def sensor_faults(spec: RobotSpec, newest: dict[str, Any]) -> Iterator[tuple[Any
         if settings.type == JOINT_STATE:
             yield f'{topic} of another joint', topic, put('name.0', 'nobody'), stale
             yield f'{topic} cut short', topic, put(fields[0].partition('[')[0], []), stale
+            joint = fields[0].partition('[')[2].rstrip(']')
+            yield f'{topic} names a joint twice', topic, named_twice(joint, FAR), stale
         if settings.type == NUMBER_ARRAY:
             yield f'{topic} cut short', topic, put('data', []), stale
         else:
             yield f'{topic} stamps stand still', topic, standing(before), f'{topic}: '
+        if settings.type in COVARIANCES:
+            unmeasured = [path for path, _ in COVARIANCES[settings.type].values()]
+            spoil = all_of(*(put(f'{path}.0', -1.0) for path in unmeasured))
+            yield f'{topic} says that it did not measure', topic, spoil, stale
+        if topic in position_topics(spec) and spec.action.field != 'position':
+            lifeless = all_of(*(put(field, 0.0) for field in fields))
+            yield f'{topic} all zero', topic, lifeless, 'is exactly zero'
         if turn := [field for field in fields if '.orientation.' in field]:
             yield f'{topic} no orientation', topic, all_of(*(put(f, 0.0) for f in turn)), stale
         if settings.frozen_s is not None:
@@ -225,6 +240,10 @@ def _impossible(spec: RobotSpec) -> Iterator[tuple[Any, ...]]:
     for name, step in [(n, p.step) for n, p in plausible if p.step is not None][:1]:
         topic, path = _source(spec, name)
         yield f'{name} jumps', topic, jumping(path, (0.0, 2 * step)), 'changed by'
+    joints = joint_bounds(spec, joint_limits(spec), 0.0).intervals
+    for name, *_ in joints[:1]:
+        topic, path = _source(spec, name)
+        yield f'{name} beyond its joint', topic, put(path, FAR), f'{name}: '
 
 
 def _source(spec: RobotSpec, name: str) -> tuple[str, str]:
@@ -243,6 +262,8 @@ def command_faults(spec: RobotSpec) -> Iterator[tuple[str, str, Spoil, str]]:
     yield 'command of another size', topic, put(field, [0.0]), 'command has 1 '
     if not array:
         yield 'command of another joint', topic, put('name.0', 'nobody'), 'has no joint'
+        joint = spec.action.joints[0]
+        yield 'command names a joint twice', topic, named_twice(joint, FAR), 'named 2 times'
 
 
 def _process_faults(rig: Rig) -> Iterator[Fault]:
@@ -261,7 +282,10 @@ def _process_faults(rig: Rig) -> Iterator[Fault]:
         for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVATE)
     )
     yield Fault('gate deactivated', off, on, 'inactive', 'activate it')
-    for name, number in (('stopped', signal.SIGTERM), ('killed', signal.SIGKILL)):
+    hung_up = send('controller_node', signal.SIGHUP)
+    yield Fault('controller hung up', hung_up, again, 'command: stale', 'start it again')
+    endings = (signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)
+    for name, number in zip(('stopped', 'hung up', 'killed'), endings):
         yield Fault(
             f'gate {name}', send('gate_node', number), start('gate_node'), 'command is ',
             'start it again', said_by='simulation',
@@ -274,6 +298,27 @@ def _transition(rig: Rig, transition: int) -> Callable[[], None]:
         rig.clients['command_gate/change_state'].call_async(request)
 
     return change
+
+
+def _rival_faults(rig: Rig) -> Iterator[Fault]:
+    """Yield somebody who commands the motors past the gate.
+
+    The fallback here is that of the gate: the wire to the simulator is not the rival's.
+    """
+    action = rig.spec.action
+    rival = rig.node.create_publisher(MESSAGES[action.type], action.topic, 1)
+    sending: list[Any] = []
+
+    def send() -> None:
+        for _ in sending:
+            now_ns = rig.node.get_clock().now().nanoseconds
+            rival.publish(command_message(rig.spec, np.asarray(action.fallback), now_ns))
+
+    rig.node.create_timer(rig.spec.period_s / 2, send)
+    yield Fault(
+        'somebody else commands the motors', lambda: sending.append(True), sending.clear,
+        'sends commands too',
+    )  # fmt: skip
 
 
 def _operator_faults(rig: Rig) -> Iterator[Fault]:

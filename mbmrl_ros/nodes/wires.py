@@ -12,7 +12,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
 from mbmrl_ros.nodes.messages import to_stamp
-from mbmrl_ros.robot.readings import stamp_ns
+from mbmrl_ros.robot.readings import JOINT_FIELDS, stamp_ns
 
 Spoil = Callable[[Any], object]
 """Edits a message in place; one for which it returns False is lost."""
@@ -65,6 +65,18 @@ def put(path: str, value: Any) -> Spoil:
             message[int(leaf)] = value
         else:
             setattr(message, leaf, value)
+
+    return spoil
+
+
+def named_twice(joint: str, value: float) -> Spoil:
+    """Return what adds a joint that is there already, with other values."""
+
+    def spoil(message: Any) -> None:
+        message.name = [*message.name, joint]
+        for field in JOINT_FIELDS:
+            if len(getattr(message, field)):
+                setattr(message, field, [*getattr(message, field), value])
 
     return spoil
 

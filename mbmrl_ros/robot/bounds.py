@@ -95,10 +95,12 @@ def joined(*bounds: Bounds) -> Bounds:
 def _bounded(spec: RobotSpec, channel: Channel) -> bool:
     """Whether bounds are to be found for a channel.
 
-    Sines, cosines and rotations are bounded as they are, and where the robot file gives a range it
-    knows better.
+    Sines, cosines and rotations are bounded as they are. Where the robot file gives a range it
+    knows better, and beyond a limit of safety the stop has to stay.
     """
     told = spec.plausible.get(channel.name)
+    if channel.name in spec.safety.limits:
+        return False
     by_itself = channel.of_quaternion or channel.encoding in ('sin', 'cos')
     return not by_itself and (told is None or told.range is None)
 

@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 
 from mbmrl_ros.config import parse
+from mbmrl_ros.nodes.limits import state_bounds
 from mbmrl_ros.nodes.messages import command_message, sensor_writer
+from mbmrl_ros.nodes.settings import GateSettings
 from mbmrl_ros.robot.gate import Gate
 from mbmrl_ros.robot.readings import read_command, sensor_reader
 from mbmrl_ros.sim.world import World
@@ -39,6 +41,7 @@ class Loop:
 
     def __init__(self, spec: RobotSpec) -> None:
         self.spec, self.gate, self.world = spec, Gate(spec), World(spec)
+        self.gate.use_bounds(state_bounds(spec, GateSettings().joint_margin))
         self.world.reset(np.random.default_rng(0))
         self.newest, self.spoils = {}, {}
         self._wires = {t: (sensor_writer(spec, t), sensor_reader(spec, t)) for t in spec.topics}

@@ -3,6 +3,7 @@
 """What can go wrong with sensors and operators: a safe command, and its reason."""
 
 import math
+import time
 
 import numpy as np
 import pytest
@@ -13,9 +14,13 @@ from std_srvs.srv import Trigger
 
 from mbmrl_ros.nodes.messages import stamp_ns
 from mbmrl_ros.nodes.stats import STATS
+from mbmrl_ros.nodes.wires import put
+from mbmrl_ros.robot.bounds import Statistics
+from mbmrl_ros.spec import load_robot
 
 ERROR, WARN = b'\x02', b'\x01'
 JOINTS = 'joint_states'
+SPEC = load_robot('half_cheetah')
 
 
 def planned(message):
@@ -55,9 +60,23 @@ def cut_short(topic, message):
         message.velocity = message.velocity[:-1]
 
 
+def named_twice(topic, message):
+    if topic == JOINTS:
+        message.name = [*message.name, 'bthigh']
+        message.position = [*message.position, 1000.0]
+        message.velocity = [*message.velocity, 0.0]
+
+
+def not_measured(topic, message):
+    if topic == 'odom':
+        message.twist.covariance[0] = -1.0
+
+
 @pytest.mark.parametrize(
     ('spoil', 'stale', 'refused'),
     [
+        (named_twice, JOINTS, "joint_states: joint 'bthigh' is named 2 times"),
+        (not_measured, 'odom', 'odom: twist is not measured'),
         (not_a_number, JOINTS, 'joint_states: value is not finite'),
         (infinite, 'odom', 'odom: value is not finite'),
         (renamed, JOINTS, "joint_states: no joint 'bthigh'"),
@@ -77,6 +96,66 @@ def test_readings_that_are_none_lead_to_the_fallback_and_are_counted_by_reason(
     assert len(counts) == 1 and int(counts[0]) > 0
     robot.spoil = lambda topic, message: None
     bench.until(lambda: planned(commands[-1]))
+
+
+def far(path, value):
+    """Return a driver that sends a number, and the name of the topic that it is of."""
+    topic = JOINTS if path.startswith('position') else 'odom'
+    return lambda name, message: put(path, value)(message) if name == topic else None
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Let the bundle, which is untrained, say that it was trained on a usual robot."""
+    usual = Statistics(*(np.full(SPEC.state_size, value) for value in (0.5, 1.0, 0.1)))
+    monkeypatch.setattr('mbmrl_ros.nodes.limits._statistics', lambda bundle: usual)
+
+
+@pytest.mark.parametrize(
+    ('path', 'value', 'reason'),
+    [
+        ('position[ffoot]', 1000.0, 'ffoot: 1000 outside -1..1, which its joint'),
+        ('twist.twist.linear.x', 1e30, 'vx: 1e+30 outside -99.5..100.5, 100 deviations'),
+        ('pose.pose.position.x', -1e30, 'x: -1e+30 outside '),
+    ],
+)
+def test_finite_nonsense_leads_to_the_fallback_with_channel_value_and_bound(
+    bench, robot, trained, commands, path, value, reason
+):
+    robot.spoil = far(path, value)
+    bench.until(lambda: fallback(commands[-1]))
+    bench.until_status('control', lambda message, _: reason in message)
+    assert bench.status('control')[0] == ERROR
+    robot.spoil = lambda topic, message: None
+    bench.until(lambda: planned(commands[-1]))
+
+
+def test_bounds_can_be_switched_off(bench, robot, trained):
+    robot.spoil = far('twist.twist.linear.x', 1000.0)
+    commands = bench.listen(JointState, 'joint_commands')
+    bench.controller(bounds__deviations=0.0)
+    bench.until(lambda: commands and planned(commands[-1]))
+
+
+def test_a_driver_that_loses_its_device_and_sends_zeros_leads_to_the_fallback(bench, robot):
+    robot.spoil = far('position[ffoot]', 0.1)
+    commands = bench.listen(JointState, 'joint_commands')
+    bench.controller()
+    bench.until(lambda: commands and planned(commands[-1]))
+    robot.spoil = lambda topic, message: None
+    bench.until(lambda: fallback(commands[-1]))
+    zeros = 'joint_states: every value is exactly zero'
+    bench.until_status('control', lambda message, _: zeros in message)
+
+
+@pytest.mark.parametrize('offset_s', [-3600, 3600])
+def test_stamps_of_another_clock_are_a_warning(bench, robot, offset_s):
+    robot.stamp_ns = time.time_ns() + offset_s * 10**9
+    bench.listen(JointState, 'joint_commands')
+    bench.controller()
+    said = "s ahead of this node's clock" if offset_s > 0 else "s behind this node's clock"
+    bench.until_status('control', lambda _, values: said in values.get('notice 1', ''))
+    assert bench.status('control')[0] >= WARN
 
 
 def test_a_sensor_that_stops_leads_to_the_fallback_and_plans_go_on_when_it_is_back(

@@ -70,6 +70,14 @@ def test_the_range_of_the_robot_file_takes_the_place_of_both():
     assert bounds.fault(state(vx=1000.0)) is not None
 
 
+def test_a_channel_with_a_limit_of_safety_has_no_bounds_so_that_the_stop_stays():
+    data = SPEC.model_dump(mode='json')
+    data['safety']['limits'] = {'bthigh': [-0.6, 1.1]}
+    spec = RobotSpec.model_validate(data)
+    bounds = joined(joint_bounds(spec, LIMITS, 0.5), training_bounds(spec, statistics(), 100))
+    assert bounds.fault(state(bthigh=1000.0)) is None
+
+
 def test_angles_as_sine_and_cosine_have_no_bounds():
     bounds = training_bounds(SPEC, statistics(std=1e-9), 0.001)
     assert 'cos_pitch' not in [name for name, *_ in bounds.intervals]
