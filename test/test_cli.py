@@ -104,7 +104,8 @@ def test_evaluate_writes_its_numbers(trained, tmp_path, capsys):
 def test_evaluate_keeps_the_tests_that_are_done_where_a_later_one_fails(
     monkeypatch, tmp_path, capsys
 ):
-    done = {'mean': 7.0, 'interval95': 1.0, 'mean_after': 3.0, 'interval95_after': 1.0,
+    done = {'mean': 7.0, 'std_over_episodes': 1.0, 'mean_after': 3.0, 'returns': [7.0],
+            'std_over_episodes_after': 1.0, 'ended_early': 0,
             'loss_before': 0.5, 'loss_after': 0.25, 'ratio': 0.5}  # fmt: skip
 
     def evaluate_test(bundle, adapter, task, test, *rest):

@@ -231,5 +231,5 @@ def _name(path: Path) -> str:
 
 
 def printable(path: Path) -> str:
-    """Return a path as text that can be printed and written to a file, whatever its bytes."""
-    return os.fsencode(path).decode('utf-8', 'replace')
+    """Return a path as text that can be printed and written to a file: other bytes as escapes."""
+    return os.fsencode(path).decode('utf-8', 'backslashreplace')
