@@ -155,7 +155,7 @@ def signal_handlers():
         (sim_node.main, ['-p', "schedule:=['disabled_joint:bthigh']"], 'kind:target@step'),
         (sim_node.main, ['-p', 'schedule:=[a:b@1]'], 'ROS arguments are not valid'),
         (sim_node.main, ['-p'], 'ROS arguments are not valid'),
-        (sim_node.main, ['--params-file', '/no/such.yaml'], 'ROS arguments are not valid'),
+        (sim_node.main, ['--params-file', '/no/such.yaml'], 'cannot read /no/such.yaml'),
         (controller_node.main, ['-p', 'robot:=octopus'], 'unknown robot'),
         (controller_node.main, ['-p', 'bundle:=/no/such'], "no bundle '/no/such'"),
         (controller_node.main, ['-p', 'adaptation:=maml'], 'adaptation'),
