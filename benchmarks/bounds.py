@@ -98,15 +98,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('bags', nargs='?', type=Path)
     parser.add_argument('--steps', type=int, default=200, help='of an episode at most')
+    parser.add_argument('--bundles', nargs='+', default=bundle_names())
+    parser.add_argument('--tasks', nargs='+', default=list(TASKS))
     parser.add_argument('--json', type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
     rows = {}
-    for name in bundle_names():
-        judge = _judge_bundle(name, given.steps, given.bags)
+    tasks = [TASKS[name] for name in given.tasks]
+    for name in given.bundles:
+        judge = _judge_bundle(name, tasks, given.steps, given.bags)
         rows[name] = _row(name, judge)
     trained = {load_robot(TASKS[task].robot).hash for task in map(_task_of, bundle_names())}
-    for task in TASKS.values():
+    for task in tasks:
         if load_robot(task.robot).hash not in trained:
             rows[task.name] = _row(task.name, _judge_at_random(task, given.steps))
     if given.json is not None:
@@ -117,11 +120,11 @@ def _task_of(name: str) -> str:
     return name.rpartition('/')[0]
 
 
-def _judge_bundle(name: str, steps: int, bags: Path | None) -> Judge:
+def _judge_bundle(name: str, tasks: list[Task], steps: int, bags: Path | None) -> Judge:
     spec = load_robot(TASKS[_task_of(name)].robot)
     bundle = load_bundle(name, spec)
     judge = Judge(spec, bundle.dynamics.normalizer)
-    for task in TASKS.values():
+    for task in tasks:
         if load_robot(task.robot).hash == spec.hash:
             for test in task.tests:
                 judge.judge(_driven(bundle, task, test, steps), f'{task.name} {test}')
