@@ -210,7 +210,7 @@ def test_a_disk_that_is_full_leaves_a_bag_that_ends_before(written, tmp_path, mo
     assert recorder.counts == {'/odom': 40, '/joint_states': 20}
     bag = Bag(tmp_path / 'bag')
     assert not (index and bag.damage)
-    found = Counter(message.topic for message in bag.raw(set(recorder.counts)))
+    found = Counter(message.topic for message in bag.messages(set(recorder.counts)))
     assert found == recorder.counts
     assert {path.name for path in (tmp_path / 'bag').iterdir()} == (
         {'bag.mcap', 'metadata.yaml'} if index else {'bag.mcap'}
@@ -224,7 +224,7 @@ def test_a_bag_without_metadata_for_lack_of_space_is_whole(written, tmp_path, mo
     assert recorder.fault.startswith('cannot finish the bag: No space left')
     monkeypatch.undo()
     bag = Bag(tmp_path / 'bag')
-    assert bag.damage == '' and len(list(bag.raw({'/odom', '/joint_states'}))) == 60
+    assert bag.damage == '' and len(list(bag.messages({'/odom', '/joint_states'}))) == 60
 
 
 @pytest.mark.skipif(not hasattr(resource, 'prlimit'), reason='limits the files of a process')

@@ -483,12 +483,19 @@ def test_bags_that_hold_nothing_or_not_all_or_raise_are_named_and_the_others_are
     assert 'ZeroDivisionError: what nobody foresaw' in reasons['e']
 
 
+def with_topic(data, before, name):
+    """Return a robot file in which a topic has another name."""
+    simulation = data['simulation']
+    for section in (data['topics'], simulation['bodies'], simulation['sensing']):
+        section[name] = section.pop(before)
+    for channel in data['state']:
+        channel['topic'] = channel['topic'].replace(before, name)
+    return RobotSpec.model_validate(data)
+
+
 def test_a_leading_slash_makes_a_name_absolute_whatever_the_namespace(walks, tmp_path):
     data = SPEC.model_dump()
-    data['topics']['/mocap/pose'] = data['topics'].pop('pose')
-    for channel in data['state']:
-        channel['topic'] = channel['topic'].replace('pose', '/mocap/pose')
-    spec = RobotSpec.model_validate(data)
+    spec = with_topic(data, 'pose', '/mocap/pose')
 
     def change(topic, message, number):
         name = topic.replace('pose', '/mocap/pose')
@@ -517,11 +524,9 @@ def test_what_is_not_there_is_said_with_what_is_and_the_nearest(walks, tmp_path)
     with pytest.raises(UserError, match=r'/millirobot/ lacks imu; nearest is /millirobot/imu/'):
         find_topics(bag, SPEC)
     data = SPEC.model_dump()
-    data['topics']['imu/data'] = data['topics'].pop('imu')
-    for channel in data['state']:
-        channel['topic'] = channel['topic'].replace('imu', 'imu/data')
+    spec = with_topic(data, 'imu', 'imu/data')
     with pytest.raises(UserError, match='nearest is /millirobot/command; there are: ') as error:
-        find_topics(bag, RobotSpec.model_validate(data))
+        find_topics(bag, spec)
     assert 'and 25 more' in str(error.value) and len(str(error.value)) < 1000
 
 
