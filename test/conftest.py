@@ -18,6 +18,7 @@ import pytest
 
 import mbmrl_ros  # noqa: F401  # isort: skip  # before torch: how its threads wait
 import torch
+from node_process import preload
 
 ROOT = Path(__file__).resolve().parent.parent
 DOMAIN_PORT = 22119
@@ -72,6 +73,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 pytest.mark.xdist_group('installation' if installed else str(item.path))
             )
     items.sort(key=rank)
+
+
+def pytest_collection_finish() -> None:
+    """Say what processes that tests start have imported: when all test modules are."""
+    nodes = ('sim', 'controller', 'gate', 'recorder', 'player')
+    preload(
+        [*(f'mbmrl_ros.nodes.{node}_node' for node in nodes),
+         'mbmrl_ros.experiments.outcomes', 'mbmrl_ros.sim.batch']
+    )  # fmt: skip
 
 
 @pytest.fixture(scope='session', autouse=True)

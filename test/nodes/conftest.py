@@ -6,11 +6,9 @@ import gc
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ import rclpy
 import torch
 import yaml
 from diagnostic_msgs.msg import DiagnosticArray
+from node_process import NodeProcess
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -112,7 +111,7 @@ class Bench:
         self.node = rclpy.create_node('bench', context=self.context)
         self.executor.add_node(self.node)
         self._nodes: list[ManagedNode] = []
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._processes: list[NodeProcess] = []
         self._statuses: dict[str, Any] = {}
         self.node.create_subscription(DiagnosticArray, '/diagnostics', self._on_status, 100)
 
@@ -163,18 +162,13 @@ class Bench:
         """Start a gate in this process. remap: topics to other names."""
         return self._start(gate_node.make_node, {}, parameters, namespace, remap)
 
-    def process(self, name: str, *arguments: str, **parameters: Any) -> subprocess.Popen[bytes]:
+    def process(self, name: str, *arguments: str, **parameters: Any) -> NodeProcess:
         """Start a node in a process of its own."""
-        command = [sys.executable, '-m', f'mbmrl_ros.nodes.{name}', '--ros-args', *arguments]
+        given = ['--ros-args', *arguments]
         for key, value in parameters.items():
-            command += ['-p', f'{key}:={json.dumps(value)}']
-        with (self._log / f'{name}{len(self._processes)}').open('wb') as stream:
-            process = subprocess.Popen(
-                command,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                env=os.environ | {'PYTHONFAULTHANDLER': '1'},
-            )
+            given += ['-p', f'{key}:={json.dumps(value)}']
+        log = self._log / f'{name}{len(self._processes)}'
+        process = NodeProcess(f'mbmrl_ros.nodes.{name}', given, log)
         self._processes.append(process)
         return process
 
@@ -243,8 +237,7 @@ class Bench:
             node.close()
             node.destroy_node()
         for process in self._processes:
-            with suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGKILL)
+            process.kill()
             process.wait()
         self.executor.shutdown()
         self.node.destroy_node()
