@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -19,7 +20,7 @@ from mbmrl_ros.nodes.messages import MESSAGES
 from mbmrl_ros.nodes.senders import Senders
 from mbmrl_ros.robot.bounds import position_topics
 from mbmrl_ros.robot.clocks import ClockOffsets
-from mbmrl_ros.robot.joint_parts import JointParts
+from mbmrl_ros.robot.joint_parts import JointParts, Partial
 from mbmrl_ros.robot.latency import transport_s
 from mbmrl_ros.robot.readings import Read, message_stamp_s
 from mbmrl_ros.spec import RobotSpec
@@ -47,6 +48,8 @@ class Sensors:
         self._compare_clocks = compare_clocks
         # By topic, how many readings were zero from the first one on.
         self._never_moved = dict.fromkeys(position_topics(spec), 0)
+        # Until then, a message of other joints is somebody else's matter, and no fault.
+        self._complete_until_s = dict.fromkeys(spec.topics, -math.inf)
         self._node, self._spec, self._take = node, spec, take
         timeouts_s = {topic: settings.timeout_s for topic, settings in spec.topics.items()}
         self._senders, self._clocks = Senders(node, timeouts_s), ClockOffsets()
@@ -80,11 +83,14 @@ class Sensors:
         arrived_s = self._node.get_clock().now().nanoseconds / 1e9
         item = self._item(topic, read, message, info, (received_s, arrived_s))
         if isinstance(item, str):
+            if isinstance(item, Partial) and received_s <= self._complete_until_s[topic]:
+                return
             stamp_s = message_stamp_s(message, arrived_s)
             self._take(Refusal(topic, stamp_s, received_s, item))
         elif item is not None:
             self._note(item, arrived_s)
             settings = self._spec.topics[topic]
+            self._complete_until_s[topic] = received_s + settings.timeout_s
             way_s = transport_s(item.stamp_s, arrived_s, settings.timeout_s, settings.transport_s)
             self._take(replace(item, transport_s=way_s))
 
