@@ -43,6 +43,8 @@ def interval(groups: Groups, digits: int | None = None) -> str:
     found = estimate(groups)
     if digits is None:
         digits = 0 if abs(found.mean) >= 100 else 2
+    if found.seeds > 1 and math.isnan(found.half):
+        return f'{found.mean:.{digits}f} ({found.seeds} seeds)'
     if found.seeds > 1:
         return f'{found.mean:.{digits}f} +- {found.half:.{digits}f} ({found.seeds} seeds)'
     if math.isnan(found.std):
@@ -62,10 +64,12 @@ def ratio(first: Groups, second: Groups, paired: bool = False) -> str:
     if not math.isnan(low):
         return f'{value:.2f} ({low:.2f} to {high:.2f}; {seeds} seeds)'
     if seeds > 1:
-        return f'{value:.2f} (no interval: not all means are positive)'
+        return f'{value:.2f} (no interval: not all means are positive and finite)'
     if paired:
         above, below = (next(iter(by_seed(groups).values())) for groups in (first, second))
-        return f'{value:.2f} (SD of episodes {std_over_episodes(above / below):.2f})'
+        std = std_over_episodes(above / below)
+        if not math.isnan(std):
+            return f'{value:.2f} (SD of episodes {std:.2f})'
     return f'{value:.2f} (1 seed)'
 
 

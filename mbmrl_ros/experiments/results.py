@@ -20,6 +20,9 @@ from mbmrl_ros.experiments.recovery import Recovery, read_recoveries
 Cell = dict[str, Any]
 """A file of a measurement, as read."""
 
+# How numbers are written that JSON does not have.
+NOT_IN_JSON = {None: math.nan, 'inf': math.inf}
+
 
 class Line(NamedTuple):
     """What a figure shows of one method in one setting: one cell per training seed."""
@@ -42,11 +45,11 @@ class Line(NamedTuple):
     def by_seed(self, *keys: str) -> dict[int, list[float]]:
         """Return a list of numbers per episode for every training seed that has it.
 
-        What was not finite, and is null in the file, is NaN.
+        What is not known, and null in the file, is NaN; infinite errors are 'inf' there.
         """
         found = {int(cell['seed']): _within(cell['result'], keys) for cell in self.cells}
         return {
-            seed: [math.nan if value is None else value for value in values]
+            seed: [NOT_IN_JSON.get(value, value) for value in values]
             for seed, values in found.items()
             if values is not None
         }

@@ -68,7 +68,7 @@ def ratio_interval(first: Groups, second: Groups) -> tuple[float, float, float]:
 
     The interval is over the logarithms of the means of seeds: of their ratios where both have the
     same seeds, since methods of a seed share data, else by Welch's formula. Ends are NaN with one
-    seed, and where a seed's mean has no logarithm. All are NaN where the second mean is not
+    seed, and where a seed's mean has no finite logarithm. All are NaN where the second mean is not
     clearly positive in every seed: nothing can be normalised to what may be zero.
     """
     one, other = by_seed(first), by_seed(second)
@@ -77,7 +77,8 @@ def ratio_interval(first: Groups, second: Groups) -> tuple[float, float, float]:
     means = [{seed: float(a.mean()) for seed, a in arrays.items()} for arrays in (one, other)]
     above, below = means
     value = float(np.mean(list(above.values())) / np.mean(list(below.values())))
-    if min(above.values()) <= 0 or min(len(above), len(below)) < 2:
+    known = all(0 < mean < math.inf for mean in above.values())
+    if not known or min(len(above), len(below)) < 2:
         return value, math.nan, math.nan
     if above.keys() == below.keys():
         centre, half = interval95([math.log(above[seed] / below[seed]) for seed in above])
@@ -87,7 +88,12 @@ def ratio_interval(first: Groups, second: Groups) -> tuple[float, float, float]:
 
 
 def _clearly_positive(episodes: Array) -> bool:
-    """Whether the mean over the episodes of one model is, whichever other ones it had had."""
+    """Whether the mean over the episodes of one model is, whichever other ones it had had.
+
+    What is infinite is no measure of anything.
+    """
+    if not np.isfinite(episodes).all():
+        return False
     mean, half = interval95(episodes)
     return bool(episodes.min() > 0) or mean - half > 0
 
@@ -124,7 +130,9 @@ def error_summary(losses: PredictionLosses) -> dict[str, Any]:
     """Return errors before and after the update: per episode, over time, as histograms.
 
     An episode that ended early has no errors from then on, and none at all if it was shorter than
-    a window; it takes none from the others. NaN where no episode has one. ahead: the same of the
+    a window; it takes none from the others. NaN where no episode has one, and 'inf' of an episode
+    in which something was predicted that is no number: JSON knows neither, and a null counts for
+    nothing, where this counts for more than any error. ahead: the same of the
     state T2 steps ahead, where that was predicted.
     """
     moments = losses.moments.tolist()
@@ -134,7 +142,7 @@ def error_summary(losses: PredictionLosses) -> dict[str, Any]:
     for name in ('before', 'after'):
         errors: Tensor = getattr(losses, name)
         result[name] = {
-            'episodes': [float(f'{value:.5g}') for value in errors.nanmean(1)],
+            'episodes': [_written(float(value)) for value in errors.nanmean(1)],
             'over_time': blocks(errors.double().nanmean(0).numpy()),
             'histogram': histogram(errors[~errors.isnan()]),
         }
@@ -142,3 +150,8 @@ def error_summary(losses: PredictionLosses) -> dict[str, Any]:
     worse = (losses.after > losses.before)[known]
     result['share_worse'] = float(worse.to(torch.float64).mean())
     return result if losses.ahead is None else result | {'ahead': error_summary(losses.ahead)}
+
+
+def _written(error: float) -> float | str:
+    """Return an error to five digits."""
+    return 'inf' if math.isinf(error) else float(f'{error:.5g}')

@@ -49,8 +49,9 @@ def fit(
     first loss, which new data and new statistics let rise for an epoch or two before it falls.
 
     A loss that is not finite is no loss: it is never the best, it does not enter the average, and
-    its epoch counts as one without a new low. Parameters that are not finite would stay so: those
-    of the best epoch so far are put back, and the fit goes on from there. If no loss was finite,
+    its epoch counts as one without a new low. Parameters that are not finite would stay so, and
+    moments of the optimiser that are not would hold parameters where they are: those of the best
+    epoch so far are put back, and the fit goes on from there. If no loss was finite,
     the parameters are left as they were and the result has not `succeeded`.
 
     params: all tensors that the optimiser holds. batch_loss: draws a batch and returns its loss.
@@ -68,7 +69,7 @@ def fit(
         loss = validation_loss()
         validation.append(loss)
         on_epoch(epoch, training[-1], loss)
-        if not _finite(params):
+        if not (_finite(params) and _moments_finite(optimiser)):
             _put_back(params, kept, optimiser)
         if math.isfinite(loss):
             if loss < best:
@@ -105,6 +106,11 @@ def _epoch(
 
 def _finite(params: Params) -> bool:
     return all(bool(value.isfinite().all()) for value in params.values())
+
+
+def _moments_finite(optimiser: torch.optim.Optimizer) -> bool:
+    kept = (value for moments in optimiser.state.values() for value in moments.values())
+    return all(bool(value.isfinite().all()) for value in kept if isinstance(value, Tensor))
 
 
 def _put_back(params: Params, kept: Params, optimiser: torch.optim.Optimizer) -> None:

@@ -94,7 +94,7 @@ class ControlLoop:
         # that was begun before the stop and is done after the next start.
         self._outbox = threading.Lock()
         self._active = False
-        self._starts = self._tick_of = 0
+        self._starts = self._tick_of = self._e_stops = 0
         self._answered: Command | None = None
         self._began_s = math.inf
         self._sent_s = math.nan
@@ -145,10 +145,22 @@ class ControlLoop:
 
     def e_stop(self, reason: str) -> None:
         """Latch the emergency stop and send the fallback at once."""
-        self.controller.e_stop(reason)
         with self._outbox:
+            self._e_stops += 1
+            self.controller.e_stop(reason)
             if self._active:
                 self._send_aside(self._safe(self.controller.stopped))
+
+    def release(self) -> None:
+        """Release the emergency stop before the next tick, unless there is another until then."""
+        asked = self._e_stops
+
+        def release() -> None:
+            with self._outbox:
+                if self._e_stops == asked:
+                    self.controller.release()
+
+        self.submit(release)
 
     def reset(self) -> None:
         """Forget history and warm start before the next tick, and readings not yet ticked."""
@@ -261,9 +273,7 @@ class ControlLoop:
         with self._outbox:
             if not self._active or self._tick_of != self._starts:
                 return
-            if self.controller.stopped and not tick.command.fallback:
-                # Stopped after the safety filter had let the plan pass.
-                tick = replace(tick, command=self._safe(self.controller.stopped))
+            tick = replace(tick, command=self._unless_stopped(tick.command))
             self.controller.send(tick.command, self._publish)
             sent_s = time.monotonic()
         if not math.isnan(tick.command.stamp_s):
@@ -308,6 +318,7 @@ class ControlLoop:
         if self._answered is not None and self._answered.stamp_s == stamp_s:
             with self._outbox:
                 if self._active:
+                    self._answered = self._unless_stopped(self._answered)
                     self.controller.send(self._answered, self._publish)
             return None
         if self.controller.complete_stamp() != stamp_s:
@@ -316,6 +327,12 @@ class ControlLoop:
         tick = self.controller.tick(received_s)
         # The simulator waits for an answer also where there is no state yet, or none any more.
         return replace(tick, command=replace(tick.command, stamp_s=stamp_s))
+
+    def _unless_stopped(self, command: Command) -> Command:
+        """Return a command, or the fallback where a stop came after it was decided on."""
+        if command.fallback or not self.controller.stopped:
+            return command
+        return self._safe(self.controller.stopped)
 
     def _safe(self, reason: str) -> Command:
         return Command(self.mailbox.newest_stamp_s, self._fallback, True, reason)

@@ -247,7 +247,7 @@ class ControllerTopics:
 
     def _release(self) -> str | None:
         stopped = self.controller.stopped
-        self.loop.submit(self.controller.release)
+        self.loop.release()
         return None if stopped else 'no emergency stop is latched'
 
     def _on_reload(self, request: Any, response: Any) -> Any:

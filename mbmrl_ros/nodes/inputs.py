@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -19,6 +20,7 @@ from mbmrl_ros.nodes.messages import MESSAGES
 from mbmrl_ros.nodes.senders import Senders
 from mbmrl_ros.robot.bounds import position_topics
 from mbmrl_ros.robot.clocks import ClockOffsets
+from mbmrl_ros.robot.joint_parts import JointParts, Partial
 from mbmrl_ros.robot.latency import transport_s
 from mbmrl_ros.robot.readings import Read, message_stamp_s
 from mbmrl_ros.spec import RobotSpec
@@ -46,6 +48,8 @@ class Sensors:
         self._compare_clocks = compare_clocks
         # By topic, how many readings were zero from the first one on.
         self._never_moved = dict.fromkeys(position_topics(spec), 0)
+        # Until then, a message of other joints is somebody else's matter, and no fault.
+        self._complete_until_s = dict.fromkeys(spec.topics, -math.inf)
         self._node, self._spec, self._take = node, spec, take
         timeouts_s = {topic: settings.timeout_s for topic, settings in spec.topics.items()}
         self._senders, self._clocks = Senders(node, timeouts_s), ClockOffsets()
@@ -66,7 +70,7 @@ class Sensors:
         """Say which stamps are of another clock than this node's, and which joints never moved."""
         return self._clocks.notices() + [
             f'{topic}: every value has been exactly zero so far'
-            for topic, count in self._never_moved.items()
+            for topic, count in list(self._never_moved.items())
             if count
         ]
 
@@ -74,31 +78,52 @@ class Sensors:
         """Return how many messages of second senders were refused, for the diagnostics."""
         return self._senders.values()
 
-    def _note_zeros(self, topic: str, reading: Reading) -> None:
-        if any(reading.values):
-            del self._never_moved[topic]
-        else:
-            self._never_moved[topic] += 1
-
     def _on_message(self, topic: str, read: Read, message: Any, info: Any) -> None:
         received_s = time.monotonic()
         arrived_s = self._node.get_clock().now().nanoseconds / 1e9
-        reading = read(message, received_s, arrived_s)
-        if reading is None:
-            return
-        if isinstance(reading, str):
+        item = self._item(topic, read, message, info, (received_s, arrived_s))
+        if isinstance(item, str):
+            if isinstance(item, Partial) and received_s <= self._complete_until_s[topic]:
+                return
             stamp_s = message_stamp_s(message, arrived_s)
-            self._take(Refusal(topic, stamp_s, received_s, reading))
-        elif self._senders.take(topic, info, received_s):
-            if topic in self._never_moved:
-                self._note_zeros(topic, reading)
-            if self._compare_clocks:
-                self._clocks.add(topic, reading.stamp_s, arrived_s)
+            self._take(Refusal(topic, stamp_s, received_s, item))
+        elif item is not None:
+            self._note(item, arrived_s)
             settings = self._spec.topics[topic]
-            way_s = transport_s(
-                reading.stamp_s, arrived_s, settings.timeout_s, settings.transport_s
-            )
-            self._take(replace(reading, transport_s=way_s))
+            self._complete_until_s[topic] = received_s + settings.timeout_s
+            way_s = transport_s(item.stamp_s, arrived_s, settings.timeout_s, settings.transport_s)
+            self._take(replace(item, transport_s=way_s))
+
+    def _item(
+        self, topic: str, read: Read, message: Any, info: Any, times_s: tuple[float, float]
+    ) -> Reading | str | None:
+        """Return what a message of whoever counts holds, as `read` does; None from others.
+
+        What is of no use holds no topic. Parts of two drivers are put together only after it is
+        known that both count: whose message completes the whole is a matter of chance.
+        """
+        received_s = times_s[0]
+        if isinstance(read, JointParts):
+            own = read.own(message, *times_s)
+            if not isinstance(own, Reading):
+                return own
+            counts = self._senders.take(topic, info, received_s, read.part(message))
+            return read.join(message, own) if counts else None
+        item = read(message, *times_s)
+        if not isinstance(item, Reading) or self._senders.take(topic, info, received_s):
+            return item
+        return None
+
+    def _note(self, reading: Reading, arrived_s: float) -> None:
+        """Keep what notices are made of."""
+        topic = reading.topic
+        if topic in self._never_moved:
+            if any(reading.values):
+                del self._never_moved[topic]
+            else:
+                self._never_moved[topic] += 1
+        if self._compare_clocks:
+            self._clocks.add(topic, reading.stamp_s, arrived_s)
 
 
 def subscribe_to_latched(

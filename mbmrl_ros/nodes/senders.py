@@ -17,7 +17,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.entities import Entities
-from mbmrl_ros.robot.sources import OneSource, Sender
+from mbmrl_ros.robot.sources import WHOLE, OneSource, Part, Sender
 
 # How long a sender that is refused is spoken of after its last message, and how often the graph is
 # asked who else publishes commands.
@@ -71,16 +71,16 @@ class Senders:
         self._node, self._names = node, Names(node)
         self._sources = {topic: OneSource(timeout_s) for topic, timeout_s in timeouts_s.items()}
 
-    def take(self, topic: str, info: Any, now_s: float) -> bool:
-        """Whether a message counts. info: what came with it; now_s: steady clock."""
+    def take(self, topic: str, info: Any, now_s: float, parts: Iterable[Part] = WHOLE) -> bool:
+        """Whether a message counts. info: what came with it; now_s: steady clock; parts: in it."""
         source, sender = self._sources[topic], sender_of(info)
         if not sender:
             return True
-        held = source.holder
+        rivals = source.rivals(sender, now_s, parts)
         # Of two simulators, all topics are to come from the same one.
-        if held not in (None, sender) and self._more_elsewhere(topic, sender, held, now_s):
-            source.holder = sender
-        return source.take(sender, now_s)
+        if rivals and all(self._more_elsewhere(topic, sender, one, now_s) for one in rivals):
+            source.give(sender, now_s, parts)
+        return source.take(sender, now_s, parts)
 
     def values(self) -> dict[str, int]:
         """Return how many messages of other senders were refused, for the diagnostics."""
@@ -95,23 +95,26 @@ class Senders:
         now_s = time.monotonic()
         found = []
         for topic, source in self._sources.items():
-            others = source.others(now_s, SPOKEN_OF_S)
-            if not others or source.holder is None:
+            others, holders = source.others(now_s, SPOKEN_OF_S), source.holders(now_s)
+            if not others or not holders:
                 continue
             full = self._node.resolve_topic_name(topic)
-            holder, *names = self._names.of(full, [source.holder, *others])
-            counts = ', '.join(f'{n} ({c} refused)' for n, c in zip(names, others.values()))
-            found.append(f'{full} has {1 + len(others)} senders: {holder} counts, not {counts}')
+            names = self._names.of(full, [*holders, *others])
+            count = ' and '.join(names[: len(holders)]) + (' count' + 's' * (len(holders) == 1))
+            refused = zip(names[len(holders) :], others.values())
+            counts = ', '.join(f'{name} ({number} refused)' for name, number in refused)
+            found.append(f'{full} has {len(names)} senders: {count}, not {counts}')
         return found
 
-    def _more_elsewhere(self, topic: str, one: Sender, other: Sender | None, now_s: float) -> bool:
+    def _more_elsewhere(self, topic: str, one: Sender, other: Sender, now_s: float) -> bool:
         """Whether the process of one sender holds more of the other topics than the other."""
         held = Counter(
-            source.holder[PROCESS]
+            holder[PROCESS]
             for name, source in self._sources.items()
-            if name != topic and source.holder and source.alive(now_s)
+            if name != topic
+            for holder in source.holders(now_s)
         )
-        return held[one[PROCESS]] > held[(other or b'')[PROCESS]]
+        return held[one[PROCESS]] > held[other[PROCESS]]
 
 
 class CommandTopic:
@@ -155,8 +158,9 @@ class CommandTopic:
     @property
     def others(self) -> str:
         """Who else has sent commands within the time-out; empty if nobody has."""
-        now_s = time.monotonic()
-        senders = [s for s, heard_s in self._heard_s.items() if now_s - heard_s <= self._timeout_s]
+        # Copied at once: reports are made in another thread.
+        now_s, heard = time.monotonic(), list(self._heard_s.items())
+        senders = [s for s, at_s in heard if now_s - at_s <= self._timeout_s]
         return ', '.join(self._names.of(self._topic, senders))
 
     def conflicts(self) -> list[str]:

@@ -30,7 +30,7 @@ class ClockOffsets:
     def notices(self) -> list[str]:
         """Say of which topics the stamps are not of this clock, and by how much."""
         topics: dict[str, list[str]] = {}
-        for topic, offset_s in sorted(self._offsets_s.items()):
+        for topic, offset_s in sorted(self._offsets_s.copy().items()):
             if not abs(offset_s) <= LARGEST_S:
                 side = 'ahead of' if offset_s > 0 else 'behind'
                 text = f"{abs(offset_s):.3g} s {side} this node's clock{_hint(offset_s)}"

@@ -48,25 +48,39 @@ class JointParts:
         self, message: Any, received_s: float, arrived_s: float = math.nan
     ) -> Reading | str | None:
         """Return a reading, why there is none, or None if the rest of it is to come."""
-        part = self._part(tuple(message.name))
+        own = self.own(message, received_s, arrived_s)
+        return self.join(message, own) if isinstance(own, Reading) else own
+
+    def part(self, message: Any) -> tuple[Place, ...]:
+        """Return what a message holds of what is wanted."""
+        return self._part(tuple(message.name))
+
+    def own(self, message: Any, received_s: float, arrived_s: float = math.nan) -> Reading | str:
+        """Return what a message holds by itself, or why it is of no use; nothing changes."""
+        part = self.part(message)
+        if len(part) == len(self._wanted):
+            return self._read_whole(message, received_s, arrived_s)  # type: ignore[no-any-return]
+        if not part:
+            names = ', '.join(message.name[:20])
+            return Partial(f'{self._topic}: another source, none of its joints (but {names})')
+        return self._reader(part)(message, received_s, arrived_s)  # type: ignore[no-any-return]
+
+    def join(self, message: Any, own: Reading) -> Reading | str | None:
+        """Put what a message holds to the rest; return as a call does."""
+        part = self.part(message)
         if len(part) == len(self._wanted):
             self._anew.clear()
-            return self._read_whole(message, received_s, arrived_s)  # type: ignore[no-any-return]
-        names = ', '.join(message.name[:20])
-        if not part:
-            return Partial(f'{self._topic}: another source, none of its joints (but {names})')
-        reading = self._reader(part)(message, received_s, arrived_s)
-        if isinstance(reading, str):
-            return reading
-        for place, value in zip(part, reading.values):
-            self._newest[place] = reading.stamp_s, value
+            return own
+        for place, value in zip(part, own.values):
+            self._newest[place] = own.stamp_s, value
         self._anew.update(part)
         for place in self._wanted:
             stamp_s, _ = self._newest.get(place, (-math.inf, math.nan))
-            if abs(reading.stamp_s - stamp_s) > self._timeout_s:
+            if abs(own.stamp_s - stamp_s) > self._timeout_s:
                 self._anew.discard(place)
+                names = ', '.join(message.name[:20])
                 return Partial(f'{self._topic}: no joint {place[1]!r} (there are: {names})')
-        return self._whole(reading) if len(self._anew) == len(self._wanted) else None
+        return self._whole(own) if len(self._anew) == len(self._wanted) else None
 
     def _whole(self, reading: Reading) -> Reading:
         self._anew.clear()

@@ -124,9 +124,12 @@ def _tick(decision: Decision) -> _Tick:
 
 
 def interval95(values: Sequence[float] | Array | Tensor) -> tuple[float, float]:
-    """Return the mean of independent values and the half width of its 95 % t-interval."""
+    """Return the mean of independent values and the half width of its 95 % t-interval.
+
+    NaN in place of a width that nobody knows: of one value, and of a mean that is not finite.
+    """
     array = np.asarray(values, np.float64)
-    if len(array) < 2:
+    if len(array) < 2 or not np.isfinite(array).all():
         return float(array.mean()), float('nan')
     error = array.std(ddof=1) / np.sqrt(len(array))
     return float(array.mean()), float(error * special.stdtrit(len(array) - 1, 0.975))
@@ -142,9 +145,13 @@ def finite(value: Any) -> Any:
 
 
 def std_over_episodes(values: Sequence[float] | Array | Tensor) -> float:
-    """Return the standard deviation of values of one model's episodes; NaN of fewer than two."""
+    """Return the standard deviation of values of one model's episodes.
+
+    NaN of fewer than two, and where one is not finite.
+    """
     array = np.asarray(values, np.float64)
-    return float(array.std(ddof=1)) if len(array) > 1 else math.nan
+    known = len(array) > 1 and np.isfinite(array).all()
+    return float(array.std(ddof=1)) if known else math.nan
 
 
 def returns_summary(rewards: Tensor, failure: int) -> dict[str, Any]:

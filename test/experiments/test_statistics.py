@@ -2,12 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Numbers of reports in closed form."""
 
+import json
 import math
 
 import numpy as np
 import pytest
 import torch
 
+from mbmrl_ros.experiments.columns import interval, ratio
+from mbmrl_ros.experiments.results import Line
 from mbmrl_ros.experiments.statistics import (
     EDGES,
     blocks,
@@ -18,6 +21,7 @@ from mbmrl_ros.experiments.statistics import (
     switch_step,
 )
 from mbmrl_ros.sim.disturbances import Disturbance, Event
+from mbmrl_ros.training.evaluate import finite
 from mbmrl_ros.training.predictions import PredictionLosses
 
 FAULT = Disturbance('disabled_joint', 'bthigh')
@@ -180,3 +184,17 @@ def test_errors_ahead_are_summed_up_alike_and_keep_their_times():
     assert ahead['after']['episodes'] == [0.5, 0.5] and ahead['share_worse'] == 0
     # Five values of moments that are five steps apart.
     assert ahead['block'] == 25 and ahead['first_moment'] == 8
+
+
+def test_an_episode_whose_prediction_is_no_number_counts_and_is_not_left_out():
+    before = torch.tensor([[4.0] * 10, [2.0] * 10])
+    after = torch.tensor([[1.0] * 10, [3.0] * 5 + [math.inf] * 5])
+    written = error_summary(PredictionLosses(torch.arange(8, 18), before, after))
+    cell = {'seed': 0, 'result': json.loads(json.dumps(finite({'errors': written})))}
+    line = Line(None, 'grbal', None, None, [cell, cell | {'seed': 1}])
+    groups = line.by_seed('errors', 'after', 'episodes')
+    assert groups == {0: [1.0, math.inf], 1: [1.0, math.inf]}
+    assert estimate(groups).mean == math.inf and interval(groups) == 'inf (2 seeds)'
+    assert ratio(groups, {0: [4.0], 1: [4.0]}).startswith('inf (no interval')
+    assert ratio({0: [4.0], 1: [4.0]}, groups) == '-'
+    assert ratio({0: groups[0]}, {0: [4.0, 2.0]}, paired=True) == 'inf (1 seed)'

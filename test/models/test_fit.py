@@ -215,3 +215,25 @@ def test_parameters_that_were_spoilt_are_put_back_and_the_fit_goes_on():
     assert math.isnan(result.validation[3]) and math.isfinite(result.validation[4])
     assert result.succeeded
     assert weight.item() == pytest.approx(1.0, abs=1e-2)
+
+
+@pytest.mark.parametrize('factor', [1e25, 1e38, math.inf, math.nan])
+def test_one_huge_gradient_does_not_hold_parameters_where_they_are(factor):
+    # Its square is infinite in float32: Adam would divide by it ever after.
+    value = torch.zeros(1, requires_grad=True)
+    batches = iter(range(1000))
+
+    def batch_loss():
+        return (value - 1).square().sum() * (factor if next(batches) == 12 else 1.0)
+
+    fit(
+        {'value': value},
+        torch.optim.Adam([value], lr=0.1),
+        batch_loss,
+        lambda: float((value.detach() - 1).square()),
+        epochs=60,
+        batches_per_epoch=5,
+        persistency=0.9,
+        patience=10,
+    )
+    assert value.item() == pytest.approx(1.0, abs=1e-3)

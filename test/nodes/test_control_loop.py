@@ -737,3 +737,34 @@ def test_threads_that_send_at_once_leave_one_account(make):
     assert not rig.faults
     assert rig.controller.counters.commands == len(rig.commands)
     assert recorded(latency) == pytest.approx(in_effect(rig)[-len(recorded(latency)) :])
+
+
+def test_a_stop_that_comes_after_a_release_stays_however_late_the_release_is_done(make):
+    rig = make()
+    rig.loop.e_stop('pressed')
+    rig.planner.pass_on.clear()
+    rig.loop.submit(lambda: rig.planner.pass_on.wait(PATIENCE_S))
+    rig.loop.release()
+    rig.loop.e_stop('pressed again')
+    rig.planner.pass_on.set()
+    rig.settle()
+    assert rig.controller.stopped
+    rig.feed(1.0)
+    rig.loop.wake()
+    rig.until(lambda: len(rig.ticks) == 1)
+    assert all(command.fallback for command in rig.commands)
+    rig.loop.release()
+    rig.settle()
+    assert not rig.controller.stopped
+
+
+def test_in_lockstep_a_state_that_comes_again_after_a_stop_gets_the_fallback(make):
+    rig = make(lockstep=True)
+    rig.feed(1.0)
+    rig.until(lambda: len(rig.commands) == 1)
+    assert not rig.commands[0].fallback
+    rig.loop.e_stop('pressed')
+    rig.feed(1.0)
+    rig.until(lambda: len(rig.commands) >= 3)
+    rig.settle()
+    assert all(command.fallback and command.stamp_s == 1.0 for command in rig.commands[1:])

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two that command one robot, and two that measure it: one counts, and both are named."""
 
+import functools
 import time
 
 import pytest
@@ -227,3 +228,56 @@ def test_two_simulators_of_one_robot_say_so(bench):
     assert '/sim_node' in bench.status('simulation')[1]
     assert '/sim_two' in bench.status('simulation')[1]
     process.kill()
+
+
+class Parts:
+    """Drivers of which each publishes some joints of `joint_states`, at a rate of its own."""
+
+    def __init__(self, bench, robot, drivers):
+        self._robot = robot
+        self._write, self._count = sensor_writer(SPEC, 'joint_states'), 0
+        robot.silent.add('joint_states')
+        for name, joints, period_s in drivers:
+            node = rclpy.create_node(name, context=bench.context)
+            bench.executor.add_node(node)
+            publisher = node.create_publisher(JointState, 'joint_states', 10)
+            node.create_timer(period_s, functools.partial(self._send, publisher, joints))
+
+    def _send(self, publisher, joints):
+        # No measurement repeats to the last digit.
+        self._count += 1
+        signals = [1e-6 * self._count] * len(SPEC.signals)
+        whole = self._write(signals, self._robot.stamp_ns)
+        places = [whole.name.index(joint) for joint in joints]
+        part = JointState(header=whole.header, name=joints)
+        for field in ('position', 'velocity', 'effort'):
+            values = getattr(whole, field)
+            setattr(part, field, [values[place] for place in places] if values else [])
+        publisher.publish(part)
+
+
+JOINTS = list(SPEC.action.joints)
+
+
+def test_two_drivers_with_joints_of_their_own_are_one_robot(bench, robot):
+    # Their phases drift, so that now the one and now the other completes the whole.
+    period_s = 0.4 * SPEC.period_s
+    Parts(bench, robot, [('arm', JOINTS[:2], period_s), ('hand', JOINTS[2:], 1.1 * period_s)])
+    received = bench.listen(JointState, COMMANDS)
+    bench.controller()
+    bench.until(lambda: received and any(received[-1].effort))
+    bench.until_status('control', lambda _, values: int(values['ticks']) > 150)
+    _, message, values = bench.status('control')
+    assert 'senders' not in message and 'second sender: joint_states' not in values
+
+
+def test_a_whole_publisher_beside_two_drivers_is_refused_and_named(bench, robot):
+    period_s = SPEC.period_s
+    Parts(bench, robot, [('arm', JOINTS[:2], period_s), ('hand', JOINTS[2:], period_s)])
+    received = bench.listen(JointState, COMMANDS)
+    bench.controller()
+    bench.until(lambda: received and any(received[-1].effort))
+    Parts(bench, robot, [('copy', JOINTS, period_s)])
+    bench.until_status('control', lambda message, _: '/joint_states has 3 senders' in message)
+    message = bench.status('control')[1]
+    assert '/arm' in message and '/hand' in message and 'not /copy (' in message

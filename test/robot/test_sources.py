@@ -38,3 +38,28 @@ def test_senders_that_come_once_are_forgotten_and_the_holder_is_not():
         assert not source.take(number.to_bytes(4), 0.01 * number)
     assert len(source.others(0.01 * number, 1e9)) < REMEMBERED
     assert source.refused == 10 * REMEMBERED
+
+
+ARM, HAND = ('a', 'b'), ('c',)
+
+
+def test_two_may_share_a_topic_by_parts_and_who_sends_the_parts_of_another_is_refused():
+    source = OneSource(0.1)
+    for number in range(10):
+        assert source.take(FIRST, 0.05 * number, ARM)
+        assert source.take(SECOND, 0.05 * number, HAND)
+    assert source.holders(0.45) == [FIRST, SECOND] and not source.others(0.45, 1.0)
+    third = b'third'
+    assert not source.take(third, 0.46, ARM + HAND) and not source.take(third, 0.47, HAND)
+    assert source.others(0.5, 1.0) == {third: 2} and source.refused == 2
+    # The part of one that is silent is free, that of the other is not.
+    assert source.take(SECOND, 0.56, HAND)
+    assert source.take(third, 0.57, ARM) and not source.take(third, 0.58, HAND)
+
+
+def test_one_that_no_longer_sends_a_part_does_not_hold_it():
+    source = OneSource(0.1)
+    source.take(FIRST, 0.0, ARM + HAND)
+    for number in range(5):
+        assert source.take(FIRST, 0.05 * number, ARM)
+    assert source.take(SECOND, 0.25, HAND)
