@@ -75,7 +75,7 @@ def find_file(name: str, folder: Path) -> Path:
         return Path(unquote(name.removeprefix('file://')))
     if not name.startswith('package://'):
         return folder / name
-    package, _, inside = name.removeprefix('package://').partition('/')
+    package, _, inside = unquote(name.removeprefix('package://')).partition('/')
     prefixes = os.environ.get('AMENT_PREFIX_PATH', '')
     shares = [Path(prefix) / 'share' for prefix in prefixes.split(os.pathsep) if prefix]
     beside = folder.resolve()

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -19,6 +21,7 @@ _TO_DO = {
     '.sdf': 'it is an SDF model; name an MJCF or a URDF',
     '.usd': 'it is a USD model; name an MJCF or a URDF',
 }
+_LFS = b'version https://git-lfs'
 _FOR_MJCF, _FOR_URDF = ('start', 'without', 'slopes', 'pier'), ('motors', 'terrains')
 _SCALARS = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)
 
@@ -44,8 +47,10 @@ def read_description(spec: RobotSpec, path: Path) -> tuple[mujoco.MjSpec, bool]:
     if path.suffix.lower() in _TO_DO:
         raise UserError(f'{cannot} {_TO_DO[path.suffix.lower()]}')
     text = path.read_bytes()
-    if path.suffix.lower() == '.xacro' or b'<xacro:' in text:
+    if path.suffix.lower() == '.xacro' or _is_xacro(text):
         stem = path.name.removesuffix('.xacro').removesuffix('.urdf')
+        # The shell would empty the file before xacro reads it.
+        stem += '.expanded' if path.suffix == '.urdf' else ''
         raise UserError(
             f'{cannot} it is a xacro file; expand it (ros2 run xacro xacro {path} > '
             f'{path.with_name(stem + ".urdf")}) and name what comes out'
@@ -62,6 +67,11 @@ def read_description(spec: RobotSpec, path: Path) -> tuple[mujoco.MjSpec, bool]:
     for asset in (*description.meshes, *description.textures, *description.hfields):
         if is_uri(asset.file):
             asset.file = str(find_file(asset.file, path.parent))
+        elif found := re.match(r'([a-z][a-z0-9+.-]+):/', asset.file):
+            raise UserError(
+                f'{cannot} {asset.file}: {found[1]}:// is not known here; valid: '
+                'package://PACKAGE/PATH, file:///PATH, or a path relative to the model'
+            )
     return description, is_urdf
 
 
@@ -71,6 +81,31 @@ def _root(text: bytes) -> str:
         return ElementTree.fromstring(text).tag
     except ElementTree.ParseError:
         return ''
+
+
+def root_body(description: mujoco.MjSpec, spec: RobotSpec) -> mujoco.MjsBody:
+    """Return the first body in the world; UserError if the model has none."""
+    body = description.worldbody.first_body()
+    if body is None:
+        raise UserError(f'{spec.name}: the model has no body')
+    return body
+
+
+def why(error: Exception, path: Path) -> str:
+    """Return in one line what MuJoCo says of a model, or what it could not know."""
+    line = ' '.join(str(error).split())
+    for name in (path, *re.findall(r"'([^']+)'", line)):
+        with contextlib.suppress(OSError), (path.parent / name).open('rb') as file:
+            if file.read(len(_LFS)) == _LFS:
+                return f'{name} is a pointer of Git LFS; get the file itself with: git lfs pull'
+    return line
+
+
+def _is_xacro(text: bytes) -> bool:
+    """Return whether something is left to expand; comments, which xacro leaves, do not count."""
+    bare = re.sub(rb'<!--.*?-->', b'', text, flags=re.DOTALL)
+    in_values = b'<robot' in bare and re.search(rb'=\s*["\'][^"\']*\$[({]', bare)
+    return b'<xacro:' in bare or bool(in_values)
 
 
 def check_joints(description: mujoco.MjSpec, spec: RobotSpec, path: Path) -> None:
