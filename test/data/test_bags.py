@@ -136,6 +136,15 @@ def test_folders_of_bags_are_searched_and_names_must_differ(bag, walks, tmp_path
         find_bags([tmp_path / 'nowhere'])
 
 
+def test_what_cannot_be_read_twice_or_written_down_is_refused_before_it_is_read(walks, tmp_path):
+    os.mkfifo(tmp_path / 'pipe.mcap')
+    with pytest.raises(UserError, match=r'pipe\.mcap: a pipe or device'):
+        find_bags([tmp_path / 'pipe.mcap'])
+    walks.write_bag(tmp_path / ('x' * 250), walks.walk(2))
+    with pytest.raises(UserError, match='its name is too long; rename it'):
+        find_bags([tmp_path])
+
+
 def test_bags_are_found_at_any_depth_once_each_through_links_and_in_circles(walks, tmp_path):
     for name in ('monday/morning', 'monday/evening', 'tuesday'):
         walks.write_bag(tmp_path / 'bags' / name, walks.walk(3))

@@ -484,7 +484,7 @@ def test_bags_that_hold_nothing_or_not_all_or_raise_are_named_and_the_others_are
 
 
 def test_a_leading_slash_makes_a_name_absolute_whatever_the_namespace(walks, tmp_path):
-    data = SPEC.model_dump()
+    data = SPEC.model_dump() | {'simulation': None}
     data['topics']['/mocap/pose'] = data['topics'].pop('pose')
     for channel in data['state']:
         channel['topic'] = channel['topic'].replace('pose', '/mocap/pose')
@@ -516,7 +516,7 @@ def test_what_is_not_there_is_said_with_what_is_and_the_nearest(walks, tmp_path)
     bag = changed(walks, tmp_path / 'walk', walks.walk(3), change)
     with pytest.raises(UserError, match=r'/millirobot/ lacks imu; nearest is /millirobot/imu/'):
         find_topics(bag, SPEC)
-    data = SPEC.model_dump()
+    data = SPEC.model_dump() | {'simulation': None}
     data['topics']['imu/data'] = data['topics'].pop('imu')
     for channel in data['state']:
         channel['topic'] = channel['topic'].replace('imu', 'imu/data')
