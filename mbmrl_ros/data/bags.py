@@ -177,8 +177,6 @@ def _bags_at(path: Path) -> list[Bag]:
     if not os.path.lexists(path):
         raise UserError(f'{printable(path)}: no such file or folder (a bag is {_WHAT})')
     if not path.is_dir():
-        if path.exists() and not path.is_file():
-            raise UserError(f'{printable(path)}: a pipe or device; a bag is {_WHAT}')
         if not is_storage(path):
             raise UserError(f'{printable(path)}: not a bag (a bag is {_WHAT})')
         return [Bag(path)]

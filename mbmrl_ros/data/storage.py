@@ -75,6 +75,9 @@ def read_storage(path: Path, contents: Contents) -> None:
     """Read a file as far as it is sound; what is wrong with it goes to `contents.damage`."""
     before = len(contents.damage)
     try:
+        if path.exists() and not path.is_file():
+            # Nobody may ever write into it.
+            raise ValueError('it is a pipe or device, not a file')
         kind = storage_kind(path)
         if kind in COMPRESSED:
             _read_compressed(path, kind, contents)

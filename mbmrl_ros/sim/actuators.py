@@ -30,6 +30,7 @@ _DYNAMICS = {
         mujoco.mjtDyn.mjDYN_INTEGRATOR,
     )
 }
+_FILTERS = (int(mujoco.mjtDyn.mjDYN_FILTER), int(mujoco.mjtDyn.mjDYN_FILTEREXACT))
 _BIASES = {int(mujoco.mjtBias.mjBIAS_NONE), int(mujoco.mjtBias.mjBIAS_AFFINE)}
 # Those that can be turned off.
 _GROUPS = 31
@@ -178,6 +179,10 @@ def _ranges(
     unclamped = model.opt.disableflags & mujoco.mjtDisableBit.mjDSBL_CLAMPCTRL
     if model.actuator_ctrllimited[number] and not unclamped:
         yield 'ctrlrange', model.actuator_ctrlrange[number], actuator.unit
+    filters = model.actuator_dyntype[number] in _FILTERS
+    if filters and model.actuator_actlimited[number]:
+        # The activation is the control, a while later.
+        yield 'actrange', model.actuator_actrange[number], actuator.unit
     if actuator.field != 'effort':
         # A servo has less force than it takes to be where it is sent at once: as real ones.
         return

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import itertools
 import re
 from pathlib import Path
 from xml.etree import ElementTree
@@ -64,9 +65,13 @@ def read_description(spec: RobotSpec, path: Path) -> tuple[mujoco.MjSpec, bool]:
                 f'{spec.name}: simulation.{name} is for {kinds[0]}, not for {kinds[1]}'
             )
     description = mujoco.MjSpec.from_file(str(path))
-    for asset in (*description.meshes, *description.textures, *description.hfields):
-        if is_uri(asset.file):
-            asset.file = str(find_file(asset.file, path.parent))
+    assets = (description.meshes, description.textures, description.hfields, description.skins)
+    for asset in itertools.chain(*assets):
+        # MuJoCo makes one slash of two.
+        name = re.sub('^package:/+', 'package://', asset.file)
+        name = re.sub('^file:/+', 'file:///', name)
+        if is_uri(name):
+            asset.file = str(find_file(name, path.parent))
         elif found := re.match(r'([a-z][a-z0-9+.-]+):/', asset.file):
             raise UserError(
                 f'{cannot} {asset.file}: {found[1]}:// is not known here; valid: '

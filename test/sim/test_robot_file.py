@@ -123,6 +123,16 @@ VELOCITY = on_both('<velocity name="m{0}" joint="{0}" kv="5"/>')
         ({'hip': 'actuatorfrcrange="-0.9 0.9"'}, {}, 'actuatorfrcrange .* ends at -0.9 and 0.9'),
         ({'actuators': on_both('<position joint="{0}" kp="5" gear="2" ctrlrange="-1 1"/>')},
          {'field': 'position'}, 'ctrlrange .* ends at -0.5 and 0.5'),
+        (
+            {
+                'actuators': on_both(
+                    '<general joint="{0}" dyntype="filter" dynprm="0.1" gainprm="5" '
+                    'biastype="affine" biasprm="0 -5 -1" actlimited="true" actrange="-0.3 1"/>'
+                )
+            },
+            {'field': 'position'},
+            'actrange .* ends at -0.3 and 1',
+        ),
         # Names, joints and units.
         ({}, {'joints': ['hop', 'kneee']}, r"'hop' \(did you mean 'hip'\?\), 'kneee' \(did you"),
         ({'knee': 'type="ball"', 'actuators': ''}, {}, "joint 'knee' .* has several coordinates"),
@@ -220,6 +230,50 @@ def test_a_servo_of_any_kind_holds_the_start(tmp_path, servo, more):
     for _ in range(50):
         world.step(np.zeros(1))
     np.testing.assert_allclose(world.signals()[1], -0.7, atol=1e-3)
+
+
+def test_a_servo_on_a_joint_that_follows_the_start_holds_it_too(tmp_path):
+    follows = '<equality><joint joint1="hip" joint2="knee" polycoef="0.1 1 0 0 0"/></equality>'
+    model = {'actuators': POSITION, 'more': follows}
+    action = {'field': 'position', 'joints': ['knee']}
+    world = World(robot(tmp_path, model, action, {'start': {'knee': -0.7}}))
+    world.reset(np.random.default_rng(0))
+    np.testing.assert_allclose(world.signals(), [-0.6, -0.7])
+    for _ in range(50):
+        world.step(np.array([-0.7]))
+    np.testing.assert_allclose(world.signals(), [-0.6, -0.7], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ('model', 'start', 'said'),
+    [
+        (
+            {'more': '<equality><joint joint1="hip" joint2="knee"/></equality>'}, {'hip': 0.5},
+            r"'hip' follows another one .* to 0 and not to 0\.5",
+        ),
+        (
+            {'hip': 'range="-28 28"', 'compiler': 'autolimits="true"'}, {'hip': 0.5},
+            r"'hip' goes from -0\.488692 to 0\.488692, not to 0\.5",
+        ),
+    ],
+)  # fmt: skip
+def test_a_start_where_a_joint_cannot_be_is_refused(tmp_path, model, start, said):
+    with pytest.raises(UserError, match=said):
+        World(robot(tmp_path, model, simulation={'start': start}))
+
+
+@pytest.mark.parametrize(
+    'asset',
+    ['<texture name="t" type="2d" file="{}"/>', '<mesh name="t" file="{}"/>',
+     '<skin name="t" file="{}"/>'],
+)  # fmt: skip
+def test_a_package_that_is_not_there_is_missed_by_assets_of_any_kind(tmp_path, asset):
+    more = f'<asset>{asset.format("package://none/x.bin")}</asset>'
+    with pytest.raises(UserError, match=r'package://none/x\.bin: no package none'):
+        World(robot(tmp_path, {'more': more}))
+    more = f'<asset>{asset.format("file:///none/x.bin")}</asset>'
+    with pytest.raises(UserError, match='MuJoCo cannot load'):
+        World(robot(tmp_path, {'more': more}))
 
 
 def test_sensors_that_the_model_turns_off_are_read_all_the_same(tmp_path):
