@@ -15,6 +15,7 @@ import mujoco
 
 from mbmrl_ros.channels import read_signal
 from mbmrl_ros.config import UserError, closest, find_file, is_uri
+from mbmrl_ros.model_text import LFS, why_no_model
 from mbmrl_ros.spec import RobotSpec
 
 _TO_DO = {
@@ -22,7 +23,6 @@ _TO_DO = {
     '.sdf': 'it is an SDF model; name an MJCF or a URDF',
     '.usd': 'it is a USD model; name an MJCF or a URDF',
 }
-_LFS = b'version https://git-lfs'
 _FOR_MJCF, _FOR_URDF = ('start', 'without', 'slopes', 'pier'), ('motors', 'terrains')
 _SCALARS = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)
 
@@ -43,19 +43,10 @@ def read_description(spec: RobotSpec, path: Path) -> tuple[mujoco.MjSpec, bool]:
     ValueError, as MuJoCo raises it, if it cannot be read.
     """
     cannot = f'{spec.name}: MuJoCo cannot load {path}:'
-    if path.is_dir():
-        raise UserError(f'{cannot} it is a folder; name the file in it')
-    if path.suffix.lower() in _TO_DO:
-        raise UserError(f'{cannot} {_TO_DO[path.suffix.lower()]}')
+    objection = _TO_DO.get(path.suffix.lower(), '') or why_no_model(path)
+    if objection:
+        raise UserError(f'{cannot} {objection}')
     text = path.read_bytes()
-    if path.suffix.lower() == '.xacro' or _is_xacro(text):
-        stem = path.name.removesuffix('.xacro').removesuffix('.urdf')
-        # The shell would empty the file before xacro reads it.
-        stem += '.expanded' if path.suffix == '.urdf' else ''
-        raise UserError(
-            f'{cannot} it is a xacro file; expand it (ros2 run xacro xacro {path} > '
-            f'{path.with_name(stem + ".urdf")}) and name what comes out'
-        )
     is_urdf = path.suffix.lower() == '.urdf' or _root(text) == 'robot'
     simulation = spec.simulation
     for name in _FOR_MJCF if is_urdf else _FOR_URDF:
@@ -101,16 +92,9 @@ def why(error: Exception, path: Path) -> str:
     line = ' '.join(str(error).split())
     for name in (path, *re.findall(r"'([^']+)'", line)):
         with contextlib.suppress(OSError), (path.parent / name).open('rb') as file:
-            if file.read(len(_LFS)) == _LFS:
+            if file.read(len(LFS)) == LFS:
                 return f'{name} is a pointer of Git LFS; get the file itself with: git lfs pull'
     return line
-
-
-def _is_xacro(text: bytes) -> bool:
-    """Return whether something is left to expand; comments, which xacro leaves, do not count."""
-    bare = re.sub(rb'<!--.*?-->', b'', text, flags=re.DOTALL)
-    in_values = b'<robot' in bare and re.search(rb'=\s*["\'][^"\']*\$[({]', bare)
-    return b'<xacro:' in bare or bool(in_values)
 
 
 def check_joints(description: mujoco.MjSpec, spec: RobotSpec, path: Path) -> None:
