@@ -57,6 +57,9 @@ def _check_inputs_stay(options: argparse.Namespace) -> None:
     inputs += given.get('bags', [])
     target = given.get('out') if options.command == 'report' else given.get('json')
     check_inputs_stay(target, inputs)
+    folder, numbers = given.get('out'), given.get('json')
+    if folder and numbers and folder.resolve() == numbers.resolve():
+        raise UserError(f'--json and --out are both {folder}; choose another file')
 
 
 class _Parser(argparse.ArgumentParser):

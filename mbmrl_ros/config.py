@@ -9,14 +9,23 @@ messages that name the closest valid key.
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 from urllib.parse import unquote
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from mbmrl_ros.endings import UserError as UserError
 from mbmrl_ros.outputs import write_text as write_text
@@ -36,6 +45,37 @@ class Config(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra='forbid', validate_default=True, allow_inf_nan=False
     )
+
+    @field_validator('*', mode='before')
+    @classmethod
+    def _no_switches_for_numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse True where a number belongs: pydantic takes it for 1."""
+        if _holds_switch(value) and _takes_numbers(cls, str(info.field_name)):
+            raise ValueError('needs numbers; YAML takes on, yes, true and the like for switches')
+        return value
+
+
+def _holds_switch(value: Any) -> bool:
+    if isinstance(value, dict):
+        value = list(value.values())
+    return any(map(_holds_switch, value)) if isinstance(value, list) else isinstance(value, bool)
+
+
+@functools.cache
+def _takes_numbers(record: type[BaseModel], name: str) -> bool:
+    """Return whether a field is of numbers, and neither of switches nor of records."""
+    leaves = set(_leaves(record.model_fields[name].annotation))
+    if Any in leaves or bool in leaves:
+        return False
+    return bool({int, float} & leaves) and not any(issubclass(x, BaseModel) for x in leaves)
+
+
+def _leaves(annotation: Any) -> Iterator[Any]:
+    """Yield the types that an annotation is made of."""
+    if annotation is Any or (isinstance(annotation, type) and not get_args(annotation)):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _leaves(argument)
 
 
 ConfigType = TypeVar('ConfigType', bound=BaseModel)
@@ -75,7 +115,7 @@ def find_file(name: str, folder: Path) -> Path:
         return Path(unquote(name.removeprefix('file://')))
     if not name.startswith('package://'):
         return folder / name
-    package, _, inside = name.removeprefix('package://').partition('/')
+    package, _, inside = unquote(name.removeprefix('package://')).partition('/')
     prefixes = os.environ.get('AMENT_PREFIX_PATH', '')
     shares = [Path(prefix) / 'share' for prefix in prefixes.split(os.pathsep) if prefix]
     beside = folder.resolve()
@@ -166,7 +206,8 @@ def parse(model: type[ConfigType], data: Mapping[str, Any], source: str) -> Conf
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
+        # A key that is missing is often one that is misspelt.
+        first = min(error.errors(), key=lambda found: found['type'] != 'extra_forbidden')
         raise UserError(f'{source}: {_explain(model, first)}') from error
 
 

@@ -149,7 +149,7 @@ def exit_code(run: Callable[[], int], name: str) -> int:
             return _say(name, 'interrupted; what was written so far is whole', 128 + number)
         if not isinstance(error, OSError):
             raise
-        return _lost_output(name) or _say(name, _reason(error), 2)
+        return _lost_output(name) or _say(name, system_reason(error), 2)
 
 
 def _lost_output(name: str) -> int:
@@ -165,7 +165,8 @@ def _lost_output(name: str) -> int:
     return _say(name, f'cannot write to the standard output: {fault.strerror}', 2)
 
 
-def _reason(error: OSError) -> str:
+def system_reason(error: OSError) -> str:
+    """Return what the system refused, with the path that it is about."""
     place = '' if error.filename is None else f'{os.fsdecode(error.filename)}: '
     return f'{place}{error.strerror or error}'
 

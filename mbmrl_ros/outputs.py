@@ -74,7 +74,7 @@ def check_file(path: Path) -> None:
 
 
 def check_inputs_stay(target: Path | None, inputs: Iterable[Path]) -> None:
-    """UserError if a target is a file that the command reads, or lies in a folder of such."""
+    """UserError if a target is a file that the command reads, or may read by way of others."""
     if target is None or not target.is_file():
         return
     place = target.resolve()
@@ -83,6 +83,12 @@ def check_inputs_stay(target: Path | None, inputs: Iterable[Path]) -> None:
         within = path.is_dir() and place.is_relative_to(path.resolve())
         if (is_read and within) or (path.exists() and target.samefile(path)):
             raise UserError(f'{target} is an input of this command; choose another file')
+    # Files name others that are read: a robot file the one that it extends, its model, its URDF.
+    if place.suffix in READ_SUFFIXES:
+        raise UserError(
+            f'{target} is there, and {place.suffix} is of files that commands read; choose '
+            'another file'
+        )
 
 
 def write_text(path: Path, text: str) -> None:

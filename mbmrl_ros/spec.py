@@ -52,7 +52,7 @@ SENSIBLE_DEADLINE = 0.5, 5.0
 class RobotSpec(Config):
     """Everything the package knows about a robot."""
 
-    name: Annotated[Name, Field(pattern=r'^[^/\s][^/\n]*$', description='also of folders: no /')]
+    name: Annotated[Name, Field(pattern=r'^[^/\s.][^/\x00-\x1f]*$', description='also of folders')]
     description: str = ''
     period_s: Positive
     frame: str = Field(

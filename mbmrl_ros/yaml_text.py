@@ -9,6 +9,7 @@ can stand for more values than fit into memory.
 from __future__ import annotations
 
 import codecs
+import re
 from typing import Any
 
 import yaml
@@ -87,6 +88,22 @@ class _Loader(yaml.SafeLoader):
         except Exception as error:  # month 13, a number of 5000 digits, `!!int x`: of all kinds
             reason = ' '.join(str(error).split())[:100]
             raise _at(node, f'{node.tag.rpartition(":")[2]} cannot be read: {reason}') from error
+
+
+def _number(loader: _Loader, node: yaml.ScalarNode) -> int | float:
+    """Return a number; ValueError if it is one to YAML 1.1 only: 0200 is 128, and 3:20 is 200."""
+    whole = node.tag.endswith('int')
+    value = loader.construct_yaml_int(node) if whole else loader.construct_yaml_float(node)
+    if ':' in node.value or (whole and re.fullmatch(r'[-+]?0[0-9_]+', node.value)):
+        raise ValueError(
+            f'{node.value} is {value} to YAML: write no zeros before a number and no colons, a '
+            'name in quotes'
+        )
+    return value
+
+
+for _tag in ('int', 'float'):
+    _Loader.add_constructor(f'tag:yaml.org,2002:{_tag}', _number)
 
 
 class _Nodes:

@@ -16,7 +16,7 @@ MODULES = sorted(PACKAGE.rglob('*.py'))
 # Parts in the order in which they may be imported; parts of one line do not see each other.
 LAYERS = [
     {'types', 'machine', 'yaml_text', 'endings'},
-    {'outputs'},
+    {'outputs', 'model_text'},
     {'config'},
     {'simulation', 'purpose', 'channels'},
     {'spec'},

@@ -215,6 +215,8 @@ def test_targets_are_tried_before_a_bag_is_read(bags, tmp_path, capsys, monkeypa
     assert 'Not a directory' in said and 'space' not in said
     said = wrong(capsys, *arguments, '--out', tmp_path / 'd', '--json', tmp_path / 'no' / 'a')
     assert f'there is no folder {tmp_path / "no"}' in said
+    said = wrong(capsys, *arguments, '--out', tmp_path / 'd', '--json', tmp_path / 'd')
+    assert '--json and --out are both' in said
     with claimed(tmp_path / 'taken', 'mbmrl bag'):
         said = wrong(capsys, *arguments, '--out', tmp_path / 'taken')
     assert 'another mbmrl bag is at work in' in said

@@ -205,6 +205,11 @@ def test_a_command_does_not_write_over_what_it_reads(tmp_path):
     for target in (robot, tmp_path / 'link', bag / 'metadata.yaml', bag / 'a.mcap'):
         with pytest.raises(UserError, match='is an input of this command'):
             check_inputs_stay(target, [bag, robot, tmp_path / 'none'])
+    # It may be what the robot file extends, its model, or its URDF.
+    for name in ('base.yaml', 'model.xml', 'a.urdf'):
+        (tmp_path / name).touch()
+        with pytest.raises(UserError, match='of files that commands read; choose another'):
+            check_inputs_stay(tmp_path / name, [bag, robot])
     for target in (None, bag / 'numbers.json', bag / 'new.json', tmp_path / 'other.json'):
         check_inputs_stay(target, [bag, robot])
 

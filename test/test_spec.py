@@ -130,6 +130,10 @@ def test_the_hash_ignores_what_a_model_does_not_depend_on():
         ({'topics': {}}, 'topics: .*at least 1 item'),
         ({'action__joints': []}, 'action.joints: .*at least 1 item'),
         ({'name': 'a/b'}, 'name: .*pattern'),
+        ({'name': '..'}, 'name: .*pattern'),
+        ({'name': 'a\0b'}, 'name: .*pattern'),
+        ({'action__upper': [True, 2]}, r'action.upper: needs numbers.*got \[True, 2\]'),
+        ({'safety__limits': {'pole': [False, 1]}}, 'safety.limits: needs numbers'),
         ({'state__1__joint': True}, 'state.1.joint: .*got True: YAML takes on, yes and true'),
         ({'state__1__joint': ''}, 'state.1.joint: a name has one character at least'),
         ({'state__4__unit': 'deg'}, 'channel sin_pole: sin is taken of radians'),
@@ -221,6 +225,9 @@ def test_a_file_of_a_package_is_found_by_the_prefixes_and_beside_the_robot(
     with pytest.raises(UserError, match=r'the package my_robot \(.*\) has no file urdf/b\.urdf'):
         find_file('package://my_robot/urdf/b.urdf', path.parent)
     assert find_file(f'file://{package}', path.parent) == package
+    spaced = package.with_name('a b.urdf')
+    package.rename(spaced)
+    assert find_file('package://my_robot/urdf/a%20b.urdf', path.parent).samefile(spaced)
 
 
 def test_a_robot_is_found_by_name_and_by_path(tmp_path):

@@ -21,6 +21,10 @@ from mbmrl_ros.data.storage import is_storage, plain_name, read_storage
 _PADDING_BYTES = 16
 
 
+# What file systems take for a name, with room for the suffix of a trajectory file.
+_LONGEST_NAME = 255 - len('.safetensors')
+
+
 class Message(NamedTuple):
     """A message. log_ns: when it was recorded [ns]. data: decoded, with the fields of its type.
 
@@ -158,6 +162,8 @@ def find_bags(paths: Iterable[Path]) -> list[Bag]:
     bags: dict[str, Bag] = {}
     for path in paths:
         for bag in _bags_at(path):
+            if len(os.fsencode(bag.name)) > _LONGEST_NAME:
+                raise UserError(f'{printable(bag.path)}: its name is too long; rename it')
             before = bags.setdefault(bag.name, bag)
             if os.path.realpath(before.path) != os.path.realpath(bag.path):
                 raise UserError(
@@ -208,7 +214,7 @@ def _bags_in(folder: Path) -> list[Bag]:
     groups: dict[str, list[Path]] = {}
     for file in storage_files(folder):
         groups.setdefault(recording(file), []).append(file)
-    if len(groups) == 1 and not any('.bag' in file.suffixes for file in storage_files(folder)):
+    if len(groups) == 1 and not any(_is_ros1(file) for file in storage_files(folder)):
         return [Bag(folder)]
     return [Bag(folder, files) if len(files) > 1 else Bag(files[0]) for files in groups.values()]
 
@@ -219,7 +225,11 @@ def recording(file: Path) -> str:
     Bags of ROS 1 are on their own: there is no telling their parts from other recordings.
     """
     stem = Path(plain_name(file.name)).stem
-    return printable(Path(stem if '.bag' in file.suffixes else re.sub(r'_\d+$', '', stem)))
+    return printable(Path(stem if _is_ros1(file) else re.sub(r'_\d+$', '', stem)))
+
+
+def _is_ros1(file: Path) -> bool:
+    return plain_name(file.name).lower().endswith('.bag')
 
 
 def _name(path: Path) -> str:

@@ -23,6 +23,7 @@ from mcap.stream_reader import CRCValidationError, StreamReader, get_chunk_data_
 
 from mbmrl_ros.data.contents import Contents, full_type, is_latched, one_line
 
+_NO_TYPE = 'of a type that is not said'
 # Opcode and length of a chunk, then its times, size, checksum, and the length of a name.
 _CHUNK_HEAD = struct.Struct('<BQQQQII')
 
@@ -98,7 +99,7 @@ class _Scan:
             self._types[record.id] = full_type(record.name)
         elif isinstance(record, Channel):
             self._channels[record.id] = record
-            self._contents.declare(record.topic, self._types.get(record.schema_id, ''))
+            self._contents.declare(record.topic, self._types.get(record.schema_id, _NO_TYPE))
             if is_latched(record.metadata.get('offered_qos_profiles', '')):
                 self._contents.latched.add(record.topic)
 
@@ -123,7 +124,7 @@ class _Scan:
         if channel is None:
             self._contents.refused['messages of a topic that was lost with its description'] += 1
             return
-        kind = self._types.get(channel.schema_id, '')
+        kind = self._types.get(channel.schema_id, _NO_TYPE)
         encoding = channel.message_encoding or 'cdr'
         self._contents.add(channel.topic, kind, message.log_time, message.data, encoding)
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from mbmrl_ros.data.contents import Contents, one_line
-from mbmrl_ros.data.storage import plain_name, storage_kind
+from mbmrl_ros.data.storage import COMPRESSED, plain_name, storage_kind
 
 METADATA = 'metadata.yaml'
 _SHOWN = 3
@@ -71,7 +71,7 @@ def check_claim(claim: Claim | None, files: list[Path], contents: Contents) -> N
     """Say where metadata.yaml and the files that were read differ."""
     if claim is None:
         return
-    kinds = {kind for file in files if (kind := _kind(file))} - {'zstd'}
+    kinds = {kind for file in files if (kind := _kind(file))} - {*COMPRESSED}
     if kinds and claim.storage not in kinds:
         contents.damage.append(
             f'{METADATA} says storage {claim.storage!r}, it is {", ".join(sorted(kinds))}'

@@ -14,6 +14,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 
 from mbmrl_ros.config import UserError
+from mbmrl_ros.endings import system_reason
 from mbmrl_ros.nodes.params import changed, declare
 
 SUCCESS, FAILURE, ERROR = (
@@ -129,8 +130,9 @@ class ManagedNode(LifecycleNode):
         """Do what a transition asks for. rclpy itself would swallow what it raises."""
         try:
             action()
-        except UserError as error:
-            self.problem = str(error)
+        except (UserError, OSError) as error:
+            # A path that is too long, or that nobody may look into, is no fault of the program.
+            self.problem = system_reason(error) if isinstance(error, OSError) else str(error)
             if not self.autostart:
                 self.get_logger().error(self.problem)
             return FAILURE

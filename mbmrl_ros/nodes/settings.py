@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from mbmrl_ros.algorithms.adapters import DYNAMIC_EVALUATION_STEP
+from mbmrl_ros.channels import TopicName
 from mbmrl_ros.nodes.params import Settings
 from mbmrl_ros.robot.gate import LONGEST_SILENCE_S
 
@@ -92,7 +93,7 @@ class RecorderSettings(Settings):
 
     robot: str = Field('half_cheetah', description='robot file: a shipped name or a path')
     out: str = Field('', description='folder of the bag; empty: bags/<robot>_<time>')
-    also: tuple[str, ...] = Field(
+    also: tuple[TopicName, ...] = Field(
         (), description='further topics, such as controller_node/stats or /diagnostics'
     )
     autostart: bool = Field(True, description='configure and activate without being asked')

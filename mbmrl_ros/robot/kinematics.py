@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from mbmrl_ros.config import UserError, closest, find_file, is_uri
+from mbmrl_ros.model_text import why_no_model
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import Array
 
@@ -61,6 +62,8 @@ class Chain:
         pinocchio = _pinocchio()
         # A package that could not be found is missed now.
         urdf = str(find_file(urdf, Path())) if is_uri(urdf) else urdf
+        if objection := why_no_model(Path(urdf)):
+            raise UserError(f'Pinocchio cannot load {urdf}: {objection}')
         try:
             self.model: Any = pinocchio.buildModelFromUrdf(urdf)
         except (ValueError, RuntimeError) as error:

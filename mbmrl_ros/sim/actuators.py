@@ -30,7 +30,10 @@ _DYNAMICS = {
         mujoco.mjtDyn.mjDYN_INTEGRATOR,
     )
 }
+_FILTERS = (int(mujoco.mjtDyn.mjDYN_FILTER), int(mujoco.mjtDyn.mjDYN_FILTEREXACT))
 _BIASES = {int(mujoco.mjtBias.mjBIAS_NONE), int(mujoco.mjtBias.mjBIAS_AFFINE)}
+# Those that can be turned off.
+_GROUPS = 31
 _TAKES = {
     'effort': 'is a motor for an effort',
     'position': 'is a servo for a position',
@@ -69,13 +72,18 @@ def command_units(spec: RobotSpec, model: mujoco.MjModel) -> tuple[NDArray[np.in
 def read_actuator(spec: RobotSpec, model: mujoco.MjModel, joint: str) -> Actuator:
     """Return the one actuator of a joint; UserError if there is none, or no command fits it."""
     joint_id = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_JOINT, joint)
-    matches = [int(number) for number in np.flatnonzero(_on_joint(model, joint_id))]
+    matches = [int(number) for number in np.flatnonzero(on_joint(model, joint_id))]
     if len(matches) != 1:
         names = ', '.join(_name(model, number) for number in matches) or 'none'
         raise UserError(
             f'{spec.name}: the model needs one actuator on joint {joint!r}; it has {names}'
         )
     number = matches[0]
+    if off := _why_off(model, number):
+        raise UserError(
+            f'{spec.name}: actuator {_name(model, number)} of {joint} does nothing: the model '
+            f'turns it off by {off} in its option; take that out'
+        )
     field, unit = _field_of(model, number)
     if not field:
         raise UserError(
@@ -86,17 +94,40 @@ def read_actuator(spec: RobotSpec, model: mujoco.MjModel, joint: str) -> Actuato
     return Actuator(number, field, unit)
 
 
-def servos_on(model: mujoco.MjModel, joint: int) -> Iterator[tuple[int, float]]:
-    """Yield the position servos of a joint by number, and what a control of 1 means [rad, m]."""
-    for number in np.flatnonzero(_on_joint(model, joint)):
-        field, unit = _field_of(model, int(number))
-        if field == 'position':
-            yield int(number), unit
+def is_servo(model: mujoco.MjModel, number: int) -> bool:
+    """Return whether an actuator pulls to a length, whatever else it does."""
+    affine = model.actuator_biastype[number] == mujoco.mjtBias.mjBIAS_AFFINE
+    stiff = affine and model.actuator_biasprm[number, 1] < 0.0
+    return bool(stiff and model.actuator_gainprm[number, 0] and _is_linear(model, number))
 
 
-def _on_joint(model: mujoco.MjModel, joint: int) -> NDArray[np.bool_]:
+def hold(model: mujoco.MjModel, key: int, number: int, length: float) -> None:
+    """Make a servo hold a length at a keyframe: by its control, by its activation if it has one.
+
+    The activation of an integrator is where it pulls to, and its control the speed of that.
+    """
+    b0, b1 = model.actuator_biasprm[number, :2]
+    target = -(b0 + b1 * length) / model.actuator_gainprm[number, 0]
+    if model.actuator_actnum[number]:
+        model.key_act[key, model.actuator_actadr[number] + model.actuator_actnum[number] - 1] = (
+            target
+        )
+    if model.actuator_dyntype[number] != mujoco.mjtDyn.mjDYN_INTEGRATOR:
+        model.key_ctrl[key, number] = target
+
+
+def on_joint(model: mujoco.MjModel, joint: int) -> NDArray[np.bool_]:
+    """Return which actuators [.] act on a joint."""
     on_joints = np.isin(model.actuator_trntype, _ON_JOINTS)
     return np.asarray(on_joints & (model.actuator_trnid[:, 0] == joint))
+
+
+def _why_off(model: mujoco.MjModel, number: int) -> str:
+    if model.opt.disableflags & mujoco.mjtDisableBit.mjDSBL_ACTUATION:
+        return 'actuation="disable"'
+    group = int(model.actuator_group[number])
+    off = 0 <= group < _GROUPS and model.opt.disableactuator >> group & 1
+    return f'actuatorgroupdisable="{group}"' if off else ''
 
 
 def _field_of(model: mujoco.MjModel, number: int) -> tuple[str, float]:
@@ -148,6 +179,10 @@ def _ranges(
     unclamped = model.opt.disableflags & mujoco.mjtDisableBit.mjDSBL_CLAMPCTRL
     if model.actuator_ctrllimited[number] and not unclamped:
         yield 'ctrlrange', model.actuator_ctrlrange[number], actuator.unit
+    filters = model.actuator_dyntype[number] in _FILTERS
+    if filters and model.actuator_actlimited[number]:
+        # The activation is the control, a while later.
+        yield 'actrange', model.actuator_actrange[number], actuator.unit
     if actuator.field != 'effort':
         # A servo has less force than it takes to be where it is sent at once: as real ones.
         return

@@ -75,6 +75,9 @@ def add_tool(description: mujoco.MjSpec, spec: RobotSpec, arm: Arm) -> None:
     held_at = np.zeros(3)
     if arm.scene:
         scene = mujoco.MjSpec.from_file(arm.scene)
+        # A keyframe is of the scene alone, and would come along with every body.
+        for key in list(scene.keys):
+            scene.delete(key)
         for body in scene.worldbody.bodies:
             held = body.name == TOOL
             held_at = body.pos.copy() if held else held_at

@@ -37,6 +37,8 @@ def place_followers(model: mujoco.MjModel, data: mujoco.MjData) -> None:
     y - y0 = a0 + a1 (x - x0) + ... + a4 (x - x0)^4, or a0 without a leader. Followers of followers
     come right in as many passes as the chain is long.
     """
+    if model.opt.disableflags & mujoco.mjtDisableBit.mjDSBL_EQUALITY:
+        return
     of_joints = model.eq_type == mujoco.mjtEq.mjEQ_JOINT
     equalities = np.flatnonzero(of_joints & (data.eq_active != 0))
     for equality in np.tile(equalities, len(equalities)):

@@ -9,6 +9,7 @@ import mujoco
 from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.sim.arm import add_tool
 from mbmrl_ros.sim.ground import add_slopes
+from mbmrl_ros.sim.model_files import root_body
 from mbmrl_ros.sim.pier import add_pier
 from mbmrl_ros.spec import RobotSpec
 
@@ -23,7 +24,7 @@ def complete_mjcf(description: mujoco.MjSpec, spec: RobotSpec) -> dict[str, floa
     for name in simulation.without:
         _leave_out(description, spec, name)
     if simulation.start_height_m:
-        description.worldbody.first_body().pos[2] = simulation.start_height_m
+        root_body(description, spec).pos[2] = simulation.start_height_m
     start = dict(simulation.start)
     if simulation.slopes is not None:
         add_slopes(description)

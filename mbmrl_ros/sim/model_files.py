@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import itertools
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,6 +15,7 @@ import mujoco
 
 from mbmrl_ros.channels import read_signal
 from mbmrl_ros.config import UserError, closest, find_file, is_uri
+from mbmrl_ros.model_text import LFS, why_no_model
 from mbmrl_ros.spec import RobotSpec
 
 _TO_DO = {
@@ -39,17 +43,10 @@ def read_description(spec: RobotSpec, path: Path) -> tuple[mujoco.MjSpec, bool]:
     ValueError, as MuJoCo raises it, if it cannot be read.
     """
     cannot = f'{spec.name}: MuJoCo cannot load {path}:'
-    if path.is_dir():
-        raise UserError(f'{cannot} it is a folder; name the file in it')
-    if path.suffix.lower() in _TO_DO:
-        raise UserError(f'{cannot} {_TO_DO[path.suffix.lower()]}')
+    objection = _TO_DO.get(path.suffix.lower(), '') or why_no_model(path)
+    if objection:
+        raise UserError(f'{cannot} {objection}')
     text = path.read_bytes()
-    if path.suffix.lower() == '.xacro' or b'<xacro:' in text:
-        stem = path.name.removesuffix('.xacro').removesuffix('.urdf')
-        raise UserError(
-            f'{cannot} it is a xacro file; expand it (ros2 run xacro xacro {path} > '
-            f'{path.with_name(stem + ".urdf")}) and name what comes out'
-        )
     is_urdf = path.suffix.lower() == '.urdf' or _root(text) == 'robot'
     simulation = spec.simulation
     for name in _FOR_MJCF if is_urdf else _FOR_URDF:
@@ -59,9 +56,18 @@ def read_description(spec: RobotSpec, path: Path) -> tuple[mujoco.MjSpec, bool]:
                 f'{spec.name}: simulation.{name} is for {kinds[0]}, not for {kinds[1]}'
             )
     description = mujoco.MjSpec.from_file(str(path))
-    for asset in (*description.meshes, *description.textures, *description.hfields):
-        if is_uri(asset.file):
-            asset.file = str(find_file(asset.file, path.parent))
+    assets = (description.meshes, description.textures, description.hfields, description.skins)
+    for asset in itertools.chain(*assets):
+        # MuJoCo makes one slash of two.
+        name = re.sub('^package:/+', 'package://', asset.file)
+        name = re.sub('^file:/+', 'file:///', name)
+        if is_uri(name):
+            asset.file = str(find_file(name, path.parent))
+        elif found := re.match(r'([a-z][a-z0-9+.-]+):/', asset.file):
+            raise UserError(
+                f'{cannot} {asset.file}: {found[1]}:// is not known here; valid: '
+                'package://PACKAGE/PATH, file:///PATH, or a path relative to the model'
+            )
     return description, is_urdf
 
 
@@ -71,6 +77,24 @@ def _root(text: bytes) -> str:
         return ElementTree.fromstring(text).tag
     except ElementTree.ParseError:
         return ''
+
+
+def root_body(description: mujoco.MjSpec, spec: RobotSpec) -> mujoco.MjsBody:
+    """Return the first body in the world; UserError if the model has none."""
+    body = description.worldbody.first_body()
+    if body is None:
+        raise UserError(f'{spec.name}: the model has no body')
+    return body
+
+
+def why(error: Exception, path: Path) -> str:
+    """Return in one line what MuJoCo says of a model, or what it could not know."""
+    line = ' '.join(str(error).split())
+    for name in (path, *re.findall(r"'([^']+)'", line)):
+        with contextlib.suppress(OSError), (path.parent / name).open('rb') as file:
+            if file.read(len(LFS)) == LFS:
+                return f'{name} is a pointer of Git LFS; get the file itself with: git lfs pull'
+    return line
 
 
 def check_joints(description: mujoco.MjSpec, spec: RobotSpec, path: Path) -> None:

@@ -23,6 +23,7 @@ from mbmrl_ros.sim.model_files import (
     check_odometry,
     model_path,
     read_description,
+    why,
 )
 from mbmrl_ros.sim.pier import scale_robot
 from mbmrl_ros.sim.start import START, set_start
@@ -67,8 +68,7 @@ def load_model(spec: RobotSpec) -> mujoco.MjModel:
     except UserError:
         raise
     except (ValueError, OSError) as error:
-        line = ' '.join(str(error).split())
-        raise UserError(f'{spec.name}: MuJoCo cannot load {path}: {line}') from error
+        raise UserError(f'{spec.name}: MuJoCo cannot load {path}: {why(error, path)}') from error
     _check_period(spec, model)
     if simulation.slopes is not None:
         make_level(spec, model)
@@ -94,6 +94,9 @@ def _compile(spec: RobotSpec, path: Path) -> mujoco.MjModel:
         start = complete_legs(description, spec, path)
     check_joints(description, spec, path)
     check_bodies(description, spec)
+    # They are how signals are read; the model may have no use for its own.
+    description.option.disableflags &= ~int(mujoco.mjtDisableBit.mjDSBL_SENSOR)
+    _check_names_free(description, spec)
     for signal in spec.signals:
         if signal not in readouts_of(simulation):
             _add_sensor(description, simulation, signal)
@@ -149,6 +152,22 @@ def _sensor_of(signal: str) -> tuple[str, int]:
     return str(Signal(topic, prefix)), _BODY_SENSORS[prefix][1].index(part)
 
 
+def _check_names_free(description: mujoco.MjSpec, spec: RobotSpec) -> None:
+    """Raise UserError if the model has a sensor or a site of a name that is given here."""
+    simulation = simulation_of(spec)
+    signals = [signal for signal in spec.signals if signal not in readouts_of(simulation)]
+    given = {
+        'sensor': {_sensor_of(signal)[0] for signal in signals},
+        'site': {_site_name(body) for body in simulation.bodies.values()},
+    }
+    for kind, items in (('sensor', description.sensors), ('site', description.sites)):
+        for name in sorted(given[kind].intersection(item.name for item in items)):
+            raise UserError(
+                f'{spec.name}: the model has a {kind} {name!r}, and the simulator needs that name '
+                'for its own; rename it'
+            )
+
+
 def _add_sensor(description: mujoco.MjSpec, simulation: Simulation, signal: str) -> None:
     name, _ = _sensor_of(signal)
     if any(sensor.name == name for sensor in description.sensors):
@@ -177,8 +196,12 @@ def _add_sensor(description: mujoco.MjSpec, simulation: Simulation, signal: str)
 
 def _site(description: mujoco.MjSpec, body: str) -> str:
     """Return a site at a body's origin: sensors of the body itself sit at its centre of mass."""
-    name = f'origin of {body}'
+    name = _site_name(body)
     if not any(site.name == name for site in description.sites):
         found = next(item for item in description.bodies if item.name == body)
         found.add_site(name=name)
     return name
+
+
+def _site_name(body: str) -> str:
+    return f'origin of {body}'

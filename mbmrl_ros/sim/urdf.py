@@ -15,6 +15,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from mbmrl_ros.sim.coupling import couple
+from mbmrl_ros.sim.model_files import root_body
 from mbmrl_ros.simulation import Motors, Terrain
 from mbmrl_ros.spec import RobotSpec
 from mbmrl_ros.types import Array
@@ -38,7 +39,7 @@ def complete_legs(description: mujoco.MjSpec, spec: RobotSpec, path: Path) -> di
     description.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     # Links without a joint carry sensors: MuJoCo would merge them into their parents.
     description.compiler.fusestatic = False
-    root = description.worldbody.first_body()
+    root = root_body(description, spec)
     root.add_freejoint(name='base')
     root.pos[2] = simulation.start_height_m
     for geom in description.geoms:

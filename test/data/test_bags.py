@@ -136,6 +136,18 @@ def test_folders_of_bags_are_searched_and_names_must_differ(bag, walks, tmp_path
         find_bags([tmp_path / 'nowhere'])
 
 
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / 'pipe.mcap')
+    (bag,) = find_bags([tmp_path / 'pipe.mcap'])
+    assert bag.topics == {} and 'it is a pipe or device' in bag.damage
+
+
+def test_a_name_that_no_file_can_have_is_refused_before_anything_is_read(walks, tmp_path):
+    walks.write_bag(tmp_path / ('x' * 250), walks.walk(2))
+    with pytest.raises(UserError, match='its name is too long; rename it'):
+        find_bags([tmp_path])
+
+
 def test_bags_are_found_at_any_depth_once_each_through_links_and_in_circles(walks, tmp_path):
     for name in ('monday/morning', 'monday/evening', 'tuesday'):
         walks.write_bag(tmp_path / 'bags' / name, walks.walk(3))

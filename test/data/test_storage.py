@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files that other tools write, and those that were left behind: read whole, or said to be not."""
 
+import bz2
+import gzip
+import lzma
 import shutil
 import sqlite3
 from pathlib import Path
@@ -15,7 +18,7 @@ from rosbags.rosbag1 import Writer as Ros1Writer
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
-from mbmrl_ros.data.bags import Bag
+from mbmrl_ros.data.bags import Bag, find_bags
 
 ROWS = 60
 TOPIC = '/millirobot/pose'
@@ -213,6 +216,42 @@ def test_compressed_bags_are_read_with_and_without_their_description(
     assert ('metadata' in bag.damage) != described
 
 
+@pytest.mark.parametrize(
+    ('suffix', 'pack'), [('gz', gzip.compress), ('bz2', bz2.compress), ('xz', lzma.compress)]
+)
+def test_files_that_were_packed_by_hand_are_read(walks, rows, expected, tmp_path, suffix, pack):
+    bag = walks.write_bag(tmp_path / 'walk', rows, 'sqlite')
+    file = walks.storage_file(bag)
+    whole = file.read_bytes()
+    file.unlink()
+    packed = bag / f'{file.name}.{suffix}'
+    packed.write_bytes(pack(whole))
+    assert poses(Bag(bag)) == expected and Bag(bag).damage == ''
+    packed.write_bytes(pack(whole)[:-40])
+    cut = Bag(bag)
+    assert len(poses(cut)) <= ROWS and 'walk.db3.' in cut.damage
+
+
+@pytest.mark.parametrize('name', ['WALK.MCAP', 'walk.Mcap', 'walk.mcap.active'])
+def test_a_file_is_a_bag_whatever_its_letters_and_what_was_put_behind(
+    walks, rows, expected, tmp_path, name
+):
+    write_mcap(tmp_path / name, walks, rows)
+    (bag,) = find_bags([tmp_path])
+    assert poses(bag) == expected
+    (bag,) = find_bags([tmp_path / name])
+    assert poses(bag) == expected and bag.name.lower() == 'walk'
+
+
+def test_a_topic_without_a_type_is_said_to_have_none(tmp_path):
+    with (tmp_path / 'walk.mcap').open('wb') as file:
+        writer = McapWriter(file)
+        writer.start()
+        writer.register_channel(TOPIC, 'cdr', 0)
+        writer.finish()
+    assert Bag(tmp_path / 'walk.mcap').topics == {TOPIC: ('of a type that is not said',)}
+
+
 def test_a_file_beside_its_own_compressed_copy_counts_once(walks, rows, expected, tmp_path):
     bag = walks.write_bag(tmp_path / 'walk', rows)
     (bag / 'metadata.yaml').unlink()
@@ -260,6 +299,7 @@ def test_a_bag_of_ros_1_is_read(walks, rows, expected, tmp_path):
     [
         (b'', 'it is empty'),
         (b'version https://git-lfs.github.com/spec/v1\noid sha256:0\n', 'git lfs pull'),
+        (b'\x04\x22\x4d\x18 packed', 'unpack it first with: lz4 -d walk.mcap'),
         (b'{"format": 1}', 'it is neither MCAP nor SQLite'),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 from lifecycle_msgs.srv import GetState
 from sensor_msgs.msg import JointState
 
-from mbmrl_ros.nodes import controller_node, sim_node
+from mbmrl_ros.nodes import controller_node, player_node, recorder_node, sim_node
 from mbmrl_ros.nodes.messages import stamp_ns
 from mbmrl_ros.nodes.signals import ending_signals
 from mbmrl_ros.spec import load_robot
@@ -156,6 +156,9 @@ def signal_handlers():
         (sim_node.main, ['-p', 'schedule:=[a:b@1]'], 'ROS arguments are not valid'),
         (sim_node.main, ['-p'], 'ROS arguments are not valid'),
         (sim_node.main, ['--params-file', '/no/such.yaml'], 'cannot read /no/such.yaml'),
+        (recorder_node.main, ['-p', "also:=['1x']"], 'also.0: a topic is letters'),
+        (recorder_node.main, ['-p', f'out:={"x" * 300}'], 'x: File name too long'),
+        (player_node.main, ['-p', f'bag:={"x" * 300}'], 'x: File name too long'),
         (controller_node.main, ['-p', 'robot:=octopus'], 'unknown robot'),
         (controller_node.main, ['-p', 'bundle:=/no/such'], "no bundle '/no/such'"),
         (controller_node.main, ['-p', 'adaptation:=maml'], 'adaptation'),

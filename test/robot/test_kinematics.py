@@ -207,6 +207,24 @@ def test_a_point_that_cannot_be_is_refused(changes, message):
         changed(**changes)
 
 
+@pytest.mark.parametrize(
+    ('name', 'text', 'said'),
+    [
+        ('a.urdf', None, 'No such file'),
+        ('', None, 'it is a folder'),
+        ('a.urdf.xacro', '<robot/>', r'it is a xacro file; expand it \(.*a\.urdf\)'),
+        ('a.urdf', '<robot name="r"><link name="${side}_leg"/></robot>', 'it is a xacro file'),
+        ('a.urdf', 'version https://git-lfs.github.com/spec/v1', 'git lfs pull'),
+    ],
+)
+def test_a_urdf_that_is_none_is_called_what_it_is(tmp_path, capfd, name, text, said):
+    if text:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=f'Pinocchio cannot load .*{said}'):
+        StateAssembler(changed(kinematics__urdf=str(tmp_path / name)))
+    assert capfd.readouterr().err == ''
+
+
 def test_a_frame_a_joint_or_a_file_that_is_not_there_is_named():
     with pytest.raises(UserError, match=r"no frame 'l_gripper'; .*l_gripper_palm_link"):
         StateAssembler(changed(kinematics__points__tip__frame='l_gripper'))

@@ -103,6 +103,14 @@ VELOCITY = on_both('<velocity name="m{0}" joint="{0}" kv="5"/>')
             )
         ),
         ({'actuators': ''}, {}, "needs one actuator on joint 'hip'; it has none"),
+        ({'more': '<option><flag actuation="disable"/></option>'}, {}, "'mhip' .* does nothing"),
+        (
+            {
+                'actuators': on_both('<motor joint="{0}" group="3"/>'),
+                'more': '<option actuatorgroupdisable="3"/>',
+            },
+            {}, 'of hip does nothing: .* actuatorgroupdisable="3"',
+        ),
         ({'actuators': MOTORS + POSITION.replace('name="m', 'name="p')}, {},
          "needs one actuator on joint 'hip'; it has 'mhip', 'phip'"),
         # What it makes of it.
@@ -115,6 +123,16 @@ VELOCITY = on_both('<velocity name="m{0}" joint="{0}" kv="5"/>')
         ({'hip': 'actuatorfrcrange="-0.9 0.9"'}, {}, 'actuatorfrcrange .* ends at -0.9 and 0.9'),
         ({'actuators': on_both('<position joint="{0}" kp="5" gear="2" ctrlrange="-1 1"/>')},
          {'field': 'position'}, 'ctrlrange .* ends at -0.5 and 0.5'),
+        (
+            {
+                'actuators': on_both(
+                    '<general joint="{0}" dyntype="filter" dynprm="0.1" gainprm="5" '
+                    'biastype="affine" biasprm="0 -5 -1" actlimited="true" actrange="-0.3 1"/>'
+                )
+            },
+            {'field': 'position'},
+            'actrange .* ends at -0.3 and 1',
+        ),
         # Names, joints and units.
         ({}, {'joints': ['hop', 'kneee']}, r"'hop' \(did you mean 'hip'\?\), 'kneee' \(did you"),
         ({'knee': 'type="ball"', 'actuators': ''}, {}, "joint 'knee' .* has several coordinates"),
@@ -190,6 +208,107 @@ def test_the_robot_files_start_comes_before_the_keyframe_and_is_held(tmp_path, m
     np.testing.assert_allclose(world.signals(), [0, -0.7], atol=1e-3)
 
 
+TENDON = '<tendon><fixed name="t"><joint joint="knee" coef="2"/></fixed></tendon>'
+
+
+@pytest.mark.parametrize(
+    ('servo', 'more'),
+    [
+        ('<position joint="knee" kp="50" kv="5" timeconst="0.3"/>', ''),
+        ('<intvelocity joint="knee" kp="50" kv="5" actrange="-3 3"/>', ''),
+        ('<position tendon="t" kp="50" kv="5"/>', TENDON),
+        (
+            '<position joint="knee" kp="50" kv="5"/>',
+            '<keyframe><key qpos="0 -0.7" ctrl="0 0"/></keyframe>',
+        ),
+    ],
+)
+def test_a_servo_of_any_kind_holds_the_start(tmp_path, servo, more):
+    model = {'actuators': '<motor joint="hip"/>' + servo, 'more': more}
+    world = World(robot(tmp_path, model, {'joints': ['hip']}, {'start': {'knee': -0.7}}))
+    world.reset(np.random.default_rng(0))
+    for _ in range(50):
+        world.step(np.zeros(1))
+    np.testing.assert_allclose(world.signals()[1], -0.7, atol=1e-3)
+
+
+def test_a_servo_on_a_joint_that_follows_the_start_holds_it_too(tmp_path):
+    follows = '<equality><joint joint1="hip" joint2="knee" polycoef="0.1 1 0 0 0"/></equality>'
+    model = {'actuators': POSITION, 'more': follows}
+    action = {'field': 'position', 'joints': ['knee']}
+    world = World(robot(tmp_path, model, action, {'start': {'knee': -0.7}}))
+    world.reset(np.random.default_rng(0))
+    np.testing.assert_allclose(world.signals(), [-0.6, -0.7])
+    for _ in range(50):
+        world.step(np.array([-0.7]))
+    np.testing.assert_allclose(world.signals(), [-0.6, -0.7], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ('model', 'start', 'said'),
+    [
+        (
+            {'more': '<equality><joint joint1="hip" joint2="knee"/></equality>'}, {'hip': 0.5},
+            r"'hip' follows another one .* to 0 and not to 0\.5",
+        ),
+        (
+            {'hip': 'range="-28 28"', 'compiler': 'autolimits="true"'}, {'hip': 0.5},
+            r"'hip' goes from -0\.488692 to 0\.488692, not to 0\.5",
+        ),
+    ],
+)  # fmt: skip
+def test_a_start_where_a_joint_cannot_be_is_refused(tmp_path, model, start, said):
+    with pytest.raises(UserError, match=said):
+        World(robot(tmp_path, model, simulation={'start': start}))
+
+
+@pytest.mark.parametrize(
+    'asset',
+    ['<texture name="t" type="2d" file="{}"/>', '<mesh name="t" file="{}"/>',
+     '<skin name="t" file="{}"/>'],
+)  # fmt: skip
+def test_a_package_that_is_not_there_is_missed_by_assets_of_any_kind(tmp_path, asset):
+    more = f'<asset>{asset.format("package://none/x.bin")}</asset>'
+    with pytest.raises(UserError, match=r'package://none/x\.bin: no package none'):
+        World(robot(tmp_path, {'more': more}))
+    more = f'<asset>{asset.format("file:///none/x.bin")}</asset>'
+    with pytest.raises(UserError, match='MuJoCo cannot load'):
+        World(robot(tmp_path, {'more': more}))
+
+
+def test_sensors_that_the_model_turns_off_are_read_all_the_same(tmp_path):
+    more = '<option><flag sensor="disable"/></option><keyframe><key qpos="0.1 0.2"/></keyframe>'
+    world = World(robot(tmp_path, {'more': more}))
+    world.reset(np.random.default_rng(0))
+    np.testing.assert_allclose(world.signals(), [0.1, 0.2])
+
+
+def test_bodies_of_motion_capture_are_where_the_keyframe_has_them(tmp_path):
+    more = (
+        '<worldbody><body name="target" mocap="true"><geom size="0.1" contype="0"/></body>'
+        '</worldbody><keyframe><key qpos="0 0" mpos="1 2 3" mquat="0 1 0 0"/></keyframe>'
+    )
+    world = World(robot(tmp_path, {'more': more}))
+    world.reset(np.random.default_rng(0))
+    np.testing.assert_array_equal(world.data.body('target').xpos, [1, 2, 3])
+    np.testing.assert_array_equal(world.data.body('target').xquat, [0, 1, 0, 0])
+
+
+def test_names_that_the_simulator_gives_are_not_taken_from_the_model(tmp_path):
+    more = '<sensor><jointvel name="joint_states:position[hip]" joint="hip"/></sensor>'
+    with pytest.raises(UserError, match=r"has a sensor 'joint_states:position\[hip\]'.*rename"):
+        World(robot(tmp_path, {'more': more}))
+    more = '<worldbody><site name="origin of thigh" pos="0 0 5"/></worldbody>'
+    topics = {
+        'joint_states': {'type': 'sensor_msgs/msg/JointState', 'timeout_s': 1.0},
+        'pose': {'type': 'geometry_msgs/msg/PoseStamped', 'timeout_s': 1.0},
+    }
+    z = {'name': 'z', 'topic': 'pose', 'field': 'pose.position.z', 'unit': 'm'}
+    simulation = {'bodies': {'pose': 'thigh'}}
+    with pytest.raises(UserError, match=r"has a site 'origin of thigh'.*rename"):
+        World(robot(tmp_path, {'more': more}, None, simulation, topics=topics, state=[z]))
+
+
 def test_a_start_leaves_other_joints_where_the_model_has_them_whatever_its_angles_are_in(tmp_path):
     model = {'compiler': 'angle="degree"', 'hip': 'ref="90"'}
     world = World(robot(tmp_path, model, simulation={'start': {'knee': 0.5}}))
@@ -217,6 +336,16 @@ def test_joints_start_where_an_equality_in_force_holds_them(tmp_path, attributes
     np.testing.assert_allclose(world.signals(), [0.5, knee], atol=2e-3)
 
 
+def test_equalities_that_the_model_turns_off_hold_nothing(tmp_path):
+    more = (
+        '<option><flag equality="disable"/></option>'
+        '<equality><joint joint1="knee" joint2="hip" polycoef="0.1 1 0 0 0"/></equality>'
+    )
+    world = World(robot(tmp_path, {'more': more}))
+    world.reset(np.random.default_rng(0))
+    np.testing.assert_array_equal(world.signals(), [0, 0])
+
+
 def test_odometry_of_a_body_that_cannot_move_is_refused(tmp_path):
     topics = {
         'joint_states': {'type': 'sensor_msgs/msg/JointState', 'timeout_s': 1.0},
@@ -235,6 +364,14 @@ def test_odometry_of_a_body_that_cannot_move_is_refused(tmp_path):
         )
 
 
+LFS = 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize'
+JOINT = '<joint name="{0}" type="continuous"><parent link="l"/><child link="{0}"/></joint>'
+MESHED = (
+    '<robot name="r"><link name="l"><collision><geometry><mesh filename="{}"/></geometry>'
+    '</collision></link>' + on_both('<link name="{0}"/>' + JOINT) + '</robot>'
+)
+
+
 @pytest.mark.parametrize(
     ('name', 'text', 'said'),
     [
@@ -243,6 +380,22 @@ def test_odometry_of_a_body_that_cannot_move_is_refused(tmp_path):
         ('a.sdf', '<sdf/>', 'it is an SDF model'),
         ('a.urdf.xacro', '<robot/>', r'it is a xacro file; expand it \(.*xacro .*a\.urdf\)'),
         ('a.urdf', '<robot xmlns:xacro="x"><xacro:include/></robot>', 'it is a xacro file'),
+        # To write over the file that is read would empty it.
+        ('a.urdf', '<robot xmlns:xacro="x"><xacro:x/></robot>', r'a\.urdf > .*a\.expanded\.urdf'),
+        ('a.urdf', '<robot name="r"><link name="${side}_leg"/></robot>', 'it is a xacro file'),
+        (
+            'a.urdf',
+            '<robot name="r"><!-- <xacro:include/> --><link name="l"/></robot>',
+            'no joint',
+        ),
+        ('a.urdf', '<robot name="r"/>', 'the model has no body'),
+        ('a.xml', f'{LFS} 1', 'git lfs pull'),
+        (
+            'a.urdf',
+            MESHED.format('model://legs/foot.stl'),
+            'model:// is not known here; valid: package',
+        ),
+        ('a.urdf', MESHED.format('pointer.stl'), 'pointer.stl is a pointer of Git LFS'),
         ('a.xml', '<mujoco><worldbody>', 'MuJoCo cannot load'),
         ('a.xml', '<mujoco><include file="none.xml"/></mujoco>', 'none.xml'),
         ('a.xml', '<robot name="r"><link name="base"/></robot>', 'no joint'),
@@ -251,6 +404,7 @@ def test_odometry_of_a_body_that_cannot_move_is_refused(tmp_path):
 )
 def test_what_is_no_model_is_said_with_what_to_do(tmp_path, name, text, said):
     path = tmp_path / name
+    (tmp_path / 'pointer.stl').write_text(f'{LFS} 684\n')
     if text is not None:
         path.write_text(text)
     elif name == 'folder':
