@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -58,6 +59,8 @@ torch.set_num_threads(1)
 LONGEST = ('demo', 'experiments', 'test_own_robot', 'nodes', 'bench', 'launch', 'training')
 
 
+# Before xdist reads the groups.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a file together, since they share fixtures, and put long ones first."""
 
@@ -82,6 +85,16 @@ def pytest_collection_finish() -> None:
         [*(f'mbmrl_ros.nodes.{node}_node' for node in nodes),
          'mbmrl_ros.experiments.outcomes', 'mbmrl_ros.sim.batch']
     )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def signal_handlers() -> Iterator[None]:
+    """Put the handlers back: a node that ran in this process ignores what would end it."""
+    before = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    yield
+    for number, handler in before.items():
+        if handler is not None and signal.getsignal(number) != handler:
+            signal.signal(number, handler)
 
 
 @pytest.fixture(scope='session', autouse=True)

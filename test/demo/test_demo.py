@@ -193,7 +193,8 @@ def test_numbers_of_a_followed_path_are_those_of_the_recorded_track(followed):
     recorded = read_run(followed / 'grbal_seed0' / 'bag', episode('millirobot'))
     missing = recorded.trajectory.states.isnan().any(1)
     # A step has no reward without the state before it, and without the one after it.
-    assert numbers['steps_without_state'] == [int((missing[1:] | missing[:-1]).sum())]
+    rewarded = ~(missing[1:] | missing[:-1])
+    assert numbers['steps_without_state'] == [STEPS - int(rewarded.sum())]
     [path] = {term.path for term in load_task(SHOWS['millirobot'].task).reward}
     segments = path_segments(path)
     place = recorded.trajectory.states[1:, :2].double()
@@ -204,9 +205,8 @@ def test_numbers_of_a_followed_path_are_those_of_the_recorded_track(followed):
     nearest_m = (place[:, None] - nearest).norm(dim=-1).amin(1)
     for when, rows in (('before', slice(failure)), ('after', slice(failure, None))):
         assert numbers[f'from_path_{when}_m'][0] >= float(nearest_m[rows].nanmean()) - 1e-6
-    steps = {'before': failure, 'after': STEPS - failure}
-    for when, count in steps.items():
-        cost = -numbers[f'return_{when}'][0] / count
+    for when, rows in (('before', slice(failure)), ('after', slice(failure, None))):
+        cost = -numbers[f'return_{when}'][0] / int(rewarded[rows].sum())
         assert numbers[f'cost_{when}'][0] == pytest.approx(cost, abs=1e-4)
 
 

@@ -126,7 +126,8 @@ def test_finite_nonsense_leads_to_the_fallback_with_channel_value_and_bound(
     bench.until(lambda: fallback(commands[-1]))
     bench.until_status('control', lambda message, _: reason in message)
     assert bench.status('control')[0] == ERROR
-    robot.spoil = lambda topic, message: None
+    # Not as the test's robot stands: joints that come to exactly zero are a fault of their own.
+    robot.spoil = far('position[ffoot]', 0.1)
     bench.until(lambda: planned(commands[-1]))
 
 

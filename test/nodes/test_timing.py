@@ -129,8 +129,11 @@ def test_in_lockstep_time_has_no_say_in_candidates_and_latency(bench, stats):
     assert not column(stats, 'latency_s').any()
 
 
-def test_parameters_that_change_keep_the_warm_start(bench, robot, stats, make_bundle, tmp_path):
-    node = bench.controller()
+def test_parameters_that_change_keep_the_warm_start(
+    bench, slow_spec, slow_robot, stats, make_bundle, tmp_path
+):
+    robot, settings = slow_robot
+    node = bench.controller(**settings)
     bench.until(lambda: (column(stats, 'fallback') == 0).sum() > 3)
     # Without sensors nothing is planned, so that the warm start stays as it is.
     robot.silent = set(SPEC.topics)
@@ -149,7 +152,7 @@ def test_parameters_that_change_keep_the_warm_start(bench, robot, stats, make_bu
         assert torch.equal(mean(), before), name
     set_parameter(node, 'budget.share', 0.3)
     assert torch.equal(mean(), before)
-    set_parameter(node, 'bundle', str(make_bundle(tmp_path / 'other', seed=3)))
+    set_parameter(node, 'bundle', str(make_bundle(tmp_path / 'other', slow_spec, seed=3)))
     old = controller._driver
     assert bench.call(Trigger, 'controller_node/reload').success
     assert torch.equal(mean(), before) and controller._driver is not old
