@@ -36,7 +36,7 @@ format: $(STAMP)
 # A file of tests stays on one core, and the longest ones begin first (test/conftest.py). What measures
 # time has the machine for itself.
 test: lint
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder \
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
 		-m 'not timing' --durations=40
 	$(BIN)/python -m pytest -m timing --durations=40
 

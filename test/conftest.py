@@ -59,22 +59,13 @@ torch.set_num_threads(1)
 LONGEST = ('demo', 'experiments', 'test_own_robot', 'nodes', 'bench', 'launch', 'training')
 
 
-# Before xdist reads the groups.
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file together, since they share fixtures, and put long ones first."""
+    """Put the files that take long first."""
 
     def rank(item: pytest.Item) -> int:
         names = {part.removesuffix('.py') for part in item.path.relative_to(ROOT / 'test').parts}
         return next((n for n, name in enumerate(LONGEST) if name in names), len(LONGEST))
 
-    for item in items:
-        if item.get_closest_marker('xdist_group') is None:
-            # Building an installation takes longer than what is tested on it.
-            installed = 'installation' in getattr(item, 'fixturenames', ())
-            item.add_marker(
-                pytest.mark.xdist_group('installation' if installed else str(item.path))
-            )
     items.sort(key=rank)
 
 
