@@ -18,13 +18,17 @@ WAIT_POLICY = 'OMP_WAIT_POLICY'
 # A passive policy by the standard's one is a spin count of 0 to the former, and a block time of
 # 0 to the latter.
 WAITING = (WAIT_POLICY, 'GOMP_SPINCOUNT', 'KMP_BLOCKTIME', 'KMP_LIBRARY')
+# Of GNU's: a few microseconds. Sleeping at once made small products twice as slow on a quiet machine
+# (0.69 against 0.36 ms); 10 000 turns were as fast as spinning there (0.40), and beside four busy
+# processes as fast as sleeping (49 against 52 ms for a large product, 117 with the default).
+SPINS = '10000'
 QUOTA = Path('/sys/fs/cgroup/cpu.max')
 # Of a core, for a run that is to have it to itself.
 FREE = 0.75
 
 
 def wait_passively(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Let threads that wait for each other sleep, here and in processes that are started.
+    """Let threads that wait for each other soon sleep, here and in processes that are started.
 
     By default those of OpenMP spin for milliseconds at the end of every product. Where something
     else runs on the machine, they spin for a partner that has no core to run on: ten times slower.
@@ -34,6 +38,7 @@ def wait_passively(environment: MutableMapping[str, str] = os.environ) -> None:
     if any(name in environment for name in WAITING):
         return
     environment[WAIT_POLICY] = 'passive'
+    environment['GOMP_SPINCOUNT'] = SPINS
     torch = sys.modules.get('torch')
     if torch is not None and getattr(torch, 'get_num_threads', lambda: 1)() > 1:
         warnings.warn(

@@ -19,7 +19,7 @@ import os, sys
 class Torch:
     def find_spec(self, name, path=None, target=None):
         if name.partition('.')[0] == 'torch':
-            print(os.environ.get('OMP_WAIT_POLICY'), flush=True)
+            print(os.environ.get('OMP_WAIT_POLICY'), os.environ.get('GOMP_SPINCOUNT'), flush=True)
             os._exit(0)
 
 sys.meta_path.insert(0, Torch())
@@ -57,12 +57,12 @@ def run(script, *arguments, **changes):
     ],
 )
 def test_every_program_says_how_to_wait_before_it_imports_torch(arguments):
-    assert run(AT_TORCH + MODULE, *arguments).stdout == 'passive\n'
+    assert run(AT_TORCH + MODULE, *arguments).stdout == 'passive 10000\n'
 
 
 def test_a_library_says_it_too_and_leaves_alone_what_is_set():
     script = f'{AT_TORCH}\nimport mbmrl_ros\nimport torch'
-    assert run(script).stdout == 'passive\n'
+    assert run(script).stdout == 'passive 10000\n'
     assert run(script, OMP_WAIT_POLICY='active').stdout == 'active\n'
     for name in ('GOMP_SPINCOUNT', 'KMP_BLOCKTIME'):
         assert run(script, **{name: '200'}).stdout == 'None\n'
