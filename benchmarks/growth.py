@@ -22,7 +22,7 @@ from mbmrl_ros.bench.meta import MetaSize, bench_meta
 from mbmrl_ros.bench.sim import SimSize, bench_sim
 from mbmrl_ros.bench.tick import TickSize, bench_tick
 from mbmrl_ros.models.device import choose_device, choose_precision
-from mbmrl_ros.outputs import output_file, write_text
+from mbmrl_ros.system.outputs import output_file, write_text
 
 POINTS = {
     'candidates': (250, 500, 1000, 2500, 5000),

@@ -18,7 +18,7 @@ from mbmrl_ros.bench.command import rounded
 from mbmrl_ros.bench.compare import conditions
 from mbmrl_ros.bench.tick import TickSize, bench_tick
 from mbmrl_ros.models.device import choose_device, choose_precision
-from mbmrl_ros.outputs import output_file, write_text
+from mbmrl_ros.system.outputs import output_file, write_text
 
 PRECISION = 1.05
 

@@ -27,11 +27,11 @@ from mbmrl_ros.envs.tasks import load_task
 from mbmrl_ros.models.bundle import load_bundle
 from mbmrl_ros.models.device import choose_precision
 from mbmrl_ros.models.fit import fit
-from mbmrl_ros.outputs import output_file, write_text
 from mbmrl_ros.planners.mppi import MPPI
 from mbmrl_ros.rewards.reward import build_reward
 from mbmrl_ros.robot.adaptive_mpc import make_mpc
 from mbmrl_ros.spec import load_robot
+from mbmrl_ros.system.outputs import output_file, write_text
 from mbmrl_ros.training.collect import collect, mpc_actions, random_actions
 from mbmrl_ros.training.learned import start
 from mbmrl_ros.training.settings import load_training_config

@@ -4,7 +4,7 @@
 
 __version__ = '0.1.0'
 
-from mbmrl_ros.machine import wait_passively as _wait_passively
+from mbmrl_ros.system.machine import wait_passively as _wait_passively
 
 # Here, since this runs before any module of the package imports torch.
 _wait_passively()

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from mbmrl_ros import __version__
-from mbmrl_ros.endings import UserError, begin_process, exit_code, interruptible
-from mbmrl_ros.outputs import check_inputs_stay, claimed, output_file
+from mbmrl_ros.system.endings import UserError, begin_process, exit_code, interruptible
+from mbmrl_ros.system.outputs import check_inputs_stay, claimed, output_file
 
 Command = Callable[[argparse.Namespace], Any]
 """Does what the options ask for; returns an exit code, or None where all is well."""

@@ -29,9 +29,9 @@ from mbmrl_ros.models.bundle import (
     read_info,
 )
 from mbmrl_ros.models.device import choose_precision
-from mbmrl_ros.outputs import claimed
 from mbmrl_ros.planners.kinds import PlannerConfig, changed
 from mbmrl_ros.spec import load_robot, robot_names
+from mbmrl_ros.system.outputs import claimed
 from mbmrl_ros.training.evaluate import (
     endings_summary,
     evaluate,

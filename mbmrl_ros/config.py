@@ -27,9 +27,9 @@ from pydantic import (
     field_validator,
 )
 
-from mbmrl_ros.endings import UserError as UserError
-from mbmrl_ros.outputs import write_text as write_text
-from mbmrl_ros.yaml_text import LARGEST_BYTES, YamlError, load_yaml
+from mbmrl_ros.system.endings import UserError as UserError
+from mbmrl_ros.system.outputs import write_text as write_text
+from mbmrl_ros.system.yaml_text import LARGEST_BYTES, YamlError, load_yaml
 
 PACKAGE = 'mbmrl_ros'
 Positive = Annotated[FiniteFloat, Field(gt=0)]

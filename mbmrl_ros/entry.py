@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import importlib
 
-from mbmrl_ros.endings import begin_process, exit_code
+from mbmrl_ros.system.endings import begin_process, exit_code
 
 
 def mbmrl() -> int:

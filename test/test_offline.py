@@ -12,8 +12,8 @@ import pytest
 
 from mbmrl_ros.cli import main
 from mbmrl_ros.data.recordings import load_recordings
-from mbmrl_ros.outputs import claimed
 from mbmrl_ros.spec import load_robot
+from mbmrl_ros.system.outputs import claimed
 
 SPEC = load_robot('millirobot')
 TINY = [

@@ -15,7 +15,7 @@ from safetensors.torch import load, save_file
 from torch import Tensor
 
 from mbmrl_ros.config import UserError
-from mbmrl_ros.outputs import replacing
+from mbmrl_ros.system.outputs import replacing
 from mbmrl_ros.types import Transitions
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from mbmrl_ros.demo.figures import draw_losses, draw_ticks
 from mbmrl_ros.demo.outcomes import Scene, Show, header, table_rows
-from mbmrl_ros.outputs import replacing
 from mbmrl_ros.page import Page, Section, png, write_page
+from mbmrl_ros.system.outputs import replacing
 
 
 def write_demo_page(path: Path, scene: Scene, show: Show, summary: dict[str, Any]) -> Path:

@@ -14,7 +14,7 @@ from typing import Protocol, Self
 from rich import progress as rich_progress
 from rich.console import Console
 
-from mbmrl_ros import machine
+from mbmrl_ros.system import machine
 
 # Without a terminal: a line at most this often.
 SAY_S = 30.0

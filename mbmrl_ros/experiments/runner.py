@@ -29,7 +29,7 @@ from mbmrl_ros.config import UserError
 from mbmrl_ros.experiments.grid import slug
 from mbmrl_ros.experiments.jobs import Job
 from mbmrl_ros.experiments.outcomes import do, finished, in_a_line
-from mbmrl_ros.outputs import claimed, reason
+from mbmrl_ros.system.outputs import claimed, reason
 
 # A clean server that children are forked from: torch is imported once, and none of the parent's
 # threads is in them.

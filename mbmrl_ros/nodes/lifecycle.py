@@ -14,8 +14,8 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 
 from mbmrl_ros.config import UserError
-from mbmrl_ros.endings import system_reason
 from mbmrl_ros.nodes.params import changed, declare
+from mbmrl_ros.system.endings import system_reason
 
 SUCCESS, FAILURE, ERROR = (
     TransitionCallbackReturn.SUCCESS,

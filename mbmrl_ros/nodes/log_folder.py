@@ -12,7 +12,7 @@ import rclpy
 from rclpy.signals import SignalHandlerOptions
 
 from mbmrl_ros.config import UserError
-from mbmrl_ros.outputs import claimed
+from mbmrl_ros.system.outputs import claimed
 
 REMEDY = 'set ROS_LOG_DIR to a folder that can be written'
 

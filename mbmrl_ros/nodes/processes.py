@@ -21,8 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mbmrl_ros import machine
 from mbmrl_ros.nodes.signals import ending_signals
+from mbmrl_ros.system import machine
 
 PATIENCE_S = 10.0
 

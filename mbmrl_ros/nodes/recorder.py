@@ -31,7 +31,7 @@ from rosbags.rosbag2.storage_mcap import McapWriter, PendingChunk
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data.contents import STORE
-from mbmrl_ros.outputs import reason
+from mbmrl_ros.system.outputs import reason
 
 DEPTH = 2000
 STAMPED_SUFFIXES = (

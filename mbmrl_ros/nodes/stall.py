@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from mbmrl_ros import machine
+from mbmrl_ros.system import machine
 
 # Without a step, on a machine that does nothing else; a start takes ten seconds on such a one.
 LEAST_S = 60.0

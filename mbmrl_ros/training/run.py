@@ -29,8 +29,8 @@ from torch.utils.tensorboard import SummaryWriter
 from mbmrl_ros.config import UserError, read_yaml
 from mbmrl_ros.data.dataset import Trajectory, load_trajectories, save_trajectories
 from mbmrl_ros.models.device import Precision, choose_precision
-from mbmrl_ros.outputs import reason, replacing
-from mbmrl_ros.outputs import write_text as write_text
+from mbmrl_ros.system.outputs import reason, replacing
+from mbmrl_ros.system.outputs import write_text as write_text
 
 # What is chosen by itself where it is `auto`.
 PRECISIONS = ('precision', 'fit_precision')

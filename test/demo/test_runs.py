@@ -9,11 +9,11 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from mbmrl_ros import machine
 from mbmrl_ros.config import UserError
 from mbmrl_ros.demo import runs as module
 from mbmrl_ros.demo.progress import Lines
 from mbmrl_ros.demo.runs import work_off
+from mbmrl_ros.system import machine
 
 PATIENCE_S = 30.0
 

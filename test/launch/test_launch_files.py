@@ -20,7 +20,7 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
-from mbmrl_ros.machine import slowness
+from mbmrl_ros.system.machine import slowness
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMON = {

@@ -25,7 +25,6 @@ from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 
-from mbmrl_ros import machine
 from mbmrl_ros.models.bundle import Bundle, BundleInfo, save_bundle
 from mbmrl_ros.models.dynamics import build_dynamics
 from mbmrl_ros.models.normalizer import Normalizer
@@ -34,6 +33,7 @@ from mbmrl_ros.nodes.lifecycle import ManagedNode
 from mbmrl_ros.nodes.messages import MESSAGES, sensor_writer
 from mbmrl_ros.planners.mppi import MPPIConfig
 from mbmrl_ros.spec import RobotSpec, load_robot
+from mbmrl_ros.system import machine
 
 SPEC = load_robot('half_cheetah')
 # For something to happen on a quiet machine; a busy one gets more, by its load.

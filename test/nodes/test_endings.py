@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mbmrl_ros import machine
 from mbmrl_ros.nodes.processes import ending_in_order
+from mbmrl_ros.system import machine
 
 RUN = """
 import sys

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from rclpy.serialization import serialize_message
 
-from mbmrl_ros import machine
 from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes import episode as episodes
 from mbmrl_ros.nodes.episode import Episode, _debt, _spin
 from mbmrl_ros.nodes.messages import command_message, sensor_writer
 from mbmrl_ros.nodes.stall import LEAST_S, NodeProcess, Pace, explain
 from mbmrl_ros.spec import load_robot
+from mbmrl_ros.system import machine
 
 SPEC = load_robot('half_cheetah')
 EPISODE = Episode(SPEC, 100, (), {}, {})

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from mbmrl_ros.endings import UserError
+from mbmrl_ros.system.endings import UserError
 
 SPACE = (errno.ENOSPC, errno.EDQUOT)
 NOT_FILES = {stat.S_IFDIR: 'a folder', stat.S_IFBLK: 'a disk', stat.S_IFSOCK: 'a socket'}

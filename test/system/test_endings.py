@@ -9,11 +9,11 @@ import sys
 
 import pytest
 
-from mbmrl_ros.endings import UserError, exit_code, one_line
+from mbmrl_ros.system.endings import UserError, exit_code, one_line
 
 BEGIN = """
 import os, signal, sys
-from mbmrl_ros.endings import UserError, begin_process, exit_code, interruptible
+from mbmrl_ros.system.endings import UserError, begin_process, exit_code, interruptible
 begin_process()
 
 class Swallows:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mbmrl_ros.config import UserError
-from mbmrl_ros.outputs import (
+from mbmrl_ros.system.outputs import (
     as_json,
     check_file,
     check_inputs_stay,
@@ -80,7 +80,7 @@ def test_standard_output_takes_the_text_behind_what_was_printed(tmp_path, target
     (tmp_path / 'link').symlink_to('/dev/stdout')
     script = f"""
 from pathlib import Path
-from mbmrl_ros.outputs import check_file, write_text
+from mbmrl_ros.system.outputs import check_file, write_text
 print('before')
 check_file(Path({target!r}))
 write_text(Path({target!r}), 'json\\n')

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mbmrl_ros import machine
+from mbmrl_ros.system import machine
 
 # Ends where torch would be imported, with how OpenMP was told to wait by then.
 AT_TORCH = """
