@@ -34,7 +34,7 @@ from mbmrl_ros.nodes.settings import ControllerSettings
 from mbmrl_ros.planners.kinds import changed
 from mbmrl_ros.rewards.reward import build_reward
 from mbmrl_ros.robot.bounds import Bounds, Statistics, joined, joint_bounds, training_bounds
-from mbmrl_ros.spec import RobotSpec, load_robot
+from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.training.collect import collect, random_actions
 from mbmrl_ros.training.control_steps import Log, find_topics
 from mbmrl_ros.training.evaluate import evaluate, run_episodes

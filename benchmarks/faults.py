@@ -35,7 +35,7 @@ from mbmrl_ros.nodes.wires import (
 )
 from mbmrl_ros.robot.bounds import joint_bounds, position_topics
 from mbmrl_ros.robot.readings import COVARIANCES, JOINT_STATE, NUMBER_ARRAY
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
 
 LIMIT_S = 0.3
 STOP_S, SAY_S, HOLD_S, RECOVER_S = 10.0, 5.0, 1.0, 60.0

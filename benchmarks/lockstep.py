@@ -24,7 +24,7 @@ from mbmrl_ros.nodes.episode import Episode, run_episode
 from mbmrl_ros.nodes.settings import ControllerSettings
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.sim.world import World
-from mbmrl_ros.spec import RobotSpec, load_robot
+from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.system.outputs import output_file, write_text
 from mbmrl_ros.types import Reading
 

@@ -54,7 +54,7 @@ from mbmrl_ros.envs.tasks import TASKS, load_task
 from mbmrl_ros.models.bundle import Bundle, bundle_names, load_bundle, save_bundle
 from mbmrl_ros.nodes.processes import last_words
 from mbmrl_ros.robot.budget import period_error_s
-from mbmrl_ros.spec import RobotSpec, load_robot
+from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.system.outputs import output_file
 from mbmrl_ros.training.publish import untrained_bundle
 from mbmrl_ros.training.settings import load_training_config

@@ -28,7 +28,7 @@ from mbmrl_ros.envs.tasks import load_task
 from mbmrl_ros.models.bundle import load_bundle, on_device
 from mbmrl_ros.models.device import choose_precision
 from mbmrl_ros.planners.mppi import MPPIConfig
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training.evaluate import evaluate
 
 BUNDLE = 'millirobot/path/mb'

@@ -30,7 +30,7 @@ from mbmrl_ros.models.fit import fit
 from mbmrl_ros.planners.mppi import MPPI
 from mbmrl_ros.rewards.reward import build_reward
 from mbmrl_ros.robot.adaptive_mpc import make_mpc
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.system.outputs import output_file, write_text
 from mbmrl_ros.training.collect import collect, mpc_actions, random_actions
 from mbmrl_ros.training.learned import start

@@ -35,7 +35,7 @@ from mbmrl_ros.data.recordings import (
 )
 from mbmrl_ros.models.bundle import Bundle
 from mbmrl_ros.offline import channel_errors, recordings_config, summary
-from mbmrl_ros.spec import RobotSpec, load_robot
+from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.training.offline import train_offline
 from mbmrl_ros.training.predictions import ChannelErrors
 from mbmrl_ros.training.recordings import read_recordings

@@ -27,7 +27,7 @@ from mbmrl_ros.nodes.priority import raise_process
 from mbmrl_ros.nodes.processes import ending_in_order, last_words, node_process
 from mbmrl_ros.nodes.wires import Wires
 from mbmrl_ros.robot.readings import NUMBER_ARRAY
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 
 NAMESPACE, PLANT = 'long_run', 'plant'
 SPOILED_COMMANDS = 'spoiled_commands'

@@ -30,7 +30,7 @@ from mbmrl_ros.models.bundle import (
 )
 from mbmrl_ros.models.device import choose_precision
 from mbmrl_ros.planners.kinds import PlannerConfig, changed
-from mbmrl_ros.spec import load_robot, robot_names
+from mbmrl_ros.spec.robot import load_robot, robot_names
 from mbmrl_ros.system.outputs import claimed
 from mbmrl_ros.training.evaluate import (
     endings_summary,

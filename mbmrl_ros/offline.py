@@ -30,7 +30,7 @@ from mbmrl_ros.data.recordings import (
 )
 from mbmrl_ros.envs.tasks import load_task
 from mbmrl_ros.models.bundle import Bundle, find_bundle, load_bundle, read_info
-from mbmrl_ros.spec import RobotSpec, load_robot
+from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.system.outputs import as_json, claimed
 from mbmrl_ros.training.evaluate import finite, std_over_episodes
 from mbmrl_ros.training.offline import train_offline

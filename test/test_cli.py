@@ -11,7 +11,7 @@ from mbmrl_ros import commands
 from mbmrl_ros.cli import main
 from mbmrl_ros.config import UserError
 from mbmrl_ros.models.bundle import load_bundle
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 
 TINY = [
     'iterations=2', 'rollouts=4', 'rollout_steps=60', 'past_steps=4', 'future_steps=4',

@@ -73,7 +73,7 @@ def libraries_used(source: str) -> set[str]:
 
 def test_the_reader_of_imports_sees_every_form():
     source = (
-        'import rclpy.node, mbmrl_ros.spec\n'
+        'import rclpy.node, mbmrl_ros.spec.robot\n'
         'from mbmrl_ros import types, __version__\n'
         'def late():\n    from mbmrl_ros.nodes.messages import to_message\n'
     )

@@ -12,7 +12,7 @@ import pytest
 
 from mbmrl_ros.cli import main
 from mbmrl_ros.data.recordings import load_recordings
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.system.outputs import claimed
 
 SPEC = load_robot('millirobot')

@@ -33,7 +33,7 @@ from mbmrl_ros.nodes.stats import STATS
 from mbmrl_ros.robot.command import from_units
 from mbmrl_ros.robot.readings import read_command
 from mbmrl_ros.sim.sensors import model_path
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 
 PAGE = (Path(__file__).parent.parent / 'docs' / 'robots.md').read_text()
 WALK_THROUGH = PAGE.split('## From nothing to control')[1].split('\n## ')[0]

@@ -12,7 +12,7 @@ from mbmrl_ros.adaptation.gradient import uniform_step_sizes
 from mbmrl_ros.models.device import Precision
 from mbmrl_ros.models.dynamics import MLPDynamics, build_dynamics
 from mbmrl_ros.models.normalizer import Normalizer
-from mbmrl_ros.spec import RobotSpec, load_robot
+from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.types import Params, Transitions
 
 LAYERS = 3

@@ -18,7 +18,7 @@ import torch
 from mbmrl_ros.bench.compare import Contender, alternate, conditions, peer
 from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.sim.batch import BatchPhysics, BatchWorld
-from mbmrl_ros.spec import RobotSpec, load_robot, robot_names
+from mbmrl_ros.spec.robot import RobotSpec, load_robot, robot_names
 from mbmrl_ros.types import Array
 
 # Robots: gymnasium's environment, its options, its model file. An Ant that falls goes on: where

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from mbmrl_ros import __version__
 from mbmrl_ros.config import Config, UserError, write_text
 from mbmrl_ros.data.dataset import Trajectory, load_trajectories, save_trajectories
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.system.outputs import as_json, reason
 
 MANIFEST = 'manifest.json'

@@ -14,7 +14,7 @@ from mbmrl_ros.demo.outcomes import Column, Contender, Outcome, Scene, Show
 from mbmrl_ros.envs.tasks import Task
 from mbmrl_ros.page import Section
 from mbmrl_ros.rewards.path import path_segments
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array
 
 

@@ -46,7 +46,7 @@ from mbmrl_ros.nodes.episode import Episode, lead_periods
 from mbmrl_ros.nodes.processes import ending_in_order
 from mbmrl_ros.nodes.read_bag import RecordedRun, read_run
 from mbmrl_ros.rewards.reward import Reward, build_reward
-from mbmrl_ros.spec import RobotSpec, load_robot
+from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.training.evaluate import finite
 from mbmrl_ros.training.predictions import prediction_losses
 

@@ -11,7 +11,7 @@ from mbmrl_ros.demo.figures import BROKEN, COLOURS, draw_over_time
 from mbmrl_ros.demo.outcomes import Column, Outcome, Scene, Show
 from mbmrl_ros.page import Section
 from mbmrl_ros.sim.drawing import SideView
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array
 
 SMOOTH_S = 0.25

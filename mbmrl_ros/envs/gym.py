@@ -21,7 +21,7 @@ from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.envs.tasks import TASKS, load_task
 from mbmrl_ros.rewards.reward import build_reward
 from mbmrl_ros.sim.disturbances import Schedule, active
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 
 NAMESPACE = 'mbmrl'
 TRAINING = 'training'

@@ -12,10 +12,10 @@ from mbmrl_ros.envs.task import (
     switching_schedule,
     undisturbed,
 )
-from mbmrl_ros.purpose import OwnTask
 from mbmrl_ros.rewards.reward import build_reward
 from mbmrl_ros.sim.disturbances import Disturbance, check, parse
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
+from mbmrl_ros.spec.tasks import OwnTask
 
 
 def own_tasks(spec: RobotSpec, robot: str) -> dict[str, Task]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from mbmrl_ros.robot.command import to_units
 from mbmrl_ros.robot.state import encode
 from mbmrl_ros.sim.disturbances import Schedule, active, check
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array
 
 

@@ -10,7 +10,7 @@ from mbmrl_ros.envs.arm_tasks import ARM_TASKS
 from mbmrl_ros.envs.own_tasks import own_tasks
 from mbmrl_ros.envs.path_tasks import PATH_TASKS
 from mbmrl_ros.envs.task import Task
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 
 __all__ = ['DEAD_JOINTS', 'HELD_OUT', 'TASKS', 'Task', 'load_task']
 

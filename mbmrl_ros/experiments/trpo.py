@@ -25,7 +25,7 @@ from tqdm import tqdm
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.tasks import Task
 from mbmrl_ros.robot.history import History
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.system.outputs import replacing
 from mbmrl_ros.training.collect import Act
 from mbmrl_ros.training.model_based import stream

@@ -19,7 +19,7 @@ from mbmrl_ros.envs.tasks import Task
 from mbmrl_ros.planners.kinds import PlannerConfig, make_planner
 from mbmrl_ros.rewards.reward import build_reward
 from mbmrl_ros.robot.history import History
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training.collect import Rollouts, collect
 from mbmrl_ros.types import Carry, StepFn
 

@@ -27,7 +27,7 @@ from mbmrl_ros.models.kinds import DynamicsModel, build_model
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.models.recurrent import Cell
 from mbmrl_ros.planners.kinds import PlannerConfig
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.system.outputs import as_json, reason, replacing
 from mbmrl_ros.types import Params
 

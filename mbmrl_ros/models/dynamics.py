@@ -18,7 +18,7 @@ from mbmrl_ros.models.device import Precision
 from mbmrl_ros.models.mlp import init_mlp, mlp
 from mbmrl_ros.models.normalizer import Inputs, Normalizer
 from mbmrl_ros.models.packed import PackedMLP
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Carry, Params, StepFn, Tap, Transitions
 
 

@@ -8,7 +8,7 @@ from mbmrl_ros.models.device import Precision
 from mbmrl_ros.models.dynamics import MLPDynamics, build_dynamics
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.models.recurrent import Cell, RecurrentDynamics
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
 
 DynamicsModel = MLPDynamics | RecurrentDynamics
 

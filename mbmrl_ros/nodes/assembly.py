@@ -29,7 +29,7 @@ from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC, make_mpc
 from mbmrl_ros.robot.budget import CandidateBudget, with_candidates
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.robot.random_policy import Collector
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Planner, Transitions
 
 # So many ticks at least, and then until the candidates fit the period, but no longer than this;

@@ -20,7 +20,7 @@ from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.entities import Entities
 from mbmrl_ros.nodes.messages import to_nanoseconds, to_stamp
 from mbmrl_ros.robot.kinematics import Chain
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array
 
 ANGLES = ('yaw', 'pitch', 'roll')

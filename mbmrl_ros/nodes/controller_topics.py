@@ -49,7 +49,7 @@ from mbmrl_ros.robot.phase import SensorPhase
 from mbmrl_ros.robot.readings import Read, read_command, sensor_reader
 from mbmrl_ros.robot.shadow import Foresight
 from mbmrl_ros.robot.tick import Tick
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.types import Planner
 
 REPORT_S = 1.0

@@ -20,7 +20,6 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
-from mbmrl_ros.channels import full_topic
 from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.log_folder import init_ros
 from mbmrl_ros.nodes.messages import MESSAGES
@@ -28,7 +27,8 @@ from mbmrl_ros.nodes.processes import ending_in_order, last_words, node_process
 from mbmrl_ros.nodes.recorder import BagRecorder
 from mbmrl_ros.nodes.stall import NodeProcess, Pace, explain
 from mbmrl_ros.robot.readings import message_stamp_ns
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.channels import full_topic
+from mbmrl_ros.spec.robot import RobotSpec
 
 # The time-outs of a robot count for nothing here: on a busy machine a tick may take long, and a
 # run in which the fallback went out meanwhile would be another one. `_spin` has its own.

@@ -36,7 +36,7 @@ from mbmrl_ros.nodes.spin import run
 from mbmrl_ros.robot.gate import Gate, Passed
 from mbmrl_ros.robot.plausible import Fault
 from mbmrl_ros.robot.readings import message_stamp_ns, read_command, sensor_reader
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.types import Reading
 
 REPORT_S = 1.0

@@ -17,7 +17,7 @@ from mbmrl_ros.robot.bounds import (
     joint_bounds,
     training_bounds,
 )
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
 
 
 def state_bounds(

@@ -11,8 +11,8 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from mbmrl_ros.channels import Topic
 from mbmrl_ros.robot.controller import Controller
+from mbmrl_ros.spec.channels import Topic
 from mbmrl_ros.types import Reading
 
 # Periods that a tick may take for the ones that pass by to be made up for.

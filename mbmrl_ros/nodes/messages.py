@@ -29,7 +29,7 @@ from mbmrl_ros.robot.readings import (
 from mbmrl_ros.robot.readings import (
     stamp_ns as stamp_ns,
 )
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array
 
 MESSAGES: dict[str, Any] = {

@@ -17,7 +17,7 @@ from mbmrl_ros.nodes.episode import Episode, lead_periods
 from mbmrl_ros.robot.command import from_units
 from mbmrl_ros.robot.readings import message_stamp_ns, read_command, sensor_reader
 from mbmrl_ros.robot.state import StateAssembler
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array, Reading
 
 Readings = dict[str, dict[int, tuple[float, ...]]]

@@ -28,7 +28,7 @@ from mbmrl_ros.nodes.lifecycle import ManagedNode
 from mbmrl_ros.nodes.recorder import BagRecorder
 from mbmrl_ros.nodes.settings import RecorderSettings
 from mbmrl_ros.nodes.spin import run
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 
 REPORT_S = 1.0
 LOOK_S = 0.1

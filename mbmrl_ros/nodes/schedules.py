@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.tasks import load_task
 from mbmrl_ros.sim.disturbances import KINDS, Disturbance, Event, Schedule, check, parse
-from mbmrl_ros.spec import RobotSpec, load_robot
+from mbmrl_ros.spec.robot import RobotSpec, load_robot
 
 
 def parse_schedule(spec: RobotSpec, texts: Sequence[str]) -> Schedule:

@@ -9,9 +9,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from mbmrl_ros.algorithms.adapters import DYNAMIC_EVALUATION_STEP
-from mbmrl_ros.channels import TopicName
 from mbmrl_ros.nodes.params import Settings
 from mbmrl_ros.robot.gate import LONGEST_SILENCE_S
+from mbmrl_ros.spec.channels import TopicName
 
 
 def _realtime_priority() -> Any:

@@ -38,7 +38,7 @@ from mbmrl_ros.nodes.settings import SimSettings
 from mbmrl_ros.nodes.simulation import Applied, Simulation
 from mbmrl_ros.robot.readings import message_stamp_ns, read_command
 from mbmrl_ros.sim.disturbances import Disturbance, parse
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 
 # /clock at 200 Hz at most: every subscriber pays for it (rclpy handles it in Python).
 CLOCK_S = 0.005

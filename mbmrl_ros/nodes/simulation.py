@@ -13,7 +13,7 @@ from mbmrl_ros.nodes.messages import to_nanoseconds
 from mbmrl_ros.sim.disturbances import Disturbance, Schedule, active, check
 from mbmrl_ros.sim.rates import lockstep_rates, real_time_rates
 from mbmrl_ros.sim.world import World
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array
 
 

@@ -27,7 +27,7 @@ from mbmrl_ros.nodes.geometry import cloud_message, path_message, pose_message
 from mbmrl_ros.nodes.messages import to_nanoseconds
 from mbmrl_ros.planners.rollout import imagine
 from mbmrl_ros.robot.tick import Tick
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array
 
 SHOW_S = 0.2

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from mbmrl_ros.config import UserError, closest
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import RewardFn
 
 Waypoints = tuple[tuple[float, float], ...]

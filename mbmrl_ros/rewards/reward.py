@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from mbmrl_ros.config import UserError, closest
-from mbmrl_ros.purpose import TermConfig as TermConfig
 from mbmrl_ros.rewards.path import Route
 from mbmrl_ros.rewards.terms import TERMS
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
+from mbmrl_ros.spec.tasks import TermConfig as TermConfig
 from mbmrl_ros.types import RewardFn
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mbmrl_ros.rewards.path import path_distance, path_heading, path_progress
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import RewardFn
 
 

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from mbmrl_ros.channels import Channel
 from mbmrl_ros.robot.plausible import Fault
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.channels import Channel
+from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array, Reading
 
 Interval = tuple[float, float]

@@ -24,7 +24,7 @@ from mbmrl_ros.robot.safety import SafetyFilter
 from mbmrl_ros.robot.shadow import Foresight, Surprise
 from mbmrl_ros.robot.state import Assembled, StateAssembler
 from mbmrl_ros.robot.tick import Counters, Diagnostics, Tick, diagnose
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array, Planner, Reading, RewardFn
 
 

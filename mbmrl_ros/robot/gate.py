@@ -21,7 +21,7 @@ from mbmrl_ros.robot.bounds import Bounds
 from mbmrl_ros.robot.plausible import Fault
 from mbmrl_ros.robot.safety import SafetyFilter
 from mbmrl_ros.robot.state import Assembled, StateAssembler
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array, Reading
 
 # Motors are to be at the fallback 0.3 s after a fault; transport and a check take the rest.

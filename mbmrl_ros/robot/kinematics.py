@@ -15,8 +15,8 @@ from xml.etree import ElementTree
 import numpy as np
 
 from mbmrl_ros.config import UserError, closest, find_file, is_uri
-from mbmrl_ros.model_text import why_no_model
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.model_text import why_no_model
+from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array
 
 

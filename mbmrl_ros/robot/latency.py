@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from mbmrl_ros.robot.command import from_units
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array, Carry, Dynamics, Params
 
 Pending = Sequence[tuple[Tensor, float]]

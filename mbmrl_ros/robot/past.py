@@ -11,7 +11,7 @@ from mbmrl_ros.robot.command import from_units
 from mbmrl_ros.robot.history import History, follows
 from mbmrl_ros.robot.latency import Latency, Pending
 from mbmrl_ros.robot.state import Assembled
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array
 
 

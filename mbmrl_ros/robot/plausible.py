@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mbmrl_ros.robot.history import follows
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array, Reading
 
 

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mbmrl_ros.purpose import Area
 from mbmrl_ros.robot.adaptive_mpc import Decision
 from mbmrl_ros.robot.command import from_units
 from mbmrl_ros.robot.latency import Pending
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
+from mbmrl_ros.spec.tasks import Area
 from mbmrl_ros.types import Adapted, Plan, Transitions
 
 # The angle to the centre from which on the robot only turns.

@@ -20,7 +20,7 @@ import numpy as np
 
 from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.robot.joint_parts import JointParts
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array, Reading
 
 JOINT_STATE = 'sensor_msgs/msg/JointState'

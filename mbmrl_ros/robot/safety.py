@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array
 
 

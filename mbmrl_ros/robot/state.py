@@ -12,7 +12,7 @@ import numpy as np
 from mbmrl_ros.robot.bounds import AllZero, Bounds
 from mbmrl_ros.robot.kinematics import points_at
 from mbmrl_ros.robot.plausible import Fault, Plausibility, Rates, StandStill
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array, Reading
 
 # A stamp before the last one means a clock that was reset (a bag that loops, a simulator started

@@ -12,8 +12,8 @@ import numpy as np
 
 from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.sim.coupling import couple
-from mbmrl_ros.simulation import Arm
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
+from mbmrl_ros.spec.simulation import Arm
 
 TOOL = 'tool'
 

@@ -10,7 +10,7 @@ import numpy as np
 from mbmrl_ros.sim.disturbances import FORCES, Disturbance
 from mbmrl_ros.sim.faults import fix_mass
 from mbmrl_ros.sim.sensors import simulation_of
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array
 
 

@@ -30,7 +30,7 @@ from mbmrl_ros.sim.world import (
     prepare_model,
     silence_mujoco,
 )
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array
 
 MOST_VARIANTS = 256

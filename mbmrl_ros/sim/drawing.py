@@ -11,9 +11,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Polygon
 
-from mbmrl_ros.channels import read_signal
 from mbmrl_ros.sim.sensors import load_model
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.channels import read_signal
+from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array
 
 _ARC = np.linspace(-np.pi / 2, np.pi / 2, 9)

@@ -13,8 +13,8 @@ from mbmrl_ros.config import UserError
 from mbmrl_ros.sim.actuators import command_units
 from mbmrl_ros.sim.sensors import simulation_of
 from mbmrl_ros.sim.urdf import BATTERY
-from mbmrl_ros.simulation import Motors
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
+from mbmrl_ros.spec.simulation import Motors
 from mbmrl_ros.types import Array
 
 

@@ -18,8 +18,8 @@ from mbmrl_ros.sim.ground import rolling as rolling_pieces
 from mbmrl_ros.sim.ground import use_profile
 from mbmrl_ros.sim.sensors import simulation_of
 from mbmrl_ros.sim.urdf import BATTERY, use_terrain
-from mbmrl_ros.simulation import Slopes
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
+from mbmrl_ros.spec.simulation import Slopes
 from mbmrl_ros.types import Array
 
 # Of the sledge that is pulled, on the ground.

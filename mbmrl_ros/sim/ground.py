@@ -14,8 +14,8 @@ import mujoco
 import numpy as np
 
 from mbmrl_ros.config import UserError
-from mbmrl_ros.simulation import FARTHEST_M, HIGHEST_M, Slopes
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
+from mbmrl_ros.spec.simulation import FARTHEST_M, HIGHEST_M, Slopes
 from mbmrl_ros.types import Array
 
 PROFILE = 'profile'

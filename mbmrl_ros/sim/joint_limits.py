@@ -7,7 +7,7 @@ from __future__ import annotations
 import mujoco
 
 from mbmrl_ros.sim.sensors import load_model
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
 
 _MOVES = {int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE)}
 

@@ -11,7 +11,7 @@ from mbmrl_ros.sim.arm import add_tool
 from mbmrl_ros.sim.ground import add_slopes
 from mbmrl_ros.sim.model_files import root_body
 from mbmrl_ros.sim.pier import add_pier
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
 
 
 def complete_mjcf(description: mujoco.MjSpec, spec: RobotSpec) -> dict[str, float]:

@@ -13,10 +13,10 @@ from xml.etree import ElementTree
 
 import mujoco
 
-from mbmrl_ros.channels import read_signal
 from mbmrl_ros.config import UserError, closest, find_file, is_uri
-from mbmrl_ros.model_text import LFS, why_no_model
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.channels import read_signal
+from mbmrl_ros.spec.model_text import LFS, why_no_model
+from mbmrl_ros.spec.robot import RobotSpec
 
 _TO_DO = {
     '.mjb': 'it is a compiled model, to which nothing can be added; name the XML it came from',

@@ -12,8 +12,8 @@ import numpy as np
 
 from mbmrl_ros.sim.disturbances import BLOCKS, Disturbance
 from mbmrl_ros.sim.ground import remove_floor
-from mbmrl_ros.simulation import Pier
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
+from mbmrl_ros.spec.simulation import Pier
 from mbmrl_ros.types import Array
 
 # x of the middle and half the length [m]: two long ones at the ends, 2 mm between neighbours.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.sim.sensors import simulation_of
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mbmrl_ros.channels import read_signal
 from mbmrl_ros.config import UserError
 from mbmrl_ros.sim.drive import Direct, MotorDrive
 from mbmrl_ros.sim.sensors import simulation_of
-from mbmrl_ros.simulation import Sensing
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.channels import read_signal
+from mbmrl_ros.spec.robot import RobotSpec
+from mbmrl_ros.spec.simulation import Sensing
 from mbmrl_ros.types import Array
 
 

@@ -11,7 +11,6 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from mbmrl_ros.channels import Signal, read_signal
 from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.sim.actuators import command_units
 from mbmrl_ros.sim.arm import complete_arm
@@ -29,8 +28,9 @@ from mbmrl_ros.sim.pier import scale_robot
 from mbmrl_ros.sim.start import START, set_start
 from mbmrl_ros.sim.units import check_units
 from mbmrl_ros.sim.urdf import complete_legs, use_terrain
-from mbmrl_ros.simulation import Simulation
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.channels import Signal, read_signal
+from mbmrl_ros.spec.robot import RobotSpec
+from mbmrl_ros.spec.simulation import Simulation
 
 _JOINT_SENSORS = {
     'position': mujoco.mjtSensor.mjSENS_JOINTPOS,

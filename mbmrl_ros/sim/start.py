@@ -12,7 +12,7 @@ import numpy as np
 from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.sim.actuators import hold, is_servo, on_joint
 from mbmrl_ros.sim.coupling import place_followers
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array
 
 START = 'start'

@@ -12,9 +12,9 @@ import re
 
 import mujoco
 
-from mbmrl_ros.channels import Channel, read_signal
 from mbmrl_ros.config import UserError
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.channels import Channel, read_signal
+from mbmrl_ros.spec.robot import RobotSpec
 
 _SPELLINGS = {
     'rad': ('rad', 'radian', 'radians'),

@@ -16,8 +16,8 @@ from scipy.ndimage import gaussian_filter
 
 from mbmrl_ros.sim.coupling import couple
 from mbmrl_ros.sim.model_files import root_body
-from mbmrl_ros.simulation import Motors, Terrain
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
+from mbmrl_ros.spec.simulation import Motors, Terrain
 from mbmrl_ros.types import Array
 
 GROUND, BUMPS, BATTERY = 'ground', 'bumps', 'battery'

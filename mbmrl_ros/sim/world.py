@@ -18,7 +18,7 @@ from mbmrl_ros.sim.ground import on_top
 from mbmrl_ros.sim.senses import make_senses
 from mbmrl_ros.sim.sensors import load_model, signal_columns, simulation_of
 from mbmrl_ros.sim.start import resting_controls
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array
 
 PHYSICS = mujoco.mjtState.mjSTATE_FULLPHYSICS

@@ -24,7 +24,7 @@ from mbmrl_ros.robot.history import History, stack_windows
 from mbmrl_ros.robot.random_policy import RandomPolicy
 from mbmrl_ros.robot.safety import SafetyFilter
 from mbmrl_ros.sim.disturbances import Disturbance, Schedule, active
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import RewardFn
 
 

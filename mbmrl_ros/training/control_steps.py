@@ -18,7 +18,6 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
-from mbmrl_ros.channels import COMMAND_TYPES
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data.bags import Bag, Message
 from mbmrl_ros.robot.command import from_units
@@ -26,7 +25,8 @@ from mbmrl_ros.robot.joint_parts import Partial
 from mbmrl_ros.robot.latency import Latency, transport_s
 from mbmrl_ros.robot.readings import read_command, sensor_reader
 from mbmrl_ros.robot.state import StateAssembler
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.channels import COMMAND_TYPES
+from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array, Reading
 
 # Both are read, whichever the robot takes: a simulator says what it applied as a JointState.

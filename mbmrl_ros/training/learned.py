@@ -13,7 +13,7 @@ from torch import Tensor
 from mbmrl_ros.config import UserError
 from mbmrl_ros.models.kinds import build_model
 from mbmrl_ros.models.recurrent import Cell
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.training.run import optimiser_tensors, restore_optimiser
 from mbmrl_ros.training.settings import TrainingConfig
 from mbmrl_ros.types import Params

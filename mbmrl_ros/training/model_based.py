@@ -29,7 +29,7 @@ from mbmrl_ros.models.recurrent import Cell
 from mbmrl_ros.planners.kinds import make_planner
 from mbmrl_ros.rewards.reward import Reward, build_reward
 from mbmrl_ros.robot.adaptive_mpc import make_mpc
-from mbmrl_ros.spec import RobotSpec, load_robot
+from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.training.augment import make_augmentation
 from mbmrl_ros.training.collect import Act, Rollouts, collect, mpc_actions, random_actions
 from mbmrl_ros.training.learned import Learned, checkpoint, restore, start

@@ -14,7 +14,7 @@ from mbmrl_ros.models.fit import FitResult
 from mbmrl_ros.models.kinds import DynamicsModel, build_model
 from mbmrl_ros.models.recurrent import Cell, RecurrentDynamics
 from mbmrl_ros.rewards.reward import Reward
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.training.collect import ended_early
 from mbmrl_ros.training.learned import Learned, start
 from mbmrl_ros.training.settings import TrainingConfig

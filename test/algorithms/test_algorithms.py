@@ -20,7 +20,7 @@ from mbmrl_ros.models.dynamics import MLPDynamics, build_dynamics
 from mbmrl_ros.models.fit import fit
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.planners.mppi import MPPIConfig
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training.learned import Learned
 from mbmrl_ros.training.meta import losses_before_and_after
 from mbmrl_ros.training.objective import Objective

@@ -29,7 +29,7 @@ from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC, make_mpc
 from mbmrl_ros.robot.command import from_units
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.robot.latency import Latency
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training.learned import Learned
 from mbmrl_ros.training.predictions import prediction_losses
 from mbmrl_ros.training.publish import untrained_bundle

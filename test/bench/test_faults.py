@@ -20,7 +20,7 @@ from mbmrl_ros.nodes.settings import GateSettings
 from mbmrl_ros.robot.gate import Gate
 from mbmrl_ros.robot.readings import read_command, sensor_reader
 from mbmrl_ros.sim.world import World
-from mbmrl_ros.spec import RobotSpec, load_robot
+from mbmrl_ros.spec.robot import RobotSpec, load_robot
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / 'benchmarks'
 ROBOTS = ('millirobot', 'pr2_left_arm')

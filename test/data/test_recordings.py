@@ -20,7 +20,7 @@ from mbmrl_ros.data.recordings import (
     save_recordings,
     total,
 )
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 
 SPEC = load_robot('millirobot')
 

@@ -21,7 +21,7 @@ from mbmrl_ros.nodes.episode import Episode
 from mbmrl_ros.nodes.read_bag import read_run
 from mbmrl_ros.planners.mppi import MPPIConfig
 from mbmrl_ros.rewards.path import path_segments
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training.publish import untrained_bundle
 from mbmrl_ros.training.settings import TrainingConfig
 

@@ -18,7 +18,7 @@ from mbmrl_ros.robot.state import encode
 from mbmrl_ros.sim.batch import BatchWorld
 from mbmrl_ros.sim.disturbances import Disturbance, active, check
 from mbmrl_ros.sim.world import World
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 
 STEPS = 24
 # Of what is drawn at random there is more than can be tried.

@@ -9,7 +9,7 @@ from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.rewards.path import SHAPES
 from mbmrl_ros.rewards.reward import build_reward
 from mbmrl_ros.sim.disturbances import active, check
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training.settings import load_training_config
 
 ROBOT = load_robot('millirobot')

@@ -10,7 +10,7 @@ from mbmrl_ros.robot.command import to_units
 from mbmrl_ros.robot.state import encode
 from mbmrl_ros.sim.disturbances import Disturbance, Event, Schedule
 from mbmrl_ros.sim.world import World
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 
 SPEC = load_robot('half_cheetah')
 BACK, FRONT = Disturbance('disabled_joint', 'bthigh'), Disturbance('disabled_joint', 'fshin')

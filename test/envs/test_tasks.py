@@ -14,7 +14,7 @@ from mbmrl_ros.envs.task import TrainingSchedule
 from mbmrl_ros.envs.tasks import HELD_OUT, TASKS, load_task
 from mbmrl_ros.rewards.reward import build_reward
 from mbmrl_ros.sim.disturbances import active, check
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 
 ARM_TASKS = [name for name in TASKS if name.startswith('pr2_left_arm')]
 

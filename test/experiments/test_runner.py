@@ -22,7 +22,7 @@ from mbmrl_ros.experiments.grid import Selection
 from mbmrl_ros.experiments.jobs import Training
 from mbmrl_ros.experiments.outcomes import do, finished
 from mbmrl_ros.models.bundle import load_bundle
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.system.outputs import claimed
 
 JOINT = 'half_cheetah/disabled_joint'

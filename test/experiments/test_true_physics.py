@@ -13,7 +13,7 @@ from mbmrl_ros.experiments.measure import perform
 from mbmrl_ros.experiments.true_physics import drive_by_physics, physics_step
 from mbmrl_ros.planners.mppi import MPPIConfig
 from mbmrl_ros.planners.rollout import imagine
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 
 JOINT = 'half_cheetah/disabled_joint'
 

@@ -28,7 +28,7 @@ from mbmrl_ros.models.kinds import build_model
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.planners.kinds import CONFIGS
 from mbmrl_ros.planners.mppi import MPPIConfig
-from mbmrl_ros.spec import RobotSpec, load_robot
+from mbmrl_ros.spec.robot import RobotSpec, load_robot
 
 SPEC = load_robot('half_cheetah')
 

@@ -32,7 +32,7 @@ from mbmrl_ros.nodes import controller_node, gate_node, sim_node
 from mbmrl_ros.nodes.lifecycle import ManagedNode
 from mbmrl_ros.nodes.messages import MESSAGES, sensor_writer
 from mbmrl_ros.planners.mppi import MPPIConfig
-from mbmrl_ros.spec import RobotSpec, load_robot
+from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.system import machine
 
 SPEC = load_robot('half_cheetah')

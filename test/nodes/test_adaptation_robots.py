@@ -11,7 +11,7 @@ from std_srvs.srv import SetBool
 from mbmrl_ros.nodes.messages import stamp_ns
 from mbmrl_ros.sim.disturbances import parse
 from mbmrl_ros.sim.world import World
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 
 APPLIED = 'sim_node/applied_command'
 STEPS = 30

@@ -11,7 +11,7 @@ from mbmrl_ros.nodes.settings import ControllerSettings, PlannerSettings
 from mbmrl_ros.planners.mppi import MPPI
 from mbmrl_ros.robot.budget import CandidateBudget, with_candidates
 from mbmrl_ros.robot.controller import Controller
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.types import Transitions
 
 SPEC = load_robot('half_cheetah')

@@ -13,7 +13,7 @@ from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 
 from mbmrl_ros.nodes.stats import STATS
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 
 WALKER, CHEETAH = load_robot('millirobot'), load_robot('half_cheetah')
 

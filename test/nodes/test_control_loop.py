@@ -21,7 +21,7 @@ from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.robot.latency import Latency
 from mbmrl_ros.robot.phase import SensorPhase
 from mbmrl_ros.robot.tick import Tick
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.types import Adapted, Plan, Reading, Transitions
 
 SPEC = load_robot('half_cheetah')

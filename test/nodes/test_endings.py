@@ -17,7 +17,7 @@ RUN = """
 import sys
 from pathlib import Path
 from mbmrl_ros.nodes.episode import Episode, run_episode
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 
 spec = load_robot('half_cheetah')
 episode = Episode(spec, 10**6, (), {}, {'bundle': sys.argv[1], 'threads': 1})

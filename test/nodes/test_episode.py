@@ -11,7 +11,7 @@ from rclpy.serialization import serialize_message
 from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.episode import Episode, _all_came, _spin, lead_periods
 from mbmrl_ros.nodes.messages import sensor_writer
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 
 STEPS, UNTIL_NS = 5, 700_000_000
 EPISODE = Episode(load_robot('millirobot'), STEPS, (), {}, {})

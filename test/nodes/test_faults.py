@@ -16,7 +16,7 @@ from mbmrl_ros.nodes.messages import stamp_ns
 from mbmrl_ros.nodes.stats import STATS
 from mbmrl_ros.nodes.wires import put
 from mbmrl_ros.robot.bounds import Statistics
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 
 ERROR, WARN = b'\x02', b'\x01'
 JOINTS = 'joint_states'

@@ -21,7 +21,7 @@ from mbmrl_ros.nodes.following import way_points
 from mbmrl_ros.nodes.stats import STATS
 from mbmrl_ros.rewards.path import SHAPES
 from mbmrl_ros.rewards.reward import along, build_reward
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 
 ROBOT = load_robot('millirobot')
 CORNER = ((0.0, 0.0), (1.0, 0.0), (1.0, 2.0))

@@ -17,7 +17,7 @@ from std_srvs.srv import Trigger
 
 from mbmrl_ros.nodes.messages import MESSAGES, command_message, stamp_ns
 from mbmrl_ros.nodes.wires import Wires, earlier, lost, put, standing
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 
 ERROR, WARN, OK = b'\x02', b'\x01', b'\x00'
 CHEETAH = load_robot('half_cheetah')

@@ -10,7 +10,7 @@ from sensor_msgs.msg import JointState
 from mbmrl_ros.nodes import inputs
 from mbmrl_ros.nodes.inputs import Sensors
 from mbmrl_ros.robot.readings import sensor_reader
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.types import Reading
 
 SPEC = load_robot('half_cheetah')

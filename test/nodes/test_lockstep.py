@@ -22,7 +22,7 @@ from mbmrl_ros.nodes.stats import STATS
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.sim.disturbances import Disturbance
 from mbmrl_ros.sim.world import World
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.types import Reading
 
 SPEC = load_robot('half_cheetah')

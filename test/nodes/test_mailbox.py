@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mbmrl_ros.channels import Topic
 from mbmrl_ros.nodes.mailbox import Mailbox, Refusal, hand_over
+from mbmrl_ros.spec.channels import Topic
 from mbmrl_ros.types import Reading
 
 PATIENCE_S = 20.0

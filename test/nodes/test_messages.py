@@ -12,7 +12,6 @@ from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import Imu, JointState
 from std_msgs.msg import Float64MultiArray, MultiArrayDimension
 
-from mbmrl_ros.channels import Channel, Topic
 from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.messages import (
     MESSAGES,
@@ -29,7 +28,8 @@ from mbmrl_ros.robot.readings import (
     sensor_reader,
     stamp_ns,
 )
-from mbmrl_ros.spec import RobotSpec, load_robot
+from mbmrl_ros.spec.channels import Channel, Topic
+from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.types import Reading
 
 SPEC = load_robot('half_cheetah')

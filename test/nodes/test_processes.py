@@ -13,7 +13,7 @@ from sensor_msgs.msg import JointState
 from mbmrl_ros.nodes import controller_node, player_node, recorder_node, sim_node
 from mbmrl_ros.nodes.messages import stamp_ns
 from mbmrl_ros.nodes.signals import ending_signals
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 
 SPEC = load_robot('half_cheetah')
 APPLIED = 'sim_node/applied_command'

@@ -6,7 +6,7 @@ from rclpy.validate_full_topic_name import validate_full_topic_name
 from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.schedules import disturbances_of, parse_schedule, switches
 from mbmrl_ros.sim.disturbances import Disturbance, active
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 
 SPEC = load_robot('half_cheetah')
 THIGH, SHIN = Disturbance('disabled_joint', 'bthigh'), Disturbance('disabled_joint', 'fshin', 0.5)

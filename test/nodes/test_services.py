@@ -16,7 +16,7 @@ from std_srvs.srv import SetBool, Trigger
 from mbmrl_ros.nodes import lifecycle, visuals
 from mbmrl_ros.nodes.messages import stamp_ns
 from mbmrl_ros.nodes.stats import STATS
-from mbmrl_ros.spec import RobotSpec, load_robot
+from mbmrl_ros.spec.robot import RobotSpec, load_robot
 
 SPEC = load_robot('half_cheetah')
 SUCCESS = TransitionCallbackReturn.SUCCESS

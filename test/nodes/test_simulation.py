@@ -11,7 +11,7 @@ from mbmrl_ros.nodes.simulation import Simulation
 from mbmrl_ros.sim.disturbances import Disturbance
 from mbmrl_ros.sim.rates import real_time_rates
 from mbmrl_ros.sim.world import World
-from mbmrl_ros.spec import RobotSpec, load_robot
+from mbmrl_ros.spec.robot import RobotSpec, load_robot
 
 SPEC = load_robot('half_cheetah')
 PERIOD_NS = 10_000_000

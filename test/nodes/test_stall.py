@@ -18,7 +18,7 @@ from mbmrl_ros.nodes import episode as episodes
 from mbmrl_ros.nodes.episode import Episode, _debt, _spin
 from mbmrl_ros.nodes.messages import command_message, sensor_writer
 from mbmrl_ros.nodes.stall import LEAST_S, NodeProcess, Pace, explain
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.system import machine
 
 SPEC = load_robot('half_cheetah')

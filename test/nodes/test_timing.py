@@ -21,7 +21,7 @@ from mbmrl_ros.nodes import period_timer
 from mbmrl_ros.nodes.messages import stamp_ns
 from mbmrl_ros.nodes.period_timer import PeriodTimer
 from mbmrl_ros.nodes.stats import STATS
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 
 SPEC = load_robot('half_cheetah')
 

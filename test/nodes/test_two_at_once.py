@@ -14,7 +14,7 @@ from sensor_msgs.msg import JointState
 
 from mbmrl_ros.nodes import controller_node
 from mbmrl_ros.nodes.messages import named_command, sensor_writer
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 
 SPEC = load_robot('half_cheetah')
 ERROR, WARN = b'\x02', b'\x01'

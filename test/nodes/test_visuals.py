@@ -24,7 +24,7 @@ from mbmrl_ros.nodes.visuals import MOST_POSES, Track, position_channels
 from mbmrl_ros.planners.rollout import imagine
 from mbmrl_ros.robot.state import encode
 from mbmrl_ros.sim.world import World
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training.publish import untrained_bundle
 from mbmrl_ros.training.settings import TrainingConfig
 

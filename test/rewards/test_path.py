@@ -9,7 +9,7 @@ from torch import Tensor
 from mbmrl_ros.config import UserError
 from mbmrl_ros.rewards.path import MOST_WAYPOINTS, SHAPES, locate, path_segments, read_route
 from mbmrl_ros.rewards.reward import TermConfig, along, build_reward, route_of
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 
 ROBOT = load_robot('millirobot')
 CORNER = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0))

@@ -10,7 +10,7 @@ import torch
 from mbmrl_ros.config import UserError, parse
 from mbmrl_ros.envs.tasks import TASKS
 from mbmrl_ros.rewards.reward import TermConfig, build_reward
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 
 SPEC = load_robot('half_cheetah')
 WALK, REACH = 'ant/crippled_leg', 'arm_7dof/force'

@@ -7,7 +7,7 @@ import pytest
 
 from mbmrl_ros.robot.bounds import Statistics, joined, joint_bounds, training_bounds
 from mbmrl_ros.robot.state import StateAssembler
-from mbmrl_ros.spec import RobotSpec, load_robot
+from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.types import Reading
 
 SPEC = load_robot('half_cheetah')

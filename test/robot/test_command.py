@@ -5,7 +5,7 @@ import pytest
 
 from mbmrl_ros.config import parse
 from mbmrl_ros.robot.command import from_units, to_units
-from mbmrl_ros.spec import RobotSpec, load_robot
+from mbmrl_ros.spec.robot import RobotSpec, load_robot
 
 SPEC = load_robot('half_cheetah')
 

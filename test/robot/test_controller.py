@@ -13,7 +13,7 @@ from mbmrl_ros.robot.adaptive_mpc import Decision
 from mbmrl_ros.robot.command import from_units
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.robot.latency import Latency
-from mbmrl_ros.spec import RobotSpec, load_robot
+from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.types import Adapted, Plan, Reading
 
 SPEC = load_robot('half_cheetah')

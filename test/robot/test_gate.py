@@ -10,7 +10,7 @@ import pytest
 
 from mbmrl_ros.config import UserError, override, parse
 from mbmrl_ros.robot.gate import Gate, Watched
-from mbmrl_ros.spec import RobotSpec, load_robot, robot_names
+from mbmrl_ros.spec.robot import RobotSpec, load_robot, robot_names
 from mbmrl_ros.types import Reading
 
 CHEETAH = load_robot('half_cheetah')

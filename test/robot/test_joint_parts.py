@@ -8,7 +8,7 @@ import pytest
 
 from mbmrl_ros.robot.joint_parts import Partial
 from mbmrl_ros.robot.readings import sensor_reader
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.types import Reading
 
 SPEC = load_robot('half_cheetah')

@@ -21,7 +21,7 @@ import yaml
 from mbmrl_ros.config import UserError, parse
 from mbmrl_ros.robot.kinematics import Chain, points_at
 from mbmrl_ros.robot.state import StateAssembler, encode
-from mbmrl_ros.spec import RobotSpec, load_robot
+from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.types import Reading
 
 pinocchio = pytest.importorskip('pinocchio', reason='points need Pinocchio: pip install pin')
@@ -252,7 +252,7 @@ def test_a_robot_file_can_extend_another_one(tmp_path):
 
 def test_robots_without_points_do_not_import_pinocchio():
     script = (
-        'import sys\nfrom mbmrl_ros.spec import load_robot\n'
+        'import sys\nfrom mbmrl_ros.spec.robot import load_robot\n'
         'from mbmrl_ros.robot.state import StateAssembler\n'
         "StateAssembler(load_robot('half_cheetah'))\nassert 'pinocchio' not in sys.modules\n"
     )

@@ -14,7 +14,7 @@ from mbmrl_ros.planners.mppi import MPPI, MPPIConfig
 from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC, Decision
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.robot.latency import Latency, predict_forward, transport_s
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Adapted, Plan, Reading
 
 PERIOD = 0.1

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mbmrl_ros.robot.state import FAULTS, Assembled, StateAssembler, encode
-from mbmrl_ros.spec import RobotSpec, load_robot
+from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.types import Reading
 
 SPEC = load_robot('millirobot')

@@ -13,7 +13,7 @@ from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.robot.command import to_units
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.robot.random_policy import Collector, RandomPolicy, WayBack
-from mbmrl_ros.spec import RobotSpec, load_robot
+from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.types import Reading
 
 WALKER, CHEETAH = load_robot('millirobot'), load_robot('half_cheetah')

@@ -7,7 +7,7 @@ import pytest
 
 from mbmrl_ros.config import override, parse
 from mbmrl_ros.robot.safety import SafetyFilter
-from mbmrl_ros.spec import RobotSpec, load_robot
+from mbmrl_ros.spec.robot import RobotSpec, load_robot
 
 CHEETAH = load_robot('half_cheetah')
 PERIOD = CHEETAH.period_s

@@ -15,7 +15,7 @@ from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.robot.history import History
 from mbmrl_ros.robot.latency import Latency
 from mbmrl_ros.robot.shadow import Foresight, Surprise
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.types import Adapted, Plan, Reading, Transitions
 
 SPEC = load_robot('half_cheetah')

@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from mbmrl_ros.robot.state import StateAssembler, encode, quaternion_angle, rotation_cell
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.types import Reading
 
 SPEC = load_robot('half_cheetah')

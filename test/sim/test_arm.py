@@ -13,7 +13,7 @@ from mbmrl_ros.robot.state import encode
 from mbmrl_ros.sim.batch import BatchWorld
 from mbmrl_ros.sim.disturbances import check, parse
 from mbmrl_ros.sim.world import World
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 
 pinocchio = pytest.importorskip('pinocchio', reason='points need Pinocchio: pip install pin')
 ARM = load_robot('pr2_left_arm')

@@ -12,7 +12,7 @@ from mbmrl_ros.sim.batch import BatchPhysics, BatchWorld
 from mbmrl_ros.sim.disturbances import Disturbance, Kind
 from mbmrl_ros.sim.sensors import model_path
 from mbmrl_ros.sim.world import World
-from mbmrl_ros.spec import RobotSpec, load_robot
+from mbmrl_ros.spec.robot import RobotSpec, load_robot
 
 CHEETAH = load_robot('half_cheetah')
 UPPER = np.array(CHEETAH.action.upper)

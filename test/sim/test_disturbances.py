@@ -7,7 +7,7 @@ from mbmrl_ros.config import UserError
 from mbmrl_ros.sim import disturbances
 from mbmrl_ros.sim.disturbances import Disturbance, Event, Kind, active, check, disturbed, parse
 from mbmrl_ros.sim.sensors import load_model
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 
 SPEC = load_robot('half_cheetah')
 BACK, FRONT = Disturbance('disabled_joint', 'bthigh'), Disturbance('disabled_joint', 'ffoot')

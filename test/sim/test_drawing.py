@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from mbmrl_ros.sim.drawing import SideView
 from mbmrl_ros.sim.world import World
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 
 SPEC = load_robot('half_cheetah')
 

@@ -11,7 +11,7 @@ from mbmrl_ros.sim.faults import fix_mass
 from mbmrl_ros.sim.sensors import load_model
 from mbmrl_ros.sim.urdf import BUMPS, GROUND
 from mbmrl_ros.sim.world import World
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 
 ROBOT = load_robot('millirobot')
 FAULTS = (

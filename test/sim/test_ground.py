@@ -12,7 +12,7 @@ from mbmrl_ros.sim.disturbances import parse as fault
 from mbmrl_ros.sim.ground import GRID, PROFILE, heights_at, rolling
 from mbmrl_ros.sim.sensors import load_model
 from mbmrl_ros.sim.world import World
-from mbmrl_ros.spec import RobotSpec, load_robot
+from mbmrl_ros.spec.robot import RobotSpec, load_robot
 
 ROBOT = load_robot('half_cheetah_slopes')
 PLAIN = load_robot('half_cheetah')

@@ -11,7 +11,7 @@ from mbmrl_ros.robot.state import encode
 from mbmrl_ros.sim.disturbances import parse as fault
 from mbmrl_ros.sim.sensors import load_model
 from mbmrl_ros.sim.world import World
-from mbmrl_ros.spec import RobotSpec, load_robot
+from mbmrl_ros.spec.robot import RobotSpec, load_robot
 
 ANT, ARM = load_robot('ant'), load_robot('arm_7dof')
 

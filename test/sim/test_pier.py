@@ -9,7 +9,7 @@ import pytest
 from mbmrl_ros.sim.disturbances import BLOCKS, disturbed, parse
 from mbmrl_ros.sim.sensors import load_model
 from mbmrl_ros.sim.world import World
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 
 ROBOT = load_robot('half_cheetah_pier')
 PUBLISHED = load_robot('half_cheetah_pier_published')

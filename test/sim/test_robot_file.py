@@ -13,7 +13,7 @@ from mbmrl_ros.sim.disturbances import Disturbance, check, disturbed
 from mbmrl_ros.sim.disturbances import parse as parse_disturbance
 from mbmrl_ros.sim.drawing import SideView
 from mbmrl_ros.sim.world import World
-from mbmrl_ros.spec import RobotSpec
+from mbmrl_ros.spec.robot import RobotSpec
 
 MOTORS = '<motor name="mhip" joint="hip"/><motor name="mknee" joint="knee"/>'
 MODEL = """

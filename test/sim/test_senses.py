@@ -10,7 +10,7 @@ from mbmrl_ros.sim.drive import make_drive
 from mbmrl_ros.sim.senses import Senses, make_senses, turned
 from mbmrl_ros.sim.sensors import load_model
 from mbmrl_ros.sim.world import World
-from mbmrl_ros.spec import RobotSpec, load_robot
+from mbmrl_ros.spec.robot import RobotSpec, load_robot
 
 ROBOT = load_robot('millirobot')
 PARTS = 20

@@ -13,7 +13,7 @@ from mbmrl_ros.config import UserError, parse
 from mbmrl_ros.robot.state import encode
 from mbmrl_ros.sim.sensors import load_model
 from mbmrl_ros.sim.world import World
-from mbmrl_ros.spec import RobotSpec, load_robot
+from mbmrl_ros.spec.robot import RobotSpec, load_robot
 
 CHEETAH = load_robot('half_cheetah')
 XYZ = ('x', 'y', 'z')
@@ -191,7 +191,7 @@ def test_gymnasiums_models_are_found_without_importing_it():
     program = """
 import sys
 from mbmrl_ros.sim.sensors import load_model
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 assert load_model(load_robot('half_cheetah')).nu == 6
 assert 'gymnasium' not in sys.modules
 """

@@ -10,8 +10,8 @@ from mbmrl_ros.config import UserError, parse, share_directory
 from mbmrl_ros.sim.sensors import load_model
 from mbmrl_ros.sim.urdf import BUMPS, GROUND, bumps, use_terrain
 from mbmrl_ros.sim.world import World, initial_state, joint_speeds
-from mbmrl_ros.simulation import Terrain
-from mbmrl_ros.spec import RobotSpec, load_robot
+from mbmrl_ros.spec.robot import RobotSpec, load_robot
+from mbmrl_ros.spec.simulation import Terrain
 
 ROBOT = load_robot('millirobot')
 URDF = share_directory() / 'urdf' / 'millirobot.urdf'

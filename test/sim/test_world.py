@@ -10,7 +10,7 @@ from mbmrl_ros.sim import disturbances
 from mbmrl_ros.sim.disturbances import Disturbance, Kind
 from mbmrl_ros.sim.sensors import model_path
 from mbmrl_ros.sim.world import World
-from mbmrl_ros.spec import RobotSpec, load_robot
+from mbmrl_ros.spec.robot import RobotSpec, load_robot
 
 SPEC = load_robot('half_cheetah')
 UPPER = np.array(SPEC.action.upper)

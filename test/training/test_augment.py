@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mbmrl_ros.config import UserError
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training.augment import (
     Moving,
     drifting,

@@ -16,7 +16,7 @@ from mbmrl_ros.models.dynamics import build_dynamics
 from mbmrl_ros.models.kinds import build_model
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.planners.mppi import MPPIConfig
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training.predictions import HORIZONS, ChannelErrors, prediction_losses
 from mbmrl_ros.types import Adapter, Transitions
 

@@ -17,7 +17,7 @@ from mbmrl_ros.rewards.reward import build_reward
 from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC
 from mbmrl_ros.robot.history import stack_windows
 from mbmrl_ros.sim.disturbances import Event
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training.collect import Act, Rollouts, collect, mpc_actions, random_actions
 
 TASK = load_task('half_cheetah/disabled_joint')

@@ -24,7 +24,7 @@ from mbmrl_ros.envs.tasks import load_task
 from mbmrl_ros.models import bundle as bundles
 from mbmrl_ros.models.bundle import Bundle, load_bundle
 from mbmrl_ros.models.normalizer import Normalizer
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training import model_based, objective
 from mbmrl_ros.training import run as runs
 from mbmrl_ros.training.model_based import train

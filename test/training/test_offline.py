@@ -9,7 +9,7 @@ from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.models.bundle import load_bundle
-from mbmrl_ros.spec import load_robot
+from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training import offline
 from mbmrl_ros.training.offline import train_offline
 from mbmrl_ros.training.run import Run

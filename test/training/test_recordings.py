@@ -18,7 +18,7 @@ from mbmrl_ros.config import UserError
 from mbmrl_ros.data.bags import Bag, find_bags
 from mbmrl_ros.robot.readings import sensor_reader
 from mbmrl_ros.robot.state import StateAssembler
-from mbmrl_ros.spec import RobotSpec, load_robot
+from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.training.control_steps import find_topics
 from mbmrl_ros.training.recordings import REASONS, chief_reason, read_recordings
 

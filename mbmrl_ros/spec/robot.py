@@ -19,7 +19,17 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, FiniteFloat, model_validator
 
-from mbmrl_ros.channels import (
+from mbmrl_ros.config import (
+    Config,
+    Positive,
+    UserError,
+    closest,
+    find_file,
+    parse,
+    read_extended,
+    share_directory,
+)
+from mbmrl_ros.spec.channels import (
     DEGREES,
     Action,
     Channel,
@@ -31,18 +41,8 @@ from mbmrl_ros.channels import (
     TopicName,
     read_signal,
 )
-from mbmrl_ros.config import (
-    Config,
-    Positive,
-    UserError,
-    closest,
-    find_file,
-    parse,
-    read_extended,
-    share_directory,
-)
-from mbmrl_ros.purpose import Area, Collection, OwnTask
-from mbmrl_ros.simulation import Simulation
+from mbmrl_ros.spec.simulation import Simulation
+from mbmrl_ros.spec.tasks import Area, Collection, OwnTask
 
 # Periods: one late command is no fault, and a plan much older than that is of another robot.
 DEADLINE = 2

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import yaml
 
-from mbmrl_ros.channels import full_topic, read_signal
 from mbmrl_ros.config import UserError, find_file, parse, read_yaml, share_directory
 from mbmrl_ros.robot.command import from_units, to_units
 from mbmrl_ros.robot.readings import sensor_reader
-from mbmrl_ros.spec import RobotSpec, load_robot, robot_names
+from mbmrl_ros.spec.channels import full_topic, read_signal
+from mbmrl_ros.spec.robot import RobotSpec, load_robot, robot_names
 
 CART = {
     'name': 'cart',
