@@ -22,7 +22,7 @@ from mbmrl_ros.experiments.columns import LEGEND, interval, ratio
 from mbmrl_ros.experiments.plots import LEGEND as SPREADS
 from mbmrl_ros.experiments.plots import draw_spread
 from mbmrl_ros.experiments.statistics import estimate
-from mbmrl_ros.page import png
+from mbmrl_ros.reports.page import png
 
 SHAPES = ('straight', 'left', 'right', 'zig_zag')
 KNOWN = tuple(ground.target for ground in GROUNDS)

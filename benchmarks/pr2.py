@@ -30,7 +30,7 @@ from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.envs.tasks import Task, load_task
 from mbmrl_ros.experiments.columns import LEGEND, interval
 from mbmrl_ros.models.bundle import Bundle, load_bundle
-from mbmrl_ros.page import png
+from mbmrl_ros.reports.page import png
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.training.evaluate import evaluate, finite
 from mbmrl_ros.training.settings import load_training_config

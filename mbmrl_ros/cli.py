@@ -288,7 +288,7 @@ def _bench(options: argparse.Namespace) -> Command:
 
 def _report(options: argparse.Namespace) -> Command:
     from mbmrl_ros.experiments.report import is_experiment, write_report
-    from mbmrl_ros.report import write_run_report
+    from mbmrl_ros.reports.run import write_run_report
 
     write = write_report if is_experiment(options.run_folder) else write_run_report
     return lambda options: print(write(options.run_folder, options.out))

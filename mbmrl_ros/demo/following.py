@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from mbmrl_ros.demo.figures import BROKEN, COLOURS, draw_over_time
 from mbmrl_ros.demo.outcomes import Column, Contender, Outcome, Scene, Show
 from mbmrl_ros.envs.tasks import Task
-from mbmrl_ros.page import Section
+from mbmrl_ros.reports.page import Section
 from mbmrl_ros.rewards.path import path_segments
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array

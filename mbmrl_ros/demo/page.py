@@ -9,7 +9,7 @@ from typing import Any
 
 from mbmrl_ros.demo.figures import draw_losses, draw_ticks
 from mbmrl_ros.demo.outcomes import Scene, Show, header, table_rows
-from mbmrl_ros.page import Page, Section, png, write_page
+from mbmrl_ros.reports.page import Page, Section, png, write_page
 from mbmrl_ros.system.outputs import replacing
 
 

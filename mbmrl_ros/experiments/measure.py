@@ -25,7 +25,7 @@ from mbmrl_ros.models.bundle import Bundle, load_bundle
 from mbmrl_ros.planners.cem import CEMConfig
 from mbmrl_ros.planners.kinds import CONFIGS, PlannerConfig, changed
 from mbmrl_ros.planners.mppi import of_before
-from mbmrl_ros.report import read_metrics
+from mbmrl_ros.reports.run import read_metrics
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training.collect import Rollouts
 from mbmrl_ros.training.evaluate import (

@@ -23,7 +23,7 @@ from mbmrl_ros.experiments.methods import METHODS
 from mbmrl_ros.experiments.plots import PLOTS
 from mbmrl_ros.experiments.results import Line, Results
 from mbmrl_ros.experiments.tables import TABLES
-from mbmrl_ros.page import png
+from mbmrl_ros.reports.page import png
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.system.outputs import check_file, reason, replacing
 

@@ -14,7 +14,7 @@ from mbmrl_ros.experiments.cells import expand
 from mbmrl_ros.experiments.grid import Selection
 from mbmrl_ros.experiments.jobs import Measurement
 from mbmrl_ros.experiments.outcomes import do
-from mbmrl_ros.report import read_metrics
+from mbmrl_ros.reports.run import read_metrics
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.settings import TrainingConfig

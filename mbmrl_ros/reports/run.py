@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mbmrl_ros.config import UserError, read_yaml
-from mbmrl_ros.page import Page, Section, settings_section, write_page
+from mbmrl_ros.reports.page import Page, Section, settings_section, write_page
 from mbmrl_ros.system.outputs import check_file
 from mbmrl_ros.types import Array
 
