@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 
 Params = dict[str, Tensor]
 """Named network parameters: weight{l} [out, in], bias{l} [out], shared or with a leading B (one
-set per row); after a gradient step also its low-rank factors (models/mlp.py)."""
+set per row); after a gradient step also its low-rank factors (networks/mlp.py)."""
 
 Carry = Any
 """What a dynamics model remembers between steps: None for a feed-forward network, and for a

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mbmrl_ros.adaptation.gradient import detach, gradient_step, gradient_step_twice
-from mbmrl_ros.models.mlp import dense
+from mbmrl_ros.networks.mlp import dense
 from mbmrl_ros.types import Adapted, LossFn, Params, Transitions
 
 

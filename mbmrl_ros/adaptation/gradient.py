@@ -7,7 +7,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mbmrl_ros.models.mlp import change
+from mbmrl_ros.networks.mlp import change
 from mbmrl_ros.types import LossFn, Params, Tap, Transitions
 
 
@@ -27,7 +27,7 @@ def gradient_step(
     step_sizes were computed from.
 
     The gradient of a linear layer is the sum over samples of output gradient times input, so
-    only the output gradients are computed; the result holds the two as factors (models/mlp.py).
+    only the output gradients are computed; the result holds the two as factors (networks/mlp.py).
 
     Returns the parameters after the step, one set per row, and the loss [B] before it.
     """

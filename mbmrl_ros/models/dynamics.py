@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from mbmrl_ros.models.device import Precision
-from mbmrl_ros.models.mlp import init_mlp, mlp
 from mbmrl_ros.models.normalizer import Inputs, Normalizer
 from mbmrl_ros.models.packed import PackedMLP
+from mbmrl_ros.networks.mlp import init_mlp, mlp
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Carry, Params, StepFn, Tap, Transitions
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mbmrl_ros.models.mlp import dense, layer_count
 from mbmrl_ros.models.normalizer import Normalizer
+from mbmrl_ros.networks.mlp import dense, layer_count
 from mbmrl_ros.types import Carry, Params
 
 

@@ -10,8 +10,8 @@ import torch
 from mbmrl_ros.adaptation.adapter import DynamicEvaluation, GradientAdapter, NoAdaptation
 from mbmrl_ros.adaptation.gradient import uniform_step_sizes
 from mbmrl_ros.models.dynamics import MLPDynamics
-from mbmrl_ros.models.mlp import dense, layer_count, mlp
 from mbmrl_ros.models.normalizer import Normalizer
+from mbmrl_ros.networks.mlp import dense, layer_count, mlp
 from mbmrl_ros.training import meta
 from mbmrl_ros.types import Adapted, Params, Tap, Transitions
 

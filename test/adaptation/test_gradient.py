@@ -15,8 +15,8 @@ from mbmrl_ros.adaptation.gradient import (
     uniform_step_sizes,
 )
 from mbmrl_ros.models.dynamics import MLPDynamics
-from mbmrl_ros.models.mlp import dense, mlp
 from mbmrl_ros.models.normalizer import Normalizer
+from mbmrl_ros.networks.mlp import dense, mlp
 from mbmrl_ros.training.meta import meta_loss
 from mbmrl_ros.types import Params, Tap, Transitions
 

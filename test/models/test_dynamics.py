@@ -5,8 +5,8 @@
 import torch
 
 from mbmrl_ros.models.dynamics import MLPDynamics, build_dynamics
-from mbmrl_ros.models.mlp import mlp
 from mbmrl_ros.models.normalizer import Normalizer
+from mbmrl_ros.networks.mlp import mlp
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.types import Transitions
 

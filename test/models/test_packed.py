@@ -9,8 +9,8 @@ import torch
 
 from mbmrl_ros.adaptation.gradient import detach, gradient_step, uniform_step_sizes
 from mbmrl_ros.models.dynamics import MLPDynamics
-from mbmrl_ros.models.mlp import dense, layer_count
 from mbmrl_ros.models.normalizer import Normalizer
+from mbmrl_ros.networks.mlp import dense, layer_count
 from mbmrl_ros.types import Params, Transitions
 
 STATE, ACTION, ROWS, CANDIDATES = 7, 3, 4, 50

@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from mbmrl_ros.models.mlp import change, dense, init_mlp, layer_count, mlp
+from mbmrl_ros.networks.mlp import change, dense, init_mlp, layer_count, mlp
 
 SIZES = (5, 16, 8, 3)
 
