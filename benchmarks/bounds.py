@@ -23,11 +23,11 @@ import numpy as np
 import torch
 
 from mbmrl_ros.algorithms.adapters import make_adapter
+from mbmrl_ros.bundles.dynamics import Bundle, bundle_names, load_bundle
 from mbmrl_ros.data.bags import find_bags
 from mbmrl_ros.data.dataset import all_transitions
 from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.envs.tasks import TASKS, Task
-from mbmrl_ros.models.bundle import Bundle, bundle_names, load_bundle
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.nodes.limits import joint_limits
 from mbmrl_ros.nodes.settings import ControllerSettings

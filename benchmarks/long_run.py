@@ -49,9 +49,9 @@ from faults import LIMIT_S, as_row, faults, guarded, inject
 from rig import MEMORY_S, START_S, Rig, Watch
 from stalls import watched_stalls
 
+from mbmrl_ros.bundles.dynamics import Bundle, bundle_names, load_bundle, save_bundle
 from mbmrl_ros.config import UserError, write_text
 from mbmrl_ros.envs.tasks import TASKS, load_task
-from mbmrl_ros.models.bundle import Bundle, bundle_names, load_bundle, save_bundle
 from mbmrl_ros.nodes.processes import last_words
 from mbmrl_ros.robot.budget import period_error_s
 from mbmrl_ros.spec.robot import RobotSpec, load_robot

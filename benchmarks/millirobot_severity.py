@@ -22,10 +22,10 @@ import mbmrl_ros  # noqa: F401  # isort: skip  # before torch: how its threads w
 import torch
 
 from mbmrl_ros.algorithms.adapters import make_adapter
+from mbmrl_ros.bundles.dynamics import load_bundle, on_device
 from mbmrl_ros.envs.path_tasks import GROUNDS, LADDERS, Severity
 from mbmrl_ros.envs.task import from_the_start
 from mbmrl_ros.envs.tasks import load_task
-from mbmrl_ros.models.bundle import load_bundle, on_device
 from mbmrl_ros.models.device import choose_precision
 from mbmrl_ros.planners.mppi import MPPIConfig
 from mbmrl_ros.spec.robot import load_robot

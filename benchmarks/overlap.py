@@ -22,9 +22,9 @@ import mbmrl_ros  # noqa: F401  # isort: skip  # before torch: how its threads w
 import torch
 
 from mbmrl_ros.algorithms.mb import MB
+from mbmrl_ros.bundles.dynamics import load_bundle
 from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.envs.tasks import load_task
-from mbmrl_ros.models.bundle import load_bundle
 from mbmrl_ros.models.device import choose_precision
 from mbmrl_ros.models.fit import fit
 from mbmrl_ros.planners.mppi import MPPI

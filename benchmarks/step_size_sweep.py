@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from mbmrl_ros.algorithms.mb import dynamic_evaluation
+from mbmrl_ros.bundles.dynamics import load_bundle, read_info
 from mbmrl_ros.data.dataset import split_all
-from mbmrl_ros.models.bundle import load_bundle, read_info
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.system.outputs import output_file
 from mbmrl_ros.training.evaluate import std_over_episodes

@@ -18,9 +18,7 @@ from tqdm import tqdm
 
 from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.algorithms.adapters import make_adapter
-from mbmrl_ros.config import UserError, closest
-from mbmrl_ros.envs.tasks import TASKS, Task, load_task
-from mbmrl_ros.models.bundle import (
+from mbmrl_ros.bundles.dynamics import (
     Bundle,
     bundle_names,
     find_bundle,
@@ -28,6 +26,8 @@ from mbmrl_ros.models.bundle import (
     on_device,
     read_info,
 )
+from mbmrl_ros.config import UserError, closest
+from mbmrl_ros.envs.tasks import TASKS, Task, load_task
 from mbmrl_ros.models.device import choose_precision
 from mbmrl_ros.planners.kinds import PlannerConfig, changed
 from mbmrl_ros.spec.robot import load_robot, robot_names

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.algorithms.adapters import make_adapter
+from mbmrl_ros.bundles.dynamics import Bundle, find_bundle, load_bundle, read_info
 from mbmrl_ros.config import UserError, closest, share_directory, write_text
 from mbmrl_ros.data.bags import find_bags, printable
 from mbmrl_ros.data.dataset import Trajectory
@@ -29,7 +30,6 @@ from mbmrl_ros.data.recordings import (
     save_recordings,
 )
 from mbmrl_ros.envs.tasks import load_task
-from mbmrl_ros.models.bundle import Bundle, find_bundle, load_bundle, read_info
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.system.outputs import as_json, claimed
 from mbmrl_ros.training.evaluate import finite, std_over_episodes

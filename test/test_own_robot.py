@@ -23,12 +23,12 @@ import numpy as np
 import pytest
 import yaml
 
+from mbmrl_ros.bundles.dynamics import load_bundle
 from mbmrl_ros.cli import main
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data.bags import Bag
 from mbmrl_ros.data.recordings import load_manifest
 from mbmrl_ros.envs.tasks import load_task
-from mbmrl_ros.models.bundle import load_bundle
 from mbmrl_ros.nodes.stats import STATS
 from mbmrl_ros.robot.command import from_units
 from mbmrl_ros.robot.readings import read_command

@@ -8,8 +8,8 @@ import math
 
 from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.algorithms.mb import dynamic_evaluation
+from mbmrl_ros.bundles.dynamics import Bundle
 from mbmrl_ros.config import UserError, closest
-from mbmrl_ros.models.bundle import Bundle
 from mbmrl_ros.types import Adapter
 
 ADAPTATIONS = ('auto', 'none', 'grbal', 'rebal', 'dynamic_evaluation')

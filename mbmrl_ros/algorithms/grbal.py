@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 
 from mbmrl_ros.adaptation.adapter import GradientAdapter
+from mbmrl_ros.bundles.dynamics import Bundle
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.data.windows import Windows
-from mbmrl_ros.models.bundle import Bundle
 from mbmrl_ros.models.dynamics import MLPDynamics
 from mbmrl_ros.training.augment import See, seen_together, unchanged
 from mbmrl_ros.training.learned import Learned

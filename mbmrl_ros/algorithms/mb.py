@@ -13,9 +13,9 @@ from torch import Tensor
 
 from mbmrl_ros.adaptation.adapter import DynamicEvaluation, NoAdaptation
 from mbmrl_ros.adaptation.gradient import uniform_step_sizes
+from mbmrl_ros.bundles.dynamics import Bundle
 from mbmrl_ros.data.dataset import Trajectory, all_transitions
 from mbmrl_ros.data.windows import Windows
-from mbmrl_ros.models.bundle import Bundle
 from mbmrl_ros.models.dynamics import MLPDynamics
 from mbmrl_ros.training.augment import See, unchanged
 from mbmrl_ros.training.learned import Learned

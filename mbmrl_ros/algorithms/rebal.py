@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 
 from mbmrl_ros.adaptation.recurrent import RecurrentAdapter
+from mbmrl_ros.bundles.dynamics import Bundle
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.data.windows import Windows
-from mbmrl_ros.models.bundle import Bundle
 from mbmrl_ros.models.recurrent import RecurrentDynamics
 from mbmrl_ros.training.augment import See, unchanged
 from mbmrl_ros.training.learned import Learned

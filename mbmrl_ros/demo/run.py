@@ -25,6 +25,7 @@ from rich.table import Table
 
 from mbmrl_ros import __version__
 from mbmrl_ros.algorithms.adapters import make_adapter
+from mbmrl_ros.bundles.dynamics import Bundle, load_bundle
 from mbmrl_ros.config import UserError, closest, write_text
 from mbmrl_ros.demo import following, running
 from mbmrl_ros.demo.outcomes import (
@@ -41,7 +42,6 @@ from mbmrl_ros.demo.page import write_demo_page
 from mbmrl_ros.demo.progress import make_progress
 from mbmrl_ros.demo.runs import DemoRun, work_off
 from mbmrl_ros.envs.tasks import Task, load_task
-from mbmrl_ros.models.bundle import Bundle, load_bundle
 from mbmrl_ros.nodes.episode import Episode, lead_periods
 from mbmrl_ros.nodes.processes import ending_in_order
 from mbmrl_ros.nodes.read_bag import RecordedRun, read_run

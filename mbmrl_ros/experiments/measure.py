@@ -13,6 +13,7 @@ import numpy as np
 
 from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.algorithms.adapters import make_adapter
+from mbmrl_ros.bundles.dynamics import Bundle, load_bundle
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.tasks import Task, load_task
 from mbmrl_ros.experiments.distributions import with_distribution
@@ -21,7 +22,6 @@ from mbmrl_ros.experiments.methods import METHODS
 from mbmrl_ros.experiments.recovery import recoveries
 from mbmrl_ros.experiments.statistics import error_summary, switch_step
 from mbmrl_ros.experiments.true_physics import drive_by_physics
-from mbmrl_ros.models.bundle import Bundle, load_bundle
 from mbmrl_ros.planners.cem import CEMConfig
 from mbmrl_ros.planners.kinds import CONFIGS, PlannerConfig, changed
 from mbmrl_ros.planners.mppi import of_before

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from mbmrl_ros.algorithms.adapters import make_adapter
-from mbmrl_ros.config import UserError, closest
-from mbmrl_ros.envs.tasks import Task, load_task
-from mbmrl_ros.models.bundle import (
+from mbmrl_ros.bundles.dynamics import (
     Bundle,
     bundle_names,
     find_bundle,
@@ -20,6 +18,8 @@ from mbmrl_ros.models.bundle import (
     on_device,
     read_info,
 )
+from mbmrl_ros.config import UserError, closest
+from mbmrl_ros.envs.tasks import Task, load_task
 from mbmrl_ros.models.device import choose_device, choose_precision
 from mbmrl_ros.nodes.settings import ControllerSettings, PlannerSettings
 from mbmrl_ros.planners.kinds import changed, make_planner

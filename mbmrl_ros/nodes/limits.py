@@ -7,8 +7,8 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree
 
+from mbmrl_ros.bundles.dynamics import Bundle
 from mbmrl_ros.config import UserError
-from mbmrl_ros.models.bundle import Bundle
 from mbmrl_ros.robot.bounds import (
     Bounds,
     Interval,

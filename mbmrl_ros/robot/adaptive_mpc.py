@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mbmrl_ros.models.bundle import Bundle
+from mbmrl_ros.bundles.dynamics import Bundle
 from mbmrl_ros.models.device import synchronize
 from mbmrl_ros.robot.cuda_graph import CudaGraph, map_tensors
 from mbmrl_ros.robot.latency import Pending, predict_forward
@@ -201,7 +201,7 @@ def make_mpc(
 ) -> AdaptiveMPC:
     """Put Algorithm 10 together from a bundle: for training, evaluation and the robot.
 
-    bundle and adapter lie where the generator does (models/bundle.py, `on_device`).
+    bundle and adapter lie where the generator does (bundles/dynamics.py, `on_device`).
     """
     return AdaptiveMPC(
         bundle.dynamics, adapter, planner, reward, generator, bundle.info.past_steps, batch

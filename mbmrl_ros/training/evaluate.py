@@ -14,10 +14,10 @@ import torch
 from scipy import special
 from torch import Tensor
 
+from mbmrl_ros.bundles.dynamics import Bundle
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.envs.tasks import Task
-from mbmrl_ros.models.bundle import Bundle
 from mbmrl_ros.planners.kinds import PlannerConfig, make_planner
 from mbmrl_ros.rewards.reward import build_reward
 from mbmrl_ros.robot.adaptive_mpc import Decision, make_mpc

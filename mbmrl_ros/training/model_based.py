@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from mbmrl_ros.bundles.dynamics import Bundle, load_bundle, save_bundle
 from mbmrl_ros.data.dataset import Trajectory, all_transitions, split_all
 from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.envs.tasks import Task
-from mbmrl_ros.models.bundle import Bundle, load_bundle, save_bundle
 from mbmrl_ros.models.device import choose_precision
 from mbmrl_ros.models.fit import FitResult
 from mbmrl_ros.models.kinds import DynamicsModel, build_model

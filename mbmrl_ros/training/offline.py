@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import time
 
+from mbmrl_ros.bundles.dynamics import Bundle, load_bundle, save_bundle
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data.dataset import Trajectory, divided, held_out_every
-from mbmrl_ros.models.bundle import Bundle, load_bundle, save_bundle
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.training.learned import checkpoint, restore, start
 from mbmrl_ros.training.model_based import Algorithm, fit_to, stream

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mbmrl_ros.bundles.dynamics import Bundle
 from mbmrl_ros.data.dataset import Trajectory, side_by_side
-from mbmrl_ros.models.bundle import Bundle
 from mbmrl_ros.models.kinds import DynamicsModel
 from mbmrl_ros.types import Adapted, Adapter, Carry, Params, Transitions
 

@@ -8,8 +8,8 @@ import json
 
 import numpy as np
 
+from mbmrl_ros.bundles.dynamics import Bundle, BundleInfo
 from mbmrl_ros.data.dataset import Trajectory
-from mbmrl_ros.models.bundle import Bundle, BundleInfo
 from mbmrl_ros.models.fit import FitResult
 from mbmrl_ros.models.kinds import DynamicsModel, build_model
 from mbmrl_ros.models.recurrent import Cell, RecurrentDynamics

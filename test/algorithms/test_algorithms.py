@@ -12,10 +12,10 @@ import torch
 from mbmrl_ros.adaptation.adapter import DynamicEvaluation, GradientAdapter, NoAdaptation
 from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.algorithms.adapters import make_adapter
+from mbmrl_ros.bundles.dynamics import Bundle, BundleInfo
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data.dataset import Trajectory, all_transitions
 from mbmrl_ros.data.windows import Windows
-from mbmrl_ros.models.bundle import Bundle, BundleInfo
 from mbmrl_ros.models.dynamics import MLPDynamics, build_dynamics
 from mbmrl_ros.models.fit import fit
 from mbmrl_ros.models.normalizer import Normalizer

@@ -14,12 +14,12 @@ from mbmrl_ros.adaptation.adapter import NoAdaptation
 from mbmrl_ros.adaptation.recurrent import RecurrentAdapter
 from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.algorithms.adapters import make_adapter
+from mbmrl_ros.bundles.dynamics import Bundle, load_bundle
 from mbmrl_ros.cli import main
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data.dataset import Trajectory, all_transitions
 from mbmrl_ros.data.windows import Windows
 from mbmrl_ros.envs.tasks import load_task
-from mbmrl_ros.models.bundle import Bundle, load_bundle
 from mbmrl_ros.models.fit import fit
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.models.recurrent import RecurrentDynamics

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from rosbags.highlevel import AnyReader
 
+from mbmrl_ros.bundles.dynamics import save_bundle
 from mbmrl_ros.cli import main
 from mbmrl_ros.config import UserError
 from mbmrl_ros.demo import run
@@ -16,7 +17,6 @@ from mbmrl_ros.demo.outcomes import CONTENDERS
 from mbmrl_ros.demo.run import SHOWS
 from mbmrl_ros.demo.runs import DemoRun
 from mbmrl_ros.envs.tasks import load_task
-from mbmrl_ros.models.bundle import save_bundle
 from mbmrl_ros.nodes.episode import Episode
 from mbmrl_ros.nodes.read_bag import read_run
 from mbmrl_ros.planners.mppi import MPPIConfig

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from mbmrl_ros.bundles.dynamics import load_bundle
 from mbmrl_ros.cli import main
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data.dataset import load_trajectories
@@ -21,7 +22,6 @@ from mbmrl_ros.experiments.cells import expand
 from mbmrl_ros.experiments.grid import Selection
 from mbmrl_ros.experiments.jobs import Training
 from mbmrl_ros.experiments.outcomes import do, finished
-from mbmrl_ros.models.bundle import load_bundle
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.system.outputs import claimed
 

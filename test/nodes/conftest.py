@@ -25,7 +25,7 @@ from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 
-from mbmrl_ros.models.bundle import Bundle, BundleInfo, save_bundle
+from mbmrl_ros.bundles.dynamics import Bundle, BundleInfo, save_bundle
 from mbmrl_ros.models.dynamics import build_dynamics
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.nodes import controller_node, gate_node, sim_node

@@ -15,7 +15,7 @@ from nav_msgs.msg import Path
 from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import Trigger
 
-from mbmrl_ros.models.bundle import save_bundle
+from mbmrl_ros.bundles.dynamics import save_bundle
 from mbmrl_ros.models.kinds import build_model
 from mbmrl_ros.nodes import visuals
 from mbmrl_ros.nodes.body_frame import BodyFrame, body_publisher

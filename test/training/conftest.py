@@ -5,8 +5,8 @@
 import pytest
 
 from mbmrl_ros.algorithms import ALGORITHMS
+from mbmrl_ros.bundles.dynamics import Bundle
 from mbmrl_ros.envs.tasks import load_task
-from mbmrl_ros.models.bundle import Bundle
 from mbmrl_ros.training.model_based import train
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.settings import TrainingConfig

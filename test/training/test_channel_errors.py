@@ -10,8 +10,8 @@ import torch
 from mbmrl_ros.adaptation.adapter import DynamicEvaluation, GradientAdapter, NoAdaptation
 from mbmrl_ros.adaptation.gradient import uniform_step_sizes
 from mbmrl_ros.adaptation.recurrent import RecurrentAdapter
+from mbmrl_ros.bundles.dynamics import Bundle, BundleInfo
 from mbmrl_ros.data.dataset import Trajectory
-from mbmrl_ros.models.bundle import Bundle, BundleInfo
 from mbmrl_ros.models.dynamics import build_dynamics
 from mbmrl_ros.models.kinds import build_model
 from mbmrl_ros.models.normalizer import Normalizer

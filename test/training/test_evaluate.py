@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from mbmrl_ros.algorithms.adapters import make_adapter
+from mbmrl_ros.bundles.dynamics import Bundle, save_bundle
 from mbmrl_ros.cli import main
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.envs.tasks import load_task
-from mbmrl_ros.models.bundle import Bundle, save_bundle
 from mbmrl_ros.training.evaluate import (
     endings_summary,
     evaluate,

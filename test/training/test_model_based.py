@@ -15,14 +15,14 @@ import torch
 
 from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.algorithms.adapters import make_adapter
+from mbmrl_ros.bundles import dynamics as bundles
+from mbmrl_ros.bundles.dynamics import Bundle, load_bundle
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data import dataset
 from mbmrl_ros.data.dataset import load_trajectories
 from mbmrl_ros.data.windows import Windows
 from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.envs.tasks import load_task
-from mbmrl_ros.models import bundle as bundles
-from mbmrl_ros.models.bundle import Bundle, load_bundle
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training import model_based, objective

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from mbmrl_ros.algorithms import ALGORITHMS
+from mbmrl_ros.bundles.dynamics import load_bundle
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data.dataset import Trajectory
-from mbmrl_ros.models.bundle import load_bundle
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training import offline
 from mbmrl_ros.training.offline import train_offline

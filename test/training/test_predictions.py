@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from mbmrl_ros.algorithms.adapters import make_adapter
+from mbmrl_ros.bundles.dynamics import Bundle
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.envs.tasks import load_task
-from mbmrl_ros.models.bundle import Bundle
 from mbmrl_ros.training.evaluate import evaluate
 from mbmrl_ros.training.predictions import prediction_losses
 from mbmrl_ros.types import Transitions

@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from mbmrl_ros.config import UserError
-from mbmrl_ros.models import bundle as bundles
-from mbmrl_ros.models.bundle import (
+from mbmrl_ros.bundles import dynamics as bundles
+from mbmrl_ros.bundles.dynamics import (
     Bundle,
     BundleInfo,
     bundle_names,
@@ -23,6 +22,7 @@ from mbmrl_ros.models.bundle import (
     read_info,
     save_bundle,
 )
+from mbmrl_ros.config import UserError
 from mbmrl_ros.models.dynamics import build_dynamics
 from mbmrl_ros.models.kinds import build_model
 from mbmrl_ros.models.normalizer import Normalizer
