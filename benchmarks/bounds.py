@@ -32,11 +32,11 @@ from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.nodes.limits import joint_limits
 from mbmrl_ros.nodes.settings import ControllerSettings
 from mbmrl_ros.planners.kinds import changed
+from mbmrl_ros.recordings.control_steps import Log, find_topics
 from mbmrl_ros.rewards.reward import build_reward
 from mbmrl_ros.robot.bounds import Bounds, Statistics, joined, joint_bounds, training_bounds
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.training.collect import collect, random_actions
-from mbmrl_ros.training.control_steps import Log, find_topics
 from mbmrl_ros.training.evaluate import evaluate, run_episodes
 
 SEED, EPISODES = 7, 2

@@ -28,9 +28,9 @@ from tqdm import tqdm
 from mbmrl_ros.data.bags import find_bags
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.envs.robot_env import RobotEnv
+from mbmrl_ros.recordings.cut import read_recordings
 from mbmrl_ros.sim.disturbances import Disturbance, Event
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
-from mbmrl_ros.training.recordings import read_recordings
 from mbmrl_ros.types import Array
 
 SHORTEST_STEPS = 15

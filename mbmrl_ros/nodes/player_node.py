@@ -29,9 +29,9 @@ from mbmrl_ros.nodes.lifecycle import ManagedNode
 from mbmrl_ros.nodes.messages import MESSAGES, to_stamp
 from mbmrl_ros.nodes.settings import PlayerSettings
 from mbmrl_ros.nodes.spin import run
+from mbmrl_ros.recordings.control_steps import find_command, find_sensors
 from mbmrl_ros.robot.readings import NUMBER_ARRAY
 from mbmrl_ros.spec.robot import load_robot
-from mbmrl_ros.training.control_steps import find_command, find_sensors
 
 # Of the timer that sends what is due, and of /clock.
 SEND_S = 0.002

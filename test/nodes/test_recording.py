@@ -35,8 +35,8 @@ from mbmrl_ros.nodes import player_node, recorder_node
 from mbmrl_ros.nodes.messages import MESSAGES, stamp_ns
 from mbmrl_ros.nodes.recorder import BagRecorder
 from mbmrl_ros.nodes.stats import STATS
+from mbmrl_ros.recordings.cut import read_recordings
 from mbmrl_ros.spec.robot import load_robot
-from mbmrl_ros.training.recordings import read_recordings
 
 CHEETAH, WALKER = load_robot('half_cheetah'), load_robot('millirobot')
 RATE_HZ, COUNT = 500, 1500

@@ -16,11 +16,11 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data.bags import Bag, find_bags
+from mbmrl_ros.recordings.control_steps import find_topics
+from mbmrl_ros.recordings.cut import REASONS, chief_reason, read_recordings
 from mbmrl_ros.robot.readings import sensor_reader
 from mbmrl_ros.robot.state import StateAssembler
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
-from mbmrl_ros.training.control_steps import find_topics
-from mbmrl_ros.training.recordings import REASONS, chief_reason, read_recordings
 
 SPEC = load_robot('millirobot')
 STEPS = 60

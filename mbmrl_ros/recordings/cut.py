@@ -18,10 +18,10 @@ from mbmrl_ros.config import UserError
 from mbmrl_ros.data.bags import Bag
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.data.recordings import Account, Manifest, Session, SessionAccount, total
+from mbmrl_ros.recordings.control_steps import Log, Step, find_topics
 from mbmrl_ros.robot.history import follows
 from mbmrl_ros.robot.state import FAULTS
 from mbmrl_ros.spec.robot import RobotSpec
-from mbmrl_ros.training.control_steps import Log, Step, find_topics
 from mbmrl_ros.types import Array
 
 REASONS = FAULTS | {
