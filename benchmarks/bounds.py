@@ -28,6 +28,7 @@ from mbmrl_ros.data.bags import find_bags
 from mbmrl_ros.data.dataset import all_transitions
 from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.envs.tasks import TASKS, Task
+from mbmrl_ros.evaluation.episodes import evaluate, run_episodes
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.nodes.limits import joint_limits
 from mbmrl_ros.nodes.settings import ControllerSettings
@@ -37,7 +38,6 @@ from mbmrl_ros.rewards.reward import build_reward
 from mbmrl_ros.robot.bounds import Bounds, Statistics, joined, joint_bounds, training_bounds
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.training.collect import collect, random_actions
-from mbmrl_ros.training.evaluate import evaluate, run_episodes
 
 SEED, EPISODES = 7, 2
 # Few: how good the driving is does not matter.

@@ -26,10 +26,10 @@ from mbmrl_ros.bundles.dynamics import load_bundle, on_device
 from mbmrl_ros.envs.path_tasks import GROUNDS, LADDERS, Severity
 from mbmrl_ros.envs.task import from_the_start
 from mbmrl_ros.envs.tasks import load_task
+from mbmrl_ros.evaluation.episodes import evaluate
 from mbmrl_ros.models.device import choose_precision
 from mbmrl_ros.planners.mppi import MPPIConfig
 from mbmrl_ros.spec.robot import load_robot
-from mbmrl_ros.training.evaluate import evaluate
 
 BUNDLE = 'millirobot/path/mb'
 SHAPES = ('straight', 'left', 'right', 'zig_zag')

@@ -29,10 +29,10 @@ from mbmrl_ros.bundles.dynamics import Bundle, load_bundle
 from mbmrl_ros.config import write_text
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.envs.tasks import Task, load_task
+from mbmrl_ros.evaluation.episodes import evaluate, finite
 from mbmrl_ros.experiments.columns import LEGEND, interval
 from mbmrl_ros.reports.page import png
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
-from mbmrl_ros.training.evaluate import evaluate, finite
 from mbmrl_ros.training.settings import load_training_config
 from mbmrl_ros.types import Adapter
 

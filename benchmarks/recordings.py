@@ -34,11 +34,11 @@ from mbmrl_ros.data.recordings import (
     load_recordings,
     save_recordings,
 )
+from mbmrl_ros.evaluation.predictions import ChannelErrors
 from mbmrl_ros.offline import channel_errors, recordings_config, summary
 from mbmrl_ros.recordings.cut import read_recordings
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.training.offline import train_offline
-from mbmrl_ros.training.predictions import ChannelErrors
 from mbmrl_ros.training.run import Run, write_text
 from mbmrl_ros.training.settings import TrainingConfig
 from mbmrl_ros.types import Adapter

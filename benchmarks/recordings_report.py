@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from mbmrl_ros.evaluation.episodes import interval95
 from mbmrl_ros.reports.page import png
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
-from mbmrl_ros.training.evaluate import interval95
 from mbmrl_ros.training.run import write_text
 
 KNOWN = 'known_terrain'

@@ -19,10 +19,10 @@ from torch import Tensor
 from mbmrl_ros.algorithms.mb import dynamic_evaluation
 from mbmrl_ros.bundles.dynamics import load_bundle, read_info
 from mbmrl_ros.data.dataset import split_all
+from mbmrl_ros.evaluation.episodes import std_over_episodes
+from mbmrl_ros.evaluation.predictions import prediction_losses
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.system.outputs import output_file
-from mbmrl_ros.training.evaluate import std_over_episodes
-from mbmrl_ros.training.predictions import prediction_losses
 from mbmrl_ros.training.run import Run, write_text
 from mbmrl_ros.training.settings import TrainingConfig
 

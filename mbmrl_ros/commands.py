@@ -28,19 +28,19 @@ from mbmrl_ros.bundles.dynamics import (
 )
 from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.envs.tasks import TASKS, Task, load_task
-from mbmrl_ros.models.device import choose_precision
-from mbmrl_ros.planners.kinds import PlannerConfig, changed
-from mbmrl_ros.spec.robot import load_robot, robot_names
-from mbmrl_ros.system.outputs import claimed
-from mbmrl_ros.training.evaluate import (
+from mbmrl_ros.evaluation.episodes import (
     endings_summary,
     evaluate,
     finite,
     losses_summary,
     returns_summary,
 )
+from mbmrl_ros.evaluation.predictions import prediction_losses
+from mbmrl_ros.models.device import choose_precision
+from mbmrl_ros.planners.kinds import PlannerConfig, changed
+from mbmrl_ros.spec.robot import load_robot, robot_names
+from mbmrl_ros.system.outputs import claimed
 from mbmrl_ros.training.model_based import train
-from mbmrl_ros.training.predictions import prediction_losses
 from mbmrl_ros.training.run import Run, finished_iterations, write_text
 from mbmrl_ros.training.settings import TrainingConfig, check_start, load_training_config
 from mbmrl_ros.types import Adapter

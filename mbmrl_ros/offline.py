@@ -30,17 +30,17 @@ from mbmrl_ros.data.recordings import (
     save_recordings,
 )
 from mbmrl_ros.envs.tasks import load_task
-from mbmrl_ros.recordings.cut import chief_reason, read_recordings, refusals
-from mbmrl_ros.spec.robot import RobotSpec, load_robot
-from mbmrl_ros.system.outputs import as_json, claimed
-from mbmrl_ros.training.evaluate import finite, std_over_episodes
-from mbmrl_ros.training.offline import train_offline
-from mbmrl_ros.training.predictions import (
+from mbmrl_ros.evaluation.episodes import finite, std_over_episodes
+from mbmrl_ros.evaluation.predictions import (
     HORIZONS,
     PREDICTIONS,
     ChannelErrors,
     prediction_losses,
 )
+from mbmrl_ros.recordings.cut import chief_reason, read_recordings, refusals
+from mbmrl_ros.spec.robot import RobotSpec, load_robot
+from mbmrl_ros.system.outputs import as_json, claimed
+from mbmrl_ros.training.offline import train_offline
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.settings import TrainingConfig, check_start, load_training_config
 from mbmrl_ros.types import Adapter

@@ -42,13 +42,13 @@ from mbmrl_ros.demo.page import write_demo_page
 from mbmrl_ros.demo.progress import make_progress
 from mbmrl_ros.demo.runs import DemoRun, work_off
 from mbmrl_ros.envs.tasks import Task, load_task
+from mbmrl_ros.evaluation.episodes import finite
+from mbmrl_ros.evaluation.predictions import prediction_losses
 from mbmrl_ros.nodes.episode import Episode, lead_periods
 from mbmrl_ros.nodes.processes import ending_in_order
 from mbmrl_ros.nodes.read_bag import RecordedRun, read_run
 from mbmrl_ros.rewards.reward import Reward, build_reward
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
-from mbmrl_ros.training.evaluate import finite
-from mbmrl_ros.training.predictions import prediction_losses
 
 SHOWS = {'half_cheetah': running.SHOW, 'millirobot': following.SHOW}
 

@@ -8,10 +8,10 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
+from mbmrl_ros.evaluation.episodes import std_over_episodes
 from mbmrl_ros.experiments.methods import METHODS
 from mbmrl_ros.experiments.results import Line
 from mbmrl_ros.experiments.statistics import Groups, by_seed, estimate, ratio_interval
-from mbmrl_ros.training.evaluate import std_over_episodes
 
 ORACLE, BASE = 'mb_oracle', 'mb'
 

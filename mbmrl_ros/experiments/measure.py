@@ -16,6 +16,15 @@ from mbmrl_ros.algorithms.adapters import make_adapter
 from mbmrl_ros.bundles.dynamics import Bundle, load_bundle
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.tasks import Task, load_task
+from mbmrl_ros.evaluation.episodes import (
+    Evaluation,
+    endings_summary,
+    evaluate,
+    losses_summary,
+    returns_summary,
+    run_episodes,
+)
+from mbmrl_ros.evaluation.predictions import prediction_losses
 from mbmrl_ros.experiments.distributions import with_distribution
 from mbmrl_ros.experiments.jobs import MODEL_FREE, TRPO, TRUE_PHYSICS, Measurement, Training, Work
 from mbmrl_ros.experiments.methods import METHODS
@@ -28,16 +37,7 @@ from mbmrl_ros.planners.mppi import of_before
 from mbmrl_ros.reports.run import read_metrics
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training.collect import Rollouts
-from mbmrl_ros.training.evaluate import (
-    Evaluation,
-    endings_summary,
-    evaluate,
-    losses_summary,
-    returns_summary,
-    run_episodes,
-)
 from mbmrl_ros.training.model_based import train
-from mbmrl_ros.training.predictions import prediction_losses
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.settings import TrainingConfig
 

@@ -14,10 +14,10 @@ import torch
 
 from mbmrl_ros.bench.compare import conditions
 from mbmrl_ros.config import UserError, write_text
+from mbmrl_ros.evaluation.episodes import finite
 from mbmrl_ros.experiments.jobs import Job, Training
 from mbmrl_ros.experiments.measure import perform
 from mbmrl_ros.system.outputs import reason
-from mbmrl_ros.training.evaluate import finite
 from mbmrl_ros.training.run import same_setting
 from mbmrl_ros.training.settings import TrainingConfig
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from mbmrl_ros.training.predictions import PredictionLosses
+from mbmrl_ros.evaluation.predictions import PredictionLosses
 from mbmrl_ros.types import Array
 
 SMOOTHING = 10

@@ -13,9 +13,9 @@ import torch
 from scipy import special
 from torch import Tensor
 
+from mbmrl_ros.evaluation.episodes import interval95, std_over_episodes
+from mbmrl_ros.evaluation.predictions import PredictionLosses
 from mbmrl_ros.sim.disturbances import Schedule
-from mbmrl_ros.training.evaluate import interval95, std_over_episodes
-from mbmrl_ros.training.predictions import PredictionLosses
 from mbmrl_ros.types import Array
 
 # Errors spread over orders of magnitude: bins are equal on the logarithm.

@@ -20,6 +20,7 @@ from mbmrl_ros.config import UserError
 from mbmrl_ros.data.dataset import Trajectory, all_transitions
 from mbmrl_ros.data.windows import Windows
 from mbmrl_ros.envs.tasks import load_task
+from mbmrl_ros.evaluation.predictions import prediction_losses
 from mbmrl_ros.models.fit import fit
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.models.recurrent import RecurrentDynamics
@@ -31,7 +32,6 @@ from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.robot.latency import Latency
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training.learned import Learned
-from mbmrl_ros.training.predictions import prediction_losses
 from mbmrl_ros.training.publish import untrained_bundle
 from mbmrl_ros.training.settings import TrainingConfig
 from mbmrl_ros.types import Reading, Transitions

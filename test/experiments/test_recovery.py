@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from mbmrl_ros.evaluation.predictions import PredictionLosses
 from mbmrl_ros.experiments.recovery import (
     SMOOTHING,
     course,
@@ -20,7 +21,6 @@ from mbmrl_ros.experiments.recovery import (
     share_back,
     trailing_means,
 )
-from mbmrl_ros.training.predictions import PredictionLosses
 
 FAULT, PAST, FUTURE = 300, 32, 16
 MOMENTS = np.arange(PAST, 1000 - FUTURE + 1)

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from mbmrl_ros.evaluation.episodes import finite
+from mbmrl_ros.evaluation.predictions import PredictionLosses
 from mbmrl_ros.experiments.columns import interval, ratio
 from mbmrl_ros.experiments.results import Line
 from mbmrl_ros.experiments.statistics import (
@@ -21,8 +23,6 @@ from mbmrl_ros.experiments.statistics import (
     switch_step,
 )
 from mbmrl_ros.sim.disturbances import Disturbance, Event
-from mbmrl_ros.training.evaluate import finite
-from mbmrl_ros.training.predictions import PredictionLosses
 
 FAULT = Disturbance('disabled_joint', 'bthigh')
 

@@ -12,12 +12,12 @@ from mbmrl_ros.adaptation.gradient import uniform_step_sizes
 from mbmrl_ros.adaptation.recurrent import RecurrentAdapter
 from mbmrl_ros.bundles.dynamics import Bundle, BundleInfo
 from mbmrl_ros.data.dataset import Trajectory
+from mbmrl_ros.evaluation.predictions import HORIZONS, ChannelErrors, prediction_losses
 from mbmrl_ros.models.dynamics import build_dynamics
 from mbmrl_ros.models.kinds import build_model
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.planners.mppi import MPPIConfig
 from mbmrl_ros.spec.robot import load_robot
-from mbmrl_ros.training.predictions import HORIZONS, ChannelErrors, prediction_losses
 from mbmrl_ros.types import Adapter, Transitions
 
 SPEC = load_robot('millirobot')

@@ -18,12 +18,12 @@ from mbmrl_ros.bundles.dynamics import Bundle
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.envs.tasks import Task
+from mbmrl_ros.evaluation.predictions import PredictionLosses
 from mbmrl_ros.planners.kinds import PlannerConfig, make_planner
 from mbmrl_ros.rewards.reward import build_reward
 from mbmrl_ros.robot.adaptive_mpc import Decision, make_mpc
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training.collect import Act, Rollouts, collect, ended_early, mpc_actions
-from mbmrl_ros.training.predictions import PredictionLosses
 from mbmrl_ros.types import Adapter, Array
 
 

@@ -11,8 +11,8 @@ from mbmrl_ros.algorithms.adapters import make_adapter
 from mbmrl_ros.bundles.dynamics import Bundle
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.envs.tasks import load_task
-from mbmrl_ros.training.evaluate import evaluate
-from mbmrl_ros.training.predictions import prediction_losses
+from mbmrl_ros.evaluation.episodes import evaluate
+from mbmrl_ros.evaluation.predictions import prediction_losses
 from mbmrl_ros.types import Transitions
 
 TASK = load_task('half_cheetah/disabled_joint')

@@ -14,7 +14,7 @@ from mbmrl_ros.cli import main
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.envs.tasks import load_task
-from mbmrl_ros.training.evaluate import (
+from mbmrl_ros.evaluation.episodes import (
     endings_summary,
     evaluate,
     interval95,
