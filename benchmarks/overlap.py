@@ -33,8 +33,8 @@ from mbmrl_ros.robot.adaptive_mpc import make_mpc
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.system.outputs import output_file, write_text
 from mbmrl_ros.training.collect import collect, mpc_actions, random_actions
-from mbmrl_ros.training.learned import start
 from mbmrl_ros.training.settings import load_training_config
+from mbmrl_ros.training.train_state import start
 
 TASK = load_task('half_cheetah/disabled_joint')
 CONFIG = load_training_config('mb', TASK.name, 'two_cores')

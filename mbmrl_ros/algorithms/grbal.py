@@ -3,13 +3,13 @@
 """GrBAL: gradient-based adaptive learner (Nagabandi, Clavera et al. 2019; thesis, chapter 9).
 
 Algorithm 9, train time                              where
-  1  initialise phi                                  training/learned.py, start
+  1  initialise phi                                  training/train_state.py, start
   4  sample a disturbance M ~ rho(M)                 envs/tasks.py
   5  collect tau_M with Algorithm 10                 training/collect.py, robot/adaptive_mpc.py
   6  D <- D + tau_M                                  training/run.py
   9  draw tau[t - T1 : t], tau[t : t + T2] from D    data/windows.py
  10  phi' <- u_psi(tau[t - T1 : t], phi)             adaptation/gradient.py, gradient_step
- 11  L_j <- L(tau[t : t + T2], phi')                 training/meta.py, meta_loss
+ 11  L_j <- L(tau[t : t + T2], phi')                 training/meta_loss.py, meta_loss
  13  phi <- phi - beta grad_phi mean L_j             models/fit.py, with Adam
  14  psi <- psi - eta grad_psi mean L_j              likewise, on log psi, one per weight and bias
 """
@@ -26,16 +26,16 @@ from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.data.windows import Windows
 from mbmrl_ros.models.dynamics import MLPDynamics
 from mbmrl_ros.training.augment import See, seen_together, unchanged
-from mbmrl_ros.training.learned import Learned
-from mbmrl_ros.training.meta import (
+from mbmrl_ros.training.fit_model import Objective
+from mbmrl_ros.training.meta_loss import (
     losses_before_and_after,
     meta_loss,
     with_motor_gains,
     with_motor_offsets,
 )
 from mbmrl_ros.training.model_based import Algorithm
-from mbmrl_ros.training.objective import Objective
 from mbmrl_ros.training.settings import TrainingConfig
+from mbmrl_ros.training.train_state import Learned
 
 VALIDATION_WINDOWS = 256
 

@@ -18,10 +18,10 @@ from mbmrl_ros.data.dataset import Trajectory, all_transitions
 from mbmrl_ros.data.windows import Windows
 from mbmrl_ros.models.dynamics import MLPDynamics
 from mbmrl_ros.training.augment import See, unchanged
-from mbmrl_ros.training.learned import Learned
+from mbmrl_ros.training.fit_model import Objective
 from mbmrl_ros.training.model_based import Algorithm
-from mbmrl_ros.training.objective import Objective
 from mbmrl_ros.training.settings import TrainingConfig
+from mbmrl_ros.training.train_state import Learned
 from mbmrl_ros.types import Transitions
 
 VALIDATION_WINDOWS = 256

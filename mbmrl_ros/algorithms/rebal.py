@@ -3,13 +3,13 @@
 """ReBAL: recurrence-based adaptive learner (Nagabandi, Clavera et al. 2019; thesis, chapter 9).
 
 Algorithm 9, train time                              where
-  1  initialise phi (and psi: one network)           training/learned.py, start
+  1  initialise phi (and psi: one network)           training/train_state.py, start
   4  sample a disturbance M ~ rho(M)                 envs/tasks.py
   5  collect tau_M with Algorithm 10                 training/collect.py, robot/adaptive_mpc.py
   6  D <- D + tau_M                                  training/run.py
   9  draw tau[t - T1 : t], tau[t : t + T2] from D    data/windows.py, or whole tau
  10  phi' <- u_psi(tau[t - T1 : t], phi)             models/recurrent.py: the carry after the past
- 11  L_j <- L(tau[t : t + T2], phi')                 training/recurrence.py, truncated_errors
+ 11  L_j <- L(tau[t : t + T2], phi')                 training/truncated_bptt.py, truncated_errors
  13  phi <- phi - beta grad_phi mean L_j             models/fit.py, with Adam
  14  psi <- psi - eta grad_psi mean L_j              the same step
 """
@@ -25,12 +25,12 @@ from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.data.windows import Windows
 from mbmrl_ros.models.recurrent import RecurrentDynamics
 from mbmrl_ros.training.augment import See, unchanged
-from mbmrl_ros.training.learned import Learned
-from mbmrl_ros.training.meta import with_motor_gains, with_motor_offsets
+from mbmrl_ros.training.fit_model import Objective
+from mbmrl_ros.training.meta_loss import with_motor_gains, with_motor_offsets
 from mbmrl_ros.training.model_based import Algorithm
-from mbmrl_ros.training.objective import Objective
-from mbmrl_ros.training.recurrence import Episodes, truncated_errors
 from mbmrl_ros.training.settings import TrainingConfig
+from mbmrl_ros.training.train_state import Learned
+from mbmrl_ros.training.truncated_bptt import Episodes, truncated_errors
 from mbmrl_ros.types import Transitions
 
 VALIDATION_WINDOWS = 256

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The outer loop that model-based algorithms share: collect, refit, publish, again.
 
-What an algorithm brings is an `Objective` (training/objective.py) and an adapter; see
+What an algorithm brings is an `Objective` (training/fit_model.py) and an adapter; see
 algorithms/grbal.py for how they make Algorithm 9.
 """
 
@@ -32,11 +32,11 @@ from mbmrl_ros.robot.adaptive_mpc import make_mpc
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.training.augment import make_augmentation
 from mbmrl_ros.training.collect import Act, Rollouts, collect, mpc_actions, random_actions
-from mbmrl_ros.training.learned import Learned, checkpoint, restore, start
-from mbmrl_ros.training.objective import MakeObjective, fit_objective
+from mbmrl_ros.training.fit_model import MakeObjective, fit_objective
 from mbmrl_ros.training.publish import fit_metrics, make_bundle, return_metrics
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.settings import TrainingConfig
+from mbmrl_ros.training.train_state import Learned, checkpoint, restore, start
 from mbmrl_ros.types import Adapter
 
 MakeAdapter = Callable[[Bundle], Adapter]

@@ -10,11 +10,11 @@ from mbmrl_ros.bundles.dynamics import Bundle, load_bundle, save_bundle
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data.dataset import Trajectory, divided, held_out_every
 from mbmrl_ros.spec.robot import RobotSpec
-from mbmrl_ros.training.learned import checkpoint, restore, start
 from mbmrl_ros.training.model_based import Algorithm, fit_to, stream
 from mbmrl_ros.training.publish import fit_metrics, make_bundle
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.settings import TrainingConfig
+from mbmrl_ros.training.train_state import checkpoint, restore, start
 
 
 def train_offline(

@@ -16,8 +16,8 @@ from mbmrl_ros.models.recurrent import Cell, RecurrentDynamics
 from mbmrl_ros.rewards.reward import Reward
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.training.collect import ended_early
-from mbmrl_ros.training.learned import Learned, start
 from mbmrl_ros.training.settings import TrainingConfig
+from mbmrl_ros.training.train_state import Learned, start
 
 
 def make_bundle(

@@ -17,7 +17,7 @@ from mbmrl_ros.adaptation.gradient import (
 from mbmrl_ros.models.dynamics import MLPDynamics
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.networks.mlp import dense, mlp
-from mbmrl_ros.training.meta import meta_loss
+from mbmrl_ros.training.meta_loss import meta_loss
 from mbmrl_ros.types import Params, Tap, Transitions
 
 STATE, ACTION, TASKS, PAST, FUTURE = 4, 2, 5, 6, 3

@@ -21,10 +21,10 @@ from mbmrl_ros.models.fit import fit
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.planners.mppi import MPPIConfig
 from mbmrl_ros.spec.robot import load_robot
-from mbmrl_ros.training.learned import Learned
-from mbmrl_ros.training.meta import losses_before_and_after
-from mbmrl_ros.training.objective import Objective
+from mbmrl_ros.training.fit_model import Objective
+from mbmrl_ros.training.meta_loss import losses_before_and_after
 from mbmrl_ros.training.settings import TrainingConfig
+from mbmrl_ros.training.train_state import Learned
 
 PAST, FUTURE = 8, 5
 CONFIG = TrainingConfig(

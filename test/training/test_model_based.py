@@ -25,7 +25,8 @@ from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.envs.tasks import load_task
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.spec.robot import load_robot
-from mbmrl_ros.training import model_based, objective
+from mbmrl_ros.training import fit_model as objective
+from mbmrl_ros.training import model_based
 from mbmrl_ros.training import run as runs
 from mbmrl_ros.training.model_based import train
 from mbmrl_ros.training.run import Run

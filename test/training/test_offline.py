@@ -109,7 +109,7 @@ def test_weight_decay_pulls_the_weights_and_nothing_else_to_zero(tmp_path):
 
 
 def test_the_learning_rate_falls_to_zero_by_a_cosine(tmp_path, monkeypatch):
-    from mbmrl_ros.training import objective
+    from mbmrl_ros.training import fit_model as objective
 
     rates = []
 

@@ -8,7 +8,7 @@ import torch
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.models.recurrent import RecurrentDynamics
-from mbmrl_ros.training.recurrence import Episodes, truncated_errors
+from mbmrl_ros.training.truncated_bptt import Episodes, truncated_errors
 from mbmrl_ros.types import Params, Transitions
 
 STATE, ACTION, ROWS, STEPS = 3, 2, 4, 12

@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
-from mbmrl_ros.training.learned import Learned
-from mbmrl_ros.training.objective import OVERSHOOT, Objective, fit_objective
+from mbmrl_ros.training.fit_model import OVERSHOOT, Objective, fit_objective
 from mbmrl_ros.training.settings import TrainingConfig
+from mbmrl_ros.training.train_state import Learned
 
 CONFIG = TrainingConfig(epochs=20, learning_rate=0.1)
 

@@ -8,7 +8,7 @@ import torch
 from mbmrl_ros.adaptation.gradient import uniform_step_sizes
 from mbmrl_ros.models.dynamics import MLPDynamics
 from mbmrl_ros.models.normalizer import Normalizer
-from mbmrl_ros.training.meta import (
+from mbmrl_ros.training.meta_loss import (
     adapt,
     losses_before_and_after,
     meta_loss,

@@ -15,8 +15,8 @@ from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.models.device import choose_precision
 from mbmrl_ros.models.fit import FitResult, fit
 from mbmrl_ros.training.augment import See, unchanged
-from mbmrl_ros.training.learned import Learned, learning_rate
 from mbmrl_ros.training.settings import TrainingConfig
+from mbmrl_ros.training.train_state import Learned, learning_rate
 
 # Held-out loss with adaptation over that without, from which on step sizes are too large.
 OVERSHOOT = 1.5
