@@ -53,12 +53,12 @@ setup(
     ],
     entry_points={
         'console_scripts': [
-            'mbmrl = mbmrl_ros.entry:mbmrl',
-            'sim_node = mbmrl_ros.entry:sim_node',
-            'controller_node = mbmrl_ros.entry:controller_node',
-            'command_gate = mbmrl_ros.entry:command_gate',
-            'recorder_node = mbmrl_ros.entry:recorder_node',
-            'player_node = mbmrl_ros.entry:player_node',
+            'mbmrl = mbmrl_ros.cli.entry:mbmrl',
+            'sim_node = mbmrl_ros.cli.entry:sim_node',
+            'controller_node = mbmrl_ros.cli.entry:controller_node',
+            'command_gate = mbmrl_ros.cli.entry:command_gate',
+            'recorder_node = mbmrl_ros.cli.entry:recorder_node',
+            'player_node = mbmrl_ros.cli.entry:player_node',
         ],
     },
     python_requires='>=3.11',

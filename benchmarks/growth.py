@@ -16,11 +16,11 @@ from typing import Any
 import mbmrl_ros  # noqa: F401  # isort: skip  # before torch: how its threads wait
 import torch
 
-from mbmrl_ros.bench.command import rounded
 from mbmrl_ros.bench.compare import conditions
 from mbmrl_ros.bench.meta import MetaSize, bench_meta
 from mbmrl_ros.bench.sim import SimSize, bench_sim
 from mbmrl_ros.bench.tick import TickSize, bench_tick
+from mbmrl_ros.cli.bench import rounded
 from mbmrl_ros.models.device import choose_device, choose_precision
 from mbmrl_ros.system.outputs import output_file, write_text
 

@@ -14,9 +14,9 @@ from collections.abc import Callable
 import mbmrl_ros  # noqa: F401  # isort: skip  # before torch: how its threads wait
 import torch
 
-from mbmrl_ros.bench.command import rounded
 from mbmrl_ros.bench.compare import conditions
 from mbmrl_ros.bench.tick import TickSize, bench_tick
+from mbmrl_ros.cli.bench import rounded
 from mbmrl_ros.models.device import choose_device, choose_precision
 from mbmrl_ros.system.outputs import output_file, write_text
 

@@ -25,6 +25,7 @@ from recordings_report import write_report
 from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.algorithms.mb import dynamic_evaluation
 from mbmrl_ros.bundles.dynamics import Bundle
+from mbmrl_ros.cli.recordings import channel_errors, recordings_config, summary
 from mbmrl_ros.data.bags import find_bags
 from mbmrl_ros.data.dataset import Trajectory, split
 from mbmrl_ros.data.recordings import (
@@ -35,7 +36,6 @@ from mbmrl_ros.data.recordings import (
     save_recordings,
 )
 from mbmrl_ros.evaluation.predictions import ChannelErrors
-from mbmrl_ros.offline import channel_errors, recordings_config, summary
 from mbmrl_ros.recordings.cut import read_recordings
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.training.offline import train_offline

@@ -24,7 +24,7 @@ import pytest
 import yaml
 
 from mbmrl_ros.bundles.dynamics import load_bundle
-from mbmrl_ros.cli import main
+from mbmrl_ros.cli.main import main
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data.bags import Bag
 from mbmrl_ros.data.recordings import load_manifest
@@ -67,7 +67,7 @@ def running(*commands: list[str]) -> Iterator[Callable[[Callable[[], bool]], Non
     processes = []
     for number, command in enumerate(commands):
         with Path(f'node{number}.log').open('w') as log:
-            arguments = [sys.executable, '-m', 'mbmrl_ros.cli', *command]
+            arguments = [sys.executable, '-m', 'mbmrl_ros.cli.main', *command]
             processes.append(subprocess.Popen(arguments, stdout=log, stderr=log))
 
     def until(condition: Callable[[], bool]) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mbmrl_ros.cli import main
+from mbmrl_ros.cli.main import main
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / 'benchmarks'
 TINY = {

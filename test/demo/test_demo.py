@@ -10,7 +10,7 @@ import pytest
 from rosbags.highlevel import AnyReader
 
 from mbmrl_ros.bundles.dynamics import save_bundle
-from mbmrl_ros.cli import main
+from mbmrl_ros.cli.main import main
 from mbmrl_ros.config import UserError
 from mbmrl_ros.demo import run
 from mbmrl_ros.demo.outcomes import CONTENDERS

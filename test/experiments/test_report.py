@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from mbmrl_ros.cli import main
+from mbmrl_ros.cli.main import main
 from mbmrl_ros.config import UserError
 from mbmrl_ros.experiments.cells import expand
 from mbmrl_ros.experiments.figures import FIGURES

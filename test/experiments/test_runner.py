@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from mbmrl_ros.bundles.dynamics import load_bundle
-from mbmrl_ros.cli import main
+from mbmrl_ros.cli.main import main
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data.dataset import load_trajectories
 from mbmrl_ros.experiments.cells import expand
@@ -122,7 +122,7 @@ def test_a_training_may_go_on_for_more_iterations(serial):
 
 @pytest.mark.parametrize('how', [signal.SIGKILL, signal.SIGINT], ids=['killed', 'interrupted'])
 def test_a_grid_that_was_stopped_in_a_training_goes_on(serial, tmp_path, how):
-    run = [sys.executable, '-m', 'mbmrl_ros.cli', *command(tmp_path)]
+    run = [sys.executable, '-m', 'mbmrl_ros.cli.main', *command(tmp_path)]
     process = subprocess.Popen(run, start_new_session=True, stderr=subprocess.PIPE, text=True)
     folder = tmp_path / MB / 'seed0'
     try:

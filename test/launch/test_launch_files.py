@@ -157,7 +157,7 @@ def test_what_rviz_launch_starts_is_required_by_package_xml():
 
 
 def test_options_of_training_are_options_of_the_command(capsys):
-    from mbmrl_ros.cli import main
+    from mbmrl_ros.cli.main import main
 
     with pytest.raises(SystemExit):
         main(['train', '--help'])

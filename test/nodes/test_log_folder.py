@@ -12,7 +12,7 @@ import pytest
 from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.log_folder import log_folder, log_folder_fault
 
-NODE = 'import sys; from mbmrl_ros.entry import sim_node; sys.exit(sim_node())'
+NODE = 'import sys; from mbmrl_ros.cli.entry import sim_node; sys.exit(sim_node())'
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ class Interrupted:
 
 sys.meta_path.insert(0, Interrupted())
 sys.argv = ['mbmrl', *sys.argv[1:]]
-from mbmrl_ros.entry import {entry}
+from mbmrl_ros.cli.entry import {entry}
 sys.exit({entry}())
 """
 
@@ -137,7 +137,7 @@ def test_an_output_that_was_closed_is_no_file_that_is_opened_later(tmp_path, str
     assert (tmp_path / 'file').read_text() == 'True\n'
 
 
-ENTRY = 'import sys; from mbmrl_ros.entry import mbmrl; sys.exit(mbmrl())'
+ENTRY = 'import sys; from mbmrl_ros.cli.entry import mbmrl; sys.exit(mbmrl())'
 COMMAND = [sys.executable, '-c', ENTRY, '--help']
 
 

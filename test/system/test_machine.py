@@ -53,7 +53,7 @@ def run(script, *arguments, **changes):
     [
         *(pytest.param((f'mbmrl_ros.nodes.{node}', '--help'), id=node) for node in NODES),
         pytest.param(('mbmrl_ros.nodes.processes', 'controller_node'), id='in the demo'),
-        pytest.param(('mbmrl_ros.cli', 'algorithms'), id='cli'),
+        pytest.param(('mbmrl_ros.cli.main', 'algorithms'), id='cli'),
     ],
 )
 def test_every_program_says_how_to_wait_before_it_imports_torch(arguments):

@@ -236,7 +236,7 @@ def test_a_full_disk_costs_at_most_the_iteration(
 
 TRAIN_WITH_LIMIT = """
 import resource, signal, sys
-from mbmrl_ros.cli import main
+from mbmrl_ros.cli.main import main
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
 sys.exit(main(sys.argv[2:]))
 """

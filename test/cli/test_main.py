@@ -7,9 +7,9 @@ import shutil
 
 import pytest
 
-from mbmrl_ros import commands
 from mbmrl_ros.bundles.dynamics import load_bundle
-from mbmrl_ros.cli import main
+from mbmrl_ros.cli import train_evaluate as commands
+from mbmrl_ros.cli.main import main
 from mbmrl_ros.config import UserError
 from mbmrl_ros.spec.robot import load_robot
 

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from mbmrl_ros.cli import main
+from mbmrl_ros.cli.main import main
 from mbmrl_ros.data.recordings import load_recordings
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.system.outputs import claimed
@@ -146,7 +146,7 @@ def test_a_bundle_of_recordings_can_be_named_for_a_task(data, tmp_path):
 
 @pytest.mark.parametrize('algorithm', ['mb', 'grbal', 'rebal'])
 def test_settings_for_recordings_of_any_robot_are_there(algorithm):
-    from mbmrl_ros.offline import recordings_config
+    from mbmrl_ros.cli.recordings import recordings_config
 
     for robot in ('half_cheetah', 'millirobot'):
         config = recordings_config(algorithm, load_robot(robot))
@@ -189,7 +189,7 @@ def test_a_folder_with_a_name_in_latin_1_is_a_bag_as_any_other(bags, tmp_path):
     named = tmp_path / os.fsdecode(b'f\xfcnf')
     shutil.copytree(bags / 'walk0', named)
     out, numbers = tmp_path / os.fsdecode(b'\xe9'), tmp_path / 'bag.json'
-    command = [sys.executable, '-m', 'mbmrl_ros.cli', 'bag', named, '--robot', 'millirobot']
+    command = [sys.executable, '-m', 'mbmrl_ros.cli.main', 'bag', named, '--robot', 'millirobot']
     result = subprocess.run([*command, '--out', out, '--json', numbers], capture_output=True)
     assert result.returncode == 0 and b'dataset: ' in result.stdout
     [session] = load_recordings(out, SPEC)
@@ -209,7 +209,7 @@ def test_a_result_does_not_take_the_place_of_an_input(bags, tmp_path, capsys, ta
 
 def test_targets_are_tried_before_a_bag_is_read(bags, tmp_path, capsys, monkeypatch):
     (tmp_path / 'file').touch()
-    monkeypatch.setattr('mbmrl_ros.offline.read_recordings', None)
+    monkeypatch.setattr('mbmrl_ros.cli.recordings.read_recordings', None)
     arguments = ('bag', bags, '--robot', 'millirobot')
     said = wrong(capsys, *arguments, '--out', tmp_path / 'file' / 'data')
     assert 'Not a directory' in said and 'space' not in said

@@ -8,8 +8,8 @@ import sys
 import pytest
 import torch
 
-from mbmrl_ros.bench.command import rounded
-from mbmrl_ros.cli import main
+from mbmrl_ros.cli.bench import rounded
+from mbmrl_ros.cli.main import main
 
 TINY = {
     'tick': ['--candidates', '10', '--horizon', '2', '--width', '8', '--window', '4'],
