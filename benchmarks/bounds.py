@@ -30,8 +30,8 @@ from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.envs.tasks import TASKS, Task
 from mbmrl_ros.evaluation.episodes import evaluate, run_episodes
 from mbmrl_ros.models.normalizer import Normalizer
-from mbmrl_ros.nodes.limits import joint_limits
-from mbmrl_ros.nodes.settings import ControllerSettings
+from mbmrl_ros.nodes.common.limits import joint_limits
+from mbmrl_ros.nodes.common.settings import ControllerSettings
 from mbmrl_ros.planners.kinds import changed
 from mbmrl_ros.recordings.control_steps import Log, find_topics
 from mbmrl_ros.rewards.reward import build_reward

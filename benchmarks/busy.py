@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mbmrl_ros.nodes.episode import Episode, run_episode
+from mbmrl_ros.nodes.episode.episode import Episode, run_episode
 from mbmrl_ros.spec.robot import load_robot
 
 WARM_UP = 40

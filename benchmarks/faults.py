@@ -20,8 +20,8 @@ from rig import SPOILED_COMMANDS, Rig, Watch
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
-from mbmrl_ros.nodes.limits import joint_limits
-from mbmrl_ros.nodes.messages import MESSAGES, command_message
+from mbmrl_ros.nodes.common.limits import joint_limits
+from mbmrl_ros.nodes.common.messages import MESSAGES, command_message
 from mbmrl_ros.nodes.wires import (
     Spoil,
     all_of,

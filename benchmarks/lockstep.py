@@ -19,9 +19,9 @@ import numpy as np
 import mbmrl_ros  # noqa: F401  # isort: skip  # before torch: how its threads wait
 import torch
 
-from mbmrl_ros.nodes.assembly import build_brain
-from mbmrl_ros.nodes.episode import Episode, run_episode
-from mbmrl_ros.nodes.settings import ControllerSettings
+from mbmrl_ros.nodes.common.settings import ControllerSettings
+from mbmrl_ros.nodes.controller.assembly import build_brain
+from mbmrl_ros.nodes.episode.episode import Episode, run_episode
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.sim.world import World
 from mbmrl_ros.spec.robot import RobotSpec, load_robot

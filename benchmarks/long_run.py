@@ -52,7 +52,7 @@ from stalls import watched_stalls
 from mbmrl_ros.bundles.dynamics import Bundle, bundle_names, load_bundle, save_bundle
 from mbmrl_ros.config import UserError, write_text
 from mbmrl_ros.envs.tasks import TASKS, load_task
-from mbmrl_ros.nodes.processes import last_words
+from mbmrl_ros.nodes.episode.processes import last_words
 from mbmrl_ros.robot.budget import period_error_s
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.system.outputs import output_file

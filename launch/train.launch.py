@@ -14,7 +14,7 @@ from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
 from launch.launch_description_entity import LaunchDescriptionEntity
 from launch.substitutions import LaunchConfiguration
 
-from mbmrl_ros.nodes.launching import needed
+from mbmrl_ros.nodes.common.launching import needed
 
 # Arguments that are options of the command too, where they are not empty.
 OPTIONS = ['task', 'data', 'config', 'seed', 'out']

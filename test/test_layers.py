@@ -75,7 +75,7 @@ def test_the_reader_of_imports_sees_every_form():
     source = (
         'import rclpy.node, mbmrl_ros.spec.robot\n'
         'from mbmrl_ros import types, __version__\n'
-        'def late():\n    from mbmrl_ros.nodes.messages import to_message\n'
+        'def late():\n    from mbmrl_ros.nodes.common.messages import to_message\n'
     )
     assert parts_used(source) == {'spec', 'types', '__version__', 'nodes'}
     assert libraries_used(source) == {'rclpy', 'mbmrl_ros'}

@@ -44,9 +44,9 @@ from mbmrl_ros.demo.runs import DemoRun, work_off
 from mbmrl_ros.envs.tasks import Task, load_task
 from mbmrl_ros.evaluation.episodes import finite
 from mbmrl_ros.evaluation.predictions import prediction_losses
-from mbmrl_ros.nodes.episode import Episode, lead_periods
-from mbmrl_ros.nodes.processes import ending_in_order
-from mbmrl_ros.nodes.read_bag import RecordedRun, read_run
+from mbmrl_ros.nodes.episode.episode import Episode, lead_periods
+from mbmrl_ros.nodes.episode.processes import ending_in_order
+from mbmrl_ros.nodes.recording.read_bag import RecordedRun, read_run
 from mbmrl_ros.rewards.reward import Reward, build_reward
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
 

@@ -21,7 +21,7 @@ from typing import Any
 from mbmrl_ros.config import UserError, write_text
 from mbmrl_ros.demo.outcomes import Contender
 from mbmrl_ros.demo.progress import Progress
-from mbmrl_ros.nodes.episode import Episode, run_episode
+from mbmrl_ros.nodes.episode.episode import Episode, run_episode
 from mbmrl_ros.system import machine
 
 # How often somebody who waits is told something, and room for another run is looked for.

@@ -11,7 +11,7 @@ from typing import Any
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
-from mbmrl_ros.nodes.messages import to_stamp
+from mbmrl_ros.nodes.common.messages import to_stamp
 from mbmrl_ros.robot.readings import JOINT_FIELDS, stamp_ns
 
 Spoil = Callable[[Any], object]

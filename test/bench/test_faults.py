@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from mbmrl_ros.config import parse
-from mbmrl_ros.nodes.limits import state_bounds
-from mbmrl_ros.nodes.messages import command_message, sensor_writer
-from mbmrl_ros.nodes.settings import GateSettings
+from mbmrl_ros.nodes.common.limits import state_bounds
+from mbmrl_ros.nodes.common.messages import command_message, sensor_writer
+from mbmrl_ros.nodes.common.settings import GateSettings
 from mbmrl_ros.robot.gate import Gate
 from mbmrl_ros.robot.readings import read_command, sensor_reader
 from mbmrl_ros.sim.world import World

@@ -170,8 +170,10 @@ def test_arguments_and_shipped_file_together_give_every_parameter_once(
     name, node, constant, model
 ):
     # An argument wins even where its default was meant: a value in the file would never count.
-    settings = pytest.importorskip('mbmrl_ros.nodes.settings', reason='the nodes need rclpy')
-    from mbmrl_ros.nodes.params import flat_values, validate
+    settings = pytest.importorskip(
+        'mbmrl_ros.nodes.common.settings', reason='the nodes need rclpy'
+    )
+    from mbmrl_ros.nodes.common.params import flat_values, validate
 
     model = getattr(settings, model)
     data = yaml.safe_load((ROOT / 'config' / 'nodes.params.yaml').read_text())

@@ -28,9 +28,11 @@ from rclpy.signals import SignalHandlerOptions
 from mbmrl_ros.bundles.dynamics import Bundle, BundleInfo, save_bundle
 from mbmrl_ros.models.dynamics import build_dynamics
 from mbmrl_ros.models.normalizer import Normalizer
-from mbmrl_ros.nodes import controller_node, gate_node, sim_node
-from mbmrl_ros.nodes.lifecycle import ManagedNode
-from mbmrl_ros.nodes.messages import MESSAGES, sensor_writer
+from mbmrl_ros.nodes.common.lifecycle import ManagedNode
+from mbmrl_ros.nodes.common.messages import MESSAGES, sensor_writer
+from mbmrl_ros.nodes.controller import controller_node
+from mbmrl_ros.nodes.gate import gate_node
+from mbmrl_ros.nodes.simulator import sim_node
 from mbmrl_ros.planners.mppi import MPPIConfig
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.system import machine

@@ -8,7 +8,7 @@ from nav_msgs.msg import Odometry
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool
 
-from mbmrl_ros.nodes.messages import stamp_ns
+from mbmrl_ros.nodes.common.messages import stamp_ns
 from mbmrl_ros.sim.disturbances import parse
 from mbmrl_ros.sim.world import World
 from mbmrl_ros.spec.robot import load_robot

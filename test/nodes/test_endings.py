@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from mbmrl_ros.nodes.processes import ending_in_order
+from mbmrl_ros.nodes.episode.processes import ending_in_order
 from mbmrl_ros.system import machine
 
 RUN = """
 import sys
 from pathlib import Path
-from mbmrl_ros.nodes.episode import Episode, run_episode
+from mbmrl_ros.nodes.episode.episode import Episode, run_episode
 from mbmrl_ros.spec.robot import load_robot
 
 spec = load_robot('half_cheetah')

@@ -12,8 +12,8 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Float64MultiArray
 from std_srvs.srv import Trigger
 
-from mbmrl_ros.nodes.messages import stamp_ns
-from mbmrl_ros.nodes.stats import STATS
+from mbmrl_ros.nodes.common.messages import stamp_ns
+from mbmrl_ros.nodes.controller.stats import STATS
 from mbmrl_ros.nodes.wires import put
 from mbmrl_ros.robot.bounds import Statistics
 from mbmrl_ros.spec.robot import load_robot
@@ -108,7 +108,7 @@ def far(path, value):
 def trained(monkeypatch):
     """Let the bundle, which is untrained, say that it was trained on a usual robot."""
     usual = Statistics(*(np.full(SPEC.state_size, value) for value in (0.5, 1.0, 0.1)))
-    monkeypatch.setattr('mbmrl_ros.nodes.limits._statistics', lambda bundle: usual)
+    monkeypatch.setattr('mbmrl_ros.nodes.common.limits._statistics', lambda bundle: usual)
 
 
 @pytest.mark.parametrize(

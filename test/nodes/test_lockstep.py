@@ -15,10 +15,10 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
-from mbmrl_ros.nodes.assembly import build_brain
-from mbmrl_ros.nodes.messages import command_message, stamp_ns
-from mbmrl_ros.nodes.settings import ControllerSettings
-from mbmrl_ros.nodes.stats import STATS
+from mbmrl_ros.nodes.common.messages import command_message, stamp_ns
+from mbmrl_ros.nodes.common.settings import ControllerSettings
+from mbmrl_ros.nodes.controller.assembly import build_brain
+from mbmrl_ros.nodes.controller.stats import STATS
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.sim.disturbances import Disturbance
 from mbmrl_ros.sim.world import World

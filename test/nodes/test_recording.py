@@ -31,10 +31,10 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, String
 
 from mbmrl_ros.data.bags import Bag
-from mbmrl_ros.nodes import player_node, recorder_node
-from mbmrl_ros.nodes.messages import MESSAGES, stamp_ns
-from mbmrl_ros.nodes.recorder import BagRecorder
-from mbmrl_ros.nodes.stats import STATS
+from mbmrl_ros.nodes.common.messages import MESSAGES, stamp_ns
+from mbmrl_ros.nodes.controller.stats import STATS
+from mbmrl_ros.nodes.recording import player_node, recorder_node
+from mbmrl_ros.nodes.recording.recorder import BagRecorder
 from mbmrl_ros.recordings.cut import read_recordings
 from mbmrl_ros.spec.robot import load_robot
 

@@ -13,9 +13,10 @@ from sensor_msgs.msg import JointState, PointCloud2
 from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import SetBool, Trigger
 
-from mbmrl_ros.nodes import lifecycle, visuals
-from mbmrl_ros.nodes.messages import stamp_ns
-from mbmrl_ros.nodes.stats import STATS
+from mbmrl_ros.nodes.common import lifecycle
+from mbmrl_ros.nodes.common.messages import stamp_ns
+from mbmrl_ros.nodes.controller import visuals
+from mbmrl_ros.nodes.controller.stats import STATS
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
 
 SPEC = load_robot('half_cheetah')

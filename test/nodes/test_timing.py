@@ -17,10 +17,10 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 
-from mbmrl_ros.nodes import period_timer
-from mbmrl_ros.nodes.messages import stamp_ns
-from mbmrl_ros.nodes.period_timer import PeriodTimer
-from mbmrl_ros.nodes.stats import STATS
+from mbmrl_ros.nodes.common.messages import stamp_ns
+from mbmrl_ros.nodes.controller import period_timer
+from mbmrl_ros.nodes.controller.period_timer import PeriodTimer
+from mbmrl_ros.nodes.controller.stats import STATS
 from mbmrl_ros.spec.robot import load_robot
 
 SPEC = load_robot('half_cheetah')

@@ -12,8 +12,8 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
 
-from mbmrl_ros.nodes import controller_node
-from mbmrl_ros.nodes.messages import named_command, sensor_writer
+from mbmrl_ros.nodes.common.messages import named_command, sensor_writer
+from mbmrl_ros.nodes.controller import controller_node
 from mbmrl_ros.spec.robot import load_robot
 
 SPEC = load_robot('half_cheetah')

@@ -9,7 +9,7 @@ from nav_msgs.msg import Odometry
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 
-from mbmrl_ros.nodes.messages import stamp_ns
+from mbmrl_ros.nodes.common.messages import stamp_ns
 from mbmrl_ros.spec.robot import load_robot
 
 APPLIED = 'sim_node/applied_command'

@@ -9,7 +9,7 @@ from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
-from mbmrl_ros.nodes.messages import stamp_ns, to_stamp
+from mbmrl_ros.nodes.common.messages import stamp_ns, to_stamp
 from mbmrl_ros.nodes.wires import Wires, all_of, earlier, frozen, jumping, lost, put, standing
 
 

@@ -52,7 +52,7 @@ def run(script, *arguments, **changes):
     'arguments',
     [
         *(pytest.param((f'mbmrl_ros.nodes.{node}', '--help'), id=node) for node in NODES),
-        pytest.param(('mbmrl_ros.nodes.processes', 'controller_node'), id='in the demo'),
+        pytest.param(('mbmrl_ros.nodes.episode.processes', 'controller_node'), id='in the demo'),
         pytest.param(('mbmrl_ros.cli.main', 'algorithms'), id='cli'),
     ],
 )

@@ -1,0 +1,171 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Put a controller together from a robot, a bundle and settings, without ROS."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+
+from mbmrl_ros.algorithms.adapters import make_adapter
+from mbmrl_ros.bundles.dynamics import (
+    Bundle,
+    bundle_names,
+    find_bundle,
+    load_bundle,
+    on_device,
+    read_info,
+)
+from mbmrl_ros.config import UserError, closest
+from mbmrl_ros.envs.tasks import Task, load_task
+from mbmrl_ros.models.device import choose_device, choose_precision
+from mbmrl_ros.nodes.common.settings import ControllerSettings, PlannerSettings
+from mbmrl_ros.planners.kinds import changed, make_planner
+from mbmrl_ros.rewards.path import Route
+from mbmrl_ros.rewards.reward import Reward, along, build_reward, route_of
+from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC, make_mpc
+from mbmrl_ros.robot.budget import CandidateBudget, with_candidates
+from mbmrl_ros.robot.controller import Controller
+from mbmrl_ros.robot.random_policy import Collector
+from mbmrl_ros.spec.robot import RobotSpec
+from mbmrl_ros.types import Planner, Transitions
+
+# So many ticks at least, and then until the candidates fit the period, but no longer than this;
+# as long at most for trying other numbers.
+WARM_UP_TICKS = 3
+WARM_UP_S = 3.0
+
+
+@dataclass(frozen=True)
+class Brain:
+    """What decides, and the bundle that it was made from: none where data are collected.
+
+    generator: the random stream of planner or policy. task: whose reward is planned for. route:
+    the path that it follows, if any. notice: what the user should know; mostly empty.
+    """
+
+    name: str
+    bundle: Bundle | None
+    mpc: AdaptiveMPC | Collector
+    generator: torch.Generator
+    task: Task | None = None
+    route: Route | None = None
+    notice: str = ''
+
+
+def build_brain(
+    spec: RobotSpec, settings: ControllerSettings, route: Route | None = None
+) -> Brain:
+    """Load the bundle and make what adapts and plans; UserError if anything does not fit.
+
+    Where data are collected, a random policy. route: to follow in place of the task's.
+    """
+    if settings.mode == 'collect':
+        if settings.shadow:
+            raise UserError('shadow mode goes with mode control: there is nothing to predict with')
+        generator = torch.Generator().manual_seed(settings.seed)
+        return Brain('the random policy', None, Collector(spec, generator), generator)
+    name = settings.bundle or default_bundle(spec)
+    device, notice = choose_device(settings.device)
+    precision = choose_precision(settings.precision, device)
+    bundle = on_device(load_bundle(name, spec), device, precision)
+    adapter = make_adapter(bundle, settings.adaptation, settings.step_size)
+    task = load_task(settings.task or bundle.info.task, settings.robot)
+    reward, route = task_reward(spec, task, route)
+    generator = torch.Generator(device).manual_seed(settings.seed)
+    planner = build_planner(spec, bundle, settings.planner)
+    mpc = make_mpc(bundle, adapter, planner, reward, generator)
+    return Brain(name, bundle, mpc, generator, task, route, notice)
+
+
+def task_reward(spec: RobotSpec, task: Task, route: Route | None) -> tuple[Reward, Route | None]:
+    """Return the reward of a task, and what it follows: the task's own path or the route.
+
+    UserError if there is a route and the task follows none, or the route is no path.
+    """
+    own = route_of(task.reward)
+    if route is None:
+        return build_reward(spec, task.reward), own
+    if own is None:
+        raise UserError(f'path {route!r}: the task {task.name} follows none; leave it empty')
+    return build_reward(spec, along(task.reward, route)), route
+
+
+def build_planner(spec: RobotSpec, bundle: Bundle, changes: PlannerSettings) -> Planner:
+    """Return the bundle's planner with the settings that are not zero; UserError if invalid."""
+    values = {name: value for name, value in changes.model_dump().items() if value}
+    kind = str(values.pop('kind', ''))
+    return make_planner(changed(bundle.info.planner, kind, values), spec.action_size)
+
+
+def build_budget(
+    spec: RobotSpec, settings: ControllerSettings, own: int, now: int
+) -> CandidateBudget | None:
+    """Return what fits the number of candidates to the period, if anything is to.
+
+    Nothing is in lockstep, where time stands still meanwhile. own: the planner's number; now: to
+    begin with.
+    """
+    budget = settings.budget
+    if settings.lockstep or not budget.share:
+        return None
+    goal_s, maximum = budget.share * spec.period_s, budget.max_candidates or own
+    return CandidateBudget(goal_s, budget.min_candidates, maximum, now)
+
+
+def default_bundle(spec: RobotSpec) -> str:
+    """Return the shipped bundle of a robot, one that adapts first; UserError if there is none."""
+    names = bundle_names()
+    algorithms = {
+        name: info.algorithm
+        for name in names
+        if (info := read_info(find_bundle(name))).robot == spec.name
+    }
+    if not algorithms:
+        raise UserError(f'no shipped bundle is for {spec.name}: set bundle; {closest("", names)}')
+    return min(algorithms, key=lambda name: (algorithms[name] != 'grbal', name))
+
+
+def warm_up(spec: RobotSpec, brain: Brain, controller: Controller | None = None) -> None:
+    """Run ticks on zeros, so that no real one is slow, and forget them.
+
+    controller: gets how long each took, after the first ones, until the next one will fit, or
+    none does. Then the numbers of candidates that its budget is likely to come to are tried,
+    upwards, so that on the robot no tick waits for memory, and none is taken. Not on a GPU, where
+    a number that is given up is forgotten.
+    """
+    stream = brain.generator.get_state()
+    budget = controller.budget if controller else None
+    end_s, done, count = time.monotonic() + WARM_UP_S, False, 0
+    while count < WARM_UP_TICKS or not (done or time.monotonic() > end_s):
+        tick_s = _tick_on_zeros(spec, brain)
+        count += 1
+        if count >= WARM_UP_TICKS:
+            fits = controller is None or controller.pace(tick_s)
+            done = fits or (budget is not None and budget.overloaded)
+    fitting = brain.mpc.planner
+    if fitting and budget and brain.generator.device.type == 'cpu':
+        end_s = time.monotonic() + WARM_UP_S
+        for candidates in budget.rehearsal:
+            if time.monotonic() > end_s:
+                break
+            brain.mpc.use_planner(with_candidates(fitting, candidates))
+            _tick_on_zeros(spec, brain)
+        brain.mpc.use_planner(fitting)
+    brain.mpc.reset()
+    brain.generator.set_state(stream)
+
+
+def _tick_on_zeros(spec: RobotSpec, brain: Brain) -> float:
+    """Return how long it took."""
+    size = brain.mpc.window_size
+    window = Transitions(
+        torch.zeros(1, size, spec.state_size),
+        torch.zeros(1, size, spec.action_size),
+        torch.zeros(1, size, spec.state_size),
+    )
+    started_s = time.monotonic()
+    brain.mpc.act(window, torch.ones(1, dtype=torch.bool), torch.zeros(1, spec.state_size))
+    return time.monotonic() - started_s

@@ -1,0 +1,279 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The controller's topics and services.
+
+Subscribes to the sensor topics of the robot file and to e_stop (true latches; it is released by
+~/release only). Publishes the command topic of the robot file (with `gate`: wanted_commands; with
+`shadow` it subscribes to that one, and publishes ~/shadow_commands),
+~/stats (one row per tick, see stats.py), /diagnostics, and what RViz shows (see visuals.py). Where
+the reward has a path: see following.py.
+Services (all Trigger): ~/reset, ~/e_stop, ~/release, ~/reload.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+from rclpy.duration import Duration
+from rclpy.node import Node
+from std_msgs.msg import Float64MultiArray
+from std_srvs.srv import Trigger
+
+from mbmrl_ros.config import UserError
+from mbmrl_ros.nodes.common.e_stop import offer_e_stop
+from mbmrl_ros.nodes.common.entities import Entities
+from mbmrl_ros.nodes.common.inputs import RELIABLE_SENSORS, SENSORS, WANTED_COMMANDS, Sensors
+from mbmrl_ros.nodes.common.limits import state_bounds
+from mbmrl_ros.nodes.common.messages import MESSAGES, command_message, to_nanoseconds
+from mbmrl_ros.nodes.common.senders import CommandTopic
+from mbmrl_ros.nodes.common.settings import ControllerSettings
+from mbmrl_ros.nodes.controller.assembly import (
+    Brain,
+    build_brain,
+    build_budget,
+    build_planner,
+    warm_up,
+)
+from mbmrl_ros.nodes.controller.control_loop import ControlLoop
+from mbmrl_ros.nodes.controller.following import Following
+from mbmrl_ros.nodes.controller.period_timer import PeriodTimer
+from mbmrl_ros.nodes.controller.report import ControllerReport
+from mbmrl_ros.nodes.controller.stats import stats_message
+from mbmrl_ros.nodes.controller.visuals import Visuals
+from mbmrl_ros.rewards.path import read_route
+from mbmrl_ros.robot.bounds import Bounds
+from mbmrl_ros.robot.budget import SendMoment
+from mbmrl_ros.robot.command import Command
+from mbmrl_ros.robot.controller import Controller
+from mbmrl_ros.robot.latency import Latency
+from mbmrl_ros.robot.phase import SensorPhase
+from mbmrl_ros.robot.readings import Read, read_command, sensor_reader
+from mbmrl_ros.robot.shadow import Foresight
+from mbmrl_ros.robot.tick import Tick
+from mbmrl_ros.spec.robot import load_robot
+from mbmrl_ros.types import Planner
+
+REPORT_S = 1.0
+# Rows that a recorder gets that is connected late (transient local).
+KEPT = 1000
+ACKNOWLEDGE_S = 0.2
+SHADOW_COMMANDS = '~/shadow_commands'
+
+
+class ControllerTopics:
+    """Everything of the controller that exists from configure to cleanup."""
+
+    def __init__(self, node: Node, settings: ControllerSettings) -> None:
+        """Load robot and bundle, warm up; UserError if anything is wrong."""
+        self._node, self._settings = node, settings
+        self._spec = spec = load_robot(settings.robot)
+        self._brain = brain = build_brain(spec, settings, read_route(settings.path))
+        if brain.notice:
+            node.get_logger().warning(brain.notice)
+        # In lockstep time stands still while a plan is computed: no deadline, constant rates.
+        clock: Callable[[], float] = (lambda: 0.0) if settings.lockstep else time.monotonic
+        real_time = not settings.lockstep
+        latency = Latency(spec) if real_time and settings.compensate_latency else None
+        if settings.shadow and latency is None:
+            raise UserError('shadow mode goes with compensate_latency and without lockstep')
+        self.controller = Controller(spec, brain.mpc, clock, latency, self._foresight(brain))
+        self.controller.use_bounds(self._bounds(brain))
+        watchdog_s = min(topic.timeout_s for topic in spec.topics.values())
+        simulated = node.get_parameter('use_sim_time').value
+        follow = real_time and settings.follow_sensors and not simulated
+        self._phase = SensorPhase(spec.period_s) if follow else None
+        self.loop = ControlLoop(
+            self.controller,
+            settings.lockstep,
+            settings.lockstep_timeout_s if settings.lockstep else watchdog_s,
+            settings.threads,
+            self._publish_command,
+            self._on_tick,
+            self._on_fault,
+            SendMoment(spec.period_s) if real_time and settings.even_commands else None,
+            self._phase,
+        )
+        readers = {topic: sensor_reader(spec, topic) for topic in spec.topics}
+        self._warm_up()
+        self._entities = Entities(node)
+        self._create_topics(readers)
+        self._create_services()
+
+    def start(self) -> None:
+        """Send commands from now on; UserError if somebody else commands the robot."""
+        if self._alone:
+            self._topic.check()
+        self.loop.activate()
+
+    def stop(self) -> None:
+        """Send the fallback, and wait a moment until it has arrived."""
+        self.loop.deactivate('the controller was stopped')
+        self._commands.wait_for_all_acked(Duration(seconds=ACKNOWLEDGE_S))
+
+    def close(self) -> None:
+        """Send the fallback if that has not been done; remove all topics and services."""
+        self.stop()
+        self.loop.close()
+        self._entities.close()
+
+    def check(self, settings: ControllerSettings) -> None:
+        """Raise UserError if changed parameters cannot be used."""
+        self._planner(self._brain, settings)
+        self._following.reward(read_route(settings.path))
+
+    def use(self, settings: ControllerSettings) -> None:
+        """Apply changed parameters between two ticks; the warm start stays."""
+        before, self._settings = self._settings, settings
+        if (settings.planner, settings.budget) != (before.planner, before.budget):
+            planner = self._planner(self._brain, settings)
+            self.loop.submit(functools.partial(self._use_planner, planner))
+        if settings.path != before.path:
+            self._following.follow(read_route(settings.path))
+
+    def _foresight(self, brain: Brain) -> Foresight | None:
+        if brain.bundle is None or not self._settings.shadow:
+            return None
+        return Foresight(brain.bundle.dynamics)
+
+    def _bounds(self, brain: Brain) -> Bounds:
+        bounds = self._settings.bounds
+        return state_bounds(self._spec, bounds.joint_margin, bounds.deviations, brain.bundle)
+
+    def _planner(self, brain: Brain, settings: ControllerSettings) -> Planner | None:
+        if brain.bundle is None:
+            return None
+        return build_planner(self._spec, brain.bundle, settings.planner)
+
+    def _use_planner(self, planner: Planner | None) -> None:
+        if planner is None:
+            return
+        now = self.controller.candidates
+        budget = build_budget(self._spec, self._settings, planner.config.candidates, now)
+        self.controller.use_planner(planner, budget)
+
+    def _warm_up(self) -> None:
+        """Start the worker; its first ticks, which are slow, are on zeros."""
+        planner = self._planner(self._brain, self._settings)
+        self.loop.open()
+        try:
+            self.loop.wait(functools.partial(self._use_planner, planner))
+            self.loop.wait(functools.partial(warm_up, self._spec, self._brain, self.controller))
+        except Exception:
+            self.loop.close()
+            raise
+
+    def _create_topics(self, readers: dict[str, Read]) -> None:
+        spec, entities = self._spec, self._entities
+        command = MESSAGES[spec.action.type]
+        topic = WANTED_COMMANDS if self._settings.gate else spec.action.topic
+        if self._settings.shadow:
+            entities.subscription(command, topic, self._on_command_of_others, SENSORS)
+            topic = SHADOW_COMMANDS
+        self._topic = CommandTopic(
+            entities, command, topic, spec.action.timeout_s, self._on_other_commands
+        )
+        self._commands = self._topic.publisher
+        self._sensors = Sensors(self._node, spec, self.loop.put, not self._settings.lockstep)
+        self._stats = entities.publisher(Float64MultiArray, '~/stats', KEPT, keep=True)
+        route = read_route(self._settings.path)
+        self._following = Following(entities, self.loop, self._brain, route)
+        self._report = ControllerReport(
+            entities, self._topic, self.loop, self._following, self._sensors
+        )
+        later = self.loop.reporter.submit
+        self._visuals = Visuals(entities, spec, self._settings.publish_tf, later)
+        # In lockstep a lost reading would cost a while.
+        sensors = RELIABLE_SENSORS if self._settings.lockstep else SENSORS
+        self._sensors.subscribe(entities, readers, sensors)
+        offer_e_stop(entities, self.loop.e_stop, self._release)
+        entities.timer(REPORT_S, functools.partial(later, self._report.publish))
+        if not self._settings.lockstep:
+            PeriodTimer(entities, spec.period_s, self.loop.wake, self._phase)
+
+    def _create_services(self) -> None:
+        entities = self._entities
+        entities.service(Trigger, '~/reset', self._on_reset)
+        entities.service(Trigger, '~/reload', self._on_reload)
+
+    def _on_command_of_others(self, message: Any) -> None:
+        values = read_command(self._spec, message)
+        if isinstance(values, str):
+            self.controller.counters.refused[values] += 1
+            return
+        heard = functools.partial(self.controller.heard, time.monotonic(), values)
+        self.loop.submit(heard)
+
+    def _on_other_commands(self, reason: str) -> None:
+        """Send the fallback while somebody else commands the robot."""
+        if self._alone:
+            self.controller.barred = reason
+
+    @property
+    def _alone(self) -> bool:
+        """Whether the robot takes all commands that come: no gate and no lockstep chooses some."""
+        return not (self._settings.gate or self._settings.lockstep)
+
+    def _publish_command(self, command: Command) -> None:
+        stamp_s = command.stamp_s
+        nanoseconds = (
+            to_nanoseconds(stamp_s)
+            if math.isfinite(stamp_s)
+            else self._node.get_clock().now().nanoseconds
+        )
+        label = self._settings.lockstep
+        self._commands.publish(command_message(self._spec, command.values, nanoseconds, label))
+
+    def _on_tick(self, tick: Tick) -> None:
+        """Report a tick; one way of doing so that fails leaves the others alone."""
+        with ExitStack() as reports:
+            reports.callback(self._show, tick)
+            reports.callback(lambda: self._stats.publish(stats_message(tick)))
+            reports.callback(self._report.add, tick)
+
+    def _show(self, tick: Tick) -> None:
+        bundle, beginning = self._brain.bundle, self.controller.counters.beginnings
+        self._visuals.show(bundle.dynamics if bundle else None, tick, beginning)
+
+    def _on_fault(self, trace: str) -> None:
+        self._node.get_logger().error(trace)
+
+    def _on_reset(self, request: Any, response: Any) -> Any:
+        self.loop.reset()
+        self.loop.submit(self._restart_random_stream)
+        response.success, response.message = True, 'history and warm start start afresh'
+        return response
+
+    def _restart_random_stream(self) -> None:
+        self._brain.generator.manual_seed(self._settings.seed)
+
+    def _release(self) -> str | None:
+        stopped = self.controller.stopped
+        self.loop.release()
+        return None if stopped else 'no emergency stop is latched'
+
+    def _on_reload(self, request: Any, response: Any) -> Any:
+        """Load the bundle of the parameters; where it does not fit, the old one drives on.
+
+        Meanwhile the worker goes on, and readings wait in their queues.
+        """
+        try:
+            brain = build_brain(self._spec, self._settings, self._following.route)
+        except UserError as error:
+            driver = 'old bundle' if self._brain.bundle is not None else 'random policy'
+            response.success, response.message = False, f'{error}; the {driver} drives on'
+            return response
+        self.loop.submit(functools.partial(self._exchange, brain, self._bounds(brain)))
+        self._following.go_on(brain)
+        response.success, response.message = True, f'driving with {brain.name}'
+        return response
+
+    def _exchange(self, brain: Brain, bounds: Bounds) -> None:
+        self.controller.use_bounds(bounds)
+        self.controller.use(brain.mpc, self._foresight(brain))
+        self._brain = brain
+        self._use_planner(self._planner(brain, self._settings))

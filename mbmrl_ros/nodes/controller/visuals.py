@@ -1,0 +1,172 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What RViz shows of a controller: only while somebody looks, and off the control path.
+
+~/optimal_path is what it plans, ~/candidate_trajectories a sample of what it chose from, with the
+field `return` to colour them by, ~/executed_track where the robot has been since it began, and
+/tf where its body is. Of an arm they show its first point.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from geometry_msgs.msg import PoseStamped
+from nav_msgs.msg import Path
+from sensor_msgs.msg import PointCloud2
+from torch import Tensor
+
+from mbmrl_ros.models.kinds import DynamicsModel
+from mbmrl_ros.nodes.common.entities import Entities
+from mbmrl_ros.nodes.common.messages import to_nanoseconds
+from mbmrl_ros.nodes.controller.body_frame import body_publisher
+from mbmrl_ros.nodes.controller.geometry import cloud_message, path_message, pose_message
+from mbmrl_ros.planners.rollout import imagine
+from mbmrl_ros.robot.tick import Tick
+from mbmrl_ros.spec.robot import RobotSpec
+from mbmrl_ros.types import Array
+
+SHOW_S = 0.2
+MOST_CANDIDATES = 50
+# Of the track: at least so far apart in time, and no more than so many.
+TRACK_S = 0.1
+MOST_POSES = 600
+
+
+def _now(draw: Callable[[], None]) -> None:
+    draw()
+
+
+class Visuals:
+    """Publishes plan, candidates and track."""
+
+    def __init__(
+        self,
+        entities: Entities,
+        spec: RobotSpec,
+        publish_tf: bool,
+        later: Callable[[Callable[[], None]], None] = _now,
+    ) -> None:
+        """spec: position channels tell where the robot is; without them nothing is shown.
+
+        later: has things drawn in a thread where they are in nobody's way.
+        """
+        self._axes, self._frame = position_channels(spec), spec.frame
+        self._newest: tuple[DynamicsModel, Tick] | None = None
+        self._passed: deque[tuple[int, float, Array]] = deque(maxlen=MOST_POSES)
+        self._track = Track(spec.frame)
+        if self._axes:
+            self._path = entities.publisher(Path, '~/optimal_path', 1)
+            self._cloud = entities.publisher(PointCloud2, '~/candidate_trajectories', 1)
+            self._executed = entities.publisher(Path, '~/executed_track', 1)
+            # A point on an arm says nothing of where the arm stands.
+            moves = publish_tf and spec.state[next(iter(self._axes.values()))].point is None
+            self._body = body_publisher(entities, spec, self._axes) if moves else None
+            entities.timer(SHOW_S, functools.partial(later, self._publish))
+
+    def show(self, dynamics: DynamicsModel | None, tick: Tick, beginning: int) -> None:
+        """Take a tick, from the thread that draws.
+
+        dynamics: what plans, if anything does. beginning: a track ends where it changes.
+        """
+        self._newest = (dynamics, tick) if dynamics is not None else None
+        if tick.state is not None:
+            self._passed.append((beginning, tick.command.stamp_s, tick.state))
+
+    def _publish(self) -> None:
+        self._publish_passed()
+        newest, self._newest = self._newest, None
+        if newest is not None:
+            self._publish_imagined(*newest)
+
+    def _publish_passed(self) -> None:
+        passed = [self._passed.popleft() for _ in range(len(self._passed))]
+        for beginning, stamp_s, state in passed:
+            self._track.add(beginning, stamp_s, self._points(state))
+        if passed and self._executed.get_subscription_count():
+            self._executed.publish(self._track.message())
+        if passed and self._body is not None:
+            _, stamp_s, state = passed[-1]
+            self._body(state, stamp_s)
+
+    def _publish_imagined(self, dynamics: DynamicsModel, tick: Tick) -> None:
+        wanted = [p.get_subscription_count() > 0 for p in (self._path, self._cloud)]
+        if tick.decision is None or tick.decision.start is None or not any(wanted):
+            return
+        stamp_ns = to_nanoseconds(tick.command.stamp_s)
+        best, candidates, returns = imagined(dynamics, tick)
+        # Colours go from the worst to the best, and infinitely bad is no end of a scale.
+        good = np.isfinite(returns)
+        if wanted[0]:
+            points = self._points(best.double().numpy())
+            self._path.publish(path_message(points, stamp_ns, self._frame))
+        if wanted[1]:
+            points = self._points(candidates.double().numpy()[good])
+            self._cloud.publish(cloud_message(points, returns[good], stamp_ns, self._frame))
+
+    def _points(self, states: Array) -> Array:
+        """Return positions [..., 3] of states [..., S], zero along axes the robot has not."""
+        points = np.zeros((*states.shape[:-1], 3))
+        for axis, channel in self._axes.items():
+            points[..., axis] = states[..., channel]
+        return points
+
+
+class Track:
+    """Where the robot has been since it began, as far as it is kept."""
+
+    def __init__(self, frame: str) -> None:
+        self._poses: deque[PoseStamped] = deque(maxlen=MOST_POSES)
+        self._frame, self._beginning, self._stamp_s = frame, 0, -np.inf
+
+    def add(self, beginning: int, stamp_s: float, point: Array) -> None:
+        """Add a position [3] of a moment."""
+        if beginning != self._beginning:
+            self._poses.clear()
+            self._beginning, self._stamp_s = beginning, -np.inf
+        # Half a millisecond for stamps that are not exact.
+        if stamp_s - self._stamp_s >= TRACK_S - 5e-4:
+            self._poses.append(pose_message(point, to_nanoseconds(stamp_s), self._frame))
+            self._stamp_s = stamp_s
+
+    def message(self) -> Path:
+        """Return it as a path."""
+        path = Path(poses=list(self._poses))
+        path.header.frame_id, path.header.stamp = self._frame, self._poses[-1].header.stamp
+        return path
+
+
+def position_channels(spec: RobotSpec) -> dict[int, int]:
+    """Return the channel of every axis (0 x, 1 y, 2 z) that the robot knows its position along.
+
+    Of an arm: its first point's.
+    """
+    point = next(iter(spec.kinematics.points), None) if spec.kinematics else None
+    return {
+        'xyz'.index(channel.field[-1]): index
+        for index, channel in enumerate(spec.state)
+        if channel.encoding == 'raw'
+        and (
+            channel.field.rpartition('.')[0].endswith('position')
+            or (channel.point is not None and channel.point == point)
+        )
+    }
+
+
+def imagined(dynamics: DynamicsModel, tick: Tick) -> tuple[Tensor, Tensor, Array]:
+    """Roll out the plan and a sample of candidates: [H+1, S], [K, H+1, S], returns [K]."""
+    assert tick.decision is not None and tick.decision.start is not None
+    plan, params = tick.decision.plan, tick.decision.adapted.params
+    count = plan.candidates.shape[1]
+    chosen = torch.linspace(0, count - 1, min(count, MOST_CANDIDATES)).long()
+    actions = torch.cat([plan.actions[:, None], plan.candidates[:, chosen]], 1)
+    with torch.no_grad():
+        states = imagine(
+            lambda carry, state, action: dynamics.step(params, carry, state, action),
+            tick.decision.carry, tick.decision.start, actions,
+        )[0].cpu()  # fmt: skip
+    return states[0], states[1:], plan.returns[0, chosen].double().cpu().numpy()
