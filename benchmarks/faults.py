@@ -19,10 +19,7 @@ from rclpy.event_handler import PublisherEventCallbacks
 from rig import SPOILED_COMMANDS, Rig, Watch
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
-
-from mbmrl_ros.nodes.common.limits import joint_limits
-from mbmrl_ros.nodes.common.messages import MESSAGES, command_message
-from mbmrl_ros.nodes.wires import (
+from wires import (
     Spoil,
     all_of,
     earlier,
@@ -33,6 +30,9 @@ from mbmrl_ros.nodes.wires import (
     put,
     standing,
 )
+
+from mbmrl_ros.nodes.common.limits import joint_limits
+from mbmrl_ros.nodes.common.messages import MESSAGES, command_message
 from mbmrl_ros.robot.bounds import joint_bounds, position_topics
 from mbmrl_ros.robot.readings import COVARIANCES, JOINT_STATE, NUMBER_ARRAY
 from mbmrl_ros.spec.robot import RobotSpec

@@ -21,6 +21,8 @@ import mbmrl_ros  # noqa: F401  # isort: skip  # before torch: how its threads w
 import torch
 from node_process import preload
 
+from mbmrl_ros.nodes import EXECUTABLES
+
 ROOT = Path(__file__).resolve().parent.parent
 DOMAIN_PORT = 22119
 
@@ -71,11 +73,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """Say what processes that tests start have imported: when all test modules are."""
-    nodes = ('sim', 'controller', 'gate', 'recorder', 'player')
-    preload(
-        [*(f'mbmrl_ros.nodes.{node}_node' for node in nodes),
-         'mbmrl_ros.experiments.outcomes', 'mbmrl_ros.sim.batch']
-    )  # fmt: skip
+    preload([*EXECUTABLES.values(), 'mbmrl_ros.experiments.outcomes', 'mbmrl_ros.sim.batch'])
 
 
 @pytest.fixture(autouse=True)

@@ -6,39 +6,40 @@ from __future__ import annotations
 
 import importlib
 
+from mbmrl_ros.nodes import EXECUTABLES
 from mbmrl_ros.system.endings import begin_process, exit_code
 
 
 def mbmrl() -> int:
     """Run the command line."""
-    return _run('mbmrl', 'cli')
+    return _run('mbmrl', 'mbmrl_ros.cli.main')
 
 
 def sim_node() -> int:
     """Run the simulator node."""
-    return _run('sim_node', 'nodes.sim_node')
+    return _run('sim_node', EXECUTABLES['sim_node'])
 
 
 def controller_node() -> int:
     """Run the controller node."""
-    return _run('controller_node', 'nodes.controller_node')
+    return _run('controller_node', EXECUTABLES['controller_node'])
 
 
 def command_gate() -> int:
     """Run the node between controller and motors."""
-    return _run('command_gate', 'nodes.gate_node')
+    return _run('command_gate', EXECUTABLES['command_gate'])
 
 
 def recorder_node() -> int:
     """Run the node that records a robot."""
-    return _run('recorder_node', 'nodes.recorder_node')
+    return _run('recorder_node', EXECUTABLES['recorder_node'])
 
 
 def player_node() -> int:
     """Run the node that plays a bag."""
-    return _run('player_node', 'nodes.player_node')
+    return _run('player_node', EXECUTABLES['player_node'])
 
 
 def _run(name: str, module: str) -> int:
     begin_process()
-    return exit_code(lambda: int(importlib.import_module(f'mbmrl_ros.{module}').main()), name)
+    return exit_code(lambda: int(importlib.import_module(module).main()), name)

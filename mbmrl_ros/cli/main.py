@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mbmrl_ros import __version__
+from mbmrl_ros.nodes import EXECUTABLES
 from mbmrl_ros.system.endings import UserError, begin_process, exit_code, interruptible
 from mbmrl_ros.system.outputs import check_inputs_stay, claimed, output_file
 
@@ -250,7 +251,7 @@ def _whole(text: str) -> int:
 
 
 def _node(name: str, arguments: list[str]) -> int:
-    module = importlib.import_module(f'mbmrl_ros.nodes.{NODES[name][0]}')
+    module = importlib.import_module(EXECUTABLES[NODES[name][0]])
     return int(module.main(arguments))
 
 
@@ -260,30 +261,30 @@ def _demo(options: argparse.Namespace) -> Command:
 
 def _train(options: argparse.Namespace) -> Command:
     if options.data:
-        return _load('offline', 'train_on_recordings')
+        return _load('cli.recordings', 'train_on_recordings')
     if not options.task:
         raise UserError(
             'train needs --task TASK (see: mbmrl tasks) or --data DIR (see: mbmrl bag)'
         )
-    return _load('commands', 'train_command')
+    return _load('cli.train_evaluate', 'train_command')
 
 
 def _evaluate(options: argparse.Namespace) -> Command:
     if options.data:
-        return _load('offline', 'evaluate_on_recordings')
-    return _load('commands', 'evaluate_command')
+        return _load('cli.recordings', 'evaluate_on_recordings')
+    return _load('cli.train_evaluate', 'evaluate_command')
 
 
 def _experiment(options: argparse.Namespace) -> Command:
-    return _load('experiments.command', 'experiment_command')
+    return _load('cli.experiment', 'experiment_command')
 
 
 def _bag(options: argparse.Namespace) -> Command:
-    return _in_its_folder(options, 'bag', 'offline', 'bag_command')
+    return _in_its_folder(options, 'bag', 'cli.recordings', 'bag_command')
 
 
 def _bench(options: argparse.Namespace) -> Command:
-    return _load('bench.command', 'bench_command')
+    return _load('cli.bench', 'bench_command')
 
 
 def _report(options: argparse.Namespace) -> Command:
@@ -296,8 +297,8 @@ def _report(options: argparse.Namespace) -> Command:
 
 def _list(options: argparse.Namespace) -> Command:
     if options.what == 'experiments':
-        return _load('experiments.command', 'list_experiments')
-    return _load('commands', 'list_command')
+        return _load('cli.experiment', 'list_experiments')
+    return _load('cli.train_evaluate', 'list_command')
 
 
 def _load(module: str, name: str) -> Command:

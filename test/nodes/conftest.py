@@ -28,6 +28,7 @@ from rclpy.signals import SignalHandlerOptions
 from mbmrl_ros.bundles.dynamics import Bundle, BundleInfo, save_bundle
 from mbmrl_ros.models.dynamics import build_dynamics
 from mbmrl_ros.models.normalizer import Normalizer
+from mbmrl_ros.nodes import EXECUTABLES
 from mbmrl_ros.nodes.common.lifecycle import ManagedNode
 from mbmrl_ros.nodes.common.messages import MESSAGES, sensor_writer
 from mbmrl_ros.nodes.controller import controller_node
@@ -170,7 +171,7 @@ class Bench:
         for key, value in parameters.items():
             given += ['-p', f'{key}:={json.dumps(value)}']
         log = self._log / f'{name}{len(self._processes)}'
-        process = NodeProcess(f'mbmrl_ros.nodes.{name}', given, log)
+        process = NodeProcess(EXECUTABLES[name], given, log)
         self._processes.append(process)
         return process
 

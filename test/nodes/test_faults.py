@@ -11,10 +11,10 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Float64MultiArray
 from std_srvs.srv import Trigger
+from wires import put
 
 from mbmrl_ros.nodes.common.messages import stamp_ns
 from mbmrl_ros.nodes.controller.stats import STATS
-from mbmrl_ros.nodes.wires import put
 from mbmrl_ros.robot.bounds import Statistics
 from mbmrl_ros.spec.robot import load_robot
 

@@ -14,9 +14,9 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import BatteryState, JointState, Joy
 from std_msgs.msg import Bool, Float64MultiArray
 from std_srvs.srv import Trigger
+from wires import Wires, earlier, lost, put, standing
 
 from mbmrl_ros.nodes.common.messages import MESSAGES, command_message, stamp_ns
-from mbmrl_ros.nodes.wires import Wires, earlier, lost, put, standing
 from mbmrl_ros.spec.robot import load_robot
 
 ERROR, WARN, OK = b'\x02', b'\x01', b'\x00'

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from mbmrl_ros.nodes import EXECUTABLES
 from mbmrl_ros.system import machine
 
 # Ends where torch would be imported, with how OpenMP was told to wait by then.
@@ -51,7 +52,7 @@ def run(script, *arguments, **changes):
 @pytest.mark.parametrize(
     'arguments',
     [
-        *(pytest.param((f'mbmrl_ros.nodes.{node}', '--help'), id=node) for node in NODES),
+        *(pytest.param((EXECUTABLES[node], '--help'), id=node) for node in NODES),
         pytest.param(('mbmrl_ros.nodes.episode.processes', 'controller_node'), id='in the demo'),
         pytest.param(('mbmrl_ros.cli.main', 'algorithms'), id='cli'),
     ],

@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mbmrl_ros.nodes import EXECUTABLES
 from mbmrl_ros.nodes.common.signals import ending_signals
 from mbmrl_ros.system import machine
 
@@ -109,9 +110,9 @@ def last_words(log: Path) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Run a node until it is stopped or its parent is gone; the first argument is its module."""
+    """Run a node until it is stopped or its parent is gone; the first argument is its name."""
     threading.Thread(target=_follow_parent, name='parent', daemon=True).start()
-    module = importlib.import_module(f'mbmrl_ros.nodes.{arguments[0]}')
+    module = importlib.import_module(EXECUTABLES[arguments[0]])
     return int(module.main(arguments[1:]))
 
 

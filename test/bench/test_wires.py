@@ -8,9 +8,9 @@ import math
 from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
+from wires import Wires, all_of, earlier, frozen, jumping, lost, put, standing
 
 from mbmrl_ros.nodes.common.messages import stamp_ns, to_stamp
-from mbmrl_ros.nodes.wires import Wires, all_of, earlier, frozen, jumping, lost, put, standing
 
 
 def poses(count):
