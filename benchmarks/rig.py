@@ -20,12 +20,12 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import BatteryState, JointState, Joy
 from std_msgs.msg import Float64MultiArray
+from wires import Wires
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.common.messages import MESSAGES
 from mbmrl_ros.nodes.common.priority import raise_process
 from mbmrl_ros.nodes.episode.processes import ending_in_order, last_words, node_process
-from mbmrl_ros.nodes.wires import Wires
 from mbmrl_ros.robot.readings import NUMBER_ARRAY
 from mbmrl_ros.spec.robot import load_robot
 

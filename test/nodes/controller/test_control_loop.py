@@ -190,6 +190,7 @@ def test_an_emergency_stop_during_a_plan_lets_only_the_fallback_out(make):
     rig.planner.pass_on.set()
     rig.until(lambda: len(rig.commands) == 2)
     assert is_fallback(rig.commands[1])
+    rig.settle()
     rig.feed(1.01)
     rig.loop.wake()
     rig.until(lambda: len(rig.commands) == 3)
@@ -477,6 +478,7 @@ def test_what_a_job_raises_reaches_whoever_waits_for_it_and_the_thread_lives_on(
     rig.until(lambda: len(rig.faults) == 1)
     assert 'a job' in rig.faults[0]
     assert is_fallback(rig.commands[-1]), 'nobody knows what state an error left behind'
+    rig.settle()
     rig.feed(1.0)
     rig.loop.wake()
     rig.until(lambda: planned(rig.commands[-1]))

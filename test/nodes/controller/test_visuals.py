@@ -28,7 +28,7 @@ from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training.publish import untrained_bundle
 from mbmrl_ros.training.settings import TrainingConfig
 
-CONFIG = File(__file__).resolve().parents[2] / 'config'
+CONFIG = File(__file__).resolve().parents[3] / 'config'
 ROBOT = load_robot('millirobot')
 TASKS = {'millirobot': 'millirobot/path', 'pr2_left_arm': 'pr2_left_arm/reach'}
 # What robot_state_publisher says; all else comes from our nodes.
