@@ -96,6 +96,21 @@ def test_a_module_imports_only_parts_below_its_own(module):
         assert RANK[used] < RANK[part], f'{part} may not import {used}'
 
 
+# Folders of nodes/, each a process or what processes share, in the order of the imports.
+ROOMS = ['common', 'recording', 'controller', 'gate', 'simulator', 'episode']
+
+
+@pytest.mark.parametrize('room', ROOMS)
+def test_a_room_of_nodes_imports_only_rooms_before_it(room):
+    below = {'__init__', *ROOMS[: ROOMS.index(room) + 1]}
+    for module in (PACKAGE / 'nodes' / room).rglob('*.py'):
+        names = (name.split('.') for name in imports(module.read_text()))
+        used = {name[2] for name in names if name[:2] == ['mbmrl_ros', 'nodes'] and name[2:]}
+        assert used - {'EXECUTABLES'} <= below, module.name
+    folders = {path.name for path in (PACKAGE / 'nodes').iterdir() if path.is_dir()}
+    assert folders - {'__pycache__'} == set(ROOMS)
+
+
 def test_only_nodes_import_ros():
     users = {part_of(module) for module in MODULES
              if any(map(is_ros, libraries_used(module.read_text())))}  # fmt: skip

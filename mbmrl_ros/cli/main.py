@@ -25,7 +25,7 @@ Command = Callable[[argparse.Namespace], Any]
 NODES = {
     'sim': ('sim_node', 'the simulator node'),
     'control': ('controller_node', 'the controller node'),
-    'gate': ('gate_node', 'the node between controller and motors'),
+    'gate': ('command_gate', 'the node between controller and motors'),
     'record': ('recorder_node', 'the node that records a robot to a bag'),
     'play': ('player_node', 'the node that plays a bag'),
 }

@@ -12,7 +12,7 @@ import numpy as np
 
 from mbmrl_ros.envs.tasks import Task
 from mbmrl_ros.evaluation.predictions import PredictionLosses
-from mbmrl_ros.nodes.recording.read_bag import RecordedRun
+from mbmrl_ros.nodes.episode.read_bag import RecordedRun
 from mbmrl_ros.reports.page import Section
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array

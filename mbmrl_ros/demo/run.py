@@ -46,7 +46,7 @@ from mbmrl_ros.evaluation.episodes import finite
 from mbmrl_ros.evaluation.predictions import prediction_losses
 from mbmrl_ros.nodes.episode.episode import Episode, lead_periods
 from mbmrl_ros.nodes.episode.processes import ending_in_order
-from mbmrl_ros.nodes.recording.read_bag import RecordedRun, read_run
+from mbmrl_ros.nodes.episode.read_bag import RecordedRun, read_run
 from mbmrl_ros.rewards.reward import Reward, build_reward
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
 

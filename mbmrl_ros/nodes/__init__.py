@@ -6,7 +6,6 @@ EXECUTABLES = {
     'sim_node': 'mbmrl_ros.nodes.simulator.sim_node',
     'controller_node': 'mbmrl_ros.nodes.controller.controller_node',
     'command_gate': 'mbmrl_ros.nodes.gate.gate_node',
-    'gate_node': 'mbmrl_ros.nodes.gate.gate_node',
     'recorder_node': 'mbmrl_ros.nodes.recording.recorder_node',
     'player_node': 'mbmrl_ros.nodes.recording.player_node',
 }

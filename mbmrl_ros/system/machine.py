@@ -20,7 +20,8 @@ WAIT_POLICY = 'OMP_WAIT_POLICY'
 WAITING = (WAIT_POLICY, 'GOMP_SPINCOUNT', 'KMP_BLOCKTIME', 'KMP_LIBRARY')
 # Of GNU's: a few microseconds. Sleeping at once made small products twice as slow on a quiet
 # machine (0.69 against 0.36 ms); 10 000 turns were as fast as spinning there (0.40), and beside
-# four busy processes as fast as sleeping (49 and 52 ms for a large product, the default 117).
+# four busy processes as fast as sleeping (49 and 52 ms for a large product, the default 117;
+# one-off medians of products of 64 and 2500 rows with 512 x 512 weights, two threads).
 SPINS = '10000'
 QUOTA = Path('/sys/fs/cgroup/cpu.max')
 # Of a core, for a run that is to have it to itself.

@@ -18,7 +18,7 @@ from mbmrl_ros.demo.run import SHOWS
 from mbmrl_ros.demo.runs import DemoRun
 from mbmrl_ros.envs.tasks import load_task
 from mbmrl_ros.nodes.episode.episode import Episode
-from mbmrl_ros.nodes.recording.read_bag import read_run
+from mbmrl_ros.nodes.episode.read_bag import read_run
 from mbmrl_ros.planners.mppi import MPPIConfig
 from mbmrl_ros.rewards.path import path_segments
 from mbmrl_ros.spec.robot import load_robot

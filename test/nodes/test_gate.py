@@ -280,7 +280,7 @@ def gated(bench, robot):
     """Sensors and a controller here, the gate in a process: its commands."""
     commands = bench.listen(JointState, 'joint_commands')
     bench.controller(gate=True)
-    process = bench.process('gate_node')
+    process = bench.process('command_gate')
     bench.until(lambda: commands and planned(commands[-1]))
     return process, commands
 
@@ -299,7 +299,7 @@ def test_killing_the_gate_leaves_the_actuators_at_the_fallback_by_their_own_time
     applied = bench.listen(JointState, 'sim_node/applied_command')
     bench.sim()
     bench.controller(gate=True)
-    process = bench.process('gate_node')
+    process = bench.process('command_gate')
     bench.until(lambda: applied and planned(applied[-1]))
     process.kill()
     bench.until(lambda: applied[-1].header.frame_id.startswith('fallback: command is '))

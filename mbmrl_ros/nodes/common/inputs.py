@@ -8,7 +8,7 @@ import functools
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rclpy.node import Node
@@ -17,7 +17,6 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from mbmrl_ros.nodes.common.entities import Entities
 from mbmrl_ros.nodes.common.messages import MESSAGES
 from mbmrl_ros.nodes.common.senders import Senders
-from mbmrl_ros.nodes.controller.mailbox import Refusal
 from mbmrl_ros.robot.bounds import position_topics
 from mbmrl_ros.robot.clocks import ClockOffsets
 from mbmrl_ros.robot.joint_parts import JointParts, Partial
@@ -26,13 +25,24 @@ from mbmrl_ros.robot.readings import Read, message_stamp_s
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Reading
 
-Take = Callable[[Reading | Refusal], None]
-
 # Best effort matches every driver.
 SENSORS = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
 RELIABLE_SENSORS = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
 # From the controller to the gate.
 WANTED_COMMANDS = 'wanted_commands'
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A message that held no reading, and why."""
+
+    topic: str
+    stamp_s: float
+    received_s: float
+    reason: str
+
+
+Take = Callable[[Reading | Refusal], None]
 
 
 class Sensors:

@@ -28,7 +28,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mbmrl_ros.nodes.controller.mailbox import Mailbox, Refusal, hand_over
+from mbmrl_ros.nodes.common.inputs import Refusal
+from mbmrl_ros.nodes.controller.mailbox import Mailbox, hand_over
 from mbmrl_ros.nodes.controller.reporter import Reporter
 from mbmrl_ros.nodes.controller.worker import Due, Job, Worker
 from mbmrl_ros.robot.budget import SendMoment, imagining_s, period_error_s
@@ -145,6 +146,8 @@ class ControlLoop:
 
     def e_stop(self, reason: str) -> None:
         """Latch the emergency stop and send the fallback at once."""
+        # At once, whoever is sending; and again, as a release may have come in between.
+        self.controller.e_stop(reason)
         with self._outbox:
             self._e_stops += 1
             self.controller.e_stop(reason)

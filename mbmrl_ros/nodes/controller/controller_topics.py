@@ -142,7 +142,8 @@ class ControllerTopics:
 
     def _bounds(self, brain: Brain) -> Bounds:
         bounds = self._settings.bounds
-        return state_bounds(self._spec, bounds.joint_margin, bounds.deviations, brain.bundle)
+        warn = self._node.get_logger().warning
+        return state_bounds(self._spec, bounds.joint_margin, bounds.deviations, brain.bundle, warn)
 
     def _planner(self, brain: Brain, settings: ControllerSettings) -> Planner | None:
         if brain.bundle is None:

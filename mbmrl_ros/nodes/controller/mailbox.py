@@ -9,24 +9,15 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from mbmrl_ros.nodes.common.inputs import Refusal
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.spec.channels import Topic
 from mbmrl_ros.types import Reading
 
 # Periods that a tick may take for the ones that pass by to be made up for.
 LONGEST = 16
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A message that held no reading, and why."""
-
-    topic: str
-    stamp_s: float
-    received_s: float
-    reason: str
 
 
 class Mailbox:

@@ -32,14 +32,13 @@ from mbmrl_ros.nodes.common.diagnostics import (
 )
 from mbmrl_ros.nodes.common.e_stop import offer_e_stop
 from mbmrl_ros.nodes.common.entities import Entities
-from mbmrl_ros.nodes.common.inputs import SENSORS, WANTED_COMMANDS, Sensors
+from mbmrl_ros.nodes.common.inputs import SENSORS, WANTED_COMMANDS, Refusal, Sensors
 from mbmrl_ros.nodes.common.lifecycle import ManagedNode
 from mbmrl_ros.nodes.common.limits import state_bounds
 from mbmrl_ros.nodes.common.messages import MESSAGES, command_message
 from mbmrl_ros.nodes.common.senders import CommandTopic, Senders
 from mbmrl_ros.nodes.common.settings import GateSettings
 from mbmrl_ros.nodes.common.spin import run
-from mbmrl_ros.nodes.controller.mailbox import Refusal
 from mbmrl_ros.robot.gate import Gate, Passed
 from mbmrl_ros.robot.plausible import Fault
 from mbmrl_ros.robot.readings import message_stamp_ns, read_command, sensor_reader
@@ -63,7 +62,9 @@ class GateTopics:
         readers = {topic: sensor_reader(spec, topic) for topic in spec.topics}
         deadman_timeout_s = settings.deadman_timeout_s if settings.deadman_topic else None
         self.gate = Gate(spec, settings.timeout_s, deadman_timeout_s)
-        self.gate.use_bounds(state_bounds(spec, settings.joint_margin))
+        self.gate.use_bounds(
+            state_bounds(spec, settings.joint_margin, warn=node.get_logger().warning)
+        )
         self._active = False
         self._counts: Counter[str] = Counter()
         self._last_fault, self._reported_s = '', 0.0

@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mbmrl_ros.nodes.controller.mailbox import Mailbox, Refusal, hand_over
+from mbmrl_ros.nodes.common.inputs import Refusal
+from mbmrl_ros.nodes.controller.mailbox import Mailbox, hand_over
 from mbmrl_ros.spec.channels import Topic
 from mbmrl_ros.types import Reading
 

@@ -66,7 +66,7 @@ def test_the_last_command_of_a_controller_that_is_stopped_is_the_fallback(
 
 def test_a_closed_terminal_ends_gate_simulator_and_recorder_in_order(bench, tmp_path):
     nodes = {
-        'gate': bench.process('gate_node'),
+        'gate': bench.process('command_gate'),
         'simulation': bench.process('sim_node'),
         'recorder': bench.process('recorder_node', out=str(tmp_path / 'bag')),
     }
