@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mbmrl_ros.bundles.dynamics import Bundle
-from mbmrl_ros.data.dataset import Trajectory, side_by_side
+from mbmrl_ros.data.dataset import Trajectory, pad_and_stack
 from mbmrl_ros.models.kinds import DynamicsModel
 from mbmrl_ros.types import Adapted, Adapter, Carry, Params, Transitions
 
@@ -139,8 +139,8 @@ def _replay(
         chosen = [trajectories[row] for row in rows.tolist()]
         steps = torch.tensor([trajectory.steps for trajectory in chosen])
         # Rows that are shorter repeat their last moment; they are no longer active.
-        states = side_by_side([trajectory.states for trajectory in chosen])
-        actions = side_by_side([trajectory.actions for trajectory in chosen])
+        states = pad_and_stack([trajectory.states for trajectory in chosen])
+        actions = pad_and_stack([trajectory.actions for trajectory in chosen])
         memory = adapter.initial(len(chosen))
         for step in range(past, int(steps.max()) - future + 1):
             active = step + future <= steps

@@ -33,7 +33,7 @@ from mbmrl_ros.robot.latency import Latency
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training.publish import untrained_bundle
 from mbmrl_ros.training.settings import TrainingConfig
-from mbmrl_ros.training.train_state import Learned
+from mbmrl_ros.training.train_state import TrainState
 from mbmrl_ros.types import Reading, Transitions
 
 PAST, FUTURE, STEPS = 8, 5, 40
@@ -72,7 +72,7 @@ def lesson(memory: str, cell: str = 'lstm', settings: dict | None = None, **chan
         2, 1, (1,), (24,), Normalizer.fit(all_transitions(training)), cell=cell
     )
     params = dynamics.init(torch.Generator().manual_seed(0))
-    learned = Learned({name: value.requires_grad_() for name, value in params.items()}, {})
+    learned = TrainState({name: value.requires_grad_() for name, value in params.items()}, {})
     recurrent = {'memory': memory, 'cell': cell, **changes}
     config = TrainingConfig.model_validate(
         CONFIG.model_dump() | {'recurrent': recurrent, **(settings or {})}

@@ -18,7 +18,7 @@ from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC
 from mbmrl_ros.robot.history import stack_windows
 from mbmrl_ros.sim.disturbances import Event
 from mbmrl_ros.spec.robot import load_robot
-from mbmrl_ros.training.collect import Act, Rollouts, collect, mpc_actions, random_actions
+from mbmrl_ros.training.collect import ActFn, Rollouts, collect, mpc_actions, random_actions
 
 TASK = load_task('half_cheetah/disabled_joint')
 SPEC = load_robot(TASK.robot)
@@ -32,16 +32,16 @@ def env() -> RobotEnv:
     return RobotEnv(SPEC, ROBOTS)
 
 
-def drive(env: RobotEnv, act: Act, schedules=HEALTHY, seed: int = 0, **keywords) -> Rollouts:
+def drive(env: RobotEnv, act: ActFn, schedules=HEALTHY, seed: int = 0, **keywords) -> Rollouts:
     rng = np.random.default_rng(seed)
     return collect(env, REWARD, act, schedules, DEAD_JOINTS, STEPS, PAST, rng, **keywords)
 
 
-def random(seed: int = 0) -> Act:
+def random(seed: int = 0) -> ActFn:
     return random_actions(SPEC, torch.Generator().manual_seed(seed), ROBOTS)
 
 
-def always(value: float) -> Act:
+def always(value: float) -> ActFn:
     """Return what wants the same action all the time."""
 
     def act(histories, states):
