@@ -180,7 +180,7 @@ def losses_summary(losses: PredictionLosses, failure: int) -> dict[str, float]:
 
     Means over all moments of all episodes that have them; NaN where no episode has any.
     """
-    late = losses.moments >= failure
+    late = losses.start_indices >= failure
     return {
         **_losses('', losses.before, losses.after),
         **_losses('_after_failure', losses.before[:, late], losses.after[:, late]),

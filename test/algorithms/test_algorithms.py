@@ -102,7 +102,7 @@ def losses_on_new_robots(result: Lesson) -> tuple[float, float]:
     windows = Windows.of(robots(20, seed=1), PAST, FUTURE)
     dynamics, learned, _ = result
     before, after = losses_before_and_after(
-        dynamics.loss, learned.params, learned.step_sizes, *windows.at(windows.moments)
+        dynamics.loss, learned.params, learned.step_sizes, *windows.at(windows.start_indices)
     )
     return before.mean().item(), after.mean().item()
 

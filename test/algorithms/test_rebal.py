@@ -87,7 +87,7 @@ def lesson(memory: str, cell: str = 'lstm', settings: dict | None = None, **chan
 def losses_on_new_masses(dynamics: RecurrentDynamics, params) -> tuple[float, float]:
     """Return the mean losses on the future, without and with a memory of the past."""
     windows = Windows.of(masses(32, seed=1), PAST, FUTURE)
-    past, future = windows.at(windows.moments)
+    past, future = windows.at(windows.start_indices)
     with torch.no_grad():
         carry, _ = dynamics.unroll(params, dynamics.empty(len(past.states)), past)
         before = dynamics.loss(params, future)
@@ -211,11 +211,11 @@ def test_losses_are_with_an_empty_memory_and_with_what_came_before(memory):
         for _ in range(2)
     ]
     losses = prediction_losses(bundle, make_adapter(bundle, 'auto'), trajectories, 3, 3)
-    assert losses.moments.tolist() == losses.ahead.moments.tolist() == [4, 7, 10, 13]
+    assert losses.start_indices.tolist() == losses.ahead.start_indices.tolist() == [4, 7, 10, 13]
     ends, states = [], []
     dynamics, params = bundle.dynamics, bundle.params
     for row, trajectory in enumerate(trajectories):
-        for column, moment in enumerate(losses.moments.tolist()):
+        for column, moment in enumerate(losses.start_indices.tolist()):
             first = moment - 4 if memory == 'window' else 0
             past, coming = (
                 Transitions(*(tensor[None, a:b] for tensor in trajectory.transitions()))

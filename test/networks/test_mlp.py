@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from mbmrl_ros.networks.mlp import change, dense, init_mlp, layer_count, mlp
+from mbmrl_ros.networks.mlp import add_low_rank_update, dense, init_mlp, layer_count, mlp
 
 SIZES = (5, 16, 8, 3)
 
@@ -42,7 +42,7 @@ def changed(params: dict[str, torch.Tensor], rows: int, rank: int, seed: int):
         )
         bias = torch.randn(rows, out, **draw)
         rates = torch.rand(rank, **draw)
-        result |= change(result, layer, inputs, 0.1 * signals, rates, bias)
+        result |= add_low_rank_update(result, layer, inputs, 0.1 * signals, rates, bias)
     return result
 
 

@@ -103,7 +103,7 @@ def test_windows_in_the_data_are_those_that_were_adapted_to(env):
         windows = Windows.of([trajectory], PAST, 1)
         for step, (window, attempted) in enumerate(seen):
             assert bool(attempted[robot]) == (step >= PAST)
-            if step in windows.moments:
+            if step in windows.start_indices:
                 past, _ = windows.at(torch.tensor([step]))
                 for online, offline in zip(window, past):
                     assert torch.equal(online[robot], offline[0])
@@ -175,7 +175,7 @@ def test_a_robot_whose_physics_fail_ends_there(env, monkeypatch, ends_after):
     assert trajectories[1].states.shape == (ends_after + 1, SPEC.state_size)
     assert len(trajectories[1].disturbance) == ends_after
     windows = Windows.of(trajectories, 6, 6)
-    assert len(windows.moments) == 2 * (STEPS - 11), 'too short for a window'
+    assert len(windows.start_indices) == 2 * (STEPS - 11), 'too short for a window'
 
 
 @pytest.mark.parametrize('ends_after', [0, 7])
