@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The algorithms, by name."""
 
-from mbmrl_ros.algorithms.grbal import GRBAL
-from mbmrl_ros.algorithms.mb import MB
-from mbmrl_ros.algorithms.rebal import REBAL
+from mbmrl_ros.algorithms import grbal, mb, rebal
 
-ALGORITHMS = {algorithm.name: algorithm for algorithm in (GRBAL, MB, REBAL)}
+ALGORITHMS = {algorithm.name: algorithm for algorithm in (grbal.GRBAL, mb.MB, rebal.REBAL)}
+
+LEARNERS = {learner.name: learner for learner in (grbal.LEARNER, mb.LEARNER, rebal.LEARNER)}
+"""Those that fit a model and plan with it: what they bring to training/model_based.py."""
