@@ -36,12 +36,12 @@ class NoAdaptation:
 class GradientAdapter:
     """GrBAL: gradient steps from the meta-learned parameters, afresh for every window.
 
-    minimum_gain: share of the loss that the steps have to take away. Any window can be explained a
+    accept_improvement: share of the loss that the steps have to take away. Any window can be explained a
     little better by what happened to be in it; without this, a robot that nothing is wrong with
     plans with a model that has followed the noise.
 
-    gain_to_keep: the share that is enough while the last window's steps were accepted; None:
-    minimum_gain. Right after a fault every window gains much, and later some gain little. With
+    keep_improvement: the share that is enough while the last window's steps were accepted; None:
+    accept_improvement. Right after a fault every window gains much, and later some gain little. With
     two bars a fault that was found stays found, and noise seldom gets over the first one.
 
     newest_steps: n transitions of the window whose loss that is, after steps on the M - n before
@@ -54,9 +54,9 @@ class GradientAdapter:
     params: Params
     step_sizes: Params
     steps: int = 1
-    minimum_gain: float = 0.0
+    accept_improvement: float = 0.0
     newest_steps: int = 0
-    gain_to_keep: float | None = None
+    keep_improvement: float | None = None
 
     def initial(self, batch: int) -> Tensor:
         """Return that nothing was accepted yet [B]; the parameters are afresh for every window."""
@@ -70,9 +70,9 @@ class GradientAdapter:
 
         memory: [B] whether the last window's steps were accepted; None: they were not.
         """
-        least: float | Tensor = self.minimum_gain
-        if self.gain_to_keep is not None and memory is not None:
-            least = torch.where(memory, self.gain_to_keep, self.minimum_gain)
+        least: float | Tensor = self.accept_improvement
+        if self.keep_improvement is not None and memory is not None:
+            least = torch.where(memory, self.keep_improvement, self.accept_improvement)
         descent = (self.loss_fn, self.params, self.step_sizes, self.steps)
         adapted = _descend(*descent, window, attempted, least, self.newest_steps)
         return adapted.accepted, adapted
@@ -108,7 +108,7 @@ def _descend(
     steps: int,
     window: Transitions,
     attempted: Tensor,
-    minimum_gain: float | Tensor = 0.0,
+    accept_improvement: float | Tensor = 0.0,
     newest_steps: int = 0,
 ) -> Adapted:
     """Descend; rows that had no window, gained too little, or are not finite keep the start."""
@@ -124,7 +124,7 @@ def _descend(
     params, before = _descended(*further, detach(params), window), before.detach()
     with torch.no_grad():
         after = loss_fn(params, window, None)
-        least = 1.0 - minimum_gain
+        least = 1.0 - accept_improvement
         enough = after <= least * before
         if newest_steps:
             unseen = loss_fn(judged, newest, None) <= least * loss_fn(start, newest, None)

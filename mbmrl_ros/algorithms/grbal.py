@@ -30,8 +30,8 @@ from mbmrl_ros.training.fit_model import Objective
 from mbmrl_ros.training.meta_loss import (
     losses_before_and_after,
     meta_loss,
-    with_motor_gains,
-    with_motor_offsets,
+    with_actuator_gains,
+    with_actuator_biases,
 )
 from mbmrl_ros.training.model_based import Algorithm
 from mbmrl_ros.training.settings import TrainingConfig
@@ -57,16 +57,16 @@ def objective(
     def batch_loss() -> Tensor:
         past, recorded = windows.sample(config.batch_size, generator)
         past, future = augment_pair(augment, past, recorded, generator)
-        if config.motor_gains:
-            past, future = with_motor_gains(past, future, config.motor_gains, generator)
-        if config.motor_offsets:
-            past, future = with_motor_offsets(past, future, config.motor_offsets, generator)
+        if config.actuator_gain_range:
+            past, future = with_actuator_gains(past, future, config.actuator_gain_range, generator)
+        if config.actuator_bias_range:
+            past, future = with_actuator_biases(past, future, config.actuator_bias_range, generator)
         adapted = meta_loss(
             dynamics.loss, learned.params, learned.step_sizes, past, future, config.inner_steps
         )
-        if not config.prior_share:
+        if not config.unadapted_loss_weight:
             return adapted
-        return adapted.lerp(dynamics.loss(learned.params, recorded).mean(), config.prior_share)
+        return adapted.lerp(dynamics.loss(learned.params, recorded).mean(), config.unadapted_loss_weight)
 
     def validation_loss() -> float:
         _, after = losses_before_and_after(
@@ -101,9 +101,9 @@ def adapter(bundle: Bundle) -> GradientAdapter:
         bundle.params,
         bundle.step_sizes,
         info.inner_steps,
-        info.minimum_gain,
+        info.accept_improvement,
         info.newest_steps,
-        info.gain_to_keep,
+        info.keep_improvement,
     )
 
 

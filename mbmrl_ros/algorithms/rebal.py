@@ -26,7 +26,7 @@ from mbmrl_ros.data.windows import Windows
 from mbmrl_ros.models.recurrent import RecurrentDynamics
 from mbmrl_ros.training.augment import Augmentation, unchanged
 from mbmrl_ros.training.fit_model import Objective
-from mbmrl_ros.training.meta_loss import with_motor_gains, with_motor_offsets
+from mbmrl_ros.training.meta_loss import with_actuator_gains, with_actuator_biases
 from mbmrl_ros.training.model_based import Algorithm
 from mbmrl_ros.training.settings import TrainingConfig
 from mbmrl_ros.training.train_state import TrainState
@@ -116,10 +116,10 @@ def _seen(
     whole: Transitions, augment: Augmentation, config: TrainingConfig, generator: torch.Generator
 ) -> Transitions:
     whole = augment(whole, generator)
-    if config.motor_gains:
-        whole, _ = with_motor_gains(whole, whole, config.motor_gains, generator)
-    if config.motor_offsets:
-        whole, _ = with_motor_offsets(whole, whole, config.motor_offsets, generator)
+    if config.actuator_gain_range:
+        whole, _ = with_actuator_gains(whole, whole, config.actuator_gain_range, generator)
+    if config.actuator_bias_range:
+        whole, _ = with_actuator_biases(whole, whole, config.actuator_bias_range, generator)
     return whole
 
 

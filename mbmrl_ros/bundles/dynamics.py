@@ -52,8 +52,8 @@ class BundleInfo(Config):
     past_steps: int
     future_steps: int
     inner_steps: int
-    minimum_gain: float = 0.0
-    gain_to_keep: float | None = None
+    accept_improvement: float = 0.0
+    keep_improvement: float | None = None
     newest_steps: int = 0
     input_limit: float | None = None
     cell: Cell | None = None

@@ -50,7 +50,7 @@ def _at_test(field: str, letter: str, values: tuple[float, ...]) -> tuple[Varian
 
 
 def _least(gain: float) -> dict[str, Any]:
-    return {'minimum_gain': gain, 'gain_to_keep': None}
+    return {'accept_improvement': gain, 'keep_improvement': None}
 
 
 def _judged(newest: int, gain: float) -> Variant:

@@ -31,19 +31,19 @@ def unchanged(windows: Transitions, generator: torch.Generator) -> Transitions:
 def make_augmentation(spec: RobotSpec, config: TrainingConfig) -> Augmentation:
     """Return what the configuration asks for; UserError if a channel is unknown."""
     pairs = [(spec.channel_index(a), spec.channel_index(b)) for a, b in spec.heading]
-    places = [spec.channel_index(name) for name in config.sensor_offsets]
-    deviations = torch.tensor(list(config.sensor_offsets.values()))
+    places = [spec.channel_index(name) for name in config.sensor_bias_std]
+    deviations = torch.tensor(list(config.sensor_bias_std.values()))
 
-    rates = [(spec.channel_index(name), rate) for name, rate in config.own_turns.items()]
+    rates = [(spec.channel_index(name), rate) for name, rate in config.yaw_rate_bias.items()]
     moving = _moving(spec)
 
     def augment(windows: Transitions, generator: torch.Generator) -> Transitions:
-        if config.turn_about_vertical:
+        if config.yaw_augmentation:
             windows = turned(windows, pairs, generator)
         for channel, rate in rates:
             windows = turning(windows, moving, channel, rate, spec.period_s, generator)
-        if config.own_drift:
-            windows = drifting(windows, moving, config.own_drift, spec.period_s, generator)
+        if config.velocity_bias:
+            windows = drifting(windows, moving, config.velocity_bias, spec.period_s, generator)
         if places:
             windows = with_offsets(windows, places, deviations, generator)
         return windows

@@ -91,7 +91,7 @@ def fit_objective(
         tqdm.write(
             f'warning: the fit of iteration {iteration} never had a finite held-out loss '
             f'(at first {result.validation[0]}, in {len(result.training)} epochs): weights and '
-            'step sizes are as they were before; choose a smaller step_size, motor_step_size or '
+            'step sizes are as they were before; choose a smaller step_size, actuator_step_size or '
             'learning_rate, or fewer inner_steps'
         )
     return result
@@ -108,6 +108,6 @@ def _warn_of_overshoot(objective: Objective) -> None:
     if not adapted <= OVERSHOOT * without:
         tqdm.write(
             f'warning: adapted with these step sizes, the held-out loss is {adapted:.4f}, and '
-            f'{without:.4f} without adapting; choose a smaller step_size or motor_step_size, or '
+            f'{without:.4f} without adapting; choose a smaller step_size or actuator_step_size, or '
             'fewer inner_steps'
         )

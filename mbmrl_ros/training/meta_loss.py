@@ -43,7 +43,7 @@ def meta_loss(
     return loss_fn(adapted, future, None).mean()
 
 
-def with_motor_gains(
+def with_actuator_gains(
     past: Transitions, future: Transitions, spread: float, generator: torch.Generator
 ) -> tuple[Transitions, Transitions]:
     """See windows as if every motor had a gain of its own, the same over past and future.
@@ -62,7 +62,7 @@ def with_motor_gains(
     )
 
 
-def with_motor_offsets(
+def with_actuator_biases(
     past: Transitions, future: Transitions, spread: float, generator: torch.Generator
 ) -> tuple[Transitions, Transitions]:
     """See windows as if every motor were pulled by a constant of its own, in past and future.

@@ -68,7 +68,7 @@ def train(algorithm: Algorithm, task: Task, config: TrainingConfig, run: Run, se
     config = config.model_copy(update=run.precisions())
     learned, optimiser = start(spec, config, seed, algorithm.cell(config))
     done, tensors, data = run.load()
-    if not config.fit_anew:
+    if not config.reinitialize:
         restore(learned, optimiser, tensors)
     known = run.publish(done)
     bundle = load_bundle(known, spec) if done or known.exists() else None
@@ -83,7 +83,7 @@ def train(algorithm: Algorithm, task: Task, config: TrainingConfig, run: Run, se
             run.save_data(iteration, rollouts.trajectories)
             data.append(rollouts.trajectories)
         collected = time.monotonic()
-        if config.fit_anew:
+        if config.reinitialize:
             learned, optimiser = start(spec, config, seed, algorithm.cell(config))
         generator = make_generator(seed, iteration, 'fit')
         dynamics, result = fit_to(

@@ -41,7 +41,7 @@ def train_offline(
     config = config.model_copy(update=run.precisions())
     learned, optimiser = start(spec, config, seed, algorithm.cell(config))
     done, tensors, _ = run.load()
-    if not config.fit_anew:
+    if not config.reinitialize:
         restore(learned, optimiser, tensors)
     if done:
         return load_bundle(run.folder / 'bundle', spec)

@@ -70,7 +70,7 @@ class TrainingConfig(Config):
         'shift of the inputs (models/dynamics.py)',
     )
     step_size: Positive = Field(0.01, description='psi at the start: inner step size (Table 6)')
-    motor_step_size: Positive = Field(
+    actuator_step_size: Positive = Field(
         0.01,
         description='psi at the start, of scale and shift of the motors (models/dynamics.py)',
     )
@@ -83,19 +83,19 @@ class TrainingConfig(Config):
         'layer', description='psi: one per weight and bias (Algorithm 9), or per unit of each'
     )
     inner_steps: int = Field(1, ge=1, description='gradient steps on the past window')
-    minimum_gain: float = Field(
+    accept_improvement: float = Field(
         0.0,
         ge=0,
         lt=1,
         description="share of the window's loss that adaptation has to take away, or it is "
         'refused; 0: whatever it takes away (the thesis)',
     )
-    gain_to_keep: float | None = Field(
+    keep_improvement: float | None = Field(
         None,
         ge=0,
         lt=1,
         description='the share that is enough while the last window was adapted to; default: '
-        'minimum_gain',
+        'accept_improvement',
     )
     newest_steps: int = Field(
         0,
@@ -103,7 +103,7 @@ class TrainingConfig(Config):
         description='of the past window: adaptation is judged by what a step on the others does '
         'for the loss on these newest ones; 0: on the whole window, which it has seen',
     )
-    prior_share: float = Field(
+    unadapted_loss_weight: float = Field(
         0.0,
         ge=0,
         lt=1,
@@ -117,36 +117,36 @@ class TrainingConfig(Config):
         'further; default: no limit (the thesis)',
     )
     recurrent: RecurrentConfig = Field(RecurrentConfig(), description='of ReBAL')
-    motor_gains: float = Field(
+    actuator_gain_range: float = Field(
         0.0,
         ge=0,
         le=2,
         description='GrBAL and ReBAL see half of their data as if every motor had its own gain, '
-        'exp(U(-motor_gains, motor_gains)); 0: as they are (the thesis)',
+        'exp(U(-actuator_gain_range, actuator_gain_range)); 0: as they are (the thesis)',
     )
-    motor_offsets: float = Field(
+    actuator_bias_range: float = Field(
         0.0,
         ge=0,
         le=2,
         description='GrBAL and ReBAL see half of their data as if a constant were added to every '
-        "action, U(-motor_offsets, motor_offsets); GrBAL's model has a shift per input to tell it "
+        "action, U(-actuator_bias_range, actuator_bias_range); GrBAL's model has a shift per input to tell it "
         'by; 0: neither (the thesis)',
     )
-    turn_about_vertical: bool = Field(
+    yaw_augmentation: bool = Field(
         False, description='see every window turned by an angle of its own (robot file: heading)'
     )
-    own_turns: dict[str, Positive] = Field(
+    yaw_rate_bias: dict[str, Positive] = Field(
         default={},
         description='see half of the windows as if the robot turned on its own, ever to one side: '
         'r by the name of the channel that measures it, which is changed by U(-r, r) rad/s',
     )
-    own_drift: float = Field(
+    velocity_bias: float = Field(
         0.0,
         ge=0,
         description='see half of the windows as if the ground slid away, each part of its '
-        'velocity U(-own_drift, own_drift) m/s',
+        'velocity U(-velocity_bias, velocity_bias) m/s',
     )
-    sensor_offsets: dict[str, Positive] = Field(
+    sensor_bias_std: dict[str, Positive] = Field(
         default={},
         description='see every window with a constant error of these channels, of this standard '
         'deviation in their unit',
@@ -160,7 +160,7 @@ class TrainingConfig(Config):
     learning_rate_decay: Literal['none', 'cosine'] = Field(
         'none', description='cosine: to zero over the epochs of a fit'
     )
-    fit_anew: bool = Field(
+    reinitialize: bool = Field(
         False,
         description='every fit begins with weights drawn anew; false: with those of the iteration '
         'before, which holds on to what little data showed at first',
@@ -190,9 +190,9 @@ class TrainingConfig(Config):
     def _consistent(self) -> Self:
         if self.past_steps + self.future_steps > self.rollout_steps:
             raise ValueError('rollout_steps must hold past_steps + future_steps')
-        if self.fit_anew and not self.learning_rate:
+        if self.reinitialize and not self.learning_rate:
             raise ValueError(
-                'with fit_anew and a learning_rate of 0 the weights would stay as they are drawn; '
+                'with reinitialize and a learning_rate of 0 the weights would stay as they are drawn; '
                 'set one of the two'
             )
         if self.newest_steps >= self.past_steps:
@@ -200,10 +200,10 @@ class TrainingConfig(Config):
                 f'newest_steps must be below past_steps ({self.past_steps}), which they are a '
                 f'part of, got {self.newest_steps}'
             )
-        if self.gain_to_keep is not None and self.gain_to_keep > self.minimum_gain:
+        if self.keep_improvement is not None and self.keep_improvement > self.accept_improvement:
             raise ValueError(
-                f'gain_to_keep must be at most minimum_gain ({self.minimum_gain:g}), which is '
-                f'needed to begin, got {self.gain_to_keep:g}'
+                f'keep_improvement must be at most accept_improvement ({self.accept_improvement:g}), which is '
+                f'needed to begin, got {self.keep_improvement:g}'
             )
         if self.rollouts < held_out_every(self.held_out):
             raise ValueError(

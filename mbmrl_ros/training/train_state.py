@@ -40,7 +40,7 @@ def start(
     """
     dynamics = build_model(spec, config.hidden_sizes, cell)
     params = dynamics.init(torch.Generator().manual_seed(seed))
-    if config.motor_offsets and not cell:
+    if config.actuator_bias_range and not cell:
         params['shift'] = torch.zeros_like(params['scale'])
     log_step_sizes = {} if cell else _log_step_sizes(params, spec, config)
     for value in (*params.values(), *log_step_sizes.values()):
@@ -72,9 +72,9 @@ def _log_step_sizes(params: Params, spec: RobotSpec, config: TrainingConfig) -> 
     # One step size per input: a change of a motor's scale moves a prediction a little, one of a
     # velocity's scale moves it a lot.
     scale = torch.full(params['scale'].shape, config.step_size)
-    scale[-spec.action_size :] = config.motor_step_size
+    scale[-spec.action_size :] = config.actuator_step_size
     per_input: Params = {name: scale.log() for name in ('scale', 'shift') if name in params}
-    return per_input if config.adapts == 'inputs' else sizes | per_input
+    return per_input if config.adapted_parameters == 'inputs' else sizes | per_input
 
 
 def _shape(value: Tensor, config: TrainingConfig) -> torch.Size:
@@ -119,7 +119,7 @@ def restore(
                     raise UserError(
                         f'the run to go on from has {name} {tuple(saved.shape)}, this one '
                         f'{tuple(value.shape)}: choose the same hidden_sizes and kind of cells, '
-                        'or another run, or fit_anew, which takes its data alone'
+                        'or another run, or reinitialize, which takes its data alone'
                     )
                 value.copy_(saved)
     restore_optimiser(optimiser, tensors)

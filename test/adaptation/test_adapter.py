@@ -151,7 +151,7 @@ def test_a_gain_below_the_minimum_is_refused_row_by_row():
     gains = 1 - free.loss_after / free.loss_before
     assert (gains > 0).all()
     minimum = float(gains.median())
-    strict = GradientAdapter(DYNAMICS.loss, PARAMS, sizes, minimum_gain=minimum)
+    strict = GradientAdapter(DYNAMICS.loss, PARAMS, sizes, accept_improvement=minimum)
     _, adapted = strict.adapt(None, past, ALL)
     enough = gains >= minimum
     assert 0 < int(enough.sum()) < ROWS
@@ -176,7 +176,7 @@ def test_a_smaller_gain_keeps_what_a_larger_one_began():
     gains = (1 - free.loss_after / free.loss_before).tolist()
     low, high = sorted(gains)[1], sorted(gains)[4]
     two_bars = GradientAdapter(
-        DYNAMICS.loss, PARAMS, sizes, minimum_gain=high - 1e-6, gain_to_keep=low - 1e-6
+        DYNAMICS.loss, PARAMS, sizes, accept_improvement=high - 1e-6, keep_improvement=low - 1e-6
     )
     memory = two_bars.initial(ROWS)
     assert memory.shape == (ROWS,) and not memory.any()
@@ -194,11 +194,11 @@ def test_a_smaller_gain_keeps_what_a_larger_one_began():
     assert not lost.any(), 'without a window it begins anew'
 
 
-def judge_of_one_weight(step_size: float, minimum_gain: float, newest: int) -> GradientAdapter:
+def judge_of_one_weight(step_size: float, accept_improvement: float, newest: int) -> GradientAdapter:
     """Return an adapter of a weight that was trained to be 0."""
     params = {'weight0': torch.zeros(1, 1), 'bias0': torch.zeros(1)}
     sizes = {'weight0': torch.tensor(step_size), 'bias0': torch.tensor(0.0)}
-    return GradientAdapter(linear_loss, params, sizes, 1, minimum_gain, newest)
+    return GradientAdapter(linear_loss, params, sizes, 1, accept_improvement, newest)
 
 
 def targets(*rows: list[float]) -> tuple[Transitions, torch.Tensor]:
@@ -260,7 +260,7 @@ def test_what_is_accepted_is_the_step_on_the_whole_window_to_the_bit(steps, newe
     past = window()
     plain = gradient_adapter(steps=steps)
     _, free = plain.adapt(None, past, ALL)
-    _, judged = replace(plain, newest_steps=newest, minimum_gain=0.08).adapt(None, past, ALL)
+    _, judged = replace(plain, newest_steps=newest, accept_improvement=0.08).adapt(None, past, ALL)
     assert torch.equal(judged.loss_before, free.loss_before)
     assert torch.equal(judged.loss_after, free.loss_after)
     rows = judged.accepted.nonzero().flatten().tolist()

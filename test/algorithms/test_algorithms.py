@@ -184,14 +184,14 @@ def test_a_share_of_the_loss_is_that_without_adaptation():
     # The same generator draws the same windows; without a step there is no adaptation.
     changes = ((0.1, 0.0), (1e-12, 0.0), (0.1, 0.3))
     after, before, mixed = (
-        lesson('grbal', size, prior_share=share).objective.batch_loss().item()
+        lesson('grbal', size, unadapted_loss_weight=share).objective.batch_loss().item()
         for size, share in changes
     )
     assert mixed == pytest.approx(0.7 * after + 0.3 * before, rel=1e-5)
     assert mixed != pytest.approx(after, rel=1e-3)
 
 
-@pytest.mark.parametrize('virtual', ['motor_gains', 'motor_offsets'])
+@pytest.mark.parametrize('virtual', ['actuator_gain_range', 'actuator_bias_range'])
 def test_virtual_motors_are_for_training_only_and_for_grbal_only(virtual):
     for algorithm, changes in (('grbal', True), ('mb', False)):
         plain, varied = lesson(algorithm, 0.1), lesson(algorithm, 0.1, **{virtual: 1.0})
@@ -237,15 +237,15 @@ def judged(**fields: float) -> Bundle:
 
 
 def test_a_bundle_says_what_its_adaptation_is_judged_by():
-    told = judged(minimum_gain=0.1, gain_to_keep=0.05, newest_steps=3)
+    told = judged(accept_improvement=0.1, keep_improvement=0.05, newest_steps=3)
     adapter = make_adapter(told, 'auto')
     assert isinstance(adapter, GradientAdapter)
-    assert (adapter.minimum_gain, adapter.newest_steps) == (0.1, 3)
-    assert adapter.gain_to_keep == 0.05
+    assert (adapter.accept_improvement, adapter.newest_steps) == (0.1, 3)
+    assert adapter.keep_improvement == 0.05
     plain = make_adapter(judged(), 'auto')
     assert isinstance(plain, GradientAdapter)
-    assert (plain.minimum_gain, plain.newest_steps) == (0.0, 0)
-    assert plain.gain_to_keep is None
+    assert (plain.accept_improvement, plain.newest_steps) == (0.0, 0)
+    assert plain.keep_improvement is None
 
 
 @pytest.mark.parametrize('newest', [-1, 4, 5])

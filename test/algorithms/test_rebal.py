@@ -118,7 +118,7 @@ def test_it_learns_to_tell_masses_apart_from_their_past(memory, cell):
 
 
 @MEMORIES
-@pytest.mark.parametrize('setting', ['motor_gains', 'motor_offsets'])
+@pytest.mark.parametrize('setting', ['actuator_gain_range', 'actuator_bias_range'])
 def test_virtual_motors_are_for_training_only(memory, setting):
     plain, varied = (lesson(memory, settings={setting: value})[2] for value in (0.0, 1.0))
     assert plain.validation_loss() == varied.validation_loss()

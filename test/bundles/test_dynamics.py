@@ -357,7 +357,7 @@ def test_every_shipped_bundle_fits_its_robot_and_predicts(name):
     bundle = load_bundle(name, spec)
     assert name.startswith(info.task)
     sized = set() if info.cell else set(bundle.params)
-    if info.training.get('adapts') == 'inputs':
+    if info.training.get('adapted_parameters') == 'inputs':
         sized &= {'scale', 'shift'}
     assert set(bundle.step_sizes) == sized
     state = bundle.dynamics.normalizer.state_mean.expand(1, 4, -1)

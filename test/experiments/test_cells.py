@@ -73,7 +73,7 @@ def test_the_oracle_has_data_of_its_test_alone_after_the_weights_of_mb_with_all_
         assert oracle.distribution == f'test:{test}' and ordinary.distribution == ''
         assert oracle.source == ordinary and not oracle.with_data
         # Its fits go on from those weights, and it plans like MB.
-        assert not oracle.config.fit_anew and ordinary.config.fit_anew
+        assert not oracle.config.reinitialize and ordinary.config.reinitialize
         assert oracle.config.planner == ordinary.config.planner
         assert oracle.config.control_planner == ordinary.config.control_planner
 

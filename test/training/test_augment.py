@@ -144,10 +144,10 @@ def test_past_and_future_are_seen_alike():
     past = Transitions(*(tensor[:, :5] for tensor in whole))
     future = Transitions(*(tensor[:, 5:] for tensor in whole))
     config = TrainingConfig(
-        turn_about_vertical=True,
-        own_turns={'yaw_rate': 2.0},
-        own_drift=0.2,
-        sensor_offsets={'z': 0.1},
+        yaw_augmentation=True,
+        yaw_rate_bias={'yaw_rate': 2.0},
+        velocity_bias=0.2,
+        sensor_bias_std={'z': 0.1},
     )
     see = make_augmentation(SPEC, config)
     parts = augment_pair(see, past, future, make_generator())
@@ -166,13 +166,13 @@ def test_nothing_is_changed_unless_asked_for():
 
 
 def test_an_unknown_channel_is_refused():
-    for wrong in (TrainingConfig(sensor_offsets={'zz': 0.1}), TrainingConfig(own_turns={'zz': 1})):
+    for wrong in (TrainingConfig(sensor_bias_std={'zz': 0.1}), TrainingConfig(yaw_rate_bias={'zz': 1})):
         with pytest.raises(UserError, match="has no channel 'zz'"):
             make_augmentation(SPEC, wrong)
 
 
 def test_what_moves_is_read_off_the_robot_file():
-    before, config = windows(), TrainingConfig(own_turns={'yaw_rate': 2.0}, own_drift=0.2)
+    before, config = windows(), TrainingConfig(yaw_rate_bias={'yaw_rate': 2.0}, velocity_bias=0.2)
     after = make_augmentation(SPEC, config)(before, generator := make_generator())
     again = make_generator()
     expected = turning(before, MOVING, RATE, 2.0, SPEC.period_s, again)

@@ -39,7 +39,7 @@ PLANNER = {'candidates': 8, 'horizon': 3}
 CONFIG = TrainingConfig(
     iterations=3, rollouts=2, rollout_steps=80, past_steps=8, future_steps=6, hidden_sizes=(16,),
     batch_size=4, epochs=2, held_out=0.5, planner=PLANNER, control_planner=PLANNER,
-    precision='float32', step_size=0.02, motor_step_size=0.05,
+    precision='float32', step_size=0.02, actuator_step_size=0.05,
 )  # fmt: skip
 
 
@@ -301,7 +301,7 @@ def test_the_first_iteration_is_random_and_later_ones_follow_the_planner(referen
 
 
 def test_only_inputs_have_step_sizes_where_only_they_adapt(tmp_path):
-    config = CONFIG.model_copy(update={'adapts': 'inputs', 'iterations': 1})
+    config = CONFIG.model_copy(update={'adapted_parameters': 'inputs', 'iterations': 1})
     run = open_run(tmp_path, 'grbal', config)
     bundle = train(ALGORITHMS['grbal'], TASK, config, run, 0)
     assert set(bundle.step_sizes) == {'scale'}
@@ -334,7 +334,7 @@ def test_step_sizes_are_learned_where_the_algorithm_uses_them(reference, tmp_pat
 
 @pytest.mark.parametrize('anew', [False, True])
 def test_a_fit_anew_owes_nothing_to_the_weights_before(reference, tmp_path, anew):
-    config = CONFIG.model_copy(update={'fit_anew': anew})
+    config = CONFIG.model_copy(update={'reinitialize': anew})
     made = []
     for name, factor in (('first', 1.0), ('second', 1.5)):
         run = open_run(tmp_path / name, config=config)
@@ -350,7 +350,7 @@ def test_a_fit_anew_owes_nothing_to_the_weights_before(reference, tmp_path, anew
 
 @pytest.mark.parametrize('anew', [False, True])
 def test_only_a_fit_anew_takes_the_data_of_a_network_of_another_size(reference, tmp_path, anew):
-    config = CONFIG.model_copy(update={'fit_anew': anew, 'hidden_sizes': (8, 8)})
+    config = CONFIG.model_copy(update={'reinitialize': anew, 'hidden_sizes': (8, 8)})
     run = open_run(tmp_path, config=config)
     run.adopt(reference)
     if not anew:
@@ -363,7 +363,7 @@ def test_only_a_fit_anew_takes_the_data_of_a_network_of_another_size(reference, 
 
 
 def test_fits_anew_end_the_same_where_a_run_was_left_and_goes_on(tmp_path):
-    config = CONFIG.model_copy(update={'fit_anew': True})
+    config = CONFIG.model_copy(update={'reinitialize': True})
     whole = train(ALGORITHMS['grbal'], TASK, config, open_run(tmp_path / 'a', config=config), 0)
     for iterations in (1, 3):
         part = config.model_copy(update={'iterations': iterations})

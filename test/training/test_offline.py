@@ -18,7 +18,7 @@ from mbmrl_ros.training.settings import TrainingConfig
 SPEC = load_robot('millirobot')
 CONFIG = TrainingConfig(
     past_steps=4, future_steps=4, hidden_sizes=(16,), batch_size=16, epochs=4, patience=4,
-    held_out=0.25, turn_about_vertical=True, sensor_offsets={'z': 0.03}, weight_decay=0.1,
+    held_out=0.25, yaw_augmentation=True, sensor_bias_std={'z': 0.03}, weight_decay=0.1,
     learning_rate_decay='cosine', step_sizes='unit', precision='float32',
 )  # fmt: skip
 

@@ -89,7 +89,7 @@ def test_assignments_change_single_values():
         ('planner.temperature=0', 'planner.temperature: .*greater than 0'),
         ('planner.kind=cm', "planner.kind: there is no 'cm'; did you mean 'cem'?"),
         ('rollout_steps=63', r'rollout_steps must hold past_steps \+ future_steps'),
-        ('gain_to_keep=0.1', r'gain_to_keep must be at most minimum_gain \(0\), .* got 0.1'),
+        ('keep_improvement=0.1', r'keep_improvement must be at most accept_improvement \(0\), .* got 0.1'),
         ('newest_steps=-1', 'newest_steps: .*greater than or equal to 0, got -1'),
         ('newest_steps=32', r'newest_steps must be below past_steps \(32\), .* got 32'),
         ('rollouts=9', r'rollouts must be at least 10 .* held out \(held_out: 0.1\)'),
@@ -116,4 +116,4 @@ def test_an_unknown_variant_is_refused_with_the_closest():
 
 def test_a_fit_anew_that_learns_nothing_is_refused():
     with pytest.raises(ValueError, match='the weights would stay as they are drawn'):
-        TrainingConfig(fit_anew=True, learning_rate=0)
+        TrainingConfig(reinitialize=True, learning_rate=0)
