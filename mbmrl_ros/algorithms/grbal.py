@@ -116,7 +116,7 @@ class GrBALConfig(ModelBasedConfig, ActuatorConfig):
 
 def init(spec: RobotSpec, config: GrBALConfig, seed: int) -> TrainState:
     """Line 1: draw phi, and set psi."""
-    dynamics = build_model(spec, config.hidden_sizes)
+    dynamics = build_model(spec, config.hidden_sizes, None)
     params = dynamics.init(torch.Generator().manual_seed(seed))
     if config.actuator_bias_range:
         params['shift'] = torch.zeros_like(params['scale'])

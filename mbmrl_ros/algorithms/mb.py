@@ -37,7 +37,7 @@ class MBConfig(ModelBasedConfig):
 
 def init(spec: RobotSpec, config: MBConfig, seed: int) -> TrainState:
     """Draw the parameters."""
-    dynamics = build_model(spec, config.hidden_sizes)
+    dynamics = build_model(spec, config.hidden_sizes, None)
     return init_train_state(config, dynamics.init(torch.Generator().manual_seed(seed)), {})
 
 
@@ -85,6 +85,4 @@ def train_mb(task: Task, config: MBConfig, run: Run, seed: int) -> Bundle:
     return train(LEARNER, task, config, run, seed)
 
 
-MB = Algorithm(
-    'mb', 'a model that stays as it is; MB+DE adapts it later', MBConfig, train_mb
-)
+MB = Algorithm('mb', 'a model that stays as it is; MB+DE adapts it later', MBConfig, train_mb)

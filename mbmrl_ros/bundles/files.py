@@ -114,7 +114,7 @@ def damaged(path: Path, error: object) -> UserError:
 
 # What format 1 called what has another name now, in bundle.json and in its metrics.
 _FORMER = {'minimum_gain': 'accept_improvement', 'gain_to_keep': 'keep_improvement'}
-_FORMER_METRICS = {'held_out_loss': 'validation_loss'}
+FORMER_METRICS = {'held_out_loss': 'validation_loss'}
 
 
 def _of_format_1(data: dict[str, Any]) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def _of_format_1(data: dict[str, Any]) -> dict[str, Any]:
     data.pop('newest_steps', None)
     metrics = data.get('metrics')
     if isinstance(metrics, dict):
-        data['metrics'] = {_FORMER_METRICS.get(k, k): value for k, value in metrics.items()}
+        data['metrics'] = {FORMER_METRICS.get(k, k): value for k, value in metrics.items()}
     return data | {'format': 2, 'kind': 'dynamics'}
 
 

@@ -36,8 +36,8 @@ from mbmrl_ros.models.device import choose_precision
 from mbmrl_ros.planners.kinds import PlannerConfig, changed
 from mbmrl_ros.spec.robot import load_robot, robot_names
 from mbmrl_ros.system.outputs import claimed
+from mbmrl_ros.training.recipes import load_recipe
 from mbmrl_ros.training.run import Run, finished_iterations, write_text
-from mbmrl_ros.training.recipes import load_training_config
 from mbmrl_ros.training.settings import check_start
 from mbmrl_ros.types import Adapter
 
@@ -48,7 +48,7 @@ def train_command(options: argparse.Namespace) -> None:
     if name not in ALGORITHMS:
         raise UserError(f'unknown algorithm {name!r}; {closest(name, ALGORITHMS)}')
     algorithm, task = ALGORITHMS[name], load_task(options.task, options.robot or '')
-    config = load_training_config(algorithm, task.name, options.config, tuple(options.set))
+    config = load_recipe(algorithm.Config, name, task.name, options.config, tuple(options.set))
     check_start(config, options.start_from)
     torch.set_num_threads(options.threads)
     folder = options.out or Path('runs') / task.name / name / f'seed{options.seed}'
@@ -66,7 +66,7 @@ def train_command(options: argparse.Namespace) -> None:
     with claimed(folder, 'mbmrl train'):
         run = Run(folder, config, identity)
         if options.start_from:
-            run.adopt(options.start_from, iterations=config.iterations)
+            run.adopt(options.start_from, iterations=config.model_dump()['iterations'])
         algorithm.train(task, config, run, options.seed)
     print(f'bundle: {folder / "bundle"}\ncurves: mbmrl report {folder}')
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from mbmrl_ros.experiments.grid import Variant
 from mbmrl_ros.experiments.methods import METHODS
-from mbmrl_ros.training.settings import TrainingConfig
+from mbmrl_ros.training.settings import ModelBasedConfig
 
 # Trained by experiments/trpo.py, with training files of MB: tuned, or by the thesis' numbers.
 TRPO, TRPO_OF_THESIS = MODEL_FREE = ('trpo', 'trpo_thesis')
@@ -31,7 +31,7 @@ class Training:
     task: str
     distribution: str
     seed: int
-    config: TrainingConfig
+    config: ModelBasedConfig
     folder: Path
     source: Training | None = None
     with_data: bool = True

@@ -19,7 +19,7 @@ from mbmrl_ros.experiments.jobs import Job, Training
 from mbmrl_ros.experiments.measure import perform
 from mbmrl_ros.system.outputs import reason
 from mbmrl_ros.training.run import same_setting
-from mbmrl_ros.training.settings import TrainingConfig
+from mbmrl_ros.training.settings import ModelBasedConfig
 
 
 def finished(job: Job, out: Path) -> bool:
@@ -52,7 +52,7 @@ def _with_defaults(found: Any) -> Any:
         return found
     filled = {key: _with_defaults(value) for key, value in found.items()}
     if 'config' in found:
-        filled['config'] = TrainingConfig().model_dump(mode='json') | found['config']
+        filled['config'] = ModelBasedConfig().model_dump(mode='json') | found['config']
     return filled
 
 

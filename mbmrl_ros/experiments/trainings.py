@@ -14,7 +14,7 @@ from mbmrl_ros.experiments.figures import QUICK
 from mbmrl_ros.experiments.grid import Recipe, Selection, Setting, Variant, slug
 from mbmrl_ros.experiments.jobs import NOT_MODELS, Training
 from mbmrl_ros.experiments.methods import MODELS
-from mbmrl_ros.training.settings import TrainingConfig, load_training_config
+from mbmrl_ros.training.settings import ModelBasedConfig
 
 BASE = Variant()
 
@@ -49,7 +49,7 @@ def training_of(
 
 def _config(
     model: str, recipe: Recipe, task: str, variant: Variant, chosen: Selection
-) -> TrainingConfig:
+) -> ModelBasedConfig:
     """Return the settings of a training: file, --quick, the figure's variant, --set."""
     general, special = [], []
     for assignment in chosen.assignments:
@@ -70,8 +70,12 @@ def _config(
 
 
 def _no_more_data(
-    config: TrainingConfig, model: str, recipe: Recipe, given: TrainingConfig, chosen: Selection
-) -> TrainingConfig:
+    config: ModelBasedConfig,
+    model: str,
+    recipe: Recipe,
+    given: ModelBasedConfig,
+    chosen: Selection,
+) -> ModelBasedConfig:
     """Return settings with the iterations of the data that are given, unless it goes on."""
     asked = any(text.startswith(f'{model}:iterations=') for text in chosen.assignments)
     if not (recipe.goes_on or asked):

@@ -172,8 +172,12 @@ class ModelBasedConfig(CollectConfig, ModelConfig, FitConfig, AugmentationConfig
         return self
 
 
-def check_start(config: ModelBasedConfig, start_from: Path | None) -> None:
+def check_start(config: Config, start_from: Path | None) -> None:
     """UserError if a training would end with the parameters that it draws."""
+    if not isinstance(config, ModelBasedConfig):
+        if start_from:
+            raise UserError(f'--start-from {start_from} is for algorithms that fit a model alone')
+        return
     if config.learning_rate == 0 and not start_from:
         raise UserError(
             'learning_rate is 0: phi would stay as it is drawn; name a run to take it from by '
