@@ -143,7 +143,7 @@ def test_planners_are_exchanged_while_they_drive(bench, robot, stats):
         assert node.set_parameters_atomically(parameters).successful
         bench.until(
             lambda kind=kind: (
-                node._topics.controller._driver.planner.config.kind == (kind or 'mppi')
+                node._topics.controller._source.planner.config.kind == (kind or 'mppi')
             )
         )
         bench.until(lambda candidates=candidates: latest(stats, 'candidates') == candidates)

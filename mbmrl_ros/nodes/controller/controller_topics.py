@@ -275,6 +275,6 @@ class ControllerTopics:
 
     def _exchange(self, brain: Brain, bounds: Bounds) -> None:
         self.controller.use_bounds(bounds)
-        self.controller.use(brain.mpc, self._monitor(brain))
+        self.controller.switch_to(brain.mpc, self._monitor(brain))
         self._brain = brain
         self._use_planner(self._planner(brain, self._settings))

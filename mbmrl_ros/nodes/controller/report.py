@@ -153,7 +153,7 @@ class ControllerReport:
         fallbacks = sum(tick.command.fallback for tick in ticks)
         if fallbacks:
             return WARN, f'{fallbacks} of {len(ticks)} commands were the fallback'
-        return OK, self._last.diagnostics.doing if ticks and self._last else 'no tick yet'
+        return OK, self._last.diagnostics.mode if ticks and self._last else 'no tick yet'
 
 
 def _durations(ticks: list[Tick]) -> dict[str, float]:
