@@ -28,7 +28,6 @@ from mbmrl_ros.robot.tick import Counters, Diagnostics, Tick, diagnose
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array, Planner, Reading, RewardFn
 
-
 LONGEST_REASON = 200
 # What numbers, models and rewards do not raise when they fail, and mistakes in a program do.
 PROGRAMMING_ERRORS = (TypeError, AttributeError, NameError, LookupError, AssertionError)

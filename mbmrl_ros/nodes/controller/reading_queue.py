@@ -103,9 +103,8 @@ class ReadingQueue:
             self._stamps.clear()
             self._unseen = set(self._awaited)
 
-    @property
     def newest_stamp_s(self) -> float:
-        """The newest stamp of any topic; NaN if nothing came."""
+        """Return the newest stamp of any topic; NaN if nothing came."""
         with self._changed:
             return max(self._stamps.values(), default=math.nan)
 
