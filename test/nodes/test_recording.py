@@ -32,7 +32,7 @@ from std_msgs.msg import Float64MultiArray, String
 
 from mbmrl_ros.data.bags import Bag
 from mbmrl_ros.nodes.common.messages import MESSAGES, stamp_ns
-from mbmrl_ros.nodes.controller.stats import STATS
+from mbmrl_ros.nodes.controller.report import STATS
 from mbmrl_ros.nodes.recording import player_node, recorder_node
 from mbmrl_ros.nodes.recording.recorder import BagRecorder
 from mbmrl_ros.recordings.cut import read_recordings

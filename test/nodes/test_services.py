@@ -16,7 +16,7 @@ from std_srvs.srv import SetBool, Trigger
 from mbmrl_ros.nodes.common import lifecycle
 from mbmrl_ros.nodes.common.messages import stamp_ns
 from mbmrl_ros.nodes.controller import visuals
-from mbmrl_ros.nodes.controller.stats import STATS
+from mbmrl_ros.nodes.controller.report import STATS
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
 
 SPEC = load_robot('half_cheetah')
@@ -244,7 +244,7 @@ def test_every_parameter_of_the_planner_counts_while_it_runs(bench, robot, stats
     node = bench.controller()
     bench.until(lambda: len(stats) > 3)
     assert set_parameter(node, f'planner.{name}', value).successful
-    mpc = node._topics._brain.mpc
+    mpc = node._topics._brain.source
     bench.until(lambda: getattr(mpc._planner.config, name) == value)
     count = len(stats)
     bench.until(lambda: len(stats) > count + 3)

@@ -20,7 +20,7 @@ from std_srvs.srv import Trigger
 from mbmrl_ros.nodes.common.messages import stamp_ns
 from mbmrl_ros.nodes.controller import period_timer
 from mbmrl_ros.nodes.controller.period_timer import PeriodTimer
-from mbmrl_ros.nodes.controller.stats import STATS
+from mbmrl_ros.nodes.controller.report import STATS
 from mbmrl_ros.spec.robot import load_robot
 
 SPEC = load_robot('half_cheetah')

@@ -1,16 +1,18 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The controller's entry of /diagnostics."""
+"""What the controller says of its ticks: ~/stats, a row each, and its entry of /diagnostics."""
 
 from __future__ import annotations
 
 import math
 import statistics
+from array import array
 from collections import deque
 from dataclasses import replace
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
+from std_msgs.msg import Float64MultiArray, MultiArrayDimension
 
 from mbmrl_ros.nodes.common.diagnostics import (
     ERROR,
@@ -24,8 +26,28 @@ from mbmrl_ros.nodes.common.inputs import Sensors
 from mbmrl_ros.nodes.common.node_resources import NodeResources
 from mbmrl_ros.nodes.common.senders import CommandTopic
 from mbmrl_ros.nodes.controller.control_loop import ControlLoop
-from mbmrl_ros.nodes.controller.following import Following
+from mbmrl_ros.nodes.controller.reference_path import ReferencePath
 from mbmrl_ros.robot.tick import Tick
+
+STATS = (
+    'stamp', 'tick_s', 'adapt_s', 'plan_s', 'loss_before', 'loss_after', 'adapted', 'refused',
+    'nonfinite', 'expected_return', 'fallback', 'candidates', 'latency_s', 'period_error_s',
+    'prediction_loss', 'no_change_loss',
+)  # fmt: skip
+
+
+def stats_message(tick: Tick) -> Float64MultiArray:
+    """Return a tick as one row of numbers, in the order of STATS, which label the dimensions."""
+    report = tick.diagnostics
+    row = (
+        tick.command.stamp_s, report.tick_s, report.adapt_s, report.plan_s, report.loss_before,
+        report.loss_after, report.adapted, report.adaptation_refused, report.nonfinite_rollouts,
+        report.expected_return, tick.command.fallback, report.candidates, report.latency_s,
+        report.period_error_s, *report.prediction_error,
+    )  # fmt: skip
+    message = Float64MultiArray(data=array('d', row))
+    message.layout.dim = [MultiArrayDimension(label=name, size=1, stride=1) for name in STATS]
+    return message
 
 
 class ControllerReport:
@@ -36,12 +58,12 @@ class ControllerReport:
         resources: NodeResources,
         commands: CommandTopic,
         loop: ControlLoop,
-        following: Following,
+        path: ReferencePath,
         sensors: Sensors,
     ) -> None:
         """commands: its publisher shows whether somebody listens."""
         self._node, self._commands, self._loop = resources.node, commands, loop
-        self._following, self._sensors = following, sensors
+        self._path, self._sensors = path, sensors
         self._ticks: deque[Tick] = deque(maxlen=10_000)
         self._last: Tick | None = None
         self._adapted = self._adaptations_refused = 0
@@ -64,7 +86,7 @@ class ControllerReport:
             'active': self._loop.active,
             'reason': self._reason(),
             'e_stop': controller.stopped,
-            **({'path': self._following.text} if self._following.text else {}),
+            **({'path': self._path.text} if self._path.text else {}),
             'listeners': self._commands.listeners,
             'ticks': controller.counters.ticks,
             'commands': controller.counters.commands,

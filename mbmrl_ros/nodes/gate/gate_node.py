@@ -30,8 +30,13 @@ from mbmrl_ros.nodes.common.diagnostics import (
     reasons,
     with_notices,
 )
-from mbmrl_ros.nodes.common.e_stop import offer_e_stop
-from mbmrl_ros.nodes.common.inputs import SENSORS, WANTED_COMMANDS, Refusal, Sensors
+from mbmrl_ros.nodes.common.inputs import (
+    SENSORS,
+    WANTED_COMMANDS,
+    Refusal,
+    Sensors,
+    offer_e_stop,
+)
 from mbmrl_ros.nodes.common.lifecycle import ManagedNode
 from mbmrl_ros.nodes.common.limits import state_bounds
 from mbmrl_ros.nodes.common.messages import MESSAGES, command_message
