@@ -73,7 +73,7 @@ def missing_leg(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Dist
 
 
 def crippled_leg(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
-    """Take the commands from a leg's joints and halve what it touches the ground with.
+    """Stop the commands to a leg's joints and halve what it touches the ground with.
 
     The thesis does not say what crippled means; the published code does. The thickness and the
     length of both links are halved, the upper one stays about its middle and the lower one at its

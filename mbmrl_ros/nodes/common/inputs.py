@@ -77,11 +77,11 @@ class Sensors:
             )
 
     def conflicts(self) -> list[str]:
-        """Say which topics have several senders, and which one counts."""
+        """Return which topics have several senders, and which one counts."""
         return self._senders.conflicts()
 
     def notices(self) -> list[str]:
-        """Say which stamps are of another clock than this node's, and which joints never moved."""
+        """Return which stamps are of another clock than ours, and which joints never moved."""
         return self._clocks.notices() + [
             f'{topic}: every value has been exactly zero so far'
             for topic, count in list(self._never_moved.items())

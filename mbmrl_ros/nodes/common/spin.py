@@ -116,7 +116,7 @@ def _end(node: ManagedNode, executor: SingleThreadedExecutor) -> None:
 
 
 def _start(node: ManagedNode, executor: SingleThreadedExecutor, stopping: list[int]) -> None:
-    """Take the node to active, with a moment in between to hear what is latched (e_stop)."""
+    """Activate the node, a little later than configured, to hear what is latched (e_stop)."""
     _demand(node, node.trigger_configure())
     end = time.monotonic() + SETTLE_S
     while not stopping and time.monotonic() < end:

@@ -71,7 +71,7 @@ class ControllerReport:
         self._publisher = resources.publisher(DiagnosticArray, '/diagnostics', 10)
 
     def add(self, tick: Tick) -> None:
-        """Take a tick."""
+        """Keep a tick for the next report."""
         # Without the plan: a second's worth of candidates is megabytes.
         self._ticks.append(replace(tick, decision=None))
 

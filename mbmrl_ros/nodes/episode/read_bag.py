@@ -89,7 +89,7 @@ def _states(spec: RobotSpec, readings: Readings, stamps: list[int]) -> Array:
 
 
 def _signals(spec: RobotSpec, readings: Readings, stamp: int) -> Array:
-    """Put the readings of one moment in the order of the robot file: [R]."""
+    """Return the readings of one stamp in the order of the robot file: [R]."""
     values = {
         signal: value
         for topic, by_stamp in readings.items()

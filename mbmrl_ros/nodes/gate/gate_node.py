@@ -186,7 +186,7 @@ class GateTopics:
             self._on_change()
 
     def _on_change(self) -> None:
-        """Say at once what has changed; not more often than anybody can follow."""
+        """Report at once what has changed; not more often than anybody can follow."""
         if time.monotonic() - self._reported_s < AGAIN_S:
             return
         self._report()

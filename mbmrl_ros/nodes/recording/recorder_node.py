@@ -41,8 +41,8 @@ class RecorderTopics:
         """Find a folder; UserError if it holds something already."""
         self._node = node
         self._spec = spec = load_robot(settings.robot)
-        moment = datetime.now(UTC).strftime('%Y_%m_%d_%H_%M_%S')
-        self.folder = Path(settings.out or f'bags/{spec.name}_{moment}')
+        now = datetime.now(UTC).strftime('%Y_%m_%d_%H_%M_%S')
+        self.folder = Path(settings.out or f'bags/{spec.name}_{now}')
         if self.folder.exists():
             raise UserError(f'{self.folder} exists; a recording needs a folder of its own')
         names = (*spec.topics, spec.action.topic, 'e_stop', *settings.also)
