@@ -169,8 +169,8 @@ def _spin(
     while until_ns is None or not _all_came(recorder, episode, until_ns):
         executor.spin_once(timeout_sec=LOOK_S)
         now_s = time.monotonic()
-        if recorder.fault:
-            raise UserError(f'the recording broke off: {recorder.fault}')
+        if recorder.problem:
+            raise UserError(f'the recording broke off: {recorder.problem}')
         for node in nodes:
             if node.process.poll() is not None:
                 raise UserError(f'{node.name} {node.state} before the end: {last_words(log)}')
