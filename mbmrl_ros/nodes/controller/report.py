@@ -81,8 +81,23 @@ class ControllerReport:
         self._last = ticks[-1] if ticks else self._last
         self._adapted += sum(tick.diagnostics.adapted for tick in ticks)
         self._adaptations_refused += sum(tick.diagnostics.adaptation_refused for tick in ticks)
-        controller = self._loop.controller
-        values: dict[str, Any] = {
+        values = self._totals() | _durations(ticks) | self._pace(ticks) | self._losses()
+        values |= self._traffic() | self._refusals() | self._sensors.values()
+        level, message = self._judge(ticks, values)
+        if values['active']:
+            conflicts = [*self._commands.conflicts(), *self._sensors.conflicts()]
+            notices = self._sensors.notices()
+            level, message = with_notices(level, message, values, conflicts, notices)
+        robot = self._loop.controller.spec.name
+        self._publisher.publish(
+            diagnostic_message(self._node, 'control', robot, level, message, values)
+        )
+        self._before = {key: values[key] for key in self._before}
+
+    def _totals(self) -> dict[str, Any]:
+        """Return what the controller is doing, and its counters since the start."""
+        controller, reporter = self._loop.controller, self._loop.reporter
+        return {
             'active': self._loop.active,
             'reason': self._reason(),
             'e_stop': controller.stopped,
@@ -94,25 +109,16 @@ class ControllerReport:
             'late_ticks': controller.counters.overruns,
             'plans_cut': controller.counters.plans_cut,
             'periods_missed': self._loop.periods_missed,
-            'reports_failed': self._loop.reporter.failed,
-            'reports_dropped': self._loop.reporter.dropped,
+            'reports_failed': reporter.failed,
+            'reports_dropped': reporter.dropped,
             'adaptations': self._adapted,
             'adaptations_refused': self._adaptations_refused,
         }
-        values |= _durations(ticks) | self._pace(ticks) | self._losses()
-        values |= self._traffic()
-        refused = dict(controller.counters.refused)
-        values['refused'] = sum(refused.values())
-        values |= reasons('refused_readings', refused) | self._sensors.values()
-        level, message = self._judge(ticks, values)
-        if values['active']:
-            conflicts = [*self._commands.conflicts(), *self._sensors.conflicts()]
-            notices = self._sensors.notices()
-            level, message = with_notices(level, message, values, conflicts, notices)
-        self._publisher.publish(
-            diagnostic_message(self._node, 'control', controller.spec.name, level, message, values)
-        )
-        self._before = {key: values[key] for key in self._before}
+
+    def _refusals(self) -> dict[str, int]:
+        """Return how many readings were refused, and the most frequent reasons."""
+        refused = dict(self._loop.controller.counters.refused)
+        return {'refused': sum(refused.values())} | reasons('refused_readings', refused)
 
     def _pace(self, ticks: list[Tick]) -> dict[str, Any]:
         """Return what the ticks made of their period."""
@@ -136,10 +142,10 @@ class ControllerReport:
 
     def _traffic(self) -> dict[str, int]:
         """Return how many messages came, and how many did not where that can be told."""
-        box = self._loop.reading_queue
-        counts = {f'received: {topic}': count for topic, count in sorted(box.received.items())}
-        counts |= {f'lost: {topic}': count for topic, count in sorted(box.lost.items())}
-        return counts | {'lost': sum(box.lost.values())}
+        queue = self._loop.reading_queue
+        counts = {f'received: {topic}': count for topic, count in sorted(queue.received.items())}
+        counts |= {f'lost: {topic}': count for topic, count in sorted(queue.lost.items())}
+        return counts | {'lost': sum(queue.lost.values())}
 
     def _reason(self) -> str:
         return '' if self._last is None else self._last.command.reason
