@@ -29,7 +29,7 @@ from mbmrl_ros.config import UserError
 from mbmrl_ros.data.bags import Bag
 from mbmrl_ros.data.recordings import load_manifest
 from mbmrl_ros.envs.tasks import load_task
-from mbmrl_ros.nodes.controller.stats import STATS
+from mbmrl_ros.nodes.controller.report import STATS
 from mbmrl_ros.robot.command import from_units
 from mbmrl_ros.robot.readings import read_command
 from mbmrl_ros.sim.sensors import model_path

@@ -295,7 +295,7 @@ def test_bundles_of_another_kind_take_over_between_two_ticks(memory):
     bundle, clock = small_bundle(memory=memory), [10.0]
     controller = Controller(SPEC, driver(small_bundle('grbal')), lambda: clock[0])
     before = drive(controller, clock, 6)
-    controller.use(driver(bundle))
+    controller.switch_to(driver(bundle))
     ticks = drive(controller, clock, 2)
     # What the history holds is remembered at once: past_steps are 4, and the last states these.
     states = torch.stack([torch.from_numpy(tick.state).float() for tick in (*before, ticks[0])])
@@ -305,7 +305,7 @@ def test_bundles_of_another_kind_take_over_between_two_ticks(memory):
     past = Transitions(states[None, 2:6], actions[None, 2:6], states[None, 3:7])
     expected, _ = bundle.dynamics.unroll(bundle.params, bundle.dynamics.empty(1), past)
     torch.testing.assert_close(ticks[0].decision.adapted.carry, expected)
-    controller.use(driver(small_bundle('grbal')))
+    controller.switch_to(driver(small_bundle('grbal')))
     ticks += drive(controller, clock, 2)
     assert ticks[-1].decision.carry is None
     assert not any(tick.command.fallback for tick in ticks)

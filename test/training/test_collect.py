@@ -17,7 +17,7 @@ from mbmrl_ros.envs.tasks import DEAD_JOINTS, load_task
 from mbmrl_ros.models.dynamics import build_dynamics
 from mbmrl_ros.planners.mppi import MPPI, MPPIConfig
 from mbmrl_ros.rewards.reward import build_reward
-from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC
+from mbmrl_ros.robot.adaptive_mpc import AdaptiveModel, AdaptiveMPC
 from mbmrl_ros.robot.history import stack_windows
 from mbmrl_ros.sim.disturbances import Event
 from mbmrl_ros.spec.robot import load_robot
@@ -126,7 +126,7 @@ def test_the_planner_is_called_once_per_step_for_all_robots(env):
     adapter = GradientAdapter(dynamics.loss, params, uniform_step_sizes(params, 0.01))
     planner = MPPI(MPPIConfig(candidates=8, horizon=3), SPEC.action_size)
     generator = torch.Generator().manual_seed(0)
-    mpc = AdaptiveMPC(dynamics, adapter, planner, REWARD, generator, PAST, ROBOTS)
+    mpc = AdaptiveMPC(AdaptiveModel(dynamics, adapter, PAST), planner, REWARD, generator, ROBOTS)
     decisions = []
     rollouts = drive(env, mpc_actions(mpc, decisions.append))
     assert len(decisions) == STEPS

@@ -20,8 +20,7 @@ from mbmrl_ros.bundles.dynamics import save_bundle
 from mbmrl_ros.models.kinds import build_model
 from mbmrl_ros.nodes.controller import visuals
 from mbmrl_ros.nodes.controller.body_frame import BodyFrame, body_publisher
-from mbmrl_ros.nodes.controller.geometry import cloud_message
-from mbmrl_ros.nodes.controller.visuals import MOST_POSES, Track, position_channels
+from mbmrl_ros.nodes.controller.visuals import MOST_POSES, Track, cloud_message, position_channels
 from mbmrl_ros.planners.rollout import imagine
 from mbmrl_ros.robot.state import encode
 from mbmrl_ros.sim.world import World
