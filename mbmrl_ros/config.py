@@ -58,10 +58,9 @@ class Config(BaseModel):
         """Read keys of before, and say what they are called now."""
         if not isinstance(data, Mapping):
             return data
-        for name in cls.renamed.keys() & data.keys():
-            _tell(
-                f'{name} is called {cls.renamed[name]} now; the old name is read for one release'
-            )
+        former = former_names(cls)
+        for name in former.keys() & data.keys():
+            _tell(f'{name} is called {former[name]} now; the old name is read for one release')
         return current_names(cls, data)
 
     @field_validator('*', mode='before')
