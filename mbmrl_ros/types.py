@@ -116,10 +116,10 @@ class Paths:
     """Rollouts, real or imagined: R of each of N tasks, T control steps at most.
 
     observations: [N, R, T, S] before each action. actions: [N, R, T, A] as the policy drew them.
-    rewards: [N, R, T]. last_observation: [N, R, S] after the last step. alive: [N, R, T] True up to
-    and including the step in which a path ended; what comes after it counts for nothing. ended:
-    [N, R] True where `done` ended it, False where the time limit cut it. distribution: parameters
-    of the distribution that each action was drawn from (mean, log_std), each [N, R, T, A]. info:
+    rewards: [N, R, T]. last_observation: [N, R, S] after the last step. alive: [N, R, T] True up
+    to and including the step in which a path ended; what comes after it counts for nothing.
+    ended: [N, R] True where `done` ended it, False where the time limit cut it. distribution: the
+    parameters of what each action was drawn from (mean, log_std), each [N, R, T, A]. info:
     recurrent inputs and such, [N, R, T, .].
     """
 
@@ -163,7 +163,7 @@ class TaskEnv(Protocol):
         """Begin an episode of every robot towards goals [N, G]; return observations [N, R, S]."""
 
     def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """actions [N, R, A] -> observations [N, R, S], rewards [N, R], done [N, R] bool."""
+        """Act by [N, R, A]; return observations [N, R, S], rewards [N, R], done [N, R]."""
 
 
 class Planner(Protocol):
