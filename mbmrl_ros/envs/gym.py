@@ -22,7 +22,7 @@ from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.envs.task import Task
 from mbmrl_ros.envs.task_env import MetaTaskEnv, SamplingConfig
 from mbmrl_ros.envs.tasks import TASKS, load_task
-from mbmrl_ros.rewards.reward import build_reward
+from mbmrl_ros.rewards.reward import build_done, build_reward
 from mbmrl_ros.sim.disturbances import Schedule, active
 from mbmrl_ros.spec.robot import load_robot
 
@@ -35,8 +35,9 @@ Observation = NDArray[np.float32]
 class TaskEnv(gymnasium.Env[Observation, Observation]):
     """One robot and its task: states out, actions in -1..1 in, the planner's own reward.
 
-    An episode ends only where the physics are no longer finite, and the step that ends it earns
-    nothing, as in `mbmrl evaluate`; `gymnasium.make` truncates it after the task's steps.
+    An episode ends where the task's `done` says so, and where the physics are no longer finite,
+    in a step that earns nothing, as in `mbmrl evaluate`; `gymnasium.make` truncates it after the
+    task's steps.
     """
 
     metadata = {'render_modes': []}  # noqa: RUF012
@@ -53,6 +54,7 @@ class TaskEnv(gymnasium.Env[Observation, Observation]):
         self.robot = load_robot(self.task.robot)
         self.setting = self._checked(setting)
         self._reward = build_reward(self.robot, self.task.reward)
+        self._done = build_done(self.robot, self.task.done)
         self._robots = RobotEnv(self.robot, batch=1, threads=1)
         channels = range(self.robot.state_size)
         self._observed = list(self.robot.input_indices if inputs_only else channels)
@@ -83,12 +85,13 @@ class TaskEnv(gymnasium.Env[Observation, Observation]):
         before, self._state = self._state, self._robots.step(actions)
         terms = self._reward.terms(before, actions, self._state)
         reward = float(self._reward(before, actions, self._state))
-        ended = not bool(self._robots.healthy)
+        failed = not bool(self._robots.healthy)
         info = self._info() | {
-            'reward_terms': {name: 0.0 if ended else float(v) for name, v in terms.items()}
+            'reward_terms': {name: 0.0 if failed else float(v) for name, v in terms.items()}
         }
         self._step += 1
-        return self._observation(), 0.0 if ended else reward, ended, False, info
+        ended = failed or bool(self._done(self._state))
+        return self._observation(), 0.0 if failed else reward, ended, False, info
 
     def close(self) -> None:
         """Stop the threads of the physics."""
