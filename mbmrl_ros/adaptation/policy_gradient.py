@@ -38,13 +38,15 @@ def inner_step(
 
     Returns the parameters after the step [N, ...], differentiable in params and step_sizes.
     """
-    second_order = second_order and torch.is_grad_enabled()
+    followed = torch.is_grad_enabled() and any(v.requires_grad for v in params.values())
     with torch.enable_grad():
-        start = params if second_order else _leaves(params)
+        start = params if followed else _leaves(params)
         gradients = torch.autograd.grad(
             objective(start).sum(),
             list(start.values()),
-            create_graph=second_order,
+            create_graph=followed and second_order,
+            # What the objective has computed on the way may be in the outer loss as well.
+            retain_graph=followed,
             allow_unused=True,
             materialize_grads=True,
         )

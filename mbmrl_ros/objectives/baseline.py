@@ -13,11 +13,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-Kind = Literal['linear', 'time']
+BaselineKind = Literal['linear', 'time']
 CLIP, RIDGE, TRIES = 10.0, 1e-5, 5
 
 
-def features(observations: Tensor, kind: Kind = 'linear') -> Tensor:
+def features(observations: Tensor, kind: BaselineKind = 'linear') -> Tensor:
     """Return features [..., T, D] in float64 for observations [..., T, S] at steps 0 to T - 1."""
     steps = observations.shape[-2]
     # The normal equations square the condition number: too much for float32.

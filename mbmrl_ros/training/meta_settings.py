@@ -19,7 +19,7 @@ Width = Annotated[int, Field(ge=1)]
 
 
 class SamplingConfig(Config):
-    """How much is sampled. Steps of an iteration: tasks x rollouts x horizon x (inner steps + 1)."""
+    """How much is sampled: tasks x rollouts x horizon x (inner_steps + 1) steps per iteration."""
 
     iterations: int = Field(400, ge=1, description='meta-iterations (the code: 1001)')
     tasks: int = Field(40, ge=1, description='N: goals per iteration (Table 1)')

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mbmrl_ros.config import Config, UserError
-from mbmrl_ros.objectives import baseline
+from mbmrl_ros.objectives.baseline import BaselineKind, features, fit, predict
 from mbmrl_ros.objectives.returns import gae, masked_mean, powers, returns, standardised
 from mbmrl_ros.policies.gaussian import Distribution, log_prob
 from mbmrl_ros.types import Paths
@@ -22,7 +22,7 @@ class AdvantageConfig(Config):
 
     discount: float = Field(0.99, ge=0, le=1, description='gamma')
     gae_lambda: float = Field(1.0, ge=0, le=1, description='lambda of GAE')
-    baseline: baseline.Kind = Field(
+    baseline: BaselineKind = Field(
         'linear', description='features: observations and time, or time alone'
     )
     bootstrap: bool = Field(
@@ -105,17 +105,17 @@ def advantages(paths: Paths, config: AdvantageConfig) -> Tensor:
     rewards = torch.where(paths.alive, paths.rewards, 0.0)
     last = torch.zeros_like(rewards[..., 0])
     observed = torch.cat([paths.observations, paths.last_observation[:, :, None]], 2)
-    rows = baseline.features(observed.nan_to_num(), config.baseline)
+    rows = features(observed.nan_to_num(), config.baseline)
     before, after = rows[:, :, :steps], rows[:, :, steps:]
     targets = returns(rewards, paths.alive, config.discount)
     if config.bootstrap:
         decay = config.discount * powers(config.discount, steps, rows)[-1]
         cut = (~paths.ended)[:, :, None, None] * decay[:, None]
-        weights = baseline.fit(before - cut * after, targets, paths.alive)
-        last = torch.where(paths.ended, 0.0, baseline.predict(after, weights)[..., 0])
+        weights = fit(before - cut * after, targets, paths.alive)
+        last = torch.where(paths.ended, 0.0, predict(after, weights)[..., 0])
     else:
-        weights = baseline.fit(before, targets, paths.alive)
-    values = baseline.predict(before, weights)
+        weights = fit(before, targets, paths.alive)
+    values = predict(before, weights)
     return gae(rewards, values, paths.alive, last, config.discount, config.gae_lambda)
 
 
@@ -123,6 +123,6 @@ def step_rewards(paths: Paths, config: AdvantageConfig) -> Tensor:
     """Return gamma^t r_t less its baseline [N, R, T]: what DiCE's magic boxes multiply."""
     time = torch.arange(paths.rewards.shape[-1])
     discounted = torch.where(paths.alive, paths.rewards, 0.0) * config.discount**time
-    rows = baseline.features(paths.observations.nan_to_num(), config.baseline)
-    weights = baseline.fit(rows, discounted, paths.alive)
-    return (discounted - baseline.predict(rows, weights)) * paths.alive
+    rows = features(paths.observations.nan_to_num(), config.baseline)
+    weights = fit(rows, discounted, paths.alive)
+    return (discounted - predict(rows, weights)) * paths.alive

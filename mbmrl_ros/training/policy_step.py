@@ -1,0 +1,57 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Outer optimisers: Adam on all samples, or one step in a trust region."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from mbmrl_ros.objectives.trust_region import trust_region_step
+from mbmrl_ros.training.meta_learner import MetaLearner, Metrics
+from mbmrl_ros.types import Params
+
+TaskObjective = Callable[[Params, slice], Tensor]
+"""(trained, which tasks) -> the objective of each of them [n]."""
+
+# Samples that are differentiated at once: what of them passes through a layer of 64 units, a few
+# megabytes, stays in the cache of the processor from the one operation to the next.
+SAMPLES_AT_ONCE = 8_000
+
+
+def parts(learner: MetaLearner) -> Iterator[slice]:
+    """Yield the tasks in groups that are worth one call."""
+    config = learner.config
+    size = max(1, SAMPLES_AT_ONCE // (config.rollouts * config.horizon))
+    for first in range(0, config.tasks, size):
+        yield slice(first, min(first + size, config.tasks))
+
+
+def adam_steps(learner: MetaLearner, objective: TaskObjective, steps: int) -> None:
+    """Raise the mean over tasks by full-batch steps of Adam."""
+    for _ in range(steps):
+        learner.optimiser.zero_grad()
+        for tasks in parts(learner):
+            # Exact: the gradient of a sum over tasks is the sum of gradients.
+            loss = -objective(learner.trained, tasks).sum() / learner.config.tasks
+            loss.backward()
+        learner.optimiser.step()
+
+
+def trust_region(
+    learner: MetaLearner, objective: TaskObjective, divergence: TaskObjective, delta: float
+) -> Metrics:
+    """Raise the mean over tasks by one step whose mean divergence is at most delta."""
+    everything = slice(0, learner.config.tasks)
+    step = trust_region_step(
+        lambda trained: -objective(trained, everything).mean(),
+        lambda trained: divergence(trained, everything).mean(),
+        learner.trained,
+        delta,
+    )
+    with torch.no_grad():
+        for name, value in learner.trained.items():
+            value.copy_(step.params[name])
+    return {'kl_after': step.kl, 'step_accepted': float(step.accepted)}
