@@ -18,8 +18,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from mbmrl_ros.bundles.policy import PolicyBundle
 from mbmrl_ros.config import Positive
 from mbmrl_ros.objectives.surrogates import clipped, likelihood_ratio
+from mbmrl_ros.training.algorithm import Algorithm
 from mbmrl_ros.training.meta_learner import (
     Inner,
     MetaLearner,
@@ -29,8 +31,11 @@ from mbmrl_ros.training.meta_learner import (
     evaluate,
     sample_rounds,
 )
+from mbmrl_ros.training.meta_policy import train_meta_policy
 from mbmrl_ros.training.meta_settings import MetaPolicyConfig
+from mbmrl_ros.training.policy_run import MetaTask
 from mbmrl_ros.training.policy_step import adam_steps
+from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.timed_env import TimedEnv
 from mbmrl_ros.types import Params
 
@@ -46,6 +51,11 @@ class ProMPConfig(MetaPolicyConfig):
     kl_target: Positive | None = Field(
         None, description='double or halve eta for this KL (the code, random parameters: 0.01)'
     )
+
+
+def train(task: MetaTask, config: ProMPConfig, run: Run, seed: int) -> PolicyBundle:
+    """Train, or go on with what the run folder holds; return the last bundle."""
+    return train_meta_policy('promp', iteration, task, config, run, seed)
 
 
 def iteration(
@@ -74,3 +84,6 @@ def iteration(
 
 def _factor(excess: float) -> float:
     return 2.0 if excess > 1.5 else 0.5 if excess < 1 / 1.5 else 1.0
+
+
+PROMP = Algorithm('promp', 'proximal meta-policy search', ProMPConfig, train)

@@ -124,6 +124,7 @@ def sample_rounds(
         'std': float(learner.params['log_std'].detach().exp().mean()),
         'std_after': float(params['log_std'].exp().mean()),
         'step_size': float(torch.stack([size.mean() for size in sizes.values()]).mean()),
+        'steps': float(len(samples) * samples[0].alive.numel()),
         'physics_s': physics_s,
         'policy_s': collect_s - physics_s,
     }

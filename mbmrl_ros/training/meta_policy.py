@@ -1,0 +1,49 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""How algorithms with an inner policy-gradient step train: iterations in a run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+from mbmrl_ros.bundles.policy import PolicyBundle
+from mbmrl_ros.training.meta_learner import MetaLearner, Metrics, init_learner
+from mbmrl_ros.training.meta_settings import MetaPolicyConfig
+from mbmrl_ros.training.policy_run import MetaTask, make_env, train_policy
+from mbmrl_ros.training.run import Run
+from mbmrl_ros.training.timed_env import TimedEnv
+
+ConfigType = TypeVar('ConfigType', bound=MetaPolicyConfig)
+Iteration = Callable[[TimedEnv, MetaLearner, ConfigType, torch.Generator], Metrics]
+
+
+def train_meta_policy(
+    name: str,
+    iteration: Iteration[ConfigType],
+    task: MetaTask,
+    config: ConfigType,
+    run: Run,
+    seed: int,
+) -> PolicyBundle:
+    """Repeat an algorithm's iteration on a task; return the last bundle."""
+    env = TimedEnv(make_env(task, config.tasks, config.rollouts, config.horizon))
+    learner = init_learner(env.observation_size, env.action_size, config, seed)
+    info: dict[str, object] = {
+        'kind': 'policy',
+        'algorithm': name,
+        'task': task.name,
+        'observation_size': env.observation_size,
+        'action_size': env.action_size,
+        'training': config.model_dump(mode='json'),
+    }
+    return train_policy(
+        run,
+        learner,
+        lambda generator: iteration(env, learner, config, generator),
+        info,
+        config.iterations,
+        seed,
+    )
