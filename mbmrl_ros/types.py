@@ -37,6 +37,12 @@ StepFn = Callable[[Carry, Tensor, Tensor], tuple[Carry, Tensor]]
 RewardFn = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(state [..., S], action [..., A] in -1..1, next_state [..., S]) -> reward [...]."""
 
+GoalRewardFn = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+"""(state [..., S], action [..., A] in -1..1, next_state [..., S], goal [..., G]) -> reward [...]."""
+
+DoneFn = Callable[[Tensor], Tensor]
+"""(next_state [..., S]) -> whether an episode ends with it [...], bool."""
+
 LossFn = Callable[[Params, 'Transitions', 'list[Tap] | None'], Tensor]
 """(params, transitions [B, M, .], taps) -> loss [B], one value per row. Where taps is a list, it
 collects what passes through the linear layers."""

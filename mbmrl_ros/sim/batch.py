@@ -50,7 +50,7 @@ class BatchWorld:
         self._actuators, _ = command_units(spec, self._model)
         self._drive = make_drive(spec, self._model, batch, simulation_of(spec).physics_steps)
         self._senses = make_senses(spec, batch, self._drive, dropouts)
-        self._rollouts = _Rollouts(self._model, threads)
+        self._rollouts = Rollouts(self._model, threads)
         self._models = [self._model] * batch
         # Robots with the same disturbances share a model.
         self._variant = lru_cache(MOST_VARIANTS)(partial(disturbed, spec, self._model))
@@ -201,7 +201,7 @@ class BatchPhysics:
             line = ' '.join(str(error).split())
             raise UserError(f'MuJoCo cannot load {path}: {line}') from error
         self.model = configure(loaded, warm_start=False)
-        self._rollouts = _Rollouts(self.model, threads)
+        self._rollouts = Rollouts(self.model, threads)
 
     def step(self, states: Array, controls: Array, steps: int = 1) -> Array:
         """Return the states [N, .] after some physics steps under controls [N, A].
@@ -226,7 +226,7 @@ class BatchPhysics:
         self._rollouts.close()
 
 
-class _Rollouts:
+class Rollouts:
     """mujoco.rollout with threads of its own."""
 
     def __init__(self, model: mujoco.MjModel, threads: int) -> None:

@@ -1,0 +1,109 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Collect paths with a policy: R rollouts of each of N tasks in one batch.
+
+A control step is one call of the policy and one of the environment, whatever N and R. Every task has
+R paths of at most T steps. The ProMP authors' sampler goes on until all tasks together have N R T
+steps in finished paths, so that there a task whose robots fall early has more paths.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from mbmrl_ros.policies.gaussian import Distribution, sample
+from mbmrl_ros.types import Params, Paths, TaskEnv
+
+
+class Policy(Protocol):
+    """A policy without memory (policies/gaussian.py)."""
+
+    def distribution(self, params: Params, observations: Tensor) -> Distribution:
+        """Return the distribution of actions for observations [N, R, S]."""
+
+
+Act = Callable[[Tensor], Distribution]
+"""observations [N, R, S] -> distribution of the actions [N, R, A]."""
+
+
+def collect(
+    env: TaskEnv, policy: Policy, params: Params, goals: Tensor, generator: torch.Generator
+) -> Paths:
+    """Roll a policy out towards goals [N, G]; params: shared, or with a leading N."""
+    return roll_out(env, lambda seen: policy.distribution(params, seen), goals, generator)
+
+
+@torch.no_grad()
+def roll_out(env: TaskEnv, act: Act, goals: Tensor, generator: torch.Generator) -> Paths:
+    """Let anything act for an episode; what it remembers is its own.
+
+    A path that fails, by an action, physics or reward that is not finite, ends with the step
+    before, and is counted in a warning; `ended` is True for it.
+    """
+    record = _Record(env)
+    observations = env.reset(goals, generator)
+    alive = torch.ones(env.tasks, env.rollouts, dtype=torch.bool)
+    ended, failed = ~alive, ~alive
+    for step in range(env.horizon):
+        drawn = act(observations)
+        actions = sample(drawn, generator)
+        following, rewards, done = env.step(actions)
+        wrong = alive & rewards.isnan()
+        record.keep(step, observations, actions, drawn)
+        record.earn(step, rewards, alive & ~wrong)
+        failed, ended = failed | wrong, ended | (alive & done)
+        alive, observations = alive & ~done, following
+        if not alive.any():
+            break
+    if failed.any():
+        _say(failed)
+    return record.paths(observations, ended, failed)
+
+
+def _say(failed: Tensor) -> None:
+    count, tasks = int(failed.sum()), int(failed.any(1).sum())
+    logging.getLogger(__name__).warning(
+        '%d of %d paths, in %d tasks, ended by an action, state or reward that is not finite',
+        count,
+        failed.numel(),
+        tasks,
+    )
+
+
+class _Record:
+    """Paths in the making, steps after the last one being zero."""
+
+    def __init__(self, env: TaskEnv) -> None:
+        shape = env.tasks, env.rollouts, env.horizon
+        self.observations = torch.zeros(*shape, env.observation_size)
+        self.actions = torch.zeros(*shape, env.action_size)
+        self.rewards = torch.zeros(shape)
+        self.alive = torch.zeros(shape, dtype=torch.bool)
+        self.distribution: Distribution = {}
+
+    def keep(self, step: int, observations: Tensor, actions: Tensor, drawn: Distribution) -> None:
+        self.observations[:, :, step] = observations
+        self.actions[:, :, step] = actions
+        for name, value in drawn.items():
+            if name not in self.distribution:
+                self.distribution[name] = torch.zeros_like(self.actions)
+            self.distribution[name][:, :, step] = value
+
+    def earn(self, step: int, rewards: Tensor, counted: Tensor) -> None:
+        self.rewards[:, :, step] = torch.where(counted, rewards, 0.0)
+        self.alive[:, :, step] = counted
+
+    def paths(self, last: Tensor, ended: Tensor, failed: Tensor) -> Paths:
+        if failed.any():
+            # What is not finite would stay so under a mask that multiplies by zero.
+            for values in (self.actions, *self.distribution.values()):
+                values.nan_to_num_(0.0, 0.0, 0.0)
+        return Paths(
+            self.observations, self.actions, self.rewards, last, self.alive, ended,
+            self.distribution,
+        )  # fmt: skip
