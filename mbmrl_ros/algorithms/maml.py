@@ -27,6 +27,7 @@ from torch import Tensor
 
 from mbmrl_ros.bundles.policy import PolicyBundle
 from mbmrl_ros.config import Positive
+from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.objectives.surrogates import (
     Surrogate,
     dice,
@@ -48,7 +49,6 @@ from mbmrl_ros.training.meta_learner import (
 )
 from mbmrl_ros.training.meta_policy import train_meta_policy
 from mbmrl_ros.training.meta_settings import MetaPolicyConfig
-from mbmrl_ros.training.policy_run import MetaTask
 from mbmrl_ros.training.policy_step import adam_steps, trust_region
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.samples import Samples
@@ -124,7 +124,7 @@ def iteration(
 
     if row.trusts:
         return rounds.metrics | trust_region(learner, objective, strayed, config.delta)
-    adam_steps(learner, objective, 1)
+    adam_steps(learner, objective, rounds, 1)
     return rounds.metrics | {'kl_before': _moved(learner, rounds.samples[0])}
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from mbmrl_ros.bundles.policy import PolicyBundle
 from mbmrl_ros.config import Positive
+from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.objectives.surrogates import clipped, likelihood_ratio
 from mbmrl_ros.training.algorithm import Algorithm
 from mbmrl_ros.training.meta_learner import (
@@ -33,7 +34,6 @@ from mbmrl_ros.training.meta_learner import (
 )
 from mbmrl_ros.training.meta_policy import train_meta_policy
 from mbmrl_ros.training.meta_settings import MetaPolicyConfig
-from mbmrl_ros.training.policy_run import MetaTask
 from mbmrl_ros.training.policy_step import adam_steps
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.timed_env import TimedEnv
@@ -74,7 +74,7 @@ def iteration(
         strayed = [divergence(*round_) for round_ in zip(before, adapted.before)]
         return gained - eta * torch.stack(strayed).mean(0)
 
-    adam_steps(learner, objective, config.outer_steps)
+    adam_steps(learner, objective, rounds, config.outer_steps)
     moved = learner.policy.distribution(learner.params, rounds.samples[0].observations)
     strayed = float(divergence(rounds.samples[0], moved).mean().detach())
     if config.kl_target:

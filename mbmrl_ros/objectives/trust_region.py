@@ -66,12 +66,7 @@ def trust_region_step(
     leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
     tensors = list(leaves.values())
     before, product = loss(leaves), _hessian_product(kl(leaves), tensors, config.damping)
-    # The two closures may share a part of their graphs.
-    gradient = _flat(
-        torch.autograd.grad(
-            before, tensors, retain_graph=True, allow_unused=True, materialize_grads=True
-        )
-    )
+    gradient = _flat(_gradients(before, tensors))
     direction = conjugate_gradients(product, gradient, config.cg_iterations, config.cg_tolerance)
     curvature = float(direction @ product(direction))
     refused = TrustRegionStep(params, float(before), float(before), 0.0, False)
@@ -109,16 +104,28 @@ def conjugate_gradients(
 
 
 def _hessian_product(kl: Tensor, tensors: list[Tensor], damping: float) -> Product:
-    options = {'allow_unused': True, 'materialize_grads': True}
-    gradients = torch.autograd.grad(kl, tensors, create_graph=True, **options)
+    gradients = _gradients(kl, tensors, create_graph=True)
 
     def product(vector: Tensor) -> Tensor:
         parts = _parted(vector, tensors)
         slope = torch.stack([(g * v).sum() for g, v in zip(gradients, parts)]).sum()
-        image = torch.autograd.grad(slope, tensors, retain_graph=True, **options)
-        return _flat(image) + damping * vector
+        return _flat(_gradients(slope, tensors)) + damping * vector
 
     return product
+
+
+def _gradients(
+    value: Tensor, tensors: list[Tensor], create_graph: bool = False
+) -> tuple[Tensor, ...]:
+    # The graph stays: the two closures may share a part of it, and products are many.
+    return torch.autograd.grad(
+        value,
+        tensors,
+        retain_graph=True,
+        create_graph=create_graph,
+        allow_unused=True,
+        materialize_grads=True,
+    )
 
 
 def _flat(tensors: tuple[Tensor, ...]) -> Tensor:
@@ -126,7 +133,7 @@ def _flat(tensors: tuple[Tensor, ...]) -> Tensor:
 
 
 def _parted(vector: Tensor, like: list[Tensor]) -> list[Tensor]:
-    parts = vector.split([tensor.numel() for tensor in like])
+    parts = torch.split(vector, [tensor.numel() for tensor in like])
     return [part.view_as(tensor).to(tensor.dtype) for part, tensor in zip(parts, like)]
 
 

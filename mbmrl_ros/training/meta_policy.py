@@ -5,14 +5,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 import torch
 
 from mbmrl_ros.bundles.policy import PolicyBundle
+from mbmrl_ros.envs.meta_task import MetaTask, require_goals
 from mbmrl_ros.training.meta_learner import MetaLearner, Metrics, init_learner
-from mbmrl_ros.training.meta_settings import MetaPolicyConfig
-from mbmrl_ros.training.policy_run import MetaTask, make_env, train_policy
+from mbmrl_ros.training.meta_settings import BatchConfig, MetaPolicyConfig
+from mbmrl_ros.training.policy_run import train_policy
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.timed_env import TimedEnv
 
@@ -29,7 +31,7 @@ def train_meta_policy(
     seed: int,
 ) -> PolicyBundle:
     """Repeat an algorithm's iteration on a task; return the last bundle."""
-    env = TimedEnv(make_env(task, config.tasks, config.rollouts, config.horizon))
+    env = make_env(task, config)
     learner = init_learner(env.observation_size, env.action_size, config, seed)
     info: dict[str, object] = {
         'kind': 'policy',
@@ -47,3 +49,10 @@ def train_meta_policy(
         config.iterations,
         seed,
     )
+
+
+def make_env(task: MetaTask, config: BatchConfig) -> TimedEnv:
+    """Return the robots of a task; UserError if it has no goals to tell its tasks by."""
+    require_goals(task)
+    task = replace(task, horizon=config.horizon or task.horizon)
+    return TimedEnv(task, config.tasks, config.rollouts, config)

@@ -13,18 +13,21 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from mbmrl_ros.config import Config, Positive
+from mbmrl_ros.envs.task_env import SamplingConfig
 from mbmrl_ros.training.samples import AdvantageConfig
 
 Width = Annotated[int, Field(ge=1)]
 
 
-class SamplingConfig(Config):
+class BatchConfig(SamplingConfig):
     """How much is sampled: tasks x rollouts x horizon x (inner_steps + 1) steps per iteration."""
 
     iterations: int = Field(400, ge=1, description='meta-iterations (the code: 1001)')
     tasks: int = Field(40, ge=1, description='N: goals per iteration (Table 1)')
     rollouts: int = Field(20, ge=1, description='R: paths per task, before and after (Table 1)')
-    horizon: int = Field(100, ge=1, description='T: steps per path (Table 1: 100 or 200)')
+    horizon: int | None = Field(
+        None, ge=1, description="T: steps per path; default: the task's (Table 1: 100 or 200)"
+    )
 
 
 class PolicyConfig(Config):
@@ -50,7 +53,7 @@ class InnerConfig(Config):
     )
 
 
-class MetaPolicyConfig(SamplingConfig, PolicyConfig, InnerConfig, AdvantageConfig):
+class MetaPolicyConfig(BatchConfig, PolicyConfig, InnerConfig, AdvantageConfig):
     """What all algorithms with an inner policy-gradient step share."""
 
     learning_rate: Positive = Field(1e-3, description='beta: Adam (Table 1)')

@@ -20,22 +20,11 @@ from tqdm import tqdm
 from mbmrl_ros.bundles.policy import PolicyBundle, load_policy, save_policy
 from mbmrl_ros.config import UserError
 from mbmrl_ros.training.run import Run, optimiser_tensors, restore_optimiser
-from mbmrl_ros.types import Params, TaskEnv
+from mbmrl_ros.types import Params
 
 Metrics = dict[str, float]
 Improve = Callable[[torch.Generator], Metrics]
 """generator -> what one iteration measured; it changes the learner."""
-
-
-class MetaTask(Protocol):
-    """A distribution of tasks that environments are made of."""
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-
-    def make_env(self, tasks: int, rollouts: int, horizon: int) -> TaskEnv:
-        """Return N tasks x R robots side by side."""
 
 
 class Learner(Protocol):
@@ -44,18 +33,6 @@ class Learner(Protocol):
     trained: Params
     optimiser: torch.optim.Optimizer
     memory: Params
-
-
-def make_env(task: MetaTask, tasks: int, rollouts: int, horizon: int) -> TaskEnv:
-    """Return an environment to meta-learn in; UserError if it has no goals to tell tasks by."""
-    env = task.make_env(tasks, rollouts, horizon)
-    goals = env.sample_goals(torch.Generator().manual_seed(0), 1)
-    if goals.shape[-1] == 0:
-        raise UserError(
-            f'{task.name} has no goals, so that there is nothing to meta-learn; choose a task '
-            'that draws a goal per episode (mbmrl tasks)'
-        )
-    return env
 
 
 def train_policy(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mbmrl_ros.objectives.trust_region import trust_region_step
-from mbmrl_ros.training.meta_learner import MetaLearner, Metrics
+from mbmrl_ros.training.meta_learner import MetaLearner, Metrics, Rounds
 from mbmrl_ros.types import Params
 
 TaskObjective = Callable[[Params, slice], Tensor]
@@ -21,22 +21,22 @@ TaskObjective = Callable[[Params, slice], Tensor]
 SAMPLES_AT_ONCE = 8_000
 
 
-def parts(learner: MetaLearner) -> Iterator[slice]:
+def parts(rounds: Rounds) -> Iterator[slice]:
     """Yield the tasks in groups that are worth one call."""
-    config = learner.config
-    size = max(1, SAMPLES_AT_ONCE // (config.rollouts * config.horizon))
-    for first in range(0, config.tasks, size):
-        yield slice(first, min(first + size, config.tasks))
+    tasks, rollouts, horizon = rounds.samples[0].alive.shape
+    size = max(1, SAMPLES_AT_ONCE // (rollouts * horizon))
+    for first in range(0, tasks, size):
+        yield slice(first, min(first + size, tasks))
 
 
-def adam_steps(learner: MetaLearner, objective: TaskObjective, steps: int) -> None:
+def adam_steps(learner: MetaLearner, objective: TaskObjective, rounds: Rounds, steps: int) -> None:
     """Raise the mean over tasks by full-batch steps of Adam."""
     for _ in range(steps):
         learner.optimiser.zero_grad()
-        for tasks in parts(learner):
+        for tasks in parts(rounds):
             # Exact: the gradient of a sum over tasks is the sum of gradients.
             loss = -objective(learner.trained, tasks).sum() / learner.config.tasks
-            loss.backward()
+            torch.autograd.backward(loss)
         learner.optimiser.step()
 
 

@@ -5,41 +5,28 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from mbmrl_ros.types import TaskEnv
+from mbmrl_ros.envs.task_env import MetaTaskEnv
 
 
-@dataclass
-class TimedEnv:
+class TimedEnv(MetaTaskEnv):
     """A task that adds up the seconds of its resets and steps in physics_s."""
 
-    env: TaskEnv
-    physics_s: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Take over what never changes."""
-        self.observation_size, self.action_size = self.env.observation_size, self.env.action_size
-        self.tasks, self.rollouts = self.env.tasks, self.env.rollouts
-        self.horizon = self.env.horizon
-
-    def sample_goals(self, generator: torch.Generator, n: int) -> Tensor:
-        """Draw goals [n, G]."""
-        return self.env.sample_goals(generator, n)
+    physics_s = 0.0
 
     def reset(self, goals: Tensor, generator: torch.Generator) -> Tensor:
-        """Begin episodes."""
+        """Begin an episode of every robot towards goals [N, G]; return observations [N, R, S]."""
         started = time.perf_counter()
-        observations = self.env.reset(goals, generator)
+        observations = super().reset(goals, generator)
         self.physics_s += time.perf_counter() - started
         return observations
 
     def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Take a step."""
+        """Act by [N, R, A]; return observations [N, R, S], rewards [N, R], done [N, R]."""
         started = time.perf_counter()
-        result = self.env.step(actions)
+        result = super().step(actions)
         self.physics_s += time.perf_counter() - started
         return result
