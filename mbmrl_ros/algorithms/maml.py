@@ -44,8 +44,8 @@ from mbmrl_ros.training.meta_learner import (
     Metrics,
     adapt,
     divergence,
-    evaluate,
     sample_rounds,
+    value_of,
 )
 from mbmrl_ros.training.meta_policy import train_meta_policy
 from mbmrl_ros.training.meta_settings import MetaPolicyConfig
@@ -105,26 +105,21 @@ def iteration(
     rounds = sample_rounds(env, learner, goals, row.inner, generator)
     later = _standardised(rounds.samples[-1].mean_reward) * config.exploration
 
-    def objective(trained: Params, tasks: slice) -> Tensor:
-        """The outer surrogate after the inner steps, with E-MAML's term where a row has it."""
+    def outcome(trained: Params, tasks: slice) -> tuple[Tensor, Tensor]:
+        """The outer surrogate after the inner steps, and the KL from what D' was drawn with."""
         *before, after = (samples.part(tasks) for samples in rounds.samples)
         adapted = adapt(learner, trained, before, row.inner.surrogate)
-        gained = evaluate(learner, adapted.params, after, row.outer)
+        now = learner.policy.distribution(adapted.params, after.observations)
+        gained, strayed = value_of(now, after, row.outer), divergence(after, now)
         if not row.explores:
-            return gained
+            return gained, strayed
         scores = [log_prob(d, s.actions) for s, d in zip(before, adapted.before)]
         credit = [exploration(p, s.alive, later[tasks]) for p, s in zip(scores, before)]
-        return gained + torch.stack(credit).sum(0)
-
-    def strayed(trained: Params, tasks: slice) -> Tensor:
-        """KL between what D' was sampled with and the newly adapted policies."""
-        *before, after = (samples.part(tasks) for samples in rounds.samples)
-        adapted = adapt(learner, trained, before, row.inner.surrogate)
-        return divergence(after, learner.policy.distribution(adapted.params, after.observations))
+        return gained + torch.stack(credit).sum(0), strayed
 
     if row.trusts:
-        return rounds.metrics | trust_region(learner, objective, strayed, config.delta)
-    adam_steps(learner, objective, rounds, 1)
+        return rounds.metrics | trust_region(learner, outcome, config.delta)
+    adam_steps(learner, lambda *at: outcome(*at)[0], rounds, 1)
     return rounds.metrics | {'kl_before': _moved(learner, rounds.samples[0])}
 
 

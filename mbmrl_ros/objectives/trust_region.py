@@ -69,7 +69,8 @@ def trust_region_step(
     gradient = _flat(_gradients(before, tensors))
     direction = conjugate_gradients(product, gradient, config.cg_iterations, config.cg_tolerance)
     curvature = float(direction @ product(direction))
-    refused = TrustRegionStep(params, float(before), float(before), 0.0, False)
+    loss_before = float(before.detach())
+    refused = TrustRegionStep(params, loss_before, loss_before, 0.0, False)
     # Rounding may leave a curvature of 0 below it; what is truly negative is no divergence.
     scale = (2 * delta / (curvature + TINY)) ** 0.5 if curvature > -TINY else math.nan
     if not bool((scale * direction).isfinite().all()):
@@ -79,8 +80,8 @@ def trust_region_step(
         with torch.no_grad():
             divergence = float(kl(candidate))
             after = float(loss(candidate))
-        if after < refused.loss_before and divergence <= delta:
-            return TrustRegionStep(candidate, refused.loss_before, after, divergence, True)
+        if after < loss_before and divergence <= delta:
+            return TrustRegionStep(candidate, loss_before, after, divergence, True)
     return refused
 
 

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,7 +18,7 @@ from mbmrl_ros.policies.gaussian import Distribution, GaussianPolicy, kl, log_pr
 from mbmrl_ros.training.meta_settings import MetaPolicyConfig
 from mbmrl_ros.training.rollouts import collect
 from mbmrl_ros.training.samples import Credit, Samples, path_returns, score
-from mbmrl_ros.training.timed_env import TimedEnv
+from mbmrl_ros.training.timed_env import TimedEnv, sampling_times, timed
 from mbmrl_ros.types import Params
 
 Metrics = dict[str, float]
@@ -101,21 +100,19 @@ def sample_rounds(
     env: TimedEnv, learner: MetaLearner, goals: Tensor, inner: Inner, generator: torch.Generator
 ) -> Rounds:
     """Sample with theta, take an inner step per task, sample with what came of it, and so on."""
-    physics_before, collect_s = env.physics_s, 0.0
+    spent = sampling_times()
     samples: list[Samples] = []
     returns: list[float] = []
     params = {name: value.detach() for name, value in learner.params.items()}
     sizes = {k: v.detach() for k, v in step_sizes(learner, learner.trained).items()}
     for index in range(learner.config.inner_steps + 1):
-        started = time.perf_counter()
-        paths = collect(env, learner.policy, params, goals, generator)
-        collect_s += time.perf_counter() - started
+        with timed(env, spent):
+            paths = collect(env, learner.policy, params, goals, generator)
         last = index == learner.config.inner_steps
         samples.append(score(paths, learner.config, 'advantages' if last else inner.credit))
         returns.append(float(path_returns(paths).mean()))
         if not last:
             params = _step(learner, params, sizes, samples[-1], inner.surrogate)[0]
-    physics_s = env.physics_s - physics_before
     metrics = {f'return/{index}': value for index, value in enumerate(returns)} | {
         'return_before': returns[0],
         'return_after': returns[-1],
@@ -125,10 +122,8 @@ def sample_rounds(
         'std_after': float(params['log_std'].exp().mean()),
         'step_size': float(torch.stack([size.mean() for size in sizes.values()]).mean()),
         'steps': float(len(samples) * samples[0].alive.numel()),
-        'physics_s': physics_s,
-        'policy_s': collect_s - physics_s,
     }
-    return Rounds(samples, metrics)
+    return Rounds(samples, spent | metrics)
 
 
 def adapt(

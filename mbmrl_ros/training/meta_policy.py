@@ -33,19 +33,11 @@ def train_meta_policy(
     """Repeat an algorithm's iteration on a task; return the last bundle."""
     env = make_env(task, config)
     learner = init_learner(env.observation_size, env.action_size, config, seed)
-    info: dict[str, object] = {
-        'kind': 'policy',
-        'algorithm': name,
-        'task': task.name,
-        'observation_size': env.observation_size,
-        'action_size': env.action_size,
-        'training': config.model_dump(mode='json'),
-    }
     return train_policy(
         run,
         learner,
         lambda generator: iteration(env, learner, config, generator),
-        info,
+        bundle_info(name, task, env, config),
         config.iterations,
         seed,
     )
@@ -56,3 +48,17 @@ def make_env(task: MetaTask, config: BatchConfig) -> TimedEnv:
     require_goals(task)
     task = replace(task, horizon=config.horizon or task.horizon)
     return TimedEnv(task, config.tasks, config.rollouts, config)
+
+
+def bundle_info(
+    algorithm: str, task: MetaTask, env: TimedEnv, config: BatchConfig
+) -> dict[str, object]:
+    """Return what a bundle says of itself."""
+    return {
+        'kind': 'policy',
+        'algorithm': algorithm,
+        'task': task.name,
+        'observation_size': env.observation_size,
+        'action_size': env.action_size,
+        'training': config.model_dump(mode='json'),
+    }

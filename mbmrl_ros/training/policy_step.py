@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -15,6 +16,9 @@ from mbmrl_ros.types import Params
 
 TaskObjective = Callable[[Params, slice], Tensor]
 """(trained, which tasks) -> the objective of each of them [n]."""
+
+Outcome = Callable[[Params, slice], tuple[Tensor, Tensor]]
+"""(trained, which tasks) -> the objective [n], and the divergence [n] from what was sampled."""
 
 # Samples that are differentiated at once: what of them passes through a layer of 64 units, a few
 # megabytes, stays in the cache of the processor from the one operation to the next.
@@ -40,14 +44,17 @@ def adam_steps(learner: MetaLearner, objective: TaskObjective, rounds: Rounds, s
         learner.optimiser.step()
 
 
-def trust_region(
-    learner: MetaLearner, objective: TaskObjective, divergence: TaskObjective, delta: float
-) -> Metrics:
+def trust_region(learner: MetaLearner, outcome: Outcome, delta: float) -> Metrics:
     """Raise the mean over tasks by one step whose mean divergence is at most delta."""
-    everything = slice(0, learner.config.tasks)
+
+    @lru_cache(maxsize=1)
+    def known(values: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        # Objective and divergence share the inner steps.
+        return outcome(dict(zip(learner.trained, values)), slice(None))
+
     step = trust_region_step(
-        lambda trained: -objective(trained, everything).mean(),
-        lambda trained: divergence(trained, everything).mean(),
+        lambda trained: -known(tuple(trained.values()))[0].mean(),
+        lambda trained: known(tuple(trained.values()))[1].mean(),
         learner.trained,
         delta,
     )

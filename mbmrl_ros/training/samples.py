@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
@@ -12,7 +13,14 @@ from torch import Tensor
 
 from mbmrl_ros.config import Config, UserError
 from mbmrl_ros.objectives.baseline import BaselineKind, features, fit, predict
-from mbmrl_ros.objectives.returns import gae, masked_mean, powers, returns, standardised
+from mbmrl_ros.objectives.returns import (
+    discounted_sums,
+    gae,
+    masked_mean,
+    powers,
+    returns,
+    standardised,
+)
 from mbmrl_ros.policies.gaussian import Distribution, log_prob
 from mbmrl_ros.types import Paths
 
@@ -52,25 +60,35 @@ class Samples(NamedTuple):
 
     def part(self, tasks: slice) -> Samples:
         """Return the samples of some of the tasks."""
-        old = {name: value[tasks] for name, value in self.old.items()}
-        rest = {name: v[tasks] for name, v in self._asdict().items() if isinstance(v, Tensor)}
+        return self._each(lambda values: values[tasks])
+
+    def during(self, steps: slice) -> Samples:
+        """Return the samples of some of the steps."""
+        return self._each(lambda values: values[:, :, steps] if values.dim() > 1 else values)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Samples:
+        old = {name: change(value) for name, value in self.old.items()}
+        rest = {name: change(v) for name, v in self._asdict().items() if isinstance(v, Tensor)}
         return Samples(**rest, old=old)
 
 
 def score(paths: Paths, config: AdvantageConfig, credit: Credit = 'advantages') -> Samples:
-    """Value every action, standardised over each task's samples; UserError if a reward is NaN."""
+    """Value every action, on one scale for all tasks; UserError if a reward is not finite."""
     check_finite(paths)
     observations, actions = (
         torch.where(paths.alive[..., None], values, 0.0)
         for values in (paths.observations, paths.actions)
     )
-    worth = {'advantages': advantages, 'rewards': step_rewards}[credit]
+    if credit == 'advantages':
+        worth = standardised(advantages(paths, config), paths.alive)
+    else:
+        worth = scaled(step_rewards(paths, config), paths.alive)
     return Samples(
         observations,
         actions,
         paths.distribution,
         log_prob(paths.distribution, actions),
-        standardised(worth(paths, config), paths.alive),
+        worth,
         paths.alive,
         masked_mean(paths.rewards, paths.alive),
     )
@@ -119,10 +137,25 @@ def advantages(paths: Paths, config: AdvantageConfig) -> Tensor:
     return gae(rewards, values, paths.alive, last, config.discount, config.gae_lambda)
 
 
+def scaled(rewards: Tensor, alive: Tensor) -> Tensor:
+    """Scale rewards [N, R, T] so that their sums to the end have a mean square of 1 per task.
+
+    These sums are what DiCE's gradient multiplies: an inner step size then means the same with
+    it as with standardised advantages. The authors' code standardises the rewards themselves,
+    which makes a step tens of times longer.
+    """
+    size = masked_mean(discounted_sums(rewards, 1.0).square(), alive).sqrt()
+    return rewards / (size[:, None, None] + 1e-8)
+
+
 def step_rewards(paths: Paths, config: AdvantageConfig) -> Tensor:
-    """Return gamma^t r_t less its baseline [N, R, T]: what DiCE's magic boxes multiply."""
+    """Return gamma^t r_t less its baseline [N, R, T]: what DiCE's magic boxes multiply.
+
+    The baseline is of time alone: one of the state, which earlier actions led to, would not
+    average out under a box that holds these actions.
+    """
     time = torch.arange(paths.rewards.shape[-1])
     discounted = torch.where(paths.alive, paths.rewards, 0.0) * config.discount**time
-    rows = features(paths.observations.nan_to_num(), config.baseline)
+    rows = features(paths.observations, 'time')
     weights = fit(rows, discounted, paths.alive)
     return (discounted - predict(rows, weights)) * paths.alive

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -30,3 +32,18 @@ class TimedEnv(MetaTaskEnv):
         result = super().step(actions)
         self.physics_s += time.perf_counter() - started
         return result
+
+
+def sampling_times() -> dict[str, float]:
+    """Return seconds of physics and of everything else in sampling, none of either yet."""
+    return {'physics_s': 0.0, 'policy_s': 0.0}
+
+
+@contextlib.contextmanager
+def timed(env: TimedEnv, spent: dict[str, float]) -> Iterator[None]:
+    """Add to `sampling_times` what a block that samples takes."""
+    started, before = time.perf_counter(), env.physics_s
+    yield
+    physics_s = env.physics_s - before
+    spent['physics_s'] += physics_s
+    spent['policy_s'] += time.perf_counter() - started - physics_s
