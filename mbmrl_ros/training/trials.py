@@ -8,6 +8,8 @@ whether an episode ended with it, [o_t, a_{t-1}, r_{t-1}, d_{t-1}], 0 where a tr
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -31,6 +33,7 @@ class TrialEnv:
         """Forget: a trial begins."""
         self.last = torch.zeros(self.tasks, self.rollouts, self.action_size + 2)
         self.alive = torch.ones(self.tasks, self.rollouts, dtype=torch.bool)
+        self.failed = ~self.alive
 
     def sample_goals(self, generator: torch.Generator, n: int) -> Tensor:
         """Draw goals [n, G]."""
@@ -46,6 +49,7 @@ class TrialEnv:
         observations, rewards, done = self.env.step(actions)
         seen = [actions, rewards.nan_to_num()[..., None], done[..., None].float()]
         self.last = torch.where(self.alive[..., None], torch.cat(seen, -1), self.last)
+        self.failed = self.failed | (self.alive & rewards.isnan())
         self.alive = self.alive & ~done
         return torch.cat([observations, self.last], -1), rewards, done
 
@@ -80,7 +84,10 @@ def collect_trials(
     env.begin()
     parts: list[Paths] = []
     for _ in range(episodes):
-        parts.append(roll_out(env, act, goals, generator))
+        sound = ~env.failed[..., None]
+        paths = roll_out(env, act, goals, generator)
+        # What a robot remembers of a step that is not finite is not in its path.
+        parts.append(replace(paths, alive=paths.alive & sound))
         env.end_episode()
     return join(parts), parts
 
