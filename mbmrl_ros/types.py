@@ -38,7 +38,7 @@ RewardFn = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(state [..., S], action [..., A] in -1..1, next_state [..., S]) -> reward [...]."""
 
 GoalRewardFn = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-"""(state [..., S], action [..., A] in -1..1, next_state [..., S], goal [..., G]) -> reward [...]."""
+"""(state [..., S], action [..., A] in -1..1, next_state [..., S], goal [..., G]) -> reward."""
 
 DoneFn = Callable[[Tensor], Tensor]
 """(next_state [..., S]) -> whether an episode ends with it [...], bool."""

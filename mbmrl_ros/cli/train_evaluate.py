@@ -27,6 +27,7 @@ from mbmrl_ros.bundles.dynamics import (
     read_info,
 )
 from mbmrl_ros.config import UserError, closest
+from mbmrl_ros.envs.meta_tasks import META_TASKS
 from mbmrl_ros.envs.tasks import TASKS, Task, load_task
 from mbmrl_ros.evaluation.episodes import (
     endings_summary,
@@ -185,7 +186,10 @@ def _bundles() -> list[str]:
 
 
 LISTS = {
-    'tasks': lambda: [f'{task.name}: {task.description}' for task in TASKS.values()],
+    'tasks': lambda: [
+        *(f'{task.name}: {task.description}' for task in TASKS.values()),
+        *(f'{task.name}: {task.description} (for policies)' for task in META_TASKS.values()),
+    ],
     'algorithms': lambda: list(ALGORITHMS),
     'robots': _robots,
     'bundles': _bundles,

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Goals: what is drawn once per task, and which part of it is kept from training.
 
-A goal is a row of numbers with names. One such as `mass:torso` multiplies a parameter of the physics
-(sim/parameters.py); any other one is for the reward.
+A goal is a row of numbers with names. One such as `mass:torso` multiplies a parameter of the
+physics (sim/parameters.py); any other one is for the reward.
 """
 
 from __future__ import annotations
@@ -84,9 +84,7 @@ def directions() -> Goals:
     return Goals(
         ('direction_x', 'direction_y'),
         lambda generator, n: _on_circle(uniform(generator, n, begin, end)),
-        lambda generator, n: _on_circle(
-            uniform(generator, n, begin - SECTOR_WIDTH, begin)
-        ),
+        lambda generator, n: _on_circle(uniform(generator, n, begin - SECTOR_WIDTH, begin)),
     )
 
 

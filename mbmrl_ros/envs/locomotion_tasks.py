@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tasks of meta policy search on gymnasium's robots (ProMP, appendix D.2; thesis, chapter 6).
 
-Rewards and episodes are those of the ProMP authors' code, which the paper describes in words. In all of
-them: the forces of contacts, which that code lets ants and humanoids see and pay for, are neither
-observed nor paid for; velocities are not clipped to -10..10 where policies see them; start states are
-drawn as there. What else differs is said at the task. Held out are goals beyond those of training;
-of directions a sector of 30 degrees that the papers train on too, of forward and backward to stand.
+Rewards, episodes and start states are those of the ProMP authors' code, which the paper describes
+in words. In all of them: the forces of contacts, which that code lets ants and humanoids see and
+pay for, are neither observed nor paid for; ants and humanoids are seen through odometry and
+joints, with a rotation matrix and velocities in the frame of the torso; velocities are not
+clipped to -10..10 where policies see them. What else differs is said at the task. Held out are
+goals beyond those of training; of directions a sector of 30 degrees that the papers train on too,
+of forward and backward to stand still.
 """
 
 from __future__ import annotations
@@ -64,8 +66,8 @@ LEFT_LEG = ('thigh_left', 'leg_left', 'foot_left')
 def _random_parameters(bodies: tuple[str, ...]) -> Goals:
     """Return factors 1.5^U(-3, 3) of mass, inertia and friction, and 1.3^U(-3, 3) of damping.
 
-    bodies: their names, the torso first, of which each other one has a joint. In all of them: what the
-    solver derives from masses is computed anew, which the code leaves as it was.
+    bodies: their names, the torso first, of which each other one has a joint. What the solver
+    derives from masses is computed anew, which the published code leaves as it was.
     """
     links = [body for body in bodies if body != 'torso']
     geoms = ('floor', *(f'{body}_geom' for body in bodies))
@@ -118,8 +120,8 @@ LOCOMOTION_TASKS = (
           (TermConfig(term='goal_distance', weight=-1.0, channel='x', goal='goal_x'),
            TermConfig(term='goal_distance', weight=-1.0, channel='y', goal='goal_y'),
            _effort(0.1)), places_in_disc(3.0, beyond=4.0), 200),
-    # 0.25 / timestep is 1.25 / period. Torques of 0.4 at most are squared in the code. Of the torso,
-    # where the code takes the centre of mass.
+    # 0.25 / timestep is 1.25 / period; the code squares controls of 0.4 at most, and takes the
+    # velocity of the centre of mass, not of the torso.
     _task('humanoid/direction', 'walk upright in a direction that has to be found out', 'humanoid',
           (*_scaled(DIRECTIONS, 1.25), _effort(0.1 * 0.4**2), _alive(5.0)), directions(), 200),
     _task('walker2d/direction', 'walk forward or backward, whichever pays', 'walker2d',
@@ -131,7 +133,7 @@ LOCOMOTION_TASKS = (
     _task('hopper/random_parameters', 'hop with unknown masses, inertias, friction, damping',
           'hopper', (FORWARD, *WALKING), _random_parameters(('torso', *LEG)), 200),
     # The code pays for being off the speed (a sign is missing).
-    _task('swimmer/velocity', 'swim at a speed that has to be found out, 0.1 to 0.2 m/s', 'swimmer',
-          (SPEED_ERROR, _effort(1e-4)),
+    _task('swimmer/velocity', 'swim at a speed that has to be found out, 0.1 to 0.2 m/s',
+          'swimmer', (SPEED_ERROR, _effort(1e-4)),
           interval('speed', (0.1, 0.2), held_out=(0.2, 0.3)), 200),
 )  # fmt: skip

@@ -46,6 +46,10 @@ class System(Protocol):
     def step(self, actions: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:
         """Move rows [B] by actions [B, A] in -1..1; return states [B, S], and [B] who could."""
 
+    @property
+    def physics_s(self) -> float:
+        """How long the physics took so far."""
+
     def close(self) -> None:
         """Stop threads, where there are some."""
 
@@ -77,8 +81,8 @@ def bind(task: Task) -> MetaTask:
     spec = load_robot(task.robot)
     if task.disturbances:
         raise UserError(
-            f'{task.name} has disturbances that come and go, which policies are not trained under; '
-            'give it goals such as mass:torso instead'
+            f'{task.name} has disturbances that come and go, which policies are not trained '
+            'under; give it goals instead, for its reward or such as mass:torso'
         )
 
     def system(tasks: int, rollouts: int, threads: int) -> System:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-
 from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.envs.locomotion_tasks import LOCOMOTION_TASKS
 from mbmrl_ros.envs.meta_task import MetaTask, bind

@@ -39,7 +39,7 @@ class PointDynamics:
             return push
         if not self.momentum:
             return state + push
-        place, velocity = state.split(self.dimensions, -1)
+        place, velocity = state[..., : self.dimensions], state[..., self.dimensions :]
         velocity = velocity + push
         return torch.cat([place + velocity, velocity], -1)
 
@@ -78,6 +78,11 @@ class PointSystem:
         self.state = torch.where(sound[:, None], reached, self.state)
         return self.state, sound
 
+    @property
+    def physics_s(self) -> float:
+        """Nothing that is worth to be measured."""
+        return 0.0
+
     def close(self) -> None:
         """Do nothing: there is nothing to stop."""
 
@@ -96,8 +101,8 @@ def corners() -> Goals:
 def corner_progress(state: Tensor, action: Tensor, next_state: Tensor, goal: Tensor) -> Tensor:
     """Return how much nearer to its corner a point came, where no other corner is nearer.
 
-    Nothing within an L1 distance of 0.5 of the middle. So the authors' code; the paper says that the
-    reward is the distance to the goal, within a radius of it.
+    Nothing within an L1 distance of 0.5 of the middle. So the authors' code; the paper says that
+    the reward is the distance to the goal, within a radius of it.
     """
     progress = _distance(state, goal) - _distance(next_state, goal)
     corner = torch.tensor(CORNERS, dtype=next_state.dtype, device=next_state.device)

@@ -1,6 +1,6 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Robots of a robot file as the system of a task: states of the file, commands within its limits."""
+"""Robots of a robot file as the system of a task: its state channels, its commands."""
 
 from __future__ import annotations
 
@@ -68,6 +68,11 @@ class RobotSystem:
     @physics.setter
     def physics(self, states: Array) -> None:
         self._robots.states = np.array(states)
+
+    @property
+    def physics_s(self) -> float:
+        """How long the physics took so far."""
+        return self._robots.physics_s
 
     def close(self) -> None:
         """Stop the threads of the physics."""

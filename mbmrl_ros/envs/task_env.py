@@ -60,7 +60,9 @@ class MetaTaskEnv:
         whole = range(self.system.state_size)
         self._observed = torch.tensor(whole if config.whole_state else self.system.observed)
         self.observation_size = len(self._observed)
-        self.observations = _Moments(self.observation_size) if config.normalize_observations else None
+        self.observations = (
+            _Moments(self.observation_size) if config.normalize_observations else None
+        )
         self.rewards = _Moments(1) if config.normalize_rewards else None
         self._goals = torch.zeros(tasks * rollouts, len(task.goals.names), dtype=torch.float64)
         self._state = torch.zeros(tasks * rollouts, self.system.state_size, dtype=torch.float64)
@@ -97,6 +99,11 @@ class MetaTaskEnv:
         self._moving = ~done
         shape = self.tasks, self.rollouts
         return self._observe(moving & ~failed), earned.view(shape), done.view(shape)
+
+    @property
+    def physics_s(self) -> float:
+        """How long the physics took so far."""
+        return self.system.physics_s
 
     def close(self) -> None:
         """Stop the threads of the physics."""

@@ -20,7 +20,7 @@ from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.envs.tasks import Task
 from mbmrl_ros.evaluation.predictions import PredictionLosses
 from mbmrl_ros.planners.kinds import PlannerConfig, make_planner
-from mbmrl_ros.rewards.reward import build_reward
+from mbmrl_ros.rewards.reward import build_done, build_reward
 from mbmrl_ros.robot.adaptive_mpc import Decision, make_mpc
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training.collect import ActFn, Rollouts, collect, ended_early, mpc_actions
@@ -105,6 +105,7 @@ def run_episodes(
             window,
             np.random.default_rng(seed),
             on_step,
+            build_done(spec, task.done),
         )
     finally:
         env.close()

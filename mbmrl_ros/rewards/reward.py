@@ -100,7 +100,8 @@ def build_done(spec: RobotSpec, limits: Mapping[str, tuple[float, float]]) -> Do
     def done(next_state: Tensor) -> Tensor:
         low, high = bounds.to(next_state.device).T
         values = next_state[..., places]
-        return ((values < low) | (values > high)).any(-1)
+        outside: Tensor = ((values < low) | (values > high)).any(-1)
+        return outside
 
     return done
 
@@ -124,9 +125,11 @@ def along(terms: tuple[TermConfig, ...], route: Route) -> tuple[TermConfig, ...]
 
 def _of_column(term: GoalTermFn, column: int) -> GoalRewardFn:
     """Return a term that finds its goal among all of a task's."""
-    return lambda state, action, next_state, goal: term(
-        state, action, next_state, goal[..., column]
-    )
+
+    def of_column(state: Tensor, action: Tensor, next_state: Tensor, goal: Tensor) -> Tensor:
+        return term(state, action, next_state, goal[..., column])
+
+    return of_column
 
 
 def _column(config: TermConfig, goals: Sequence[str]) -> int:

@@ -14,7 +14,6 @@ from mbmrl_ros.rewards.path import path_distance, path_heading, path_progress
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import RewardFn
 
-
 GoalTermFn = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 """(state, action, next_state, the one goal [...] that the term is about) -> value [...]."""
 

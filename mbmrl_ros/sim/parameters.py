@@ -77,7 +77,9 @@ def _place(model: mujoco.MjModel, name: str) -> tuple[str, tuple[int, ...]]:
     number = mujoco.mj_name2id(model, kind.objects, target)
     if number < 0:
         valid = _names(model, kind.objects)
-        raise UserError(f'parameter {name!r}: the model has no such part; {closest(target, valid)}')
+        raise UserError(
+            f'parameter {name!r}: the model has no such part; {closest(target, valid)}'
+        )
     if kind.array == 'dof_damping':
         number = int(model.jnt_dofadr[number])
     return kind.array, (number,) if kind.column is None else (number, kind.column)

@@ -110,6 +110,11 @@ class Population:
         """Return what the robot file's sensors would say [B, R]."""
         return self._read(self.states)
 
+    @property
+    def physics_s(self) -> float:
+        """How long the physics took so far."""
+        return self._physics.seconds
+
     def close(self) -> None:
         """Stop the threads."""
         self._physics.close()

@@ -66,7 +66,7 @@ class _FreeBody:
                 'that can be sampled without sensors; give the robot file joints instead'
             )
         self._position = 1 + int(model.jnt_qposadr[joint])
-        self._speed = 1 + model.nq + int(model.jnt_dofadr[joint])
+        self._speed = 1 + int(model.nq) + int(model.jnt_dofadr[joint])
 
     def derived(self, states: Array) -> Array:
         """Return [B, 7]: quaternion, and velocity in the frame of the body."""

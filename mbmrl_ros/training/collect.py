@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.envs.robot_env import RobotEnv
+from mbmrl_ros.rewards.reward import never_done
 from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC, Decision
 from mbmrl_ros.robot.command import from_units, to_units
 from mbmrl_ros.robot.history import History, stack_windows
@@ -25,7 +26,7 @@ from mbmrl_ros.robot.random_policy import RandomPolicy
 from mbmrl_ros.robot.safety import SafetyFilter
 from mbmrl_ros.sim.disturbances import Disturbance, Schedule, active
 from mbmrl_ros.spec.robot import RobotSpec
-from mbmrl_ros.types import RewardFn
+from mbmrl_ros.types import DoneFn, RewardFn
 
 
 class ActFn(Protocol):
@@ -40,10 +41,14 @@ class Rollouts:
     """What a collection brings back: B trajectories, and rewards [T, B].
 
     A trajectory ends with the last step that its robot was sound after, and earns nothing later.
+    alive: [T, B] True up to there. ended: [B] True where the physics or the task's `done` ended
+    it, False where the time limit cut it, so that what would have come next is worth something.
     """
 
     trajectories: list[Trajectory]
     rewards: Tensor
+    alive: Tensor
+    ended: Tensor
 
     @property
     def ended_early(self) -> int:
@@ -93,11 +98,13 @@ def collect(
     window: int,
     rng: np.random.Generator,
     on_step: Callable[[], object] = lambda: None,
+    done: DoneFn = never_done,
 ) -> Rollouts:
     """Drive every robot for `steps` periods, each under its own schedule.
 
     A robot whose physics stop being finite ends there: its trajectory is cut at that step, it
-    earns nothing from then on, and it has no window any more that could be adapted to.
+    earns nothing from then on, and it has no window any more that could be adapted to. So does one
+    that is `done`, after that step.
     """
     spec = env.spec
     histories = [
@@ -105,10 +112,10 @@ def collect(
     ]
     filters = [SafetyFilter(spec) for _ in schedules]
     states, actions, rewards = [env.reset(rng, schedules)], [], []
-    alive = [torch.ones(len(schedules), dtype=torch.bool)]
+    going, alive = torch.ones(len(schedules), dtype=torch.bool), []
     for step in range(steps):
         state = states[-1]
-        for history, row, sound in zip(histories, state.double().numpy(), alive[-1].tolist()):
+        for history, row, sound in zip(histories, state.double().numpy(), going.tolist()):
             if sound:
                 history.observe(step * spec.period_s, row)
             else:
@@ -119,12 +126,13 @@ def collect(
             history.applied(action)
         actions.append(torch.from_numpy(applied).float())
         states.append(env.step(actions[-1]))
-        alive.append(alive[-1] & torch.as_tensor(env.healthy))
+        alive.append(going & torch.as_tensor(env.healthy))
+        going = alive[-1] & ~done(states[-1])
         earned = reward(state, actions[-1], states[-1])
         rewards.append(torch.where(alive[-1], earned, 0.0))
         on_step()
-    trajectories = _trajectories(states, actions, alive[1:], schedules, disturbances)
-    return Rollouts(trajectories, torch.stack(rewards))
+    trajectories = _trajectories(states, actions, alive, schedules, disturbances)
+    return Rollouts(trajectories, torch.stack(rewards), torch.stack(alive), ~going)
 
 
 def _filter(

@@ -27,7 +27,7 @@ from mbmrl_ros.models.kinds import DynamicsModel, build_model
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.models.recurrent import Cell
 from mbmrl_ros.planners.kinds import make_planner
-from mbmrl_ros.rewards.reward import Reward, build_reward
+from mbmrl_ros.rewards.reward import Reward, build_done, build_reward
 from mbmrl_ros.robot.adaptive_mpc import make_mpc
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.training.augment import make_augmentation
@@ -182,6 +182,7 @@ def _collect(
             config.past_steps,
             rng,
             on_step=bar.update,
+            done=build_done(env.spec, task.done),
         )
 
 

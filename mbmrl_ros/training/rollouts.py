@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Collect paths with a policy: R rollouts of each of N tasks in one batch.
 
-A control step is one call of the policy and one of the environment, whatever N and R. Every task has
-R paths of at most T steps. The ProMP authors' sampler goes on until all tasks together have N R T
-steps in finished paths, so that there a task whose robots fall early has more paths.
+A control step is one call of the policy and one of the environment, whatever N and R. Every task
+has R paths of at most T steps. The ProMP authors' sampler goes on until all tasks together have
+N R T steps in finished paths, so that there a task whose robots fall early has more paths.
 """
 
 from __future__ import annotations
