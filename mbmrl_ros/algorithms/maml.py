@@ -38,6 +38,7 @@ from mbmrl_ros.objectives.surrogates import (
 )
 from mbmrl_ros.policies.gaussian import log_prob
 from mbmrl_ros.training.algorithm import Algorithm
+from mbmrl_ros.training.meta_curvature import meta_curvature
 from mbmrl_ros.training.meta_learner import (
     Inner,
     MetaLearner,
@@ -118,7 +119,8 @@ def iteration(
         return gained + torch.stack(credit).sum(0), strayed
 
     if row.trusts:
-        return rounds.metrics | trust_region(learner, outcome, config.delta)
+        curvature = meta_curvature(learner, rounds, row.inner.surrogate)
+        return rounds.metrics | trust_region(learner, outcome, config.delta, curvature)
     adam_steps(learner, lambda *at: outcome(*at)[0], rounds, 1)
     return rounds.metrics | {'kl_before': _moved(learner, rounds.samples[0])}
 

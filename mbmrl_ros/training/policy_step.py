@@ -10,7 +10,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from mbmrl_ros.objectives.trust_region import trust_region_step
+from mbmrl_ros.objectives.trust_region import Curvature, trust_region_step
 from mbmrl_ros.training.meta_learner import MetaLearner, Metrics, Rounds
 from mbmrl_ros.types import Params
 
@@ -44,7 +44,9 @@ def adam_steps(learner: MetaLearner, objective: TaskObjective, rounds: Rounds, s
         learner.optimiser.step()
 
 
-def trust_region(learner: MetaLearner, outcome: Outcome, delta: float) -> Metrics:
+def trust_region(
+    learner: MetaLearner, outcome: Outcome, delta: float, curvature: Curvature
+) -> Metrics:
     """Raise the mean over tasks by one step whose mean divergence is at most delta."""
 
     @lru_cache(maxsize=1)
@@ -57,6 +59,7 @@ def trust_region(learner: MetaLearner, outcome: Outcome, delta: float) -> Metric
         lambda trained: known(tuple(trained.values()))[1].mean(),
         learner.trained,
         delta,
+        curvature=curvature,
     )
     with torch.no_grad():
         for name, value in learner.trained.items():
