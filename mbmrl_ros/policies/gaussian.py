@@ -81,13 +81,3 @@ def kl(old: Distribution, new: Distribution) -> Tensor:
     variance = (2 * new['log_std']).exp()
     difference = new['log_std'] - old['log_std']
     return ((squared - variance) / (2 * variance + TINY) + difference).sum(-1)
-
-
-def entropy(distribution: Distribution) -> Tensor:
-    """Return the entropy [...] in nats."""
-    return (distribution['log_std'] + 0.5 * (1 + LOG_2PI)).sum(-1)
-
-
-def detached(distribution: Distribution) -> Distribution:
-    """Cut a distribution from the graph that computed it, as what actions were drawn from."""
-    return {name: value.detach() for name, value in distribution.items()}
