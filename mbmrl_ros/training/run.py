@@ -157,8 +157,11 @@ class Run:
         with replacing(path) as temporary:
             save_file(whole | {'iteration': torch.tensor(iteration)}, temporary)
 
-    def log(self, iteration: int, metrics: dict[str, float]) -> None:
-        """Append one row to metrics.csv and to TensorBoard; an older row of it is replaced."""
+    def log(self, iteration: int, metrics: dict[str, float], step: int | None = None) -> None:
+        """Append one row to metrics.csv and to TensorBoard; an older row of it is replaced.
+
+        step: what TensorBoard's curves go over; None: iterations.
+        """
         path = self.folder / 'metrics.csv'
         rows = []
         if path.exists():
@@ -173,7 +176,7 @@ class Run:
         try:
             with SummaryWriter(str(self.folder / 'tensorboard')) as writer:
                 for name, value in metrics.items():
-                    writer.add_scalar(name, value, iteration)
+                    writer.add_scalar(name, value, iteration if step is None else step)
         except OSError as error:
             place = self.folder / 'tensorboard'
             raise UserError(f'cannot write {place}: {reason(error)}') from error
