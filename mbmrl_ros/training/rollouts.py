@@ -54,15 +54,15 @@ def roll_out(env: TaskEnv, act: Act, goals: Tensor, generator: torch.Generator) 
         actions = sample(drawn, generator)
         following, rewards, done = env.step(actions)
         wrong = alive & rewards.isnan()
-        record.keep(step, observations, actions, drawn)
-        record.earn(step, rewards, alive & ~wrong)
+        taken = {'actions': actions, **drawn}
+        record.keep(step, alive & ~wrong, observations, rewards, taken)
         failed, ended = failed | wrong, ended | (alive & done)
         alive, observations = alive & ~done, following
         if not alive.any():
             break
     if failed.any():
         _say(failed)
-    return record.paths(observations, ended, failed)
+    return record.paths(observations, ended)
 
 
 def _say(failed: Tensor) -> None:
@@ -76,34 +76,41 @@ def _say(failed: Tensor) -> None:
 
 
 class _Record:
-    """Paths in the making, steps after the last one being zero."""
+    """Paths in the making. Where one is not alive all is 0: its robot stands still."""
 
     def __init__(self, env: TaskEnv) -> None:
-        shape = env.tasks, env.rollouts, env.horizon
-        self.observations = torch.zeros(*shape, env.observation_size)
-        self.actions = torch.zeros(*shape, env.action_size)
-        self.rewards = torch.zeros(shape)
-        self.alive = torch.zeros(shape, dtype=torch.bool)
-        self.distribution: Distribution = {}
+        self._shape = env.tasks, env.rollouts, env.horizon
+        self._observations = torch.zeros(*self._shape, env.observation_size)
+        self._rewards = torch.zeros(self._shape)
+        self._alive = torch.zeros(self._shape, dtype=torch.bool)
+        self._of_actions = {'actions': torch.zeros(*self._shape, env.action_size)}
 
-    def keep(self, step: int, observations: Tensor, actions: Tensor, drawn: Distribution) -> None:
-        self.observations[:, :, step] = observations
-        self.actions[:, :, step] = actions
-        for name, value in drawn.items():
-            if name not in self.distribution:
-                self.distribution[name] = torch.zeros_like(self.actions)
-            self.distribution[name][:, :, step] = value
+    def keep(
+        self,
+        step: int,
+        alive: Tensor,
+        observations: Tensor,
+        rewards: Tensor,
+        of_actions: dict[str, Tensor],
+    ) -> None:
+        """Keep a step [N, R, .]; of_actions: actions, and parameters of their distribution."""
+        self._alive[:, :, step] = alive
+        self._rewards[:, :, step] = torch.where(alive, rewards, 0.0)
+        self._observations[:, :, step] = torch.where(alive[..., None], observations, 0.0)
+        for name, value in of_actions.items():
+            if name not in self._of_actions:
+                self._of_actions[name] = torch.zeros_like(self._of_actions['actions'])
+            self._of_actions[name][:, :, step] = torch.where(alive[..., None], value, 0.0)
 
-    def earn(self, step: int, rewards: Tensor, counted: Tensor) -> None:
-        self.rewards[:, :, step] = torch.where(counted, rewards, 0.0)
-        self.alive[:, :, step] = counted
-
-    def paths(self, last: Tensor, ended: Tensor, failed: Tensor) -> Paths:
-        if failed.any():
-            # What is not finite would stay so under a mask that multiplies by zero.
-            for values in (self.actions, *self.distribution.values()):
-                values.nan_to_num_(0.0, 0.0, 0.0)
+    def paths(self, last_observation: Tensor, ended: Tensor) -> Paths:
+        """Return what was kept."""
+        distribution = dict(self._of_actions)
         return Paths(
-            self.observations, self.actions, self.rewards, last, self.alive, ended,
-            self.distribution,
-        )  # fmt: skip
+            observations=self._observations,
+            actions=distribution.pop('actions'),
+            rewards=self._rewards,
+            last_observation=last_observation,
+            alive=self._alive,
+            ended=ended,
+            distribution=distribution,
+        )
