@@ -148,10 +148,10 @@ def train(task: MetaTask, config: RL2Config, run: Run, seed: int) -> PolicyBundl
     learner = RecurrentLearner(policy, trained, optimiser)
     return train_policy(
         run,
+        env,
         learner,
         lambda generator: iteration(env, learner, config, generator),
         bundle_info('rl2', task, env, config),
-        config.iterations,
         seed,
     )
 

@@ -14,7 +14,7 @@ from mbmrl_ros.bundles.policy import PolicyBundle
 from mbmrl_ros.envs.meta_task import MetaTask, require_goals
 from mbmrl_ros.training.meta_learner import MetaLearner, Metrics, init_learner
 from mbmrl_ros.training.meta_settings import BatchConfig, MetaPolicyConfig
-from mbmrl_ros.training.policy_run import train_policy
+from mbmrl_ros.training.policy_run import Info, train_policy
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.timed_env import TimedEnv
 
@@ -35,10 +35,10 @@ def train_meta_policy(
     learner = init_learner(env.observation_size, env.action_size, config, seed)
     return train_policy(
         run,
+        env,
         learner,
         lambda generator: iteration(env, learner, config, generator),
         bundle_info(name, task, env, config),
-        config.iterations,
         seed,
     )
 
@@ -50,9 +50,7 @@ def make_env(task: MetaTask, config: BatchConfig) -> TimedEnv:
     return TimedEnv(task, config.tasks, config.rollouts, config)
 
 
-def bundle_info(
-    algorithm: str, task: MetaTask, env: TimedEnv, config: BatchConfig
-) -> dict[str, object]:
+def bundle_info(algorithm: str, task: MetaTask, env: TimedEnv, config: BatchConfig) -> Info:
     """Return what a bundle says of itself."""
     return {
         'kind': 'policy',

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -20,9 +20,11 @@ from tqdm import tqdm
 from mbmrl_ros.bundles.policy import PolicyBundle, load_policy, save_policy
 from mbmrl_ros.config import UserError
 from mbmrl_ros.training.run import Run, optimiser_tensors, restore_optimiser
+from mbmrl_ros.training.timed_env import TimedEnv
 from mbmrl_ros.types import Params
 
 Metrics = dict[str, float]
+Info = dict[str, Any]
 Improve = Callable[[torch.Generator], Metrics]
 """generator -> what one iteration measured; it changes the learner."""
 
@@ -36,20 +38,23 @@ class Learner(Protocol):
 
 
 def train_policy(
-    run: Run, learner: Learner, improve: Improve, info: dict[str, object], last: int, seed: int
+    run: Run, env: TimedEnv, learner: Learner, improve: Improve, info: Info, seed: int
 ) -> PolicyBundle:
-    """Improve until iteration `last`, or go on with what the run folder holds.
+    """Improve for the iterations of info.training, or go on with what the run folder holds.
 
     info: what the bundle says of itself; metrics and the iteration are added to it.
     """
+    last = int(info['training']['iterations'])
     done, tensors = run.load_checkpoint()
     restore(learner, tensors)
+    env.set_normalizers(learner.memory)
     if done:
         bundle = load_policy(run.publish(done))
     for iteration in range(done + 1, last + 1):
         started = time.perf_counter()
         metrics = improve(iteration_generator(seed, iteration))
         _check(learner, iteration)
+        learner.memory |= env.normalizers()
         steps = metrics.pop('steps')
         spent = time.perf_counter() - started
         metrics = {'environment_steps': steps * iteration} | metrics
@@ -58,6 +63,7 @@ def train_policy(
             'iteration_s': spent,
         }
         known = {name: value.detach().clone() for name, value in learner.trained.items()}
+        known |= env.normalizers()
         bundle = PolicyBundle(info | {'iteration': iteration, 'metrics': metrics}, known)
         save_policy(run.publish(iteration), bundle)
         run.log(iteration, metrics, step=int(metrics['environment_steps']))
