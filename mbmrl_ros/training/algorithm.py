@@ -13,10 +13,13 @@ from mbmrl_ros.config import Config
 
 @dataclass(frozen=True)
 class Algorithm:
-    """An algorithm; train(task, config, run, seed) -> bundle."""
+    """An algorithm of the registry (algorithms/__init__.py).
+
+    train(task, config, run, seed) -> bundle: trains, or goes on with what the run folder holds.
+    config: a record of Config.
+    """
 
     name: str
     summary: str
     Config: type[Config]
     train: Callable[..., Any]
-    action_source: Callable[..., Any] | None = None

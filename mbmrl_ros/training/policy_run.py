@@ -10,21 +10,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from mbmrl_ros.bundles.policy import PolicyBundle, load_policy, save_policy
+from mbmrl_ros.bundles.policy import PolicyBundle, PolicyInfo, load_policy, save_policy
 from mbmrl_ros.config import UserError
 from mbmrl_ros.training.run import Run, optimiser_tensors, restore_optimiser
 from mbmrl_ros.training.timed_env import TimedEnv
 from mbmrl_ros.types import Params
 
 Metrics = dict[str, float]
-Info = dict[str, Any]
 Improve = Callable[[torch.Generator], Metrics]
 """generator -> what one iteration measured; it changes the learner."""
 
@@ -38,13 +37,13 @@ class Learner(Protocol):
 
 
 def train_policy(
-    run: Run, env: TimedEnv, learner: Learner, improve: Improve, info: Info, seed: int
+    run: Run, env: TimedEnv, learner: Learner, improve: Improve, info: PolicyInfo, seed: int
 ) -> PolicyBundle:
     """Improve for the iterations of info.training, or go on with what the run folder holds.
 
     info: what the bundle says of itself; metrics and the iteration are added to it.
     """
-    last = int(info['training']['iterations'])
+    last = int(info.training['iterations'])
     done, tensors = run.load_checkpoint()
     restore(learner, tensors)
     env.set_normalizers(learner.memory)
@@ -64,7 +63,8 @@ def train_policy(
         }
         known = {name: value.detach().clone() for name, value in learner.trained.items()}
         known |= env.normalizers()
-        bundle = PolicyBundle(info | {'iteration': iteration, 'metrics': metrics}, known)
+        update = {'iteration': iteration, 'metrics': metrics}
+        bundle = PolicyBundle(info.model_copy(update=update), known)
         save_policy(run.publish(iteration), bundle)
         run.log(iteration, metrics, step=int(metrics['environment_steps']))
         run.save_checkpoint(iteration, checkpoint(learner))

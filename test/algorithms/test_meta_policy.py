@@ -12,6 +12,7 @@ from mbmrl_ros.algorithms import maml, promp, rl2
 from mbmrl_ros.algorithms.maml import MAML
 from mbmrl_ros.algorithms.promp import PROMP
 from mbmrl_ros.algorithms.rl2 import RL2
+from mbmrl_ros.bundles.policy import load_policy
 from mbmrl_ros.config import UserError, parse
 from mbmrl_ros.envs.meta_tasks import load_meta_task
 from mbmrl_ros.objectives.surrogates import clipped, likelihood_ratio
@@ -182,7 +183,15 @@ def test_an_update_that_is_not_finite_keeps_the_iteration_before(tmp_path):
         return {'steps': 1.0, 'physics_s': 0.0, 'policy_s': 0.0}
 
     with pytest.raises(UserError, match=r'iteration 2 made bias0 infinite or NaN; .* keeps iter'):
-        train_policy(run, make_env(TASK, config), learner, spoil, {'training': vars(config)}, 0)
+        env = make_env(TASK, config)
+        train_policy(
+            run,
+            env,
+            learner,
+            spoil,
+            load_policy(run.publish(1)).info.model_copy(update={'training': vars(config)}),
+            0,
+        )
     assert (tmp_path / 'run/checkpoint.safetensors').read_bytes() == kept
 
 
