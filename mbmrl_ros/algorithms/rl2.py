@@ -30,7 +30,7 @@ from mbmrl_ros.objectives.surrogates import clipped
 from mbmrl_ros.policies.recurrent import RecurrentPolicy
 from mbmrl_ros.training.algorithm import Algorithm
 from mbmrl_ros.training.meta_learner import divergence, value_of
-from mbmrl_ros.training.meta_policy import bundle_info, make_env
+from mbmrl_ros.training.meta_policy import make_env, policy_info
 from mbmrl_ros.training.meta_settings import BatchConfig
 from mbmrl_ros.training.policy_run import Metrics, train_policy
 from mbmrl_ros.training.run import Run
@@ -146,12 +146,18 @@ def train(task: MetaTask, config: RL2Config, run: Run, seed: int) -> PolicyBundl
     trained = {f'params/{name}': value.requires_grad_() for name, value in params.items()}
     optimiser = torch.optim.Adam(list(trained.values()), lr=config.learning_rate)
     learner = RecurrentLearner(policy, trained, optimiser)
+    network = {
+        'observation_size': inputs,
+        'hidden_sizes': (config.units,),
+        'cell': config.cell,
+        'min_std': config.min_std,
+    }
     return train_policy(
         run,
+        env,
         learner,
         lambda generator: iteration(env, learner, config, generator),
-        bundle_info('rl2', task, env, config),
-        config.iterations,
+        policy_info('rl2', task, env, config, **network),
         seed,
     )
 

@@ -64,6 +64,7 @@ class MetaTask:
 
     horizon: steps of an episode. reward: of the system's states and actions in -1..1. done: which
     states end an episode before. action_scale: the largest action of a policy, which stands for 1.
+    robot: its file's name or path, where the system is one of robots.
     """
 
     name: str
@@ -74,6 +75,7 @@ class MetaTask:
     system: MakeSystem
     done: DoneFn = never_done
     action_scale: float = PUBLISHED_SCALE
+    robot: str = ''
 
 
 def bind(task: Task) -> MetaTask:
@@ -99,6 +101,7 @@ def bind(task: Task) -> MetaTask:
         build_reward(spec, task.reward, task.goals.names),
         system,
         build_done(spec, task.done),
+        robot=task.robot,
     )
 
 

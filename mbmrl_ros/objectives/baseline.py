@@ -23,11 +23,13 @@ def features(observations: Tensor, kind: BaselineKind = 'linear') -> Tensor:
     # The normal equations square the condition number: too much for float32.
     time = torch.arange(steps, dtype=torch.float64, device=observations.device) / 100.0
     clock = torch.stack([time, time.square(), time**3, torch.ones_like(time)], -1)
-    clock = clock.expand(*observations.shape[:-1], 4)
-    if kind == 'time':
-        return clock
-    clipped = observations.double().clamp(-CLIP, CLIP)
-    return torch.cat([clipped, clipped.square(), clock], -1)
+    size = 0 if kind == 'time' else observations.shape[-1]
+    rows = clock.new_empty(*observations.shape[:-1], 2 * size + 4)
+    rows[..., 2 * size :] = clock
+    if size:
+        rows[..., :size] = observations.clamp(-CLIP, CLIP)
+        torch.square(rows[..., :size], out=rows[..., size : 2 * size])
+    return rows
 
 
 def fit(rows: Tensor, targets: Tensor, alive: Tensor) -> Tensor:
@@ -36,9 +38,11 @@ def fit(rows: Tensor, targets: Tensor, alive: Tensor) -> Tensor:
     rows: features [N, R, T, D]; targets, alive: [N, R, T]. The ridge is 1e-5, and ten times that
     for all tasks where one of them cannot be solved, at most five times.
     """
-    weighted = (rows * alive[..., None]).flatten(1, 2)
-    gram = weighted.mT @ rows.flatten(1, 2)
-    moments = (weighted.mT @ targets.double().flatten(1, 2)[..., None])[..., 0]
+    # A row of zeros adds nothing; most often there is none to leave out.
+    counted = rows if bool(alive.all()) else rows * alive[..., None]
+    counted = counted.flatten(1, 2)
+    gram = counted.mT @ counted
+    moments = (counted.mT @ targets.double().flatten(1, 2)[..., None])[..., 0]
     eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
     for attempt in range(TRIES):
         factor, info = torch.linalg.cholesky_ex(gram + RIDGE * 10**attempt * eye)

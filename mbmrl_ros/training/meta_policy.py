@@ -6,12 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
-from mbmrl_ros.bundles.policy import PolicyBundle
+from mbmrl_ros.bundles.files import robot_section
+from mbmrl_ros.bundles.policy import PolicyBundle, PolicyInfo
 from mbmrl_ros.envs.meta_task import MetaTask, require_goals
+from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training.meta_learner import MetaLearner, Metrics, init_learner
 from mbmrl_ros.training.meta_settings import BatchConfig, MetaPolicyConfig
 from mbmrl_ros.training.policy_run import train_policy
@@ -35,10 +37,18 @@ def train_meta_policy(
     learner = init_learner(env.observation_size, env.action_size, config, seed)
     return train_policy(
         run,
+        env,
         learner,
         lambda generator: iteration(env, learner, config, generator),
-        bundle_info(name, task, env, config),
-        config.iterations,
+        policy_info(
+            name,
+            task,
+            env,
+            config,
+            observation_size=env.observation_size,
+            hidden_sizes=config.hidden_sizes,
+            min_std=config.min_std,
+        ),
         seed,
     )
 
@@ -50,15 +60,21 @@ def make_env(task: MetaTask, config: BatchConfig) -> TimedEnv:
     return TimedEnv(task, config.tasks, config.rollouts, config)
 
 
-def bundle_info(
-    algorithm: str, task: MetaTask, env: TimedEnv, config: BatchConfig
-) -> dict[str, object]:
-    """Return what a bundle says of itself."""
-    return {
-        'kind': 'policy',
-        'algorithm': algorithm,
-        'task': task.name,
-        'observation_size': env.observation_size,
-        'action_size': env.action_size,
-        'training': config.model_dump(mode='json'),
-    }
+def policy_info(
+    algorithm: str, task: MetaTask, env: TimedEnv, config: BatchConfig, **network: Any
+) -> PolicyInfo:
+    """Return what a bundle says of itself; network: the fields that build the policy."""
+    robot: dict[str, Any] = {'robot': '', 'robot_hash': '', 'interface': {}}
+    if task.robot:
+        robot = robot_section(load_robot(task.robot))
+    return PolicyInfo(
+        algorithm=algorithm,
+        task=task.name,
+        training=config.model_dump(mode='json'),
+        metrics={},
+        action_size=env.action_size,
+        action_scale=config.action_scale or task.action_scale,
+        whole_state=config.whole_state,
+        **robot,
+        **network,
+    )

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from mbmrl_ros.bundles.policy import PolicyBundle, load_policy, save_policy
+from mbmrl_ros.bundles.policy import PolicyBundle, PolicyInfo, load_policy, save_policy
 from mbmrl_ros.config import UserError
 from mbmrl_ros.training.run import Run, optimiser_tensors, restore_optimiser
+from mbmrl_ros.training.timed_env import TimedEnv
 from mbmrl_ros.types import Params
 
 Metrics = dict[str, float]
@@ -36,20 +37,23 @@ class Learner(Protocol):
 
 
 def train_policy(
-    run: Run, learner: Learner, improve: Improve, info: dict[str, object], last: int, seed: int
+    run: Run, env: TimedEnv, learner: Learner, improve: Improve, info: PolicyInfo, seed: int
 ) -> PolicyBundle:
-    """Improve until iteration `last`, or go on with what the run folder holds.
+    """Improve for the iterations of info.training, or go on with what the run folder holds.
 
     info: what the bundle says of itself; metrics and the iteration are added to it.
     """
+    last = int(info.training['iterations'])
     done, tensors = run.load_checkpoint()
     restore(learner, tensors)
+    env.set_normalizers(learner.memory)
     if done:
         bundle = load_policy(run.publish(done))
     for iteration in range(done + 1, last + 1):
         started = time.perf_counter()
         metrics = improve(iteration_generator(seed, iteration))
         _check(learner, iteration)
+        learner.memory |= env.normalizers()
         steps = metrics.pop('steps')
         spent = time.perf_counter() - started
         metrics = {'environment_steps': steps * iteration} | metrics
@@ -58,7 +62,9 @@ def train_policy(
             'iteration_s': spent,
         }
         known = {name: value.detach().clone() for name, value in learner.trained.items()}
-        bundle = PolicyBundle(info | {'iteration': iteration, 'metrics': metrics}, known)
+        known |= env.normalizers()
+        update = {'iteration': iteration, 'metrics': metrics}
+        bundle = PolicyBundle(info.model_copy(update=update), known)
         save_policy(run.publish(iteration), bundle)
         run.log(iteration, metrics, step=int(metrics['environment_steps']))
         run.save_checkpoint(iteration, checkpoint(learner))

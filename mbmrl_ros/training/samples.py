@@ -114,27 +114,32 @@ def path_returns(paths: Paths) -> Tensor:
 
 
 def advantages(paths: Paths, config: AdvantageConfig) -> Tensor:
-    """Return advantages [N, R, T] by GAE, with a baseline fitted to the same paths of each task.
+    """Return advantages [N, R, T] by GAE, with a baseline of each task's own paths."""
+    rewards = torch.where(paths.alive, paths.rewards, 0.0)
+    targets = returns(rewards, paths.alive, config.discount)
+    values, last = _values(paths, targets, config)
+    return gae(rewards, values, paths.alive, last, config.discount, config.gae_lambda)
+
+
+def _values(paths: Paths, targets: Tensor, config: AdvantageConfig) -> tuple[Tensor, Tensor]:
+    """Return the baseline's values [N, R, T], and those [N, R] of what comes after.
 
     With bootstrap the value after a time limit is the baseline's own: its regression is then of
     sum_k gamma^k r_k on the difference of features x_t - gamma^(T - t) x_T.
     """
-    steps = paths.rewards.shape[-1]
-    rewards = torch.where(paths.alive, paths.rewards, 0.0)
-    last = torch.zeros_like(rewards[..., 0])
-    observed = torch.cat([paths.observations, paths.last_observation[:, :, None]], 2)
-    rows = features(observed.nan_to_num(), config.baseline)
-    before, after = rows[:, :, :steps], rows[:, :, steps:]
-    targets = returns(rewards, paths.alive, config.discount)
-    if config.bootstrap:
-        decay = config.discount * powers(config.discount, steps, rows)[-1]
-        cut = (~paths.ended)[:, :, None, None] * decay[:, None]
-        weights = fit(before - cut * after, targets, paths.alive)
-        last = torch.where(paths.ended, 0.0, predict(after, weights)[..., 0])
-    else:
-        weights = fit(before, targets, paths.alive)
-    values = predict(before, weights)
-    return gae(rewards, values, paths.alive, last, config.discount, config.gae_lambda)
+    observations = paths.observations.nan_to_num()
+    if not config.bootstrap:
+        rows = features(observations, config.baseline)
+        values = predict(rows, fit(rows, targets, paths.alive))
+        return values, torch.zeros_like(values[..., 0])
+    whole = torch.cat([observations, paths.last_observation.nan_to_num()[:, :, None]], 2)
+    rows = features(whole, config.baseline)
+    before, after = rows[:, :, :-1], rows[:, :, -1:]
+    decay = config.discount * powers(config.discount, before.shape[2], rows)[-1]
+    cut = (~paths.ended)[:, :, None, None] * decay[:, None]
+    weights = fit(before - cut * after, targets, paths.alive)
+    last = torch.where(paths.ended, 0.0, predict(after, weights)[..., 0])
+    return predict(before, weights), last
 
 
 def scaled(rewards: Tensor, alive: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mbmrl_ros.envs.task_env import MetaTaskEnv
+from mbmrl_ros.types import Params
 
 
 class TimedEnv(MetaTaskEnv):
@@ -32,6 +33,25 @@ class TimedEnv(MetaTaskEnv):
         result = super().step(actions)
         self.physics_s += time.perf_counter() - started
         return result
+
+    def normalizers(self) -> Params:
+        """Return what observations and rewards are normalised by, by name; maybe nothing."""
+        return {
+            f'normalizer/{name}_{part}': getattr(moments, part)
+            for name, moments in self._moments()
+            for part in ('mean', 'variance')
+        }
+
+    def set_normalizers(self, tensors: Params) -> None:
+        """Go on from what `normalizers` returned; from the start if there is nothing."""
+        for name, moments in self._moments():
+            for part in ('mean', 'variance'):
+                known = getattr(moments, part)
+                setattr(moments, part, tensors.get(f'normalizer/{name}_{part}', known))
+
+    def _moments(self) -> list[tuple[str, object]]:
+        named = (('observations', self.observations), ('rewards', self.rewards))
+        return [(name, moments) for name, moments in named if moments is not None]
 
 
 def sampling_times() -> dict[str, float]:

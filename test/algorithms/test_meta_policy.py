@@ -12,6 +12,7 @@ from mbmrl_ros.algorithms import maml, promp, rl2
 from mbmrl_ros.algorithms.maml import MAML
 from mbmrl_ros.algorithms.promp import PROMP
 from mbmrl_ros.algorithms.rl2 import RL2
+from mbmrl_ros.bundles.policy import load_policy
 from mbmrl_ros.config import UserError, parse
 from mbmrl_ros.envs.meta_tasks import load_meta_task
 from mbmrl_ros.objectives.surrogates import clipped, likelihood_ratio
@@ -33,7 +34,7 @@ def config_of(name, **changes):
 
 def trained(name, folder, seed=0, **changes):
     config = config_of(name, **{'iterations': 2} | changes)
-    run = Run(folder, config.model_dump(mode='json'), {'algorithm': name})
+    run = Run(folder, config, {'algorithm': name})
     return ALGORITHMS[name].train(TASK, config, run, seed)
 
 
@@ -45,6 +46,7 @@ def rows(folder):
 @pytest.mark.parametrize('name', ALGORITHMS)
 def test_a_run_that_was_left_goes_on_bit_for_bit(name, tmp_path):
     changes = {'kl_target': 1e-6} if name == 'promp' else {}
+    changes |= {'normalize_observations': True, 'normalize_rewards': True} if 'vpg' in name else {}
     changes |= {'learn_step_sizes': True} if name in ('promp', 'lvc_trpo') else {}
     whole = trained(name, tmp_path / 'whole', iterations=3, **changes)
     for iterations in (1, 3):
@@ -61,6 +63,8 @@ def test_a_run_that_was_left_goes_on_bit_for_bit(name, tmp_path):
     episodes = 2
     assert float(last['environment_steps']) == 3 * 4 * 5 * 10 * episodes
     assert {'return_before', 'gain', 'std', 'physics_s', 'policy_s', 'update_s'} <= last.keys()
+    if 'vpg' in name:
+        assert not torch.equal(parts.tensors['normalizer/observations_mean'], torch.zeros(2))
     initial = load_file(tmp_path / 'parts/bundles/0001/model.safetensors')
     assert any(not torch.equal(initial[key], value) for key, value in parts.tensors.items())
 
@@ -163,13 +167,13 @@ def test_wrong_settings_are_one_line(tmp_path):
     goalless = TASK.__class__(**vars(TASK) | {'goals': TASK.goals.__class__((), None, None)})
     config = config_of('promp')
     with pytest.raises(UserError, match='has no goals'):
-        PROMP.train(goalless, config, Run(tmp_path, {}, {}), 0)
+        PROMP.train(goalless, config, Run(tmp_path, config, {}), 0)
 
 
 def test_an_update_that_is_not_finite_keeps_the_iteration_before(tmp_path):
     trained('maml_vpg', tmp_path / 'run', iterations=1)
     config = config_of('maml_vpg', iterations=2)
-    run = Run(tmp_path / 'run', config.model_dump(mode='json'), {'algorithm': 'maml_vpg'})
+    run = Run(tmp_path / 'run', config, {'algorithm': 'maml_vpg'})
     learner = init_learner(2, 2, config, 0)
     kept = (tmp_path / 'run/checkpoint.safetensors').read_bytes()
 
@@ -179,7 +183,15 @@ def test_an_update_that_is_not_finite_keeps_the_iteration_before(tmp_path):
         return {'steps': 1.0, 'physics_s': 0.0, 'policy_s': 0.0}
 
     with pytest.raises(UserError, match=r'iteration 2 made bias0 infinite or NaN; .* keeps iter'):
-        train_policy(run, learner, spoil, {}, 2, 0)
+        env = make_env(TASK, config)
+        train_policy(
+            run,
+            env,
+            learner,
+            spoil,
+            load_policy(run.publish(1)).info.model_copy(update={'training': vars(config)}),
+            0,
+        )
     assert (tmp_path / 'run/checkpoint.safetensors').read_bytes() == kept
 
 
