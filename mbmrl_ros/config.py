@@ -214,16 +214,17 @@ def _read_upon(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     base = data.pop('extends')
     if not isinstance(base, str) or not base:
         raise UserError(f'{path}: extends takes the name of a file beside it, got {base!r}')
-    return _merged(_read_upon(path.parent / base, (*above, path)), data)
+    return merged(_read_upon(path.parent / base, (*above, path)), data)
 
 
-def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a mapping with changes, as `read_extended` merges them."""
     result = dict(base)
     for key, value in changes.items():
         inner = result.get(key)
         if isinstance(inner, dict) and isinstance(value, dict):
             of_a_kind = value.get('kind', inner.get('kind')) == inner.get('kind')
-            value = _merged(inner, value) if of_a_kind else value
+            value = merged(inner, value) if of_a_kind else value
         result[key] = value
     return result
 

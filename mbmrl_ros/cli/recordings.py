@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 from tqdm import tqdm
 
-from mbmrl_ros.algorithms import ALGORITHMS
+from mbmrl_ros.algorithms import ALGORITHMS, config_class
 from mbmrl_ros.algorithms.adapters import make_adapter
 from mbmrl_ros.bundles.dynamics import Bundle, find_bundle, load_bundle, read_info
 from mbmrl_ros.config import UserError, closest, share_directory, write_text
@@ -41,8 +41,9 @@ from mbmrl_ros.recordings.cut import chief_reason, read_recordings, refusals
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.system.outputs import as_json, claimed
 from mbmrl_ros.training.offline import train_offline
+from mbmrl_ros.training.recipes import load_recipe
 from mbmrl_ros.training.run import Run
-from mbmrl_ros.training.settings import TrainingConfig, check_start, load_training_config
+from mbmrl_ros.training.settings import TrainingConfig, check_start
 from mbmrl_ros.types import Adapter
 
 # Reasons in the table of `mbmrl bag`.
@@ -141,9 +142,9 @@ def recordings_config(
     algorithm: str, spec: RobotSpec, name: str | None = None, assignments: tuple[str, ...] = ()
 ) -> TrainingConfig:
     """Load the settings for a robot's recordings, or those for any robot's."""
-    own = share_directory() / 'config' / 'training' / algorithm / spec.name / 'recordings.yaml'
+    own = share_directory() / 'config' / 'training' / spec.name / 'recordings.yaml'
     task = f'{spec.name}/recordings' if own.exists() else 'recordings'
-    return load_training_config(algorithm, task, name, assignments)
+    return load_recipe(config_class(algorithm), algorithm, task, name, assignments)
 
 
 def evaluate_on_recordings(options: argparse.Namespace) -> None:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from mbmrl_ros.algorithms import ALGORITHMS
+from mbmrl_ros.algorithms import ALGORITHMS, config_class
 from mbmrl_ros.algorithms.adapters import make_adapter
 from mbmrl_ros.bundles.dynamics import (
     Bundle,
@@ -41,8 +41,9 @@ from mbmrl_ros.planners.kinds import PlannerConfig, changed
 from mbmrl_ros.spec.robot import load_robot, robot_names
 from mbmrl_ros.system.outputs import claimed
 from mbmrl_ros.training.model_based import train
+from mbmrl_ros.training.recipes import load_recipe
 from mbmrl_ros.training.run import Run, finished_iterations, write_text
-from mbmrl_ros.training.settings import TrainingConfig, check_start, load_training_config
+from mbmrl_ros.training.settings import TrainingConfig, check_start
 from mbmrl_ros.types import Adapter
 
 
@@ -52,7 +53,9 @@ def train_command(options: argparse.Namespace) -> None:
     if name not in ALGORITHMS:
         raise UserError(f'unknown algorithm {name!r}; {closest(name, ALGORITHMS)}')
     task = load_task(options.task, options.robot or '')
-    config = load_training_config(name, task.name, options.config, tuple(options.set))
+    config = load_recipe(
+        config_class(name), name, task.name, options.config, tuple(options.set)
+    )
     check_start(config, options.start_from)
     torch.set_num_threads(options.threads)
     folder = options.out or Path('runs') / task.name / name / f'seed{options.seed}'

@@ -13,11 +13,16 @@ from mbmrl_ros.experiments.grid import Variant
 from mbmrl_ros.experiments.methods import METHODS
 from mbmrl_ros.training.settings import TrainingConfig
 
-# Trained by experiments/trpo.py, with training files of MB: tuned, or by the thesis' numbers.
+# Trained by experiments/trpo.py, with settings of MB: tuned, or by the thesis' numbers.
 TRPO, TRPO_OF_THESIS = MODEL_FREE = ('trpo', 'trpo_thesis')
 # Nothing is trained: experiments/true_physics.py.
 TRUE_PHYSICS = 'true_physics'
 NOT_MODELS = (*MODEL_FREE, TRUE_PHYSICS)
+
+
+def settings_of(algorithm: str) -> str:
+    """Return whose settings, and whose recipes, an algorithm has."""
+    return 'mb' if algorithm in NOT_MODELS else algorithm
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mbmrl_ros.config import (
-    Config,
-    UserError,
-    closest,
-    override,
-    parse,
-    read_extended,
-    share_directory,
-)
+from mbmrl_ros.config import Config, UserError
 from mbmrl_ros.data.dataset import held_out_every
 from mbmrl_ros.planners.kinds import PlannerConfig
 from mbmrl_ros.planners.mppi import MPPIConfig, of_before
@@ -211,31 +203,6 @@ class TrainingConfig(Config):
                 f'be held out (held_out: {self.held_out:g})'
             )
         return self
-
-
-def load_training_config(
-    algorithm: str, task: str, name: str | None = None, assignments: tuple[str, ...] = ()
-) -> TrainingConfig:
-    """Load config/training/<algorithm>/<task>[.<name>].yaml with overrides.
-
-    name: a variant such as `two_cores`; or a path that ends in .yaml. Without one, a robot that
-    there are no files for is trained with the defaults.
-    """
-    folder = share_directory() / 'config' / 'training' / algorithm
-    if name is not None and name.endswith(('.yaml', '.yml')):
-        path, own = Path(name), False
-    else:
-        path = folder / (f'{task}.{name}.yaml' if name else f'{task}.yaml')
-        own = name is None and not path.parent.exists()
-        if not path.exists() and not own:
-            stem = path.name.split('.')[0]
-            variants = {p.name.split('.')[1] for p in path.parent.glob(f'{stem}.*.yaml')}
-            raise UserError(
-                f'no training configuration {name!r} for {algorithm} {task}; '
-                f'{closest(name or "", variants)}'
-            )
-    data = {} if own else read_extended(path)
-    return parse(TrainingConfig, override(data, assignments), '--set' if own else str(path))
 
 
 def check_start(config: TrainingConfig, start_from: Path | None) -> None:
