@@ -23,21 +23,22 @@ import numpy as np
 import torch
 
 from mbmrl_ros.algorithms.adapters import make_adapter
-from mbmrl_ros.bundles.dynamics import Bundle, bundle_names, load_bundle
+from mbmrl_ros.bundles.dynamics import Bundle, load_bundle
+from mbmrl_ros.bundles.files import bundle_names
 from mbmrl_ros.data.bags import find_bags
 from mbmrl_ros.data.dataset import all_transitions
 from mbmrl_ros.envs.robot_env import RobotEnv
+from mbmrl_ros.envs.robot_task import open_task
 from mbmrl_ros.envs.tasks import TASKS, Task
-from mbmrl_ros.evaluation.episodes import evaluate, run_episodes
+from mbmrl_ros.evaluation.episodes import Trial, evaluate, run_episodes
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.nodes.common.limits import joint_limits
 from mbmrl_ros.nodes.common.settings import ControllerSettings
 from mbmrl_ros.planners.kinds import changed
 from mbmrl_ros.recordings.control_steps import Log, find_topics
-from mbmrl_ros.rewards.reward import build_reward
 from mbmrl_ros.robot.bounds import Bounds, Statistics, joined, joint_bounds, training_bounds
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
-from mbmrl_ros.training.collect import collect, random_actions
+from mbmrl_ros.training.collect import EpisodePlan, collect, random_actions
 
 SEED, EPISODES = 7, 2
 # Few: how good the driving is does not matter.
@@ -142,9 +143,8 @@ def _judge_at_random(task: Task, steps: int) -> Judge:
     env = RobotEnv(spec, 8)
     act = random_actions(spec, torch.Generator().manual_seed(SEED), 8)
     schedules = [task.training(rng, steps) for _ in range(8)]
-    reward = build_reward(spec, task.reward)
     try:
-        found = collect(env, reward, act, schedules, task.disturbances, steps, 1, rng)
+        found = collect(env, open_task(task), act, EpisodePlan(schedules, steps), rng)
     finally:
         env.close()
     judge = Judge(spec, Normalizer.fit(all_transitions(found.trajectories)))
@@ -158,14 +158,16 @@ def _driven(bundle: Bundle, task: Task, test: str, steps: int) -> np.ndarray:
     planner = changed(bundle.info.planner, '', {'candidates': CANDIDATES, 'horizon': horizon})
     steps = min(steps, task.episode_steps)
     adapter = make_adapter(bundle, 'auto', 0.0)
-    found = evaluate(bundle, adapter, task, test, EPISODES, steps, SEED, planner)
+    found = evaluate(bundle, adapter, Trial(open_task(task), test, EPISODES, steps, SEED), planner)
     return torch.cat([t.states for t in found.trajectories]).numpy()
 
 
 def _at_random(task: Task, test: str, steps: int) -> np.ndarray:
     spec = load_robot(task.robot)
     act = random_actions(spec, torch.Generator().manual_seed(SEED), EPISODES)
-    found = run_episodes(task, test, act, EPISODES, min(steps, task.episode_steps), SEED)
+    found = run_episodes(
+        Trial(open_task(task), test, EPISODES, min(steps, task.episode_steps), SEED), act
+    )
     return torch.cat([t.states for t in found.trajectories]).numpy()
 
 

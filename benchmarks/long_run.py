@@ -49,15 +49,18 @@ from faults import LIMIT_S, as_row, faults, guarded, inject
 from rig import MEMORY_S, START_S, NodeBench, Watch
 from stalls import watched_stalls
 
-from mbmrl_ros.bundles.dynamics import Bundle, bundle_names, load_bundle, save_bundle
+from mbmrl_ros.algorithms.grbal import LEARNER, GrBALConfig
+from mbmrl_ros.bundles.dynamics import Bundle, load_bundle, save_bundle
+from mbmrl_ros.bundles.files import bundle_names
 from mbmrl_ros.config import UserError, write_text
 from mbmrl_ros.envs.tasks import TASKS, load_task
 from mbmrl_ros.nodes.episode.processes import last_words
 from mbmrl_ros.robot.budget import period_error_s
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.system.outputs import output_file
+from mbmrl_ros.training.fit_model import ModelTraining
 from mbmrl_ros.training.publish import untrained_bundle
-from mbmrl_ros.training.settings import load_training_config
+from mbmrl_ros.training.recipes import load_recipe
 
 CHEETAH_PERIOD_S, CHEETAH_SENSORS_S = 0.1, 0.01
 LIMIT_MS = 5.0
@@ -144,9 +147,10 @@ def find_bundle(robot: str, name: str | None) -> tuple[Bundle, str]:
     name = name or f'{task.name}/grbal'
     if Path(name).exists() or name in bundle_names():
         return load_bundle(name, spec), name
-    config = load_training_config('grbal', task.name)
+    config = load_recipe(GrBALConfig, 'grbal', task.name)
     sizes = ' x '.join(map(str, config.hidden_sizes))
-    return untrained_bundle('grbal', task.name, config, spec), f'untrained, {sizes}'
+    training = ModelTraining(LEARNER, spec, config, 0)
+    return untrained_bundle(training, task.name), f'untrained, {sizes}'
 
 
 def rebind(bundle: Bundle, spec: RobotSpec, folder: Path) -> Path:

@@ -24,9 +24,10 @@ import torch
 from mbmrl_ros.algorithms.adapters import make_adapter
 from mbmrl_ros.bundles.dynamics import load_bundle, on_device
 from mbmrl_ros.envs.path_tasks import GROUNDS, LADDERS, Severity
+from mbmrl_ros.envs.robot_task import open_task
 from mbmrl_ros.envs.task import from_the_start
 from mbmrl_ros.envs.tasks import load_task
-from mbmrl_ros.evaluation.episodes import evaluate
+from mbmrl_ros.evaluation.episodes import Trial, evaluate
 from mbmrl_ros.models.device import choose_precision
 from mbmrl_ros.planners.mppi import MPPIConfig
 from mbmrl_ros.spec.robot import load_robot
@@ -85,7 +86,9 @@ def _measure(severity: Severity, shape: str) -> tuple[float, int]:
     bundle = on_device(load_bundle(BUNDLE, spec), cpu, choose_precision('auto', cpu))
     adapter = make_adapter(bundle, 'none')
     steps = task.episode_steps
-    outcome = evaluate(bundle, adapter, task, 'this', EPISODES, steps, SEED, PLANNER)
+    outcome = evaluate(
+        bundle, adapter, Trial(open_task(task), 'this', EPISODES, steps, SEED), PLANNER
+    )
     upright = spec.channel_index('cos_roll')
     fallen = sum(bool(track.states[-1, upright] < 0) for track in outcome.trajectories)
     done = sum(track.steps for track in outcome.trajectories)

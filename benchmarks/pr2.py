@@ -25,15 +25,17 @@ from matplotlib.figure import Figure
 from results import COLOURS, METHODS
 
 from mbmrl_ros.algorithms.adapters import make_adapter
+from mbmrl_ros.algorithms.mb import MBConfig
 from mbmrl_ros.bundles.dynamics import Bundle, load_bundle
 from mbmrl_ros.config import write_text
 from mbmrl_ros.data.dataset import Trajectory
+from mbmrl_ros.envs.robot_task import open_task
 from mbmrl_ros.envs.tasks import Task, load_task
-from mbmrl_ros.evaluation.episodes import evaluate, finite
+from mbmrl_ros.evaluation.episodes import Trial, evaluate, finite
 from mbmrl_ros.experiments.columns import LEGEND, interval
 from mbmrl_ros.reports.page import png
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
-from mbmrl_ros.training.settings import load_training_config
+from mbmrl_ros.training.recipes import load_recipe
 from mbmrl_ros.types import Adapter
 
 RUNS = Path('runs/pr2_left_arm')
@@ -95,11 +97,13 @@ def measure(task: Task, name: str, seed: int) -> dict[str, Any]:
 def _distances(
     task: Task, spec: RobotSpec, bundle: Bundle, adapter: Adapter, test: str, episodes: int
 ) -> list[float]:
-    planner = load_training_config('mb', task.name).control_planner
+    planner = load_recipe(MBConfig, 'mb', task.name).control_planner
     candidates = CANDIDATES.get(task.name.rpartition('/')[2], planner.candidates)
     planner = planner.model_copy(update={'candidates': candidates})
     steps = task.episode_steps
-    result = evaluate(bundle, adapter, task, test, episodes, steps, TEST_SEED, planner)
+    result = evaluate(
+        bundle, adapter, Trial(open_task(task), test, episodes, steps, TEST_SEED), planner
+    )
     return [final_distance(task, spec, trajectory) for trajectory in result.trajectories]
 
 

@@ -59,7 +59,9 @@ class Config(BaseModel):
         if not isinstance(data, Mapping):
             return data
         for name in cls.renamed.keys() & data.keys():
-            _tell(f'{name} is called {cls.renamed[name]} now; the old name is read for one release')
+            _tell(
+                f'{name} is called {cls.renamed[name]} now; the old name is read for one release'
+            )
         return current_names(cls, data)
 
     @field_validator('*', mode='before')
@@ -73,7 +75,18 @@ class Config(BaseModel):
 
 def current_names(record: type[Config], data: Mapping[str, Any]) -> dict[str, Any]:
     """Return data by the present names of a record's keys; of two for one, the later one."""
-    return {record.renamed.get(name, name): value for name, value in data.items()}
+    former = former_names(record)
+    return {former.get(name, name): value for name, value in data.items()}
+
+
+@functools.cache
+def former_names(record: type[Config]) -> dict[str, str]:
+    """Return what keys of a record were called before, with what they are called now."""
+    return {
+        former: name
+        for part in record.__mro__
+        for former, name in vars(part).get('renamed', {}).items()
+    }
 
 
 @functools.cache
@@ -217,8 +230,8 @@ def _read_upon(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     return merged(_read_upon(path.parent / base, (*above, path)), data)
 
 
-def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a mapping with changes, as `read_extended` merges them."""
+def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return a mapping with changes, as `read_extended` makes them."""
     result = dict(base)
     for key, value in changes.items():
         inner = result.get(key)

@@ -2,14 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The algorithms, by name."""
 
-from mbmrl_ros.algorithms.grbal import GRBAL
-from mbmrl_ros.algorithms.mb import MB
-from mbmrl_ros.algorithms.rebal import REBAL
-from mbmrl_ros.training.settings import TrainingConfig
+from typing import Any
 
-ALGORITHMS = {algorithm.name: algorithm for algorithm in (GRBAL, MB, REBAL)}
+from mbmrl_ros.algorithms import grbal, mb, rebal
+from mbmrl_ros.training.fit_model import ModelLearner
 
+ALGORITHMS = {algorithm.name: algorithm for algorithm in (grbal.GRBAL, mb.MB, rebal.REBAL)}
 
-def config_class(name: str) -> type[TrainingConfig]:
-    """Return the class of an algorithm's settings."""
-    return TrainingConfig
+LEARNERS: dict[str, ModelLearner[Any]] = {
+    learner.name: learner for learner in (grbal.LEARNER, mb.LEARNER, rebal.LEARNER)
+}
+"""Those that fit a model and plan with it: what they bring to training/model_based.py."""

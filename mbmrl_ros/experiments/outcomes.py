@@ -12,15 +12,13 @@ from typing import Any
 
 import torch
 
-from mbmrl_ros.algorithms import config_class
 from mbmrl_ros.bench.compare import conditions
-from mbmrl_ros.bundles.dynamics import BundleInfo
 from mbmrl_ros.config import UserError, current_names, write_text
 from mbmrl_ros.evaluation.episodes import finite
-from mbmrl_ros.experiments.jobs import Job, Training, settings_of
+from mbmrl_ros.experiments.jobs import Job, Training, record_of
 from mbmrl_ros.experiments.measure import perform
 from mbmrl_ros.system.outputs import reason
-from mbmrl_ros.training.run import same_setting
+from mbmrl_ros.training.run import present_settings, same_setting
 
 
 def finished(job: Job, out: Path) -> bool:
@@ -57,12 +55,10 @@ def _of_now(settings: dict[str, Any]) -> dict[str, Any]:
     inner = {key: _of_now(value) for key, value in settings.items() if isinstance(value, dict)}
     result = settings | inner
     if 'config' in result:
-        record = config_class(settings_of(result['algorithm']))
-        known = current_names(record, result['config'])
-        known = {key: value for key, value in known.items() if key in record.model_fields}
-        result['config'] = record.model_validate(known).model_dump(mode='json')
+        record = record_of(result['algorithm'])
+        result['config'] = present_settings(record, result['config'])
     if 'at_test' in result:
-        result['at_test'] = current_names(BundleInfo, result['at_test'])
+        result['at_test'] = current_names(record_of('grbal'), result['at_test'])
     return result
 
 

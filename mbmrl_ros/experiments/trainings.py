@@ -8,14 +8,13 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from mbmrl_ros.algorithms import config_class
 from mbmrl_ros.config import UserError, merged, override, parse
 from mbmrl_ros.experiments.figures import QUICK
 from mbmrl_ros.experiments.grid import Model, Selection, Setting, Variant, slug
-from mbmrl_ros.experiments.jobs import Training, settings_of
+from mbmrl_ros.experiments.jobs import Training, record_of, settings_of
 from mbmrl_ros.experiments.models import MODELS
 from mbmrl_ros.training.recipes import read_recipe
-from mbmrl_ros.training.settings import TrainingConfig
+from mbmrl_ros.training.settings import ModelBasedConfig
 
 
 def training_of(
@@ -43,16 +42,14 @@ def training_of(
     )
 
 
-def _config(model: str, task: str, variant: Variant, chosen: Selection) -> TrainingConfig:
+def _config(model: str, task: str, variant: Variant, chosen: Selection) -> ModelBasedConfig:
     """Return the settings of a training: recipe, its changes, --quick, the variant, --set."""
     made = MODELS[model]
-    name = settings_of(made.algorithm)
-    settings, source = read_recipe(name, task, made.recipe)
+    settings, source = read_recipe(settings_of(made.algorithm), task, made.recipe)
     settings = merged(settings, merged(made.changes, made.by_task.get(task, {})))
     special = _special(model, chosen)
     changes = (*(QUICK if chosen.quick else ()), *variant.training, *_general(made, chosen))
-    from mbmrl_ros.training.recipes import _temporary
-    config = parse(config_class(name), _temporary(override(settings, (*changes, *special))), source)
+    config = parse(record_of(made.algorithm), override(settings, (*changes, *special)), source)
     times = 1.0 if _has_iterations(special) else made.times
     return config.model_copy(update={'iterations': math.ceil(config.iterations * times)})
 
@@ -60,7 +57,7 @@ def _config(model: str, task: str, variant: Variant, chosen: Selection) -> Train
 def _general(made: Model, chosen: Selection) -> list[str]:
     """Return the assignments for all models, without what is a setting of others alone."""
     own, known = (
-        {key for name in names for key in config_class(settings_of(name)).model_fields}
+        {key for name in names for key in record_of(name).model_fields}
         for names in ((made.algorithm,), {model.algorithm for model in MODELS.values()})
     )
     plain = [text for text in chosen.assignments if ':' not in text.partition('=')[0]]
@@ -78,8 +75,8 @@ def _has_iterations(assignments: list[str]) -> bool:
 
 
 def _no_more_data(
-    config: TrainingConfig, model: str, given: TrainingConfig, chosen: Selection
-) -> TrainingConfig:
+    config: ModelBasedConfig, model: str, given: ModelBasedConfig, chosen: Selection
+) -> ModelBasedConfig:
     """Return settings with the iterations of the data that are given, unless it goes on."""
     made = MODELS[model]
     if not (made.goes_on or _has_iterations(_special(model, chosen))):

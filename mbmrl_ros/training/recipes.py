@@ -54,7 +54,7 @@ def load_recipe(
 ) -> ConfigType:
     """Return a recipe as settings of the class `record`, with `key=value` overrides."""
     settings, source = read_recipe(algorithm, task, name)
-    return parse(record, _temporary(override(settings, assignments)), source)
+    return parse(record, override(settings, assignments), source)
 
 
 def read_recipe(algorithm: str, task: str, name: str | None = None) -> Recipe:
@@ -121,13 +121,3 @@ def _own_settings(path: Path, algorithm: str) -> dict[str, Any]:
     data = read_extended(path)
     flat = not isinstance(data.get(DEFAULT), Mapping)
     return data if flat else _of_recipe(data, algorithm, DEFAULT, path)
-
-
-def _temporary(d):  # TEMP
-    d = dict(d)
-    if 'adapted_parameters' in d:
-        v = d.pop('adapted_parameters')
-        d['adapts'] = 'inputs' if v == 'input_scale' else v
-    if 'validation_fraction' in d:
-        d['held_out'] = d.pop('validation_fraction')
-    return d

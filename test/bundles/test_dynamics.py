@@ -13,15 +13,8 @@ import pytest
 import torch
 
 from mbmrl_ros.bundles import dynamics as bundles
-from mbmrl_ros.bundles.dynamics import (
-    Bundle,
-    BundleInfo,
-    bundle_names,
-    find_bundle,
-    load_bundle,
-    read_info,
-    save_bundle,
-)
+from mbmrl_ros.bundles.dynamics import Bundle, BundleInfo, load_bundle, read_info, save_bundle
+from mbmrl_ros.bundles.files import bundle_names, find_bundle
 from mbmrl_ros.config import UserError
 from mbmrl_ros.models.dynamics import build_dynamics
 from mbmrl_ros.models.kinds import build_model

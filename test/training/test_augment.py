@@ -166,7 +166,10 @@ def test_nothing_is_changed_unless_asked_for():
 
 
 def test_an_unknown_channel_is_refused():
-    for wrong in (TrainingConfig(sensor_bias_std={'zz': 0.1}), TrainingConfig(yaw_rate_bias={'zz': 1})):
+    for wrong in (
+        TrainingConfig(sensor_bias_std={'zz': 0.1}),
+        TrainingConfig(yaw_rate_bias={'zz': 1}),
+    ):
         with pytest.raises(UserError, match="has no channel 'zz'"):
             make_augmentation(SPEC, wrong)
 

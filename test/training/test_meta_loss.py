@@ -12,8 +12,8 @@ from mbmrl_ros.training.meta_loss import (
     adapt,
     losses_before_and_after,
     meta_loss,
-    with_actuator_gains,
     with_actuator_biases,
+    with_actuator_gains,
 )
 from mbmrl_ros.types import Transitions
 

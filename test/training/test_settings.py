@@ -89,7 +89,10 @@ def test_assignments_change_single_values():
         ('planner.temperature=0', 'planner.temperature: .*greater than 0'),
         ('planner.kind=cm', "planner.kind: there is no 'cm'; did you mean 'cem'?"),
         ('rollout_steps=63', r'rollout_steps must hold past_steps \+ future_steps'),
-        ('keep_improvement=0.1', r'keep_improvement must be at most accept_improvement \(0\), .* got 0.1'),
+        (
+            'keep_improvement=0.1',
+            r'keep_improvement must be at most accept_improvement \(0\), .* got 0.1',
+        ),
         ('newest_steps=-1', 'newest_steps: .*greater than or equal to 0, got -1'),
         ('newest_steps=32', r'newest_steps must be below past_steps \(32\), .* got 32'),
         ('rollouts=9', r'rollouts must be at least 10 .* held out \(held_out: 0.1\)'),
