@@ -15,7 +15,7 @@ evaluate() {
 for seed in "$@"; do
     mkdir -p $out/seed$seed
     train="--task $task --seed $seed --threads 1"
-    mbmrl train mb $train --config two_cores --out runs/mb_seed$seed
+    mbmrl train mb $train --out runs/mb_seed$seed
     # On the very data of MB, from its weights: what differs is the adaptation.
     mbmrl train grbal $train --config from_mb --start-from runs/mb_seed$seed --out runs/grbal_seed$seed
     mbmrl train rebal $train --config from_mb --start-from runs/mb_seed$seed --out runs/rebal_seed$seed

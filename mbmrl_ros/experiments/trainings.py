@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -45,13 +46,17 @@ def training_of(
 def _config(model: str, task: str, variant: Variant, chosen: Selection) -> ModelBasedConfig:
     """Return the settings of a training: recipe, its changes, --quick, the variant, --set."""
     made = MODELS[model]
-    settings, source = read_recipe(settings_of(made.algorithm), task, made.recipe)
+    settings, source = _recipe(settings_of(made.algorithm), task, made.recipe)
     settings = merged(settings, merged(made.changes, made.by_task.get(task, {})))
     special = _special(model, chosen)
     changes = (*(QUICK if chosen.quick else ()), *variant.training, *_general(made, chosen))
     config = parse(record_of(made.algorithm), override(settings, (*changes, *special)), source)
     times = 1.0 if _has_iterations(special) else made.times
     return config.model_copy(update={'iterations': math.ceil(config.iterations * times)})
+
+
+# A grid asks for the same few thousands of times.
+_recipe = functools.cache(read_recipe)
 
 
 def _general(made: Model, chosen: Selection) -> list[str]:
