@@ -230,7 +230,7 @@ def _read_upon(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     return merged(_read_upon(path.parent / base, (*above, path)), data)
 
 
-def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return a mapping with changes, as `read_extended` makes them."""
     result = dict(base)
     for key, value in changes.items():

@@ -22,7 +22,7 @@ from mbmrl_ros.experiments.figures import (
     QUICK_STEPS,
 )
 from mbmrl_ros.experiments.grid import Figure, Selection, Setting, Variant, slug
-from mbmrl_ros.experiments.jobs import TRUE_PHYSICS, Job, Measurement, Training
+from mbmrl_ros.experiments.jobs import TRUE_PHYSICS, Job, Measurement, Training, Work
 from mbmrl_ros.experiments.methods import METHODS
 from mbmrl_ros.experiments.models import MODELS
 from mbmrl_ros.experiments.trainings import training_of, with_source_models, with_sources
@@ -38,7 +38,8 @@ def expand(names: Sequence[str], chosen: Selection) -> list[Job]:
     for name in names:
         for work in _measurements(FIGURES[name], chosen):
             command = _command(name, work, chosen)
-            for one in (*with_sources(work.training), work):
+            needed: list[Work] = [*with_sources(work.training), work]
+            for one in needed:
                 jobs.setdefault(one.path, Job(one, command))
     return list(jobs.values())
 

@@ -59,7 +59,8 @@ class Run:
             raise UserError(f'cannot create the run folder {folder}: {reason(error)}') from error
         self._claim('run.json', identity, _as_json, dict)
         settings = config.model_dump(mode='json')
-        self._claim('config.yaml', settings, _as_yaml, functools.partial(present_settings, type(config)))
+        present = functools.partial(present_settings, type(config))
+        self._claim('config.yaml', settings, _as_yaml, present)
 
     def _claim(
         self,

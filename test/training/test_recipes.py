@@ -38,7 +38,9 @@ def in_the_order_of_the_table(config):
 def test_the_recipe_of_the_paper_is_its_table_and_so_are_the_defaults(algorithm):
     config = load(algorithm, 'paper')
     assert in_the_order_of_the_table(config) == TABLE_6
-    assert config == ALGORITHMS[algorithm].Config(), 'what the recipe does not say is at its default'
+    assert config == ALGORITHMS[algorithm].Config(), (
+        'what the recipe does not say is at its default'
+    )
 
 
 @pytest.mark.parametrize('task', FILES)
