@@ -287,7 +287,7 @@ def _process_faults(rig: NodeBench) -> Iterator[Fault]:
     endings = (signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)
     for name, number in zip(('stopped', 'hung up', 'killed'), endings):
         yield Fault(
-            f'gate {name}', send('gate_node', number), start('gate_node'), 'command is ',
+            f'gate {name}', send('command_gate', number), start('command_gate'), 'command is ',
             'start it again', said_by='simulation',
         )  # fmt: skip
 

@@ -133,6 +133,7 @@ def write_robot(path: Path, name: str, faulty: bool) -> Path:
     if name == 'half_cheetah':
         data['simulation']['physics_steps'] *= round(CHEETAH_PERIOD_S / spec.period_s)
         data['period_s'], data['action']['timeout_s'] = CHEETAH_PERIOD_S, 0.3
+        data['safety']['deadline_s'] = CHEETAH_PERIOD_S
         periods = {'period_s': CHEETAH_SENSORS_S, 'timeout_s': 0.3}
     for topic in data['topics'].values():
         topic |= {key: value for key, value in periods.items() if not topic['slow']}

@@ -97,11 +97,11 @@ class NodeBench:
         unstamped = any(topic.type == NUMBER_ARRAY for topic in self.spec.topics.values())
         self._settings = {
             'controller_node': (common | controller | {'gate': gate}, NAMESPACE, {}),
-            'gate_node': (common | switch, NAMESPACE, remap),
+            'command_gate': (common | switch, NAMESPACE, remap),
             'sim_node': (common | {'seed': 1, 'wall_time': unstamped}, plant, {}),
         }
         if not gate:
-            del self._settings['gate_node']
+            del self._settings['command_gate']
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._ends = {name: stack.enter_context(ExitStack()) for name in self._settings}
         for name in self._settings:

@@ -9,7 +9,7 @@ here they are the candidates with the highest returns, and what is simulated is 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -22,6 +22,8 @@ from mbmrl_ros.types import Carry, OutOfTime, Plan, RewardFn, StepFn, never
 
 class CEMConfig(Config):
     """Parameters of the cross-entropy method."""
+
+    renamed: ClassVar[dict[str, str]] = {'inertia': 'alpha', 'minimum_noise': 'min_std'}
 
     kind: Literal['cem'] = 'cem'
     candidates: int = Field(500, ge=2, description='K, per iteration')

@@ -129,6 +129,6 @@ class Collector:
             nonfinite=torch.zeros(1, dtype=torch.int64),
             valid=~no,
         )
-        doing = 'returning to the centre' if bool(self._policy.returning) else 'collecting'
+        mode = 'returning to the centre' if bool(self._policy.returning) else 'collecting'
         adapted = Adapted({}, unknown, unknown, no, no)
-        return Decision(action, ~no, adapted, plan, 0.0, 0.0, doing=doing)
+        return Decision(action, ~no, adapted, plan, 0.0, 0.0, mode=mode)

@@ -77,7 +77,7 @@ class BatchWorld:
         self._sense(self._run(self._states, self._controls, 1)[1][:, :, self._columns])
 
     def set_disturbances(self, row: int, disturbances: Sequence[Disturbance]) -> None:
-        """Say what is wrong with one robot from now on; UserError if it cannot be."""
+        """Change what is wrong with one robot from now on; UserError if it cannot be."""
         model, self._gains[row] = self._variant(tuple(disturbances))
         if model is not self._models[row]:
             positions = self._states[row, 1 : 1 + model.nq]
@@ -136,7 +136,7 @@ class BatchWorld:
         self._signals = np.where(moving[:, None], sensors[:, -1, self._columns], before)
 
     def _step_in_parts(self, commands: Array, moving: NDArray[np.bool_]) -> None:
-        """Advance those that can, part by part, each with a moment that sensors may sample."""
+        """Advance those that can, part by part, each with a state that sensors may sample."""
         start, truth = self._states.copy(), []
         for part in range(self._drive.parts):
             self._controls = self._next_controls(part, commands, moving)

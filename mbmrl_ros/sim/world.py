@@ -75,7 +75,7 @@ class World:
         self.healthy = True
 
     def set_disturbances(self, disturbances: Sequence[Disturbance]) -> None:
-        """Say what is wrong with the robot from now on; UserError if it cannot be."""
+        """Change what is wrong with the robot from now on; UserError if it cannot be."""
         model, self._gain = disturbed(self.spec, self._original, disturbances)
         self.disturbances = tuple(disturbances)
         if model is not self.model:

@@ -97,7 +97,7 @@ def adapters() -> list[GradientAdapter | DynamicEvaluation]:
     ]
 
 
-NAMES = ['one_step', 'two_steps', 'one_step_judged', 'two_steps_judged', 'mb_de']
+NAMES = ['one_step', 'two_steps', 'mb_de']
 ADAPTERS = pytest.mark.parametrize('adapter', adapters(), ids=NAMES)
 
 

@@ -278,7 +278,7 @@ def test_rows_do_not_influence_each_other():
     past.next_states[3] = torch.inf
     after = gradient_step(DYNAMICS.loss, params, step_sizes(params), past)[0]
     for name in before:
-        if not name.startswith(('weight', 'rates')):
+        if not name.startswith(('weight', 'lowrank_lr')):
             others = [0, 1, 4]
             assert torch.equal(after[name][others], before[name][others])
             assert not after[name][2].isfinite().all()

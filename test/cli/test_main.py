@@ -15,7 +15,7 @@ from mbmrl_ros.spec.robot import load_robot
 
 TINY = [
     'iterations=2', 'rollouts=4', 'rollout_steps=60', 'past_steps=4', 'future_steps=4',
-    'hidden_sizes=[16]', 'batch_size=8', 'epochs=1', 'held_out=0.5',
+    'hidden_sizes=[16]', 'batch_size=8', 'epochs=1', 'validation_fraction=0.5',
     'planner={candidates: 4, horizon: 3}', 'control_planner={candidates: 4, horizon: 3}',
 ]  # fmt: skip
 TASK = 'half_cheetah/disabled_joint'

@@ -132,7 +132,7 @@ def test_a_controller_drives_at_random_without_a_model_and_says_so():
             values = [0.5] * len(CHEETAH.topic_signals(topic))
             controller.on_reading(Reading(topic, now_s, now_s, tuple(values)))
         tick = controller.tick(now_s)
-        assert (tick.diagnostics.doing, tick.command.fallback) == ('collecting', False)
+        assert (tick.diagnostics.mode, tick.command.fallback) == ('collecting', False)
         assert math.isnan(tick.diagnostics.loss_before) and not tick.diagnostics.adapted
         commands.append(tick.command.values)
     actions = torch.rand((1, 6), generator=generator()) * 2 - 1

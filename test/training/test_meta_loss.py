@@ -8,12 +8,11 @@ import torch
 from mbmrl_ros.adaptation.gradient import uniform_step_sizes
 from mbmrl_ros.models.dynamics import MLPDynamics
 from mbmrl_ros.models.normalizer import Normalizer
+from mbmrl_ros.training.augment import with_actuator_biases, with_actuator_gains
 from mbmrl_ros.training.meta_loss import (
     adapt,
     losses_before_and_after,
     meta_loss,
-    with_actuator_biases,
-    with_actuator_gains,
 )
 from mbmrl_ros.types import Transitions
 

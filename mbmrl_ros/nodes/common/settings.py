@@ -218,7 +218,7 @@ class ControllerSettings(Settings):
     bounds: BoundsSettings = BoundsSettings()
     even_commands: bool = Field(
         True,
-        description='send at the moment of the period at which almost all ticks are done, and '
+        description='send at the time of the period at which almost all ticks are done, and '
         'not when each is done',
     )
     follow_sensors: bool = Field(

@@ -17,8 +17,8 @@ from std_srvs.srv import Trigger
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.tasks import load_task
-from mbmrl_ros.nodes.controller.following import way_points
-from mbmrl_ros.nodes.controller.stats import STATS
+from mbmrl_ros.nodes.controller.reference_path import way_points
+from mbmrl_ros.nodes.controller.report import STATS
 from mbmrl_ros.rewards.path import SHAPES
 from mbmrl_ros.rewards.reward import along, build_reward
 from mbmrl_ros.spec.robot import load_robot
@@ -59,7 +59,7 @@ def followed(node, route) -> bool:
     states = torch.randn(2, 50, ROBOT.state_size, generator=generator)
     arguments = states[0], torch.zeros(50, 2), states[1]
     expected = build_reward(ROBOT, along(load_task('millirobot/path').reward, route))
-    return torch.equal(node._topics._brain.mpc._reward(*arguments), expected(*arguments))
+    return torch.equal(node._topics._brain.source._reward(*arguments), expected(*arguments))
 
 
 def latched_paths(bench) -> list[Path]:

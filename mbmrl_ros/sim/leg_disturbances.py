@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What can happen to a robot on legs: its ground, its body, its load, its sensors, its battery.
 
-Each edits a model of its own; a fault can come and go while the robot runs.
+Each edits a model of its own; a disturbance can come and go while the robot runs.
 """
 
 from __future__ import annotations
@@ -30,41 +30,43 @@ EDGE_M = 0.025
 STUMP = 0.01
 
 
-def terrain(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
+def terrain(spec: RobotSpec, model: mujoco.MjModel, gain: Array, disturbance: Disturbance) -> None:
     """Put the robot on another ground."""
     simulation = simulation_of(spec)
-    if fault.target in simulation.terrains:
-        use_terrain(model, simulation.terrains[fault.target])
+    if disturbance.target in simulation.terrains:
+        use_terrain(model, simulation.terrains[disturbance.target])
     else:
         slopes = _slopes(spec)
-        use_profile(model, slopes, slopes.profiles[fault.target])
+        use_profile(model, slopes, slopes.profiles[disturbance.target])
 
 
-def ramp(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
+def ramp(spec: RobotSpec, model: mujoco.MjModel, gain: Array, disturbance: Disturbance) -> None:
     """Let the ground rise by `value` degrees from where the slopes begin, without an end."""
     slopes = _slopes(spec)
-    use_profile(model, slopes, ramp_pieces(fault.value, slopes.begin_m))
+    use_profile(model, slopes, ramp_pieces(disturbance.value, slopes.begin_m))
 
 
-def rolling(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
+def rolling(spec: RobotSpec, model: mujoco.MjModel, gain: Array, disturbance: Disturbance) -> None:
     """Put the robot on the ground with number `value` of those that are drawn at random."""
-    use_profile(model, _slopes(spec), rolling_pieces(round(fault.value)))
+    use_profile(model, _slopes(spec), rolling_pieces(round(disturbance.value)))
 
 
-def slope(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
+def slope(spec: RobotSpec, model: mujoco.MjModel, gain: Array, disturbance: Disturbance) -> None:
     """Let the ground rise towards x or y by `value` degrees.
 
     Gravity turns and the ground stays, so that it can happen wherever the robot is; positions
     and angles are then measured along the slope.
     """
-    angle, strength = math.radians(fault.value), float(np.linalg.norm(model.opt.gravity))
-    downhill = -math.sin(angle) * np.array(UPHILL[fault.target])
+    angle, strength = math.radians(disturbance.value), float(np.linalg.norm(model.opt.gravity))
+    downhill = -math.sin(angle) * np.array(UPHILL[disturbance.target])
     model.opt.gravity[:] = strength * np.array([*downhill, -math.cos(angle)])
 
 
-def missing_leg(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
+def missing_leg(
+    spec: RobotSpec, model: mujoco.MjModel, gain: Array, disturbance: Disturbance
+) -> None:
     """Break a leg off: it weighs nothing and touches nothing."""
-    body = model.body(fault.target)
+    body = model.body(disturbance.target)
     body.mass *= STUMP
     body.inertia *= STUMP
     for geom in range(body.geomadr[0], body.geomadr[0] + body.geomnum[0]):
@@ -72,14 +74,16 @@ def missing_leg(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Dist
     _recompute(model)
 
 
-def crippled_leg(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
-    """Take the commands from a leg's joints and halve what it touches the ground with.
+def crippled_leg(
+    spec: RobotSpec, model: mujoco.MjModel, gain: Array, disturbance: Disturbance
+) -> None:
+    """Stop the commands to a leg's joints and halve what it touches the ground with.
 
     The thesis does not say what crippled means; the published code does. The thickness and the
     length of both links are halved, the upper one stays about its middle and the lower one at its
     joint; their masses stay, as do the joints with their dampers.
     """
-    joints = simulation_of(spec).limbs[fault.target]
+    joints = simulation_of(spec).limbs[disturbance.target]
     for joint in joints:
         gain[spec.action.joints.index(joint)] = 0.0
         body = model.body(model.joint(joint).bodyid[0])
@@ -92,27 +96,35 @@ def crippled_leg(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Dis
                 model.geom_sameframe[geom] = 0
 
 
-def payload(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
+def payload(spec: RobotSpec, model: mujoco.MjModel, gain: Array, disturbance: Disturbance) -> None:
     """Fix a point of `value` kg to the centre of mass of a body."""
-    fix_mass(model, fault.target, fault.value, model.body(fault.target).ipos.copy())
+    fix_mass(
+        model, disturbance.target, disturbance.value, model.body(disturbance.target).ipos.copy()
+    )
 
 
-def side_payload(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
+def side_payload(
+    spec: RobotSpec, model: mujoco.MjModel, gain: Array, disturbance: Disturbance
+) -> None:
     """Fix a point of `value` kg to the left edge of a body, beside its centre of mass."""
     edge = np.array([0.0, EDGE_M, 0.0])
-    fix_mass(model, fault.target, fault.value, model.body(fault.target).ipos + edge)
+    fix_mass(
+        model, disturbance.target, disturbance.value, model.body(disturbance.target).ipos + edge
+    )
 
 
-def pulled(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
+def pulled(spec: RobotSpec, model: mujoco.MjModel, gain: Array, disturbance: Disturbance) -> None:
     """Let the robot drag a sledge of `value` kg: dry friction on every way along the ground."""
     strength = float(np.linalg.norm(model.opt.gravity))
-    model.dof_frictionloss[:2] = SLEDGE_FRICTION * fault.value * strength
+    model.dof_frictionloss[:2] = SLEDGE_FRICTION * disturbance.value * strength
 
 
-def pose_tilt(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
+def pose_tilt(
+    spec: RobotSpec, model: mujoco.MjModel, gain: Array, disturbance: Disturbance
+) -> None:
     """Turn the markers by `value` degrees on the robot without telling motion capture."""
-    half = math.radians(fault.value) / 2
-    tilt = np.array([math.cos(half), *(math.sin(half) * np.array(TILTS[fault.target]))])
+    half = math.radians(disturbance.value) / 2
+    tilt = np.array([math.cos(half), *(math.sin(half) * np.array(TILTS[disturbance.target]))])
     for body in pose_bodies(spec):
         site = model.site(f'origin of {body}')
         turned = np.empty(4)
@@ -121,9 +133,11 @@ def pose_tilt(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Distur
         model.site_sameframe[site.id] = 0
 
 
-def weak_battery(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
+def weak_battery(
+    spec: RobotSpec, model: mujoco.MjModel, gain: Array, disturbance: Disturbance
+) -> None:
     """Leave a fraction `value` of the voltage, and as many times more resistance."""
-    model.numeric(BATTERY).data[:] *= fault.value, 1.0 / fault.value
+    model.numeric(BATTERY).data[:] *= disturbance.value, 1.0 / disturbance.value
 
 
 def fix_mass(model: mujoco.MjModel, name: str, mass_kg: float, place: Array) -> None:

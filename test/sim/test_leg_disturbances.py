@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mbmrl_ros.sim.disturbances import KINDS, Disturbance, check, disturbed, parse
-from mbmrl_ros.sim.faults import fix_mass
+from mbmrl_ros.sim.leg_disturbances import fix_mass
 from mbmrl_ros.sim.sensors import load_model
 from mbmrl_ros.sim.urdf import BUMPS, GROUND
 from mbmrl_ros.sim.world import World

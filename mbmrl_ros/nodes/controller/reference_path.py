@@ -19,14 +19,14 @@ from mbmrl_ros.nodes.common.inputs import subscribe_to_latched
 from mbmrl_ros.nodes.common.node_resources import NodeResources
 from mbmrl_ros.nodes.controller.assembly import Brain, task_reward
 from mbmrl_ros.nodes.controller.control_loop import ControlLoop
-from mbmrl_ros.nodes.controller.geometry import path_message
+from mbmrl_ros.nodes.controller.visuals import path_message
 from mbmrl_ros.rewards.path import SHAPES, Route, Waypoints
 from mbmrl_ros.rewards.reward import Reward
 
 REFERENCE_PATH = 'reference_path'
 
 
-class Following:
+class ReferencePath:
     """Takes paths, refuses bad ones with a line in the log, and shows the one that counts.
 
     route: what was asked for, None for the task's own path. text: what is followed.
@@ -60,7 +60,7 @@ class Following:
             self._loop.submit(functools.partial(self._loop.controller.use_reward, found[0]))
 
     def go_on(self, brain: Brain) -> None:
-        """Say what another brain follows."""
+        """Show the path that another brain follows."""
         self._task = brain.task
         self._show(brain.route)
 
