@@ -61,19 +61,19 @@ def main() -> None:
     parser.add_argument('--splits', nargs='+', default=[KNOWN, *TERRAINS])
     parser.add_argument('--work', type=Path, default=Path('runs/millirobot/recordings'))
     parser.add_argument('--out', type=Path, default=OUT)
-    parser.add_argument('--variant', help='of the training settings, such as plain')
+    parser.add_argument('--recipe', help='of the training, such as paper')
     parser.add_argument('--threads', type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     spec = load_robot('millirobot')
-    configs = {name: recordings_config(name, spec, options.variant) for name in ('mb', 'grbal')}
+    configs = {name: recordings_config(name, spec, options.recipe) for name in ('mb', 'grbal')}
     sessions = dataset(options.bags, spec, options.work / 'data', options.out)
     (options.out / 'cells').mkdir(parents=True, exist_ok=True)
     for seed in range(options.seeds):
         for name in options.splits:
             path = options.out / 'cells' / f'{name}_seed{seed}.json'
             if not path.exists():
-                work = options.work / (options.variant or 'default') / name / f'seed{seed}'
+                work = options.work / (options.recipe or 'default') / name / f'seed{seed}'
                 cell = run_cell(spec, configs, *parts(sessions, name), work, seed)
                 write_text(path, json.dumps({'split': name, 'seed': seed} | cell, indent=1) + '\n')
                 print(line(path.stem, cell), flush=True)

@@ -231,7 +231,7 @@ def _read_upon(path: Path, above: tuple[Path, ...], shipped: Path | None) -> dic
     return merged(_read_upon(lower, (*above, path), shipped), data)
 
 
-def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return a mapping with changes, as `read_extended` makes them."""
     result = dict(base)
     for key, value in changes.items():

@@ -136,8 +136,8 @@ def _restored(params: Params, start: Params, accepted: Tensor) -> Params:
     """Return the parameters with the start's in the rows [B] that are not accepted."""
     restored: Params = {}
     for name, value in params.items():
-        if name.startswith(('weight', 'lowrank_lr')):
-            # A step changes the factors and never these, which all rows may share.
+        if name.startswith(('weight', 'lowrank_lr')) or value.dim() == 1:
+            # A step changes the factors and never these; and what all rows share it has not changed.
             restored[name] = value
             continue
         row = accepted.view(-1, *(1,) * (value.dim() - 1))

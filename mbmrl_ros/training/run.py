@@ -60,7 +60,8 @@ class Run:
             raise UserError(f'cannot create the run folder {folder}: {reason(error)}') from error
         self._claim('run.json', identity, _as_json, dict)
         settings = config.model_dump(mode='json')
-        self._claim('config.yaml', settings, _as_yaml, functools.partial(_present, type(config)))
+        present = functools.partial(present_settings, type(config))
+        self._claim('config.yaml', settings, _as_yaml, present)
 
     def _claim(
         self,
@@ -217,7 +218,7 @@ def finished_iterations(source: Path) -> int:
     return last
 
 
-def _present(record: type[Config], found: dict[str, Any]) -> dict[str, Any]:
+def present_settings(record: type[Config], found: dict[str, Any]) -> dict[str, Any]:
     """Return settings of a run that an older version may have begun, as they are called now.
 
     What it did not name has its default; a run of before named those of other algorithms as well.

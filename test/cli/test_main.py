@@ -63,7 +63,7 @@ def test_lists_say_what_there_is(what, capsys):
         (['train', 'mb', '--task', TASK, '--set', 'epochs=many'], "got 'many'"),
         (['train', 'mb', '--task', TASK, '--set', 'epochs'], 'key=value'),
         (['train', 'mb', '--task', TASK, '--set', 'planner.noise=-1'], 'planner.noise'),
-        (['train', 'mb', '--task', TASK, '--config', 'two_coers'], "did you mean 'two_cores'"),
+        (['train', 'mb', '--task', TASK, '--config', 'two_cores'], 'is called default now'),
         (['train', 'grbal', '--task', TASK, '--config', 'from_mb'], '--start-from RUN'),
         (['train', 'mb', '--task', TASK, '--seed', '-1'], 'at least 0'),
         (['evaluate', '--bundle', 'nowhere'], "no bundle 'nowhere'"),

@@ -90,7 +90,7 @@ def test_a_policy_acts_alike_on_each_of_many_robots_and_without_absolute_positio
 def test_the_grid_trains_and_measures_it(tmp_path):
     settings = ('rollout_steps=40', 'past_steps=4', 'future_steps=4')
     chosen = Selection((TASK.name,), ('trpo',), (0,), settings, steps=30, quick=True)
-    jobs, _ = expand(['learning-curve'], chosen)
+    jobs = expand(['learning-curve'], chosen)
     for job in jobs:
         do(job, tmp_path)
     measured = [job.work for job in jobs if isinstance(job.work, Measurement)]
