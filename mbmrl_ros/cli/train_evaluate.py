@@ -48,8 +48,16 @@ def train_command(options: argparse.Namespace) -> None:
     name = options.algorithm
     if name not in ALGORITHMS:
         raise UserError(f'unknown algorithm {name!r}; {closest(name, ALGORITHMS)}')
-    algorithm, task = ALGORITHMS[name], load_task(options.task, options.robot or '')
-    config = load_recipe(algorithm.Config, name, task.name, options.config, tuple(options.set))
+    algorithm = ALGORITHMS[name]
+    task = algorithm.load_task(options.task, options.robot or '')
+    config = load_recipe(
+        algorithm.Config,
+        name,
+        task.name,
+        options.config,
+        tuple(options.set),
+        algorithm.recipes,
+    )
     check_start(config, options.start_from)
     torch.set_num_threads(options.threads)
     folder = options.out or Path('runs') / task.name / name / f'seed{options.seed}'

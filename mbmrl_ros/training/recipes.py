@@ -10,12 +10,13 @@
       extends: default      # upon another recipe of the file
       grbal: {...}
 
-An algorithm that a recipe does not name has none of it. A file may itself extend another one.
+A name may be a pattern, such as '*_trpo'. An algorithm that a recipe does not name has none of it. A file may itself extend another one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,13 +52,17 @@ def load_recipe(
     task: str,
     name: str | None = None,
     assignments: tuple[str, ...] = (),
+    otherwise: str = '',
 ) -> ConfigType:
-    """Return a recipe as settings of the class `record`, with `key=value` overrides."""
-    settings, source = read_recipe(algorithm, task, name)
+    """Return a recipe as settings of the class `record`, with `key=value` overrides.
+
+    otherwise: whose recipes those of a task without a file are; empty: nobody's.
+    """
+    settings, source = read_recipe(algorithm, task, name, otherwise)
     return parse(record, override(settings, assignments), source)
 
 
-def read_recipe(algorithm: str, task: str, name: str | None = None) -> Recipe:
+def read_recipe(algorithm: str, task: str, name: str | None = None, otherwise: str = '') -> Recipe:
     """Read what an algorithm has in a recipe of a task.
 
     name: of the recipe; or a path that ends in .yaml, of a file with recipes, of which `default`
@@ -66,7 +71,10 @@ def read_recipe(algorithm: str, task: str, name: str | None = None) -> Recipe:
     """
     if name is not None and name.endswith(('.yaml', '.yml')):
         return Recipe(_own_settings(Path(name), algorithm), name)
-    path = share_directory() / 'config' / 'training' / f'{task}.yaml'
+    folder = share_directory() / 'config' / 'training'
+    path = folder / f'{task}.yaml'
+    if not path.exists() and otherwise:
+        path = folder / f'{otherwise}.yaml'
     if not path.exists():
         if name is None and not path.parent.exists():
             return Recipe({}, '--set')
@@ -77,7 +85,7 @@ def read_recipe(algorithm: str, task: str, name: str | None = None) -> Recipe:
 
 def recipe_names(recipes: Mapping[str, Any], algorithm: str) -> list[str]:
     """Return the recipes that name an algorithm."""
-    return [name for name, parts in recipes.items() if algorithm in parts]
+    return [name for name, parts in recipes.items() if _sections(parts, algorithm)]
 
 
 def _of_recipe(
@@ -111,9 +119,15 @@ def _resolved(
     parts, settings = recipes[name], {}
     if UPON in parts:
         settings = _resolved(recipes, algorithm, parts[UPON], path, (*above, name))
-    for part in (SHARED, algorithm):
+    for part in (SHARED, *_sections(parts, algorithm)):
         settings = merged(settings, parts.get(part) or {})
     return settings
+
+
+def _sections(parts: Mapping[str, Any], algorithm: str) -> list[str]:
+    """Return the sections of a recipe that name an algorithm, as they are written."""
+    special = (SHARED, UPON)
+    return [part for part in parts if part not in special and fnmatchcase(algorithm, part)]
 
 
 def _own_settings(path: Path, algorithm: str) -> dict[str, Any]:
