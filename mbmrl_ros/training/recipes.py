@@ -10,7 +10,8 @@
       extends: default      # upon another recipe of the file
       grbal: {...}
 
-A name may be a pattern, such as '*_trpo'. An algorithm that a recipe does not name has none of it. A file may itself extend another one.
+A name may be a pattern, such as '*_trpo'. An algorithm that a recipe does not name has none of it.
+A file may itself extend another one.
 """
 
 from __future__ import annotations
