@@ -17,11 +17,14 @@ import torch
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
+from mbmrl_ros.config import UserError
+from mbmrl_ros.envs.drawing import MODES, Drawing, Picture
 from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.envs.tasks import TASKS, load_task
 from mbmrl_ros.rewards.reward import build_reward
 from mbmrl_ros.sim.disturbances import Schedule, active
 from mbmrl_ros.spec.robot import load_robot
+from mbmrl_ros.types import Array
 
 NAMESPACE = 'mbmrl'
 TRAINING = 'training'
@@ -34,17 +37,25 @@ class TaskEnv(gymnasium.Env[Observation, Observation]):
 
     An episode ends only where the physics are no longer finite, and the step that ends it earns
     nothing, as in `mbmrl evaluate`; `gymnasium.make` truncates it after the task's steps.
+
+    plan: states [H+1, S] that are drawn as a line, for whoever plans; None: no line.
     """
 
-    metadata = {'render_modes': []}  # noqa: RUF012
+    metadata = {'render_modes': list(MODES), 'render_fps': 25}  # noqa: RUF012
 
     def __init__(
-        self, task: str, setting: str = TRAINING, robot: str = '', inputs_only: bool = False
+        self,
+        task: str,
+        setting: str = TRAINING,
+        robot: str = '',
+        inputs_only: bool = False,
+        render_mode: str | None = None,
     ) -> None:
         """task, robot: as for `mbmrl train`. setting: `training`, or a test of the task.
 
-        inputs_only: observe what networks are fed only, without absolute positions. UserError if
-        there is no such task or setting.
+        inputs_only: observe what networks are fed only, without absolute positions. render_mode:
+        'rgb_array' (no display needed), 'human' (a window), or None. UserError if there is no
+        such task, setting or mode, and what to install where nothing can be drawn.
         """
         self.task = load_task(task, robot)
         self.robot = load_robot(self.task.robot)
@@ -56,6 +67,12 @@ class TaskEnv(gymnasium.Env[Observation, Observation]):
         self._state = torch.zeros(1, self.robot.state_size)
         self._schedule: Schedule = ()
         self._step = 0
+        self.plan: Array | None = None
+        self.metadata = self.metadata | {'render_fps': round(1 / self.robot.period_s)}
+        self.render_mode = render_mode
+        self._drawing = (
+            None if render_mode is None else Drawing(self.robot, self.task, render_mode)
+        )
         self.observation_space = Box(-np.inf, np.inf, (len(self._observed),), np.float32)
         self.action_space = Box(-1.0, 1.0, (self.robot.action_size,), np.float32)
 
@@ -72,6 +89,8 @@ class TaskEnv(gymnasium.Env[Observation, Observation]):
             else self.task.test(setting)(steps)
         )
         self._state, self._step = self._robots.reset(self.np_random, [self._schedule]), 0
+        self.plan = None
+        self._show()
         return self._observation(), self._info()
 
     def step(self, action: Observation) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -85,11 +104,31 @@ class TaskEnv(gymnasium.Env[Observation, Observation]):
             'reward_terms': {name: 0.0 if ended else float(v) for name, v in terms.items()}
         }
         self._step += 1
+        self._show()
         return self._observation(), 0.0 if ended else reward, ended, False, info
 
+    def render(self) -> Picture | None:
+        """Return a picture [360, 480, 3] in mode 'rgb_array'; None in the others."""
+        if self.render_mode != 'rgb_array':
+            return None
+        return self._draw()
+
     def close(self) -> None:
-        """Stop the threads of the physics."""
+        """Stop the threads of the physics, and close the window."""
         self._robots.close()
+        if self._drawing is not None:
+            self._drawing.close()
+            self._drawing = None
+
+    def _show(self) -> None:
+        if self.render_mode == 'human':
+            self._draw()
+
+    def _draw(self) -> Picture | None:
+        if self._drawing is None:
+            raise UserError('this environment was closed; make another one')
+        wrong = active(self._schedule, max(0, self._step - 1))
+        return self._drawing.draw(self._robots.positions(), wrong, self.plan)
 
     def _observation(self) -> Observation:
         return self._state[0, self._observed].numpy()

@@ -180,6 +180,11 @@ class BatchWorld:
         """A copy of the physics states [N, .]: time, qpos, qvel."""
         return self._states.copy()
 
+    @property
+    def positions(self) -> Array:
+        """A copy of qpos [N, nq]."""
+        return self._states[:, 1 : 1 + self._model.nq].copy()
+
     def close(self) -> None:
         """Stop the threads."""
         self._rollouts.close()

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
+from opengl import needs_opengl
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.gym import TaskEnv, environment_id
@@ -91,3 +92,45 @@ def test_the_step_that_ends_an_episode_earns_nothing_and_no_step_after_it():
         assert (reward, terminated, truncated) == (0.0, True, False)
         assert set(info['reward_terms'].values()) == {0.0}
     env.close()
+
+
+@needs_opengl
+def test_pictures_show_robot_task_and_plan():
+    env = gymnasium.make(
+        environment_id('millirobot/right'), setting='mid_run', render_mode='rgb_array'
+    )
+    state, _ = env.reset(seed=0)
+    picture = env.render()
+    assert picture.shape == (360, 480, 3) and picture.dtype == np.uint8
+    plan = np.tile(state, (5, 1))
+    plan[:, 0] += np.linspace(0.0, 0.2, 5)
+    env.unwrapped.plan = plan
+    planned = env.render()
+    blue = planned[..., 2].astype(int) - planned[..., 0]
+    assert (blue > 120).sum() > 50 and not (np.ptp(picture, axis=-1) > 120).any()
+    env.reset(seed=0)
+    assert env.unwrapped.plan is None, 'a plan is of one episode'
+    env.close()
+    with pytest.raises(UserError, match='closed'):
+        env.unwrapped.render()
+
+
+@needs_opengl
+def test_gymnasium_records_videos_of_it_and_finds_nothing_wrong():
+    env = gymnasium.make(environment_id('ant/crippled_leg'), render_mode='rgb_array')
+    check_env(env.unwrapped, skip_render_check=False)
+    # Twenty milliseconds per step.
+    assert env.metadata['render_fps'] == 50
+    env.close()
+
+
+def test_a_mode_that_there_is_not_is_answered_with_the_valid_ones():
+    with pytest.raises(UserError, match="unknown render_mode 'rgb'; .*valid: human, rgb_array"):
+        TaskEnv('half_cheetah/slopes', render_mode='rgb')
+
+
+def test_without_a_display_a_window_is_refused_in_one_line(monkeypatch):
+    monkeypatch.delenv('DISPLAY', raising=False)
+    monkeypatch.delenv('WAYLAND_DISPLAY', raising=False)
+    with pytest.raises(UserError, match="there is no display .*render_mode='rgb_array'"):
+        TaskEnv('half_cheetah/slopes', render_mode='human')
