@@ -21,7 +21,7 @@ $(STAMP): setup.py pyproject.toml Makefile
 		{ echo 'Python 3.11 or newer with venv is needed (PYTHON=... chooses one)' >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install '$(TORCH)'
-	$(BIN)/pip install --quiet --editable '.[ros,sim,arm,baselines,test]'
+	$(BIN)/pip install --quiet --editable '.[ros,sim,arm,video,baselines,test]'
 	touch $@
 
 lint: $(STAMP)

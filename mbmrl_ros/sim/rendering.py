@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes.util
 import importlib
 import itertools
 import os
+import weakref
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -63,6 +65,9 @@ class Renderer:
         self._viewport = mujoco.MjrRect(0, 0, width, height)
         self._pixels = np.empty((height, width, 3), np.uint8)
         self._uploaded = model
+        self._closed = False
+        # EGL is gone before objects are that nobody closed, and complains of each at length.
+        atexit.register(_close, weakref.ref(self))
 
     def draw(
         self,
@@ -87,6 +92,9 @@ class Renderer:
 
     def close(self) -> None:
         """Give back what the drawing needs."""
+        if self._closed:
+            return
+        self._closed = True
         self._gl.make_current()
         self._context.free()
         self._gl.free()
@@ -97,6 +105,12 @@ class Renderer:
             for field in range(model.nhfield):
                 mujoco.mjr_uploadHField(model, self._context, field)
             self._uploaded = model
+
+
+def _close(reference: weakref.ref[Renderer]) -> None:
+    renderer = reference()
+    if renderer is not None:
+        renderer.close()
 
 
 def make_context(width: int, height: int) -> Any:
