@@ -3,7 +3,7 @@
 PYTHON ?= python3
 # Installed first and pinned, so that no requirement pulls in a larger build.
 TORCH ?= torch==2.13.0
-# Of make demo: half_cheetah or millirobot.
+# Of make demo: half_cheetah, millirobot or pr2_left_arm.
 ROBOT ?= half_cheetah
 # Processes that test side by side.
 WORKERS ?= 2
