@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mbmrl_ros.demo.figures import BROKEN, COLOURS
 from mbmrl_ros.demo.outcomes import Outcome, Scene, Show
-from mbmrl_ros.envs.marks import task_marks
+from mbmrl_ros.envs.marks import target_points, task_marks
 from mbmrl_ros.reports.video import Picture, check_video, write_video
 from mbmrl_ros.sim.disturbances import active
 from mbmrl_ros.sim.pose import PoseReader
@@ -22,6 +22,12 @@ from mbmrl_ros.sim.rendering import Renderer
 # Of one robot, in pixels, and of the bars above and below.
 WIDTH, HEIGHT, BAR = 320, 240, 32
 PER_SECOND = 20
+_NEAR = 0.5
+_WORDS = {
+    'disabled_joint': 'the motor of {target} is dead',
+    'missing_leg': '{target} is missing',
+    'held_payload': '{value:g} kg hang from the {target}',
+}
 _INK, _PAPER = '#1b1f24', '#ffffff'
 
 
@@ -76,6 +82,11 @@ def _chosen(scene: Scene) -> list[Outcome]:
 
 def _panel(scene: Scene, outcome: Outcome) -> _Panel:
     renderer = Renderer(scene.spec, WIDTH, HEIGHT)
+    goal = target_points(scene.task)
+    if len(goal):
+        # How near a hand is to its goal cannot be seen from where the whole arm is.
+        renderer.camera.lookat[:] = goal.mean(0)
+        renderer.camera.distance *= _NEAR
     poses = PoseReader(scene.spec, renderer.stage.original)
     positions = [poses.positions(signals) for signals in outcome.run.signals]
     # Where motion capture dropped out, the last pose is all that is known.
@@ -114,7 +125,9 @@ def _state(scene: Scene, broken: bool) -> str:
     if not broken:
         return 'nothing is wrong'
     fault = scene.task.test('mid_run')(len(scene.outcomes[0].rewards))[0].disturbance
-    return f'{fault.kind.replace("_", " ")}: {fault.target.replace("_", " ")}'
+    words = _WORDS.get(fault.kind, '{kind}: {target} {value:g}')
+    kind, target = fault.kind.replace('_', ' '), fault.target.replace('_', ' ')
+    return words.format(kind=kind, target=target, value=fault.value)
 
 
 def film_text(scene: Scene) -> str:

@@ -35,8 +35,14 @@ def task_marks(task: Task, size_m: float) -> list[Mark]:
     for term in task.reward:
         if term.path is not None:
             marks.append(Mark(_path_points(term.path, _LIFT * size_m), PATH, _LINE * size_m))
-        marks += [Mark(p[None], TARGET, _BALL * size_m) for p in _points(term.target or {})]
+    marks += [Mark(point[None], TARGET, _BALL * size_m) for point in target_points(task)]
     return marks
+
+
+def target_points(task: Task) -> Array:
+    """Return the points [P, 3] that a task is to reach; none where it has no such goal."""
+    points = [point for term in task.reward for point in _points(term.target or {})]
+    return np.array(points).reshape(-1, 3)
 
 
 def plan_mark(spec: RobotSpec, states: Array, size_m: float) -> Mark | None:
