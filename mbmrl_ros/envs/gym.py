@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.drawing import MODES, Drawing, Picture
-from mbmrl_ros.envs.robot_env import RobotEnv
+from mbmrl_ros.envs.one_robot import OneRobot
 from mbmrl_ros.envs.tasks import TASKS, load_task
 from mbmrl_ros.rewards.reward import build_reward
-from mbmrl_ros.sim.disturbances import Schedule, active
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.types import Array
 
@@ -61,12 +60,10 @@ class TaskEnv(gymnasium.Env[Observation, Observation]):
         self.robot = load_robot(self.task.robot)
         self.setting = self._checked(setting)
         self._reward = build_reward(self.robot, self.task.reward)
-        self._robots = RobotEnv(self.robot, batch=1, threads=1)
+        self._one = OneRobot(self.robot)
         channels = range(self.robot.state_size)
         self._observed = list(self.robot.input_indices if inputs_only else channels)
-        self._state = torch.zeros(1, self.robot.state_size)
-        self._schedule: Schedule = ()
-        self._step = 0
+        self._state = np.zeros(self.robot.state_size, np.float32)
         self.plan: Array | None = None
         self.metadata = self.metadata | {'render_fps': round(1 / self.robot.period_s)}
         self.render_mode = render_mode
@@ -83,27 +80,26 @@ class TaskEnv(gymnasium.Env[Observation, Observation]):
         super().reset(seed=seed)
         setting = self._checked((options or {}).get('setting', self.setting))
         steps = self.task.episode_steps
-        self._schedule = (
+        schedule = (
             self.task.training(self.np_random, steps)
             if setting == TRAINING
             else self.task.test(setting)(steps)
         )
-        self._state, self._step = self._robots.reset(self.np_random, [self._schedule]), 0
+        self._state = self._one.reset(self.np_random, schedule)
         self.plan = None
         self._show()
         return self._observation(), self._info()
 
     def step(self, action: Observation) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Let a control period pass; info: terms of the reward, and what is wrong at present."""
-        actions = torch.as_tensor(np.clip(action, -1.0, 1.0), dtype=torch.float32)[None]
-        before, self._state = self._state, self._robots.step(actions)
-        terms = self._reward.terms(before, actions, self._state)
-        reward = float(self._reward(before, actions, self._state))
-        ended = not bool(self._robots.healthy)
+        applied = np.clip(action, -1.0, 1.0).astype(np.float32)
+        before, self._state = self._state, self._one.step(applied.astype(np.float64))
+        terms = self._reward.terms(*map(torch.from_numpy, (before, applied, self._state)))
+        reward = float(torch.stack(list(terms.values())).sum(0))
+        ended = not self._one.healthy
         info = self._info() | {
             'reward_terms': {name: 0.0 if ended else float(v) for name, v in terms.items()}
         }
-        self._step += 1
         self._show()
         return self._observation(), 0.0 if ended else reward, ended, False, info
 
@@ -114,8 +110,7 @@ class TaskEnv(gymnasium.Env[Observation, Observation]):
         return self._draw()
 
     def close(self) -> None:
-        """Stop the threads of the physics, and close the window."""
-        self._robots.close()
+        """Close the window, if there is one."""
         if self._drawing is not None:
             self._drawing.close()
             self._drawing = None
@@ -127,15 +122,14 @@ class TaskEnv(gymnasium.Env[Observation, Observation]):
     def _draw(self) -> Picture | None:
         if self._drawing is None:
             raise UserError('this environment was closed; make another one')
-        wrong = active(self._schedule, max(0, self._step - 1))
-        return self._drawing.draw(self._robots.positions(), wrong, self.plan)
+        return self._drawing.draw(self._one.positions, self._one.disturbances, self.plan)
 
     def _observation(self) -> Observation:
-        return self._state[0, self._observed].numpy()
+        return self._state[self._observed]
 
     def _info(self) -> dict[str, Any]:
         """Return what is wrong in the period that begins, or that was just stepped through."""
-        return {'disturbances': [str(d) for d in active(self._schedule, self._step)]}
+        return {'disturbances': [str(d) for d in self._one.disturbances]}
 
     def _checked(self, setting: str) -> str:
         if setting != TRAINING:

@@ -71,11 +71,6 @@ class RobotEnv:
         self._schedules = ((),) * self.batch
         self._signals = np.repeat(other._signals, self.batch // other.batch, axis=0)
 
-    def positions(self, row: int = 0) -> Array:
-        """Return qpos [nq] of one robot in MuJoCo, for drawing it."""
-        positions: Array = self._world.positions[row]
-        return positions
-
     @property
     def healthy(self) -> Tensor:
         """[N] False where command or physics were not finite: such a robot stands still."""

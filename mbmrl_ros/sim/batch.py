@@ -180,11 +180,6 @@ class BatchWorld:
         """A copy of the physics states [N, .]: time, qpos, qvel."""
         return self._states.copy()
 
-    @property
-    def positions(self) -> Array:
-        """A copy of qpos [N, nq]."""
-        return self._states[:, 1 : 1 + self._model.nq].copy()
-
     def close(self) -> None:
         """Stop the threads."""
         self._rollouts.close()
@@ -235,7 +230,8 @@ class _Rollouts:
     """mujoco.rollout with threads of its own."""
 
     def __init__(self, model: mujoco.MjModel, threads: int) -> None:
-        self._rollout = rollout.Rollout(nthread=threads)
+        # One thread is this one: to hand a step to another takes longer than the step.
+        self._rollout = rollout.Rollout(nthread=threads if threads > 1 else 0)
         self._data = [mujoco.MjData(model) for _ in range(threads)]
 
     def run(

@@ -89,7 +89,7 @@ def test_the_step_that_ends_an_episode_earns_nothing_and_no_step_after_it():
     env.reset(seed=0)
     sound = env.step(np.zeros(env.action_space.shape, np.float32))
     assert sound[1] != 0 and not sound[2]
-    env._robots._world.healthy[:] = False
+    env._one._world.healthy = False
     for _ in range(2):
         _, reward, terminated, truncated, info = env.step(np.zeros(8, np.float32))
         assert (reward, terminated, truncated) == (0.0, True, False)
