@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.drawing import MODES, Drawing, Picture
 from mbmrl_ros.envs.one_robot import OneRobot
+from mbmrl_ros.envs.settings import TRAINING, check_setting, draw_schedule
 from mbmrl_ros.envs.tasks import TASKS, load_task
 from mbmrl_ros.rewards.reward import build_reward
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.types import Array
 
 NAMESPACE = 'mbmrl'
-TRAINING = 'training'
 
 Observation = NDArray[np.float32]
 
@@ -58,7 +58,7 @@ class TaskEnv(gymnasium.Env[Observation, Observation]):
         """
         self.task = load_task(task, robot)
         self.robot = load_robot(self.task.robot)
-        self.setting = self._checked(setting)
+        self.setting = check_setting(self.task, setting)
         self._reward = build_reward(self.robot, self.task.reward)
         self._one = OneRobot(self.robot)
         channels = range(self.robot.state_size)
@@ -78,13 +78,8 @@ class TaskEnv(gymnasium.Env[Observation, Observation]):
     ) -> tuple[Observation, dict[str, Any]]:
         """Draw a start state and, in training, what will happen; options: another `setting`."""
         super().reset(seed=seed)
-        setting = self._checked((options or {}).get('setting', self.setting))
-        steps = self.task.episode_steps
-        schedule = (
-            self.task.training(self.np_random, steps)
-            if setting == TRAINING
-            else self.task.test(setting)(steps)
-        )
+        setting = check_setting(self.task, (options or {}).get('setting', self.setting))
+        schedule = draw_schedule(self.task, setting, self.np_random)
         self._state = self._one.reset(self.np_random, schedule)
         self.plan = None
         self._show()
@@ -92,10 +87,11 @@ class TaskEnv(gymnasium.Env[Observation, Observation]):
 
     def step(self, action: Observation) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Let a control period pass; info: terms of the reward, and what is wrong at present."""
-        applied = np.clip(action, -1.0, 1.0).astype(np.float32)
+        applied = np.minimum(np.maximum(action, -1.0), 1.0).astype(np.float32)
         before, self._state = self._state, self._one.step(applied.astype(np.float64))
-        terms = self._reward.terms(*map(torch.from_numpy, (before, applied, self._state)))
-        reward = float(torch.stack(list(terms.values())).sum(0))
+        with torch.inference_mode():
+            terms = self._reward.terms(*map(torch.from_numpy, (before, applied, self._state)))
+            reward = float(sum(terms.values()))
         ended = not self._one.healthy
         info = self._info() | {
             'reward_terms': {name: 0.0 if ended else float(v) for name, v in terms.items()}
@@ -131,11 +127,6 @@ class TaskEnv(gymnasium.Env[Observation, Observation]):
         """Return what is wrong in the period that begins, or that was just stepped through."""
         return {'disturbances': [str(d) for d in self._one.disturbances]}
 
-    def _checked(self, setting: str) -> str:
-        if setting != TRAINING:
-            self.task.test(setting)
-        return setting
-
 
 def environment_id(task: str) -> str:
     """Return the name of a task's environment: gymnasium's names have one slash."""
@@ -147,6 +138,7 @@ def _register() -> None:
         gymnasium.register(
             id=environment_id(name),
             entry_point=f'{__name__}:TaskEnv',
+            vector_entry_point='mbmrl_ros.envs.vector:VectorTaskEnv',
             max_episode_steps=task.episode_steps,
             kwargs={'task': name},
         )
