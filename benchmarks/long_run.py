@@ -46,7 +46,7 @@ from typing import Any
 import numpy as np
 import yaml
 from faults import LIMIT_S, as_row, faults, guarded, inject
-from rig import MEMORY_S, START_S, Rig, Watch
+from rig import MEMORY_S, START_S, TestBench, Watch
 from stalls import watched_stalls
 
 from mbmrl_ros.bundles.dynamics import Bundle, bundle_names, load_bundle, save_bundle
@@ -84,7 +84,7 @@ def main() -> None:
         with ExitStack() as stack:
             wired, stalls = options.faults, stack.enter_context(watched_stalls())
             common = {'realtime_priority': options.priority}
-            rig = Rig(stack, robot, controller, common, folder / 'log', options.gate, wired)
+            rig = TestBench(stack, robot, controller, common, folder / 'log', options.gate, wired)
             watch = Watch(rig)
             settle(rig, watch, options.settle)
             stalls.begin()
@@ -157,7 +157,7 @@ def rebind(bundle: Bundle, spec: RobotSpec, folder: Path) -> Path:
     return folder
 
 
-def settle(rig: Rig, watch: Watch, seconds: float) -> None:
+def settle(rig: TestBench, watch: Watch, seconds: float) -> None:
     """Wait for the nodes, and let them run for so long."""
 
     def talks() -> bool:
@@ -168,7 +168,7 @@ def settle(rig: Rig, watch: Watch, seconds: float) -> None:
     rig.spin_well(seconds, MEMORY_S, watch.remember_memory)
 
 
-def measure(rig: Rig, watch: Watch, seconds: float) -> None:
+def measure(rig: TestBench, watch: Watch, seconds: float) -> None:
     """Watch the nodes for so long."""
     watch.forget()
     watch.remember_counts()
@@ -225,7 +225,7 @@ def _beside(moment_s: float, period_s: float, stalls: list[tuple[float, float]])
     return any(end - length <= moment_s <= end + 2 * period_s for end, length in stalls)
 
 
-def inject_all(rig: Rig, watch: Watch) -> dict[str, Any]:
+def inject_all(rig: TestBench, watch: Watch) -> dict[str, Any]:
     """Inject every fault, each at another moment of the period; say how they went."""
     rows, phases = [], np.random.default_rng(0)
     for fault in faults(rig):

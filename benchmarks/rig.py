@@ -20,7 +20,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import BatteryState, JointState, Joy
 from std_msgs.msg import Float64MultiArray
-from wires import Wires
+from wires import TopicRelay
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.common.messages import MESSAGES
@@ -45,7 +45,7 @@ class Applied(NamedTuple):
     at_fallback: bool
 
 
-class Rig:
+class TestBench:
     """The nodes; with `wired`, every wire between them runs through this process.
 
     Then the simulator lies in a namespace of its own, `wires.spoils` says what happens to the
@@ -79,7 +79,7 @@ class Rig:
         self._executor.add_node(self.node)
         self.voltage: float | None = 12.0
         self.held: bool | None = True
-        self.wires = Wires(self.node)
+        self.wires = TopicRelay(self.node)
         self.clients: dict[str, Any] = {}
         plant = PLANT if wired else NAMESPACE
         if wired:
@@ -174,7 +174,7 @@ class Rig:
 class Watch:
     """What the nodes say: commands, rows of statistics, diagnostics, memory."""
 
-    def __init__(self, rig: Rig) -> None:
+    def __init__(self, rig: TestBench) -> None:
         """rig: whose topics are listened to."""
         self.sent_ns: list[int] = []
         self.rows: list[dict[str, float]] = []

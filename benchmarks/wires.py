@@ -1,6 +1,6 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Wires between nodes that can be spoiled, to see what a fault on a topic does."""
+"""TopicRelay between nodes that can be spoiled, to see what a fault on a topic does."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from rclpy.qos import QoSProfile
 from mbmrl_ros.nodes.common.messages import to_stamp
 from mbmrl_ros.robot.readings import JOINT_FIELDS, stamp_ns
 
-Spoil = Callable[[Any], object]
+MessageFault = Callable[[Any], object]
 """Edits a message in place; one for which it returns False is lost."""
 
 
-class Wires:
+class TopicRelay:
     """Forwards topics to other names, through what `spoils` says of the target.
 
     newest: the last message that went on, by target.
@@ -26,7 +26,7 @@ class Wires:
 
     def __init__(self, node: Node) -> None:
         """node: in whose executor messages are forwarded."""
-        self.spoils: dict[str, Spoil] = {}
+        self.spoils: dict[str, MessageFault] = {}
         self.newest: dict[str, Any] = {}
         self._node = node
 
@@ -51,7 +51,7 @@ def lost(message: Any) -> bool:
     return False
 
 
-def put(path: str, value: Any) -> Spoil:
+def put(path: str, value: Any) -> MessageFault:
     """Return what sets a field: `pose.position.x`, `data.2`, or `position[joint]`."""
 
     def spoil(message: Any) -> None:
@@ -69,7 +69,7 @@ def put(path: str, value: Any) -> Spoil:
     return spoil
 
 
-def named_twice(joint: str, value: float) -> Spoil:
+def named_twice(joint: str, value: float) -> MessageFault:
     """Return what adds a joint that is there already, with other values."""
 
     def spoil(message: Any) -> None:
@@ -81,7 +81,7 @@ def named_twice(joint: str, value: float) -> Spoil:
     return spoil
 
 
-def all_of(*spoils: Spoil) -> Spoil:
+def all_of(*spoils: MessageFault) -> MessageFault:
     """Return what does several things to a message."""
 
     def spoil(message: Any) -> None:
@@ -91,7 +91,7 @@ def all_of(*spoils: Spoil) -> Spoil:
     return spoil
 
 
-def standing(before: Callable[[], Any] | None = None) -> Spoil:
+def standing(before: Callable[[], Any] | None = None) -> MessageFault:
     """Return a driver that stamps its first measurement for ever.
 
     before: tells the message before the fault, whose stamp it is then.
@@ -105,7 +105,7 @@ def standing(before: Callable[[], Any] | None = None) -> Spoil:
     return spoil
 
 
-def frozen(before: Callable[[], Any] | None = None) -> Spoil:
+def frozen(before: Callable[[], Any] | None = None) -> MessageFault:
     """Return a driver that repeats what it measured first, under new stamps.
 
     before: tells the message before the fault, which it is then.
@@ -121,7 +121,7 @@ def frozen(before: Callable[[], Any] | None = None) -> Spoil:
     return spoil
 
 
-def jumping(path: str, values: tuple[float, float]) -> Spoil:
+def jumping(path: str, values: tuple[float, float]) -> MessageFault:
     """Return a sensor that says the one and the other in turn."""
     turn = [0]
 
@@ -132,7 +132,7 @@ def jumping(path: str, values: tuple[float, float]) -> Spoil:
     return spoil
 
 
-def earlier(seconds: float) -> Spoil:
+def earlier(seconds: float) -> MessageFault:
     """Return a driver whose clock was put back."""
 
     def spoil(message: Any) -> None:

@@ -28,7 +28,7 @@ Carry = Any
 """What a dynamics model remembers between steps: None for a feed-forward network, and for a
 recurrent one that remembers nothing yet."""
 
-Late = Callable[[], bool]
+OutOfTime = Callable[[], bool]
 """() -> whether the time to plan is up."""
 
 StepFn = Callable[[Carry, Tensor, Tensor], tuple[Carry, Tensor]]
@@ -37,8 +37,8 @@ StepFn = Callable[[Carry, Tensor, Tensor], tuple[Carry, Tensor]]
 RewardFn = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(state [..., S], action [..., A] in -1..1, next_state [..., S]) -> reward [...]."""
 
-LossFn = Callable[[Params, 'Transitions', 'list[Tap] | None'], Tensor]
-"""(params, transitions [B, M, .], taps) -> loss [B], one value per row. Where taps is a list, it
+LossFn = Callable[[Params, 'Transitions', 'list[LayerRecord] | None'], Tensor]
+"""(params, transitions [B, M, .], records) -> loss [B], one value per row. A list of records
 collects what passes through the linear layers."""
 
 
@@ -67,7 +67,7 @@ def never() -> bool:
     return False
 
 
-class Tap(NamedTuple):
+class LayerRecord(NamedTuple):
     """What passed through a layer: inputs [B, M, in], outputs [B, M, out]."""
 
     layer: Layer
@@ -129,11 +129,11 @@ class Planner(Protocol):
         reward_fn: RewardFn,
         carry: Carry,
         state: Tensor,
-        late: Late = never,
+        out_of_time: OutOfTime = never,
     ) -> tuple[Any, Plan]:
         """Plan from state [B, S]; return the warm start of the next call, and the plan.
 
-        late: whether the time is up; what was imagined until then has to do.
+        out_of_time: whether the time is up; what was imagined until then has to do.
         """
 
 
@@ -149,7 +149,7 @@ class Dynamics(Protocol):
         self,
         params: Params,
         transitions: Transitions,
-        taps: list[Tap] | None = None,
+        records: list[LayerRecord] | None = None,
         carry: Carry = None,
     ) -> Tensor:
         """Return the mean squared error of normalised deltas: [B] for transitions [B, M, .].

@@ -44,8 +44,9 @@ def claim_domain() -> tuple[int, socket.socket]:
 
 
 # A shell that starts the tests in the background has Ctrl-C ignored, and so would have all
-# processes that they start and interrupt.
+# processes that they start and interrupt; one that was started by nohup, hang-ups too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, lambda *_: None)
 
 # At import, before any test module reads the environment through rclpy or a message class.
 DOMAIN, CLAIM = claim_domain()

@@ -158,7 +158,7 @@ def _keep_start(params: Params, start: Params, accepted: Tensor) -> Params:
     for name, value in params.items():
         if value.dim() == 1:  # the same for all rows: it was not changed
             kept[name] = value
-        elif name.startswith(('inputs', 'signals')):
+        elif name.startswith(('lowrank_in', 'lowrank_out')):
             kept[name] = torch.where(accepted[:, None, None], value, 0.0)
         elif name.startswith(('bias', 'scale', 'shift')):
             kept[name] = torch.where(accepted[:, None], value, start[name])

@@ -7,8 +7,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mbmrl_ros.networks.mlp import change
-from mbmrl_ros.types import LossFn, Params, Tap, Transitions
+from mbmrl_ros.networks.mlp import add_low_rank_update
+from mbmrl_ros.types import LayerRecord, LossFn, Params, Transitions
 
 
 def gradient_step(
@@ -32,8 +32,8 @@ def gradient_step(
     Returns the parameters after the step, one set per row, and the loss [B] before it.
     """
     with torch.enable_grad():
-        flows, loss = _gradients(loss_fn, params, step_sizes, batch, create_graph)
-        return _stepped(params, step_sizes, flows), loss
+        layer_grads, loss = _gradients(loss_fn, params, step_sizes, batch, create_graph)
+        return _stepped(params, step_sizes, layer_grads), loss
 
 
 def gradient_step_twice(
@@ -47,14 +47,14 @@ def gradient_step_twice(
 
     Returns the parameters after either step, and the loss [B] on all transitions before it.
     """
-    flows, loss = _gradients(loss_fn, params, step_sizes, batch, create_graph=False)
+    layer_grads, loss = _gradients(loss_fn, params, step_sizes, batch, create_graph=False)
     known = batch.states.shape[1]
     older = known - newest
     without = [
-        (tap._replace(inputs=tap.inputs[:, :older]), gradient[:, :older] * (known / older))
-        for tap, gradient in flows
+        (record._replace(inputs=record.inputs[:, :older]), gradient[:, :older] * (known / older))
+        for record, gradient in layer_grads
     ]
-    whole, judged = (detach(_stepped(params, step_sizes, each)) for each in (flows, without))
+    whole, judged = (detach(_stepped(params, step_sizes, each)) for each in (layer_grads, without))
     return whole, judged, loss
 
 
@@ -64,38 +64,40 @@ def _gradients(
     step_sizes: Params,
     batch: Transitions,
     create_graph: bool,
-) -> tuple[list[tuple[Tap, Tensor]], Tensor]:
+) -> tuple[list[tuple[LayerRecord, Tensor]], Tensor]:
     """Return what passed through the layers that step, with its gradients, and the loss [B]."""
-    taps: list[Tap] = []
+    records: list[LayerRecord] = []
     with torch.enable_grad():
-        loss = loss_fn(params, batch, taps)
-        taps = [tap for tap in taps if _first_name(tap) in step_sizes]
-        outputs = [tap.outputs for tap in taps]
+        loss = loss_fn(params, batch, records)
+        records = [record for record in records if _first_name(record) in step_sizes]
+        outputs = [record.outputs for record in records]
         gradients = torch.autograd.grad(loss.sum(), outputs, create_graph=create_graph)
-    return list(zip(taps, gradients)), loss
+    return list(zip(records, gradients)), loss
 
 
-def _stepped(params: Params, step_sizes: Params, flows: list[tuple[Tap, Tensor]]) -> Params:
+def _stepped(
+    params: Params, step_sizes: Params, layer_grads: list[tuple[LayerRecord, Tensor]]
+) -> Params:
     stepped = dict(params)
-    for tap, gradient in flows:
-        if tap.layer == 'scale':
-            slope = (gradient * tap.inputs).sum(1)
+    for record, gradient in layer_grads:
+        if record.layer == 'scale':
+            slope = (gradient * record.inputs).sum(1)
             stepped['scale'] = params['scale'] - step_sizes['scale'] * slope
             if 'shift' in step_sizes:
                 moved = step_sizes['shift'] * gradient.sum(1)
                 stepped['shift'] = params['shift'] - moved
             continue
-        bias = params[f'bias{tap.layer}'] - step_sizes[f'bias{tap.layer}'] * gradient.sum(1)
-        rate = step_sizes[f'weight{tap.layer}']
+        bias = params[f'bias{record.layer}'] - step_sizes[f'bias{record.layer}'] * gradient.sum(1)
+        rate = step_sizes[f'weight{record.layer}']
         if rate.dim():  # one per unit
             gradient, rate = rate * gradient, torch.ones_like(rate[0])
         rates = rate.expand(gradient.shape[1])
-        stepped |= change(params, tap.layer, tap.inputs, gradient, rates, bias)
+        stepped |= add_low_rank_update(params, record.layer, record.inputs, gradient, rates, bias)
     return stepped
 
 
-def _first_name(tap: Tap) -> str:
-    return 'scale' if tap.layer == 'scale' else f'weight{tap.layer}'
+def _first_name(record: LayerRecord) -> str:
+    return 'scale' if record.layer == 'scale' else f'weight{record.layer}'
 
 
 def uniform_step_sizes(params: Params, step_size: float) -> Params:

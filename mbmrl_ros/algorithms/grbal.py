@@ -25,7 +25,7 @@ from mbmrl_ros.config import UserError
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.data.windows import Windows
 from mbmrl_ros.models.dynamics import MLPDynamics
-from mbmrl_ros.training.augment import See, seen_together, unchanged
+from mbmrl_ros.training.augment import Augmentation, augment_pair, unchanged
 from mbmrl_ros.training.fit_model import Objective
 from mbmrl_ros.training.meta_loss import (
     losses_before_and_after,
@@ -35,19 +35,19 @@ from mbmrl_ros.training.meta_loss import (
 )
 from mbmrl_ros.training.model_based import Algorithm
 from mbmrl_ros.training.settings import TrainingConfig
-from mbmrl_ros.training.train_state import Learned
+from mbmrl_ros.training.train_state import TrainState
 
 VALIDATION_WINDOWS = 256
 
 
 def objective(
     dynamics: MLPDynamics,
-    learned: Learned,
+    learned: TrainState,
     training: list[Trajectory],
     held_out: list[Trajectory],
     config: TrainingConfig,
     generator: torch.Generator,
-    see: See = unchanged,
+    augment: Augmentation = unchanged,
 ) -> Objective:
     """Lines 9 to 11, and the loss after adaptation on held-out trajectories to stop by."""
     windows = Windows.of(training, config.past_steps, config.future_steps)
@@ -56,7 +56,7 @@ def objective(
 
     def batch_loss() -> Tensor:
         past, recorded = windows.sample(config.batch_size, generator)
-        past, future = seen_together(see, past, recorded, generator)
+        past, future = augment_pair(augment, past, recorded, generator)
         if config.motor_gains:
             past, future = with_motor_gains(past, future, config.motor_gains, generator)
         if config.motor_offsets:

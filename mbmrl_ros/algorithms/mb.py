@@ -17,11 +17,11 @@ from mbmrl_ros.bundles.dynamics import Bundle
 from mbmrl_ros.data.dataset import Trajectory, all_transitions
 from mbmrl_ros.data.windows import Windows
 from mbmrl_ros.models.dynamics import MLPDynamics
-from mbmrl_ros.training.augment import See, unchanged
+from mbmrl_ros.training.augment import Augmentation, unchanged
 from mbmrl_ros.training.fit_model import Objective
 from mbmrl_ros.training.model_based import Algorithm
 from mbmrl_ros.training.settings import TrainingConfig
-from mbmrl_ros.training.train_state import Learned
+from mbmrl_ros.training.train_state import TrainState
 from mbmrl_ros.types import Transitions
 
 VALIDATION_WINDOWS = 256
@@ -29,12 +29,12 @@ VALIDATION_WINDOWS = 256
 
 def objective(
     dynamics: MLPDynamics,
-    learned: Learned,
+    learned: TrainState,
     training: list[Trajectory],
     held_out: list[Trajectory],
     config: TrainingConfig,
     generator: torch.Generator,
-    see: See = unchanged,
+    augment: Augmentation = unchanged,
 ) -> Objective:
     """Mean squared error on single transitions; stopped on the windows that stop GrBAL."""
     data = all_transitions(training)
@@ -43,7 +43,7 @@ def objective(
 
     def batch_loss() -> Tensor:
         rows = torch.randint(len(data.states), (config.batch_size,), generator=generator)
-        batch = see(Transitions(*(tensor[rows, None] for tensor in data)), generator)
+        batch = augment(Transitions(*(tensor[rows, None] for tensor in data)), generator)
         return dynamics.loss(learned.params, batch).mean()
 
     def validation_loss() -> float:

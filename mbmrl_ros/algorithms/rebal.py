@@ -24,12 +24,12 @@ from mbmrl_ros.bundles.dynamics import Bundle
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.data.windows import Windows
 from mbmrl_ros.models.recurrent import RecurrentDynamics
-from mbmrl_ros.training.augment import See, unchanged
+from mbmrl_ros.training.augment import Augmentation, unchanged
 from mbmrl_ros.training.fit_model import Objective
 from mbmrl_ros.training.meta_loss import with_motor_gains, with_motor_offsets
 from mbmrl_ros.training.model_based import Algorithm
 from mbmrl_ros.training.settings import TrainingConfig
-from mbmrl_ros.training.train_state import Learned
+from mbmrl_ros.training.train_state import TrainState
 from mbmrl_ros.training.truncated_bptt import Episodes, truncated_errors
 from mbmrl_ros.types import Transitions
 
@@ -38,26 +38,26 @@ VALIDATION_WINDOWS = 256
 
 def objective(
     dynamics: RecurrentDynamics,
-    learned: Learned,
+    learned: TrainState,
     training: list[Trajectory],
     held_out: list[Trajectory],
     config: TrainingConfig,
     generator: torch.Generator,
-    see: See = unchanged,
+    augment: Augmentation = unchanged,
 ) -> Objective:
     """Lines 9 to 11 on windows, or on whole trajectories, as the memory is to be."""
     make = _on_episodes if config.recurrent.memory == 'episode' else _on_windows
-    return make(dynamics, learned, training, held_out, config, generator, see)
+    return make(dynamics, learned, training, held_out, config, generator, augment)
 
 
 def _on_windows(
     dynamics: RecurrentDynamics,
-    learned: Learned,
+    learned: TrainState,
     training: list[Trajectory],
     held_out: list[Trajectory],
     config: TrainingConfig,
     generator: torch.Generator,
-    see: See,
+    augment: Augmentation,
 ) -> Objective:
     """The loss on the future after the past; stopped on the windows that stop GrBAL."""
     past, length = config.past_steps, config.past_steps + config.future_steps
@@ -67,7 +67,7 @@ def _on_windows(
 
     def batch_loss() -> Tensor:
         _, whole = windows.sample(config.batch_size, generator)
-        whole = _seen(whole, see, config, generator)
+        whole = _seen(whole, augment, config, generator)
         return _errors(dynamics, learned, whole, config)[:, scored:].mean()
 
     def validation_loss() -> float:
@@ -81,12 +81,12 @@ def _on_windows(
 
 def _on_episodes(
     dynamics: RecurrentDynamics,
-    learned: Learned,
+    learned: TrainState,
     training: list[Trajectory],
     held_out: list[Trajectory],
     config: TrainingConfig,
     generator: torch.Generator,
-    see: See,
+    augment: Augmentation,
 ) -> Objective:
     """One-step losses along whole trajectories, from an empty memory at their begin."""
     settings = config.recurrent
@@ -95,7 +95,7 @@ def _on_episodes(
 
     def batch_loss() -> Tensor:
         whole, real = episodes.sample(settings.episodes, generator)
-        whole = _seen(whole, see, config, generator)
+        whole = _seen(whole, augment, config, generator)
         return _errors(dynamics, learned, whole, config)[real].mean()
 
     def validation_loss() -> float:
@@ -107,15 +107,15 @@ def _on_episodes(
 
 
 def _errors(
-    dynamics: RecurrentDynamics, learned: Learned, whole: Transitions, config: TrainingConfig
+    dynamics: RecurrentDynamics, learned: TrainState, whole: Transitions, config: TrainingConfig
 ) -> Tensor:
     return truncated_errors(dynamics, learned.params, whole, config.recurrent.backprop_steps)
 
 
 def _seen(
-    whole: Transitions, see: See, config: TrainingConfig, generator: torch.Generator
+    whole: Transitions, augment: Augmentation, config: TrainingConfig, generator: torch.Generator
 ) -> Transitions:
-    whole = see(whole, generator)
+    whole = augment(whole, generator)
     if config.motor_gains:
         whole, _ = with_motor_gains(whole, whole, config.motor_gains, generator)
     if config.motor_offsets:

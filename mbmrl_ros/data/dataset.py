@@ -47,7 +47,7 @@ def all_transitions(trajectories: Iterable[Trajectory]) -> Transitions:
     return Transitions(*(torch.cat(tensors) for tensors in zip(*parts)))
 
 
-def side_by_side(sequences: list[Tensor]) -> Tensor:
+def pad_and_stack(sequences: list[Tensor]) -> Tensor:
     """Stack sequences [T, .] to [N, longest T, .]; shorter ones repeat their last row."""
     length = max(map(len, sequences))
     return torch.stack(
@@ -80,7 +80,7 @@ def split_all(
     return [t for half in halves for t in half[0]], [t for half in halves for t in half[1]]
 
 
-def divided(trajectories: list[Trajectory], count: int, shortest: int) -> list[Trajectory]:
+def split_long(trajectories: list[Trajectory], count: int, shortest: int) -> list[Trajectory]:
     """Cut trajectories into equal parts until there are `count`, none below `shortest` steps.
 
     The longest parts are cut first. So a part of one long recording can be held out.

@@ -52,7 +52,7 @@ def draw_losses(scene: Scene) -> Figure:
     figure, axes = make_axes()
     for contender in scene.contenders:
         runs = [outcome.losses for outcome in scene.of(contender)]
-        times = runs[0].moments.numpy() * scene.spec.period_s
+        times = runs[0].start_indices.numpy() * scene.spec.period_s
         colour = COLOURS[contender.key]
         before = np.mean([losses.before[0].numpy() for losses in runs], 0)
         after = np.mean([losses.after[0].numpy() for losses in runs], 0)

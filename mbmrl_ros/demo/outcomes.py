@@ -127,7 +127,7 @@ def summarise(scene: Scene, show: Show) -> dict[str, Any]:
 def _numbers(scene: Scene, show: Show, outcome: Outcome) -> dict[str, Any]:
     """Return what summary.json says of a run."""
     failure, rewards = scene.failure_step, outcome.rewards
-    late = outcome.losses.moments >= failure
+    late = outcome.losses.start_indices >= failure
     ticks = outcome.run.stats['tick_s'] * 1e3
     return {
         'return': float(np.nansum(rewards)),

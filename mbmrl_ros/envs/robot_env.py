@@ -90,12 +90,12 @@ class RobotEnv:
         if schedule:
             self._changes[row] = frozenset(event.step for event in schedule)
 
-    def become(self, other: RobotEnv) -> None:
+    def copy_state_from(self, other: RobotEnv) -> None:
         """Put every robot where one of M others is, N / M of each in turn.
 
-        What is wrong with them then stays so. UserError as BatchWorld.become.
+        What is wrong with them then stays so. UserError as BatchWorld.copy_state_from.
         """
-        self._world.become(other._world)
+        self._world.copy_state_from(other._world)
         self._schedules, self._changes = [()] * self.batch, {}
         self._signals = np.repeat(other._signals, self.batch // other.batch, axis=0)
 

@@ -23,7 +23,7 @@ from mbmrl_ros.planners.kinds import PlannerConfig, make_planner
 from mbmrl_ros.rewards.reward import build_reward
 from mbmrl_ros.robot.adaptive_mpc import Decision, make_mpc
 from mbmrl_ros.spec.robot import load_robot
-from mbmrl_ros.training.collect import Act, Rollouts, collect, ended_early, mpc_actions
+from mbmrl_ros.training.collect import ActFn, Rollouts, collect, ended_early, mpc_actions
 from mbmrl_ros.types import Adapter, Array
 
 
@@ -81,7 +81,7 @@ def evaluate(
 def run_episodes(
     task: Task,
     test: str,
-    act: Act,
+    act: ActFn,
     episodes: int,
     steps: int,
     seed: int,
@@ -180,7 +180,7 @@ def losses_summary(losses: PredictionLosses, failure: int) -> dict[str, float]:
 
     Means over all moments of all episodes that have them; NaN where no episode has any.
     """
-    late = losses.moments >= failure
+    late = losses.start_indices >= failure
     return {
         **_losses('', losses.before, losses.after),
         **_losses('_after_failure', losses.before[:, late], losses.after[:, late]),

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mbmrl_ros.bundles.dynamics import Bundle
-from mbmrl_ros.data.dataset import Trajectory, side_by_side
+from mbmrl_ros.data.dataset import Trajectory, pad_and_stack
 from mbmrl_ros.models.kinds import DynamicsModel
 from mbmrl_ros.types import Adapted, Adapter, Carry, Params, Transitions
 
@@ -44,14 +44,14 @@ class ChannelErrors:
 class PredictionLosses:
     """Losses on the next T2 steps: squared errors of normalised changes.
 
-    moments: [W] steps of the trajectory. before, after: [B, W] with the parameters as trained,
-    and as adapted to the T1 steps before the moment; NaN where a trajectory had ended before the
+    start_indices: [W] steps of the trajectory. before, after: [B, W] with the parameters as
+    trained, and as adapted to the T1 steps before; NaN where a trajectory had ended before the
     steps that would be predicted, or does not know them; infinite where it does, and what was
-    predicted is not a number. ahead: the same of the state T2 steps ahead, at some of the
-    moments. channels: what was asked for by horizons.
+    predicted is not a number. ahead: the same of the state T2 steps ahead, at some of
+    them. channels: what was asked for by horizons.
     """
 
-    moments: Tensor
+    start_indices: Tensor
     before: Tensor
     after: Tensor
     ahead: PredictionLosses | None = None
@@ -59,10 +59,10 @@ class PredictionLosses:
 
     def since(self, moment: int) -> PredictionLosses:
         """Return those of a moment and all later ones, without channels."""
-        kept = self.moments >= moment
+        kept = self.start_indices >= moment
         ahead = self.ahead and self.ahead.since(moment)
         return PredictionLosses(
-            self.moments[kept], self.before[:, kept], self.after[:, kept], ahead
+            self.start_indices[kept], self.before[:, kept], self.after[:, kept], ahead
         )
 
 
@@ -139,8 +139,8 @@ def _replay(
         chosen = [trajectories[row] for row in rows.tolist()]
         steps = torch.tensor([trajectory.steps for trajectory in chosen])
         # Rows that are shorter repeat their last moment; they are no longer active.
-        states = side_by_side([trajectory.states for trajectory in chosen])
-        actions = side_by_side([trajectory.actions for trajectory in chosen])
+        states = pad_and_stack([trajectory.states for trajectory in chosen])
+        actions = pad_and_stack([trajectory.actions for trajectory in chosen])
         memory = adapter.initial(len(chosen))
         for step in range(past, int(steps.max()) - future + 1):
             active = step + future <= steps

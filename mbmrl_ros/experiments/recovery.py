@@ -120,7 +120,7 @@ def recoveries(losses: PredictionLosses, fault: int, past: int, future: int) -> 
 
     fault: its step, or one at which nothing happened, to see what the rule makes of that.
     """
-    moments = losses.moments.numpy()
+    moments = losses.start_indices.numpy()
     episodes = []
     for pair in zip(losses.before.double().numpy(), losses.after.double().numpy()):
         # Of an episode that ended early, as far as it went.

@@ -135,7 +135,7 @@ def error_summary(losses: PredictionLosses) -> dict[str, Any]:
     nothing, where this counts for more than any error. ahead: the same of the
     state T2 steps ahead, where that was predicted.
     """
-    moments = losses.moments.tolist()
+    moments = losses.start_indices.tolist()
     spacing = moments[1] - moments[0] if len(moments) > 1 else 1
     first = moments[0] if moments else None
     result: dict[str, Any] = {'first_moment': first, 'block': BLOCK * spacing}

@@ -27,8 +27,8 @@ from mbmrl_ros.envs.tasks import Task
 from mbmrl_ros.robot.history import History
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.system.outputs import replacing
-from mbmrl_ros.training.collect import Act
-from mbmrl_ros.training.model_based import stream
+from mbmrl_ros.training.collect import ActFn
+from mbmrl_ros.training.model_based import make_generator
 from mbmrl_ros.training.run import Run, optimiser_tensors, restore_optimiser
 from mbmrl_ros.training.settings import TrainingConfig
 
@@ -49,7 +49,7 @@ def train_trpo(
     (run.folder / 'policies').mkdir(exist_ok=True)
     for iteration in range(done + 1, config.iterations + 1):
         started = time.monotonic()
-        with _seeded(stream(seed, iteration, 'collect').initial_seed()) as drawn:
+        with _seeded(make_generator(seed, iteration, 'collect').initial_seed()) as drawn:
             model.env.seed(drawn)
             model.learn(per_iteration)
         returns = [episode['r'] for episode in model.ep_info_buffer]
@@ -73,7 +73,7 @@ def train_trpo(
 
 def load_policy(
     folder: Path, task: Task, config: TrainingConfig, iteration: int | None, tuned: bool = True
-) -> Act:
+) -> ActFn:
     """Return what drives robots by the policy of an iteration (None: the last): its mean."""
     model = _model(task, config.model_copy(update={'rollouts': 1}), 0, tuned)
     inputs = list(load_robot(task.robot).input_indices)

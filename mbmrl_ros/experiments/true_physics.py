@@ -33,7 +33,7 @@ def physics_step(env: RobotEnv, copies: RobotEnv) -> StepFn:
 
     def step(carry: Carry, states: Tensor, actions: Tensor) -> tuple[Carry, Tensor]:
         if carry is None:
-            copies.become(env)
+            copies.copy_state_from(env)
         following = copies.step(actions.flatten(0, 1))
         # Where the physics fail a copy stands still, which must not pass for a plan.
         following = torch.where(copies.healthy[:, None], following, torch.nan)
@@ -47,7 +47,8 @@ def drive_by_physics(
 ) -> Rollouts:
     """Drive episodes side by side under a test of the task.
 
-    Start states are those of evaluate() with the same seed. UserError as BatchWorld.become.
+    Start states are those of evaluate() with the same seed. UserError as
+    BatchWorld.copy_state_from.
     """
     spec = load_robot(task.robot)
     reward = build_reward(spec, task.reward)

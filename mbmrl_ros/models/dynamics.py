@@ -19,7 +19,7 @@ from mbmrl_ros.models.normalizer import Inputs, Normalizer
 from mbmrl_ros.models.packed import PackedMLP
 from mbmrl_ros.networks.mlp import init_mlp, mlp
 from mbmrl_ros.spec.robot import RobotSpec
-from mbmrl_ros.types import Carry, Params, StepFn, Tap, Transitions
+from mbmrl_ros.types import Carry, LayerRecord, Params, StepFn, Transitions
 
 
 @dataclass(frozen=True)
@@ -72,22 +72,22 @@ class MLPDynamics:
         self,
         params: Params,
         transitions: Transitions,
-        taps: list[Tap] | None = None,
+        records: list[LayerRecord] | None = None,
         carry: Carry = None,
     ) -> Tensor:
         """Return the squared errors of the normalised changes, [..., S]; carry does not matter."""
-        predicted = mlp(params, self.inputs(transitions.states, transitions.actions), taps)
+        predicted = mlp(params, self.inputs(transitions.states, transitions.actions), records)
         return (predicted - self.normalizer.delta(transitions)).square()
 
     def loss(
         self,
         params: Params,
         transitions: Transitions,
-        taps: list[Tap] | None = None,
+        records: list[LayerRecord] | None = None,
         carry: Carry = None,
     ) -> Tensor:
         """Return the mean squared error over window and channels, [B] (thesis, equation 23)."""
-        return self.errors(params, transitions, taps).mean((-2, -1))
+        return self.errors(params, transitions, records).mean((-2, -1))
 
     def planning_step(self, params: Params, reuse: StepFn | None = None) -> StepFn:
         """Return `step` with the parameters packed in the planner's precision.

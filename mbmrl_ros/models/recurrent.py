@@ -33,7 +33,7 @@ from torch import Tensor
 from mbmrl_ros.models.device import Precision
 from mbmrl_ros.models.normalizer import Inputs, Normalizer
 from mbmrl_ros.models.packed_recurrent import PARTS, PackedRecurrent
-from mbmrl_ros.types import Carry, Params, StepFn, Tap, Transitions
+from mbmrl_ros.types import Carry, LayerRecord, Params, StepFn, Transitions
 
 Cell = Literal['lstm', 'gru']
 GATES = {'lstm': 4, 'gru': 3}
@@ -172,14 +172,14 @@ class RecurrentDynamics:
         self,
         params: Params,
         transitions: Transitions,
-        taps: list[Tap] | None = None,
+        records: list[LayerRecord] | None = None,
         carry: Carry = None,
     ) -> Tensor:
         """Return the squared errors of the normalised changes, [B, T, S].
 
         carry: [B, 1, Z] from before the first transition, which goes on through them. Without
         one, each is predicted on its own with an empty memory: what the network says of a robot
-        of which nothing is known. There are no taps to collect.
+        of which nothing is known. There are no records to collect.
         """
         if carry is None:
             _, delta = self._cells(
@@ -192,11 +192,11 @@ class RecurrentDynamics:
         self,
         params: Params,
         transitions: Transitions,
-        taps: list[Tap] | None = None,
+        records: list[LayerRecord] | None = None,
         carry: Carry = None,
     ) -> Tensor:
         """Return the mean of `errors` over window and channels, [B] (thesis, equation 23)."""
-        return self.errors(params, transitions, taps, carry).mean((-2, -1))
+        return self.errors(params, transitions, records, carry).mean((-2, -1))
 
     def planning_step(self, params: Params, reuse: StepFn | None = None) -> StepFn:
         """Return `step` with the parameters packed in the planner's precision.

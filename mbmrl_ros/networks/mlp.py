@@ -23,7 +23,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mbmrl_ros.types import Layer, Params, Tap
+from mbmrl_ros.types import Layer, LayerRecord, Params
 
 
 def init_mlp(sizes: Sequence[int], generator: torch.Generator) -> Params:
@@ -45,10 +45,10 @@ def layer_count(params: Params) -> int:
     return sum(name.startswith('weight') for name in params)
 
 
-def mlp(params: Params, inputs: Tensor, taps: list[Tap] | None = None) -> Tensor:
+def mlp(params: Params, inputs: Tensor, records: list[LayerRecord] | None = None) -> Tensor:
     """Apply the network with ReLU between layers.
 
-    inputs: [B, R, in], or [..., in] where no parameter has a leading B. taps: collects every
+    inputs: [B, R, in], or [..., in] where no parameter has a leading B. records: collects every
     linear layer's inputs and outputs, for `gradient_step`.
     """
     hidden = inputs
@@ -56,10 +56,10 @@ def mlp(params: Params, inputs: Tensor, taps: list[Tap] | None = None) -> Tensor
         scaled = inputs * _per_row(params['scale'])
         if 'shift' in params:
             scaled = scaled + _per_row(params['shift'])
-        hidden = _tapped(taps, 'scale', inputs, scaled)
+        hidden = _recorded(records, 'scale', inputs, scaled)
     last = layer_count(params) - 1
     for layer in range(last + 1):
-        outputs = _tapped(taps, layer, hidden, linear(params, layer, hidden))
+        outputs = _recorded(records, layer, hidden, linear(params, layer, hidden))
         hidden = outputs if layer == last else outputs.relu()
     return hidden
 
@@ -68,12 +68,14 @@ def _per_row(values: Tensor) -> Tensor:
     return values[:, None] if values.dim() == 2 else values
 
 
-def _tapped(taps: list[Tap] | None, layer: Layer, inputs: Tensor, outputs: Tensor) -> Tensor:
-    if taps is not None:
+def _recorded(
+    records: list[LayerRecord] | None, layer: Layer, inputs: Tensor, outputs: Tensor
+) -> Tensor:
+    if records is not None:
         # Without parameters that need a gradient the graph starts at the first output.
         if not outputs.requires_grad:
             outputs.requires_grad_()
-        taps.append(Tap(layer, inputs, outputs))
+        records.append(LayerRecord(layer, inputs, outputs))
     return outputs
 
 
@@ -81,10 +83,12 @@ def linear(params: Params, layer: int, inputs: Tensor) -> Tensor:
     """Apply one linear layer, with its low-rank change where it has one."""
     weight, bias = params[f'weight{layer}'], params[f'bias{layer}']
     offset = bias[:, None] if bias.dim() == 2 else bias
-    if f'inputs{layer}' in params:
+    if f'lowrank_in{layer}' in params:
         # The rates multiply the smallest of the three factors, [B, R, R].
-        overlap = inputs @ params[f'inputs{layer}'].transpose(1, 2) * params[f'rates{layer}']
-        offset = torch.baddbmm(offset, overlap, params[f'signals{layer}'], alpha=-1)
+        overlap = (
+            inputs @ params[f'lowrank_in{layer}'].transpose(1, 2) * params[f'lowrank_lr{layer}']
+        )
+        offset = torch.baddbmm(offset, overlap, params[f'lowrank_out{layer}'], alpha=-1)
     if weight.dim() == 3:
         return torch.baddbmm(offset, inputs, weight.transpose(1, 2))
     if offset.dim() == 1:
@@ -94,24 +98,24 @@ def linear(params: Params, layer: int, inputs: Tensor) -> Tensor:
     return outputs.view(*inputs.shape[:-1], -1)
 
 
-def change(
+def add_low_rank_update(
     params: Params, layer: int, inputs: Tensor, signals: Tensor, rates: Tensor, bias: Tensor
 ) -> Params:
     """Return the entries of one layer after a further change of rank R.
 
     inputs: [B, R, in]; signals: [B, R, out]; rates: [R]; bias: [B, out].
     """
-    if f'inputs{layer}' in params:
-        inputs = torch.cat([params[f'inputs{layer}'], inputs], 1)
-        signals = torch.cat([params[f'signals{layer}'], signals], 1)
-        rates = torch.cat([params[f'rates{layer}'], rates])
+    if f'lowrank_in{layer}' in params:
+        inputs = torch.cat([params[f'lowrank_in{layer}'], inputs], 1)
+        signals = torch.cat([params[f'lowrank_out{layer}'], signals], 1)
+        rates = torch.cat([params[f'lowrank_lr{layer}'], rates])
     weight = params[f'weight{layer}']
     return {
         f'weight{layer}': weight,
         f'bias{layer}': bias,
-        f'inputs{layer}': inputs,
-        f'signals{layer}': signals,
-        f'rates{layer}': rates,
+        f'lowrank_in{layer}': inputs,
+        f'lowrank_out{layer}': signals,
+        f'lowrank_lr{layer}': rates,
     }
 
 
@@ -120,12 +124,12 @@ def dense(params: Params) -> Params:
     result: Params = {name: params[name] for name in ('scale', 'shift') if name in params}
     for layer in range(layer_count(params)):
         weight, bias = params[f'weight{layer}'], params[f'bias{layer}']
-        if f'inputs{layer}' in params:
-            inputs, signals = params[f'inputs{layer}'], params[f'signals{layer}']
+        if f'lowrank_in{layer}' in params:
+            inputs, signals = params[f'lowrank_in{layer}'], params[f'lowrank_out{layer}']
             weight = torch.baddbmm(
                 weight.expand(len(inputs), *weight.shape[-2:]),
                 signals.transpose(1, 2),
-                inputs * params[f'rates{layer}'][:, None],
+                inputs * params[f'lowrank_lr{layer}'][:, None],
                 alpha=-1,
             )
         result[f'weight{layer}'], result[f'bias{layer}'] = weight, bias

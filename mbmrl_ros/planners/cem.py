@@ -16,8 +16,8 @@ from pydantic import Field
 from torch import Tensor
 
 from mbmrl_ros.config import Config
-from mbmrl_ros.planners.rollout import imagine, keep_behind, make_plan, next_mean, score
-from mbmrl_ros.types import Carry, Late, Plan, RewardFn, StepFn, never
+from mbmrl_ros.planners.rollout import imagine, keep_behind, make_plan, next_mean, rollout_returns
+from mbmrl_ros.types import Carry, OutOfTime, Plan, RewardFn, StepFn, never
 
 
 class CEMConfig(Config):
@@ -28,9 +28,9 @@ class CEMConfig(Config):
     horizon: int = Field(15, ge=1, description='H')
     iterations: int = Field(4, ge=1, description='refits of the distribution per tick')
     elites: int = Field(50, ge=2, description='candidates that the next distribution is fitted to')
-    inertia: float = Field(0.1, ge=0, lt=1, description='share of the old mean and deviation')
-    noise: float = Field(0.6, gt=0, description='first standard deviation, actions in -1..1')
-    minimum_noise: float = Field(0.05, gt=0, description='floor, against early collapse')
+    alpha: float = Field(0.1, ge=0, lt=1, description='share of the old mean and std')
+    noise: float = Field(0.6, gt=0, description='first standard std, actions in -1..1')
+    min_std: float = Field(0.05, gt=0, description='floor, against early collapse')
 
 
 class CEMState(NamedTuple):
@@ -58,30 +58,30 @@ class CEM:
         reward_fn: RewardFn,
         carry: Carry,
         state: Tensor,
-        late: Late = never,
+        out_of_time: OutOfTime = never,
     ) -> tuple[CEMState, Plan]:
         """Sample, imagine, refit to the elites, several times; the plan is the last mean."""
         config = self.config
         mean = planner_state.mean
-        deviation = torch.full_like(mean, config.noise)
+        std = torch.full_like(mean, config.noise)
         for _ in range(config.iterations):
             shape = (len(mean), config.candidates, *mean.shape[1:])
             noise = torch.randn(shape, generator=generator, device=mean.device)
-            candidates = (mean[:, None] + deviation[:, None] * noise).clamp(-1.0, 1.0)
-            states = imagine(step_fn, carry, state, candidates, late)
-            returns = score(reward_fn, states, candidates)
+            candidates = (mean[:, None] + std[:, None] * noise).clamp(-1.0, 1.0)
+            states = imagine(step_fn, carry, state, candidates, out_of_time)
+            returns = rollout_returns(reward_fn, states, candidates)
             # A time budget may leave so few candidates that all would be elites.
             count = max(1, min(config.elites, config.candidates // 2))
-            elites, shares = elite_candidates(candidates, returns, count)
-            fitted = torch.einsum('be,beha->bha', shares, elites)
-            variance = torch.einsum('be,beha->bha', shares, (elites - fitted[:, None]).square())
+            elites, weights = elite_candidates(candidates, returns, count)
+            fitted = torch.einsum('be,beha->bha', weights, elites)
+            variance = torch.einsum('be,beha->bha', weights, (elites - fitted[:, None]).square())
             # A row without a finite rollout has no elites, and keeps its distribution.
-            inertia = torch.where(shares.any(1), config.inertia, 1.0)[:, None, None]
+            alpha = torch.where(weights.any(1), config.alpha, 1.0)[:, None, None]
             imagined = states.shape[2] - 1
-            mean = keep_behind(imagined, torch.lerp(fitted, mean, inertia), mean)
-            refitted = torch.lerp(variance.sqrt(), deviation, inertia)
-            deviation = keep_behind(imagined, refitted.clamp(min=config.minimum_noise), deviation)
-            if late():
+            mean = keep_behind(imagined, torch.lerp(fitted, mean, alpha), mean)
+            refitted = torch.lerp(variance.sqrt(), std, alpha)
+            std = keep_behind(imagined, refitted.clamp(min=config.min_std), std)
+            if out_of_time():
                 break
         plan = make_plan(mean, candidates, returns)
         return CEMState(next_mean(plan.actions)), plan
@@ -90,11 +90,11 @@ class CEM:
 def elite_candidates(candidates: Tensor, returns: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Return the `count` candidates [B, count, H, A] with the highest returns [B, K].
 
-    And their shares [B, count] in the next distribution: equal, but zero for those whose return
+    And their weights [B, count] in the next distribution: equal, but zero for those whose return
     is minus infinity, which are among them where fewer than `count` returns are finite.
     """
     best = returns.topk(min(count, returns.shape[1]), dim=1)
     finite = best.values.isfinite().to(candidates.dtype)
-    shares = finite / finite.sum(1, keepdim=True).clamp(min=1)
+    weights = finite / finite.sum(1, keepdim=True).clamp(min=1)
     rows = torch.arange(len(returns), device=returns.device)[:, None]
-    return candidates[rows, best.indices], shares
+    return candidates[rows, best.indices], weights

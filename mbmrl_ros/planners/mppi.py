@@ -19,8 +19,8 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from torch import Tensor
 
 from mbmrl_ros.config import Config
-from mbmrl_ros.planners.rollout import imagine, keep_behind, make_plan, next_mean, score
-from mbmrl_ros.types import Carry, Late, Plan, RewardFn, StepFn, never
+from mbmrl_ros.planners.rollout import imagine, keep_behind, make_plan, next_mean, rollout_returns
+from mbmrl_ros.types import Carry, OutOfTime, Plan, RewardFn, StepFn, never
 
 # What files without `kind` mean where they name no noise.
 NOISE_BEFORE = 0.7
@@ -88,15 +88,15 @@ class MPPI:
         reward_fn: RewardFn,
         carry: Carry,
         state: Tensor,
-        late: Late = never,
+        out_of_time: OutOfTime = never,
     ) -> tuple[MPPIState, Plan]:
         """Sample about the warm start, imagine, weigh, average.
 
         The first candidate is the warm start itself, so that a good plan is never lost to noise.
         """
         candidates = self._sample(generator, planner_state.mean)
-        states = imagine(step_fn, carry, state, candidates, late)
-        returns = score(reward_fn, states, candidates)
+        states = imagine(step_fn, carry, state, candidates, out_of_time)
+        returns = rollout_returns(reward_fn, states, candidates)
         weights = path_integral_weights(returns, self.config.temperature)
         averaged = torch.einsum('bk,bkha->bha', weights, candidates)
         actions = keep_behind(states.shape[2] - 1, averaged, planner_state.mean)

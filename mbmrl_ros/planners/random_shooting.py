@@ -12,8 +12,8 @@ from pydantic import Field
 from torch import Tensor
 
 from mbmrl_ros.config import Config
-from mbmrl_ros.planners.rollout import best_candidate, imagine, make_plan, score
-from mbmrl_ros.types import Carry, Late, Plan, RewardFn, StepFn, never
+from mbmrl_ros.planners.rollout import best_candidate, imagine, make_plan, rollout_returns
+from mbmrl_ros.types import Carry, OutOfTime, Plan, RewardFn, StepFn, never
 
 
 class RandomShootingConfig(Config):
@@ -42,11 +42,11 @@ class RandomShooting:
         reward_fn: RewardFn,
         carry: Carry,
         state: Tensor,
-        late: Late = never,
+        out_of_time: OutOfTime = never,
     ) -> tuple[None, Plan]:
         """Draw uniformly over the whole box, imagine, take the best."""
         shape = (len(state), self.config.candidates, self.config.horizon, self.action_size)
         candidates = torch.rand(shape, generator=generator, device=state.device) * 2 - 1
-        states = imagine(step_fn, carry, state, candidates, late)
-        returns = score(reward_fn, states, candidates)
+        states = imagine(step_fn, carry, state, candidates, out_of_time)
+        returns = rollout_returns(reward_fn, states, candidates)
         return None, make_plan(best_candidate(candidates, returns), candidates, returns)

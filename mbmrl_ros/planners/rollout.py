@@ -7,30 +7,30 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mbmrl_ros.types import Carry, Late, Plan, RewardFn, StepFn, never
+from mbmrl_ros.types import Carry, OutOfTime, Plan, RewardFn, StepFn, never
 
 
 def imagine(
-    step_fn: StepFn, carry: Carry, state: Tensor, actions: Tensor, late: Late = never
+    step_fn: StepFn, carry: Carry, state: Tensor, actions: Tensor, out_of_time: OutOfTime = never
 ) -> Tensor:
     """Roll the model out.
 
     state: [B, S]; actions: [B, K, H, A]. Returns states [B, K, H+1, S], the start included; fewer
-    steps than H, but one at least, where it was late before the last: all candidates are then
+    steps than H, but one at least, where time was up before the last: all candidates are then
     compared over the same shorter time, which is worth more than a plan that comes too late.
     """
     batch, candidates, horizon, _ = actions.shape
     states = state.new_empty(horizon + 1, batch, candidates, state.shape[-1])
     states[0] = state[:, None]
     for time in range(horizon):
-        if time and late():
+        if time and out_of_time():
             states = states[: time + 1]
             break
         carry, states[time + 1] = step_fn(carry, states[time], actions[:, :, time])
     return states.permute(1, 2, 0, 3)
 
 
-def score(reward_fn: RewardFn, states: Tensor, actions: Tensor) -> Tensor:
+def rollout_returns(reward_fn: RewardFn, states: Tensor, actions: Tensor) -> Tensor:
     """Return the undiscounted return [B, K]; minus infinity where anything was not finite.
 
     Of the actions [B, K, H, A] those count that states [B, K, h+1, S] were imagined for, h <= H.

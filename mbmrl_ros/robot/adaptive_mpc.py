@@ -110,7 +110,7 @@ class AdaptiveMPC:
         self._reward = reward
         self._plan = self._recorded(self._imagine_and_choose)
 
-    def take_over(self, other: object) -> None:
+    def inherit_warm_start(self, other: object) -> None:
         """Go on with the warm start of another one, for the same robots, if it has any."""
         if isinstance(other, AdaptiveMPC):
             self._planner_state = _refitted(

@@ -93,7 +93,7 @@ class CandidateBudget:
             self.candidates, self._first = candidates, True
 
 
-class SendMoment:
+class SendTimeController:
     """Chooses the moment of the period at which commands go out, after almost all ticks are done.
 
     So commands are a period apart, however long each tick took, and no later than they must be.
@@ -108,8 +108,8 @@ class SendMoment:
     def record(self, tick_s: float, waited_s: float = 0.0, begin_s: float = 0.0) -> None:
         """Take how long a tick took; the moment moves by a hundredth of the period at most.
 
-        waited_s: of tick_s, for readings. begin_s: of `SensorPhase`: where periods begin later by
-        now, earlier ticks would have waited less, and would have been done as much sooner.
+        waited_s: of tick_s, for readings. begin_s: of `SensorPhaseLock`: where periods begin later
+        by now, earlier ticks would have waited less, and would have been done as much sooner.
         """
         self._ticks.append((begin_s, waited_s, tick_s - waited_s))
         ends = sorted(
@@ -122,7 +122,7 @@ class SendMoment:
         self.after_s = min(max(wanted_s, self.after_s - step_s), self.after_s + step_s)
 
 
-def imagining_s(period_s: float, goal_s: float) -> float:
+def planning_deadline_s(period_s: float, goal_s: float) -> float:
     """Return how long after the begin of its period a tick may go on imagining.
 
     goal_s: how long ticks are to take, NaN if nothing is done about it. One that keeps to a long

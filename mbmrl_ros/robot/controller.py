@@ -12,16 +12,16 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
+from mbmrl_ros.robot.action_source import ActionSource
 from mbmrl_ros.robot.adaptive_mpc import Decision
 from mbmrl_ros.robot.bounds import Bounds
 from mbmrl_ros.robot.budget import CandidateBudget, with_candidates
 from mbmrl_ros.robot.command import Command, to_units
-from mbmrl_ros.robot.driver import Driver
+from mbmrl_ros.robot.command_history import CommandHistory
 from mbmrl_ros.robot.history import stack_windows
 from mbmrl_ros.robot.latency import Latency
-from mbmrl_ros.robot.past import Past
+from mbmrl_ros.robot.prediction_monitor import PredictionError, PredictionMonitor
 from mbmrl_ros.robot.safety import SafetyFilter
-from mbmrl_ros.robot.shadow import Foresight, Surprise
 from mbmrl_ros.robot.state import Assembled, StateAssembler
 from mbmrl_ros.robot.tick import Counters, Diagnostics, Tick, diagnose
 from mbmrl_ros.spec.robot import RobotSpec
@@ -52,17 +52,18 @@ class Controller:
     def __init__(
         self,
         spec: RobotSpec,
-        driver: Driver,
+        driver: ActionSource,
         clock: Callable[[], float] = time.monotonic,
         latency: Latency | None = None,
-        foresight: Foresight | None = None,
+        monitor: PredictionMonitor | None = None,
     ) -> None:
         """clock: steady [s], for durations and time-outs. latency: plan for where the robot will
-        be; without it, commands take effect at once (as they do in lockstep). foresight: shadow
-        mode: somebody else drives, whose commands come by `heard`, and predictions are scored.
+        be; without it, commands take effect at once (as they do in lockstep). monitor: shadow
+        mode: somebody else drives, whose commands come by `on_external_command`, and predictions
+        are scored.
         `budget`: what decides on the number of candidates, if anything does; see use_planner.
         """
-        if foresight is not None and latency is None:
+        if monitor is not None and latency is None:
             raise ValueError('shadow mode needs latency: it says when the commands heard count')
         self.spec = spec
         self.counters = Counters()
@@ -70,7 +71,7 @@ class Controller:
         self._clock = clock
         self._assembler = StateAssembler(spec)
         self._safety = SafetyFilter(spec)
-        self._past, self._foresight = Past(spec, driver.window_size, latency), foresight
+        self._past, self._monitor = CommandHistory(spec, driver.window_size, latency), monitor
         self.budget: CandidateBudget | None = None
         self.records = True
         self._sending = threading.Lock()
@@ -86,9 +87,9 @@ class Controller:
             self.counters.refused[reason] += 1
         return reason
 
-    def heard(self, at_s: float, values: Array) -> None:
+    def on_external_command(self, at_s: float, values: Array) -> None:
         """Take a command [A] in units that somebody else sent at `at_s`, steady clock."""
-        self._past.heard(at_s, values)
+        self._past.on_external_command(at_s, values)
 
     def send(self, command: Command, publish: Callable[[Command], object]) -> None:
         """Publish a command and record that it went out; from any thread.
@@ -99,17 +100,17 @@ class Controller:
             publish(command)
             self._record(command, self._clock())
 
-    def pass_by(self, now_s: float) -> None:
+    def record_missed_period(self, now_s: float) -> None:
         """Take note of the state at the begin of a period in which no tick begins.
 
         So that transitions go on following each other where a tick takes more than a period.
         now_s: steady clock, as in `Reading.received_s`.
         """
-        if self._foresight is not None:
-            self._foresight.forget()
+        if self._monitor is not None:
+            self._monitor.forget()
         try:
             self._assembler.begin_period(now_s)
-            self._past.pass_by(self._assembler.assemble(now_s))
+            self._past.record_missed_period(self._assembler.assemble(now_s))
         except Exception as error:  # a gap is safe, a reading that is lost because of it is not
             self.counters.refused[f'a missed period: {type(error).__name__}'] += 1
             self._past.clear()
@@ -145,7 +146,7 @@ class Controller:
         )
         self._count(elapsed_s)
         if proposal.decision is not None and self._past.latency is not None:
-            self._past.latency.took(elapsed_s)
+            self._past.latency.record_duration(elapsed_s)
         command = Command(assembled.stamp_s, values, self._safety.fell_back, reason)
         if self.records:
             now_s = self._clock()
@@ -167,7 +168,7 @@ class Controller:
             self._record(command, self._clock())
         return Tick(command, Diagnostics(reason=reason))
 
-    def held(self, elapsed_s: float) -> Command:
+    def decayed_command(self, elapsed_s: float) -> Command:
         """Return what goes out while a tick is past its deadline; the tick may still run."""
         values, reason = self._safety.late(elapsed_s)
         return Command(math.nan, values, False, reason)
@@ -207,15 +208,15 @@ class Controller:
         """Exchange the reward between two ticks; everything else stays."""
         self._driver.use_reward(reward)
 
-    def use(self, driver: Driver, foresight: Foresight | None = None) -> None:
+    def use(self, driver: ActionSource, monitor: PredictionMonitor | None = None) -> None:
         """Exchange model, planner and reward between two ticks; what is known of the robot stays.
 
         That is its history, as far as it reaches for the new model, and the warm start. The new
         planner's budget comes by `use_planner`.
         """
         self.budget = None
-        driver.take_over(self._driver)
-        self._driver, self._foresight = driver, foresight
+        driver.inherit_warm_start(self._driver)
+        self._driver, self._monitor = driver, monitor
         self._past.resize(driver.window_size)
 
     def reset(self) -> None:
@@ -247,8 +248,8 @@ class Controller:
         """Adapt and plan, whatever the model, the planner or the reward may raise."""
         if assembled.state is None or self.barred:
             self._past.clear()
-            if self._foresight is not None:
-                self._foresight.forget()
+            if self._monitor is not None:
+                self._monitor.forget()
             return _Proposal(None, self.barred or assembled.reason)
         try:
             if assembled.stamp_s < self._past.stamp_s:
@@ -257,10 +258,12 @@ class Controller:
             pending, latency_s = self._past.pending(now_s, send_s)
             window, attempted = stack_windows([self._past.history])
             state = torch.from_numpy(assembled.state).float()[None]
-            surprise = self._score()
+            prediction_error = self._score()
             decision = self._driver.act(window, attempted, state, pending, until_s)
             self.counters.plans_cut += decision.cut
-            diagnostics = replace(self._diagnose(decision), latency_s=latency_s, surprise=surprise)
+            diagnostics = replace(
+                self._diagnose(decision), latency_s=latency_s, prediction_error=prediction_error
+            )
             if not bool(decision.valid[0]):
                 reason = 'no imagined rollout was finite'
                 return _Proposal(None, reason, diagnostics, decision)
@@ -270,21 +273,21 @@ class Controller:
             text = ' '.join(f'{type(error).__name__}: {error}'.split())
             return _Proposal(None, f'planning failed: {text[:200]}')
 
-    def _score(self) -> Surprise:
+    def _score(self) -> PredictionError:
         """Score the last prediction; no statistics stand in the way of a command."""
-        if self._foresight is None:
-            return Surprise()
+        if self._monitor is None:
+            return PredictionError()
         try:
-            return self._foresight.score(self._past.history.last())
+            return self._monitor.score(self._past.history.last())
         except Exception as error:
             self.counters.refused[f'a prediction to score: {type(error).__name__}'] += 1
-            return Surprise()
+            return PredictionError()
 
     def _diagnose(self, decision: Decision) -> Diagnostics:
         """Say how a decision came about, and remember what it predicts, as far as that goes."""
         try:
-            if self._foresight is not None:
-                self._foresight.remember(decision.adapted.params, decision.adapted.carry)
+            if self._monitor is not None:
+                self._monitor.remember(decision.adapted.params, decision.adapted.carry)
             return diagnose(decision)
         except Exception as error:
             self.counters.refused[f'diagnostics: {type(error).__name__}'] += 1
@@ -296,7 +299,7 @@ class Controller:
             self.counters.commands += 1
             self.counters.fallbacks += command.fallback
         self._sent = command
-        if self._foresight is not None:
+        if self._monitor is not None:
             return
         try:
             self._past.applied(at_s, command.values)

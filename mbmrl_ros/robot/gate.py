@@ -28,7 +28,7 @@ from mbmrl_ros.types import Array, Reading
 LONGEST_SILENCE_S = 0.25
 
 
-class Passed(NamedTuple):
+class GateOutput(NamedTuple):
     """What goes to the motors.
 
     values: [A] in units. kind: '' for the command that came, 'limited' for what limits and rate
@@ -50,7 +50,7 @@ Value = TypeVar('Value')
 
 
 @dataclass
-class Watched(Generic[Value]):
+class Heartbeat(Generic[Value]):
     """The newest of something that has to keep coming; times on the steady clock [s]."""
 
     name: str
@@ -62,7 +62,7 @@ class Watched(Generic[Value]):
         """Take what came."""
         self.value, self.received_s = value, now_s
 
-    def silence(self, now_s: float) -> str:
+    def timeout_reason(self, now_s: float) -> str:
         """Say for how long nothing came, if that is too long."""
         if math.isnan(self.received_s):
             return f'{self.name}: nothing yet'
@@ -90,17 +90,17 @@ class Gate:
                 f'timeout_s is {timeout_s:g}; {spec.name} has a period of {spec.period_s:g} s, '
                 'and one late command is no fault: at least two periods'
             )
-        spec = _impatient(spec, timeout_s)
+        spec = _with_shorter_timeouts(spec, timeout_s)
         self.spec = spec
         self.refused: Counter[str] = Counter()
         self._safety = SafetyFilter(spec)
         self._assembler = StateAssembler(spec)
-        self._command = Watched[Array | str]('command', min(timeout_s, spec.action.timeout_s))
+        self._command = Heartbeat[Array | str]('command', min(timeout_s, spec.action.timeout_s))
         self._deadman = (
-            None if deadman_timeout_s is None else Watched[bool]('deadman', deadman_timeout_s)
+            None if deadman_timeout_s is None else Heartbeat[bool]('deadman', deadman_timeout_s)
         )
         battery = spec.safety.battery
-        self._battery = None if battery is None else Watched[float]('battery', battery.timeout_s)
+        self._battery = None if battery is None else Heartbeat[float]('battery', battery.timeout_s)
         self._minimum_v = -math.inf if battery is None else battery.minimum_v
         self._last_s, self._unused_s = math.nan, 0.0
         self._sent = np.asarray(spec.action.fallback, np.float64)
@@ -144,7 +144,7 @@ class Gate:
         """Why the stop is latched; empty if it is not."""
         return self._safety.stopped
 
-    def answer(self, command: Array | str, now_s: float) -> Passed:
+    def process_command(self, command: Array | str, now_s: float) -> GateOutput:
         """Return what goes out for a command [A] in units, or for the reason why it is none."""
         if isinstance(command, str):
             self.refused[command] += 1
@@ -159,17 +159,17 @@ class Gate:
         if fault is None:
             used_s = np.abs(self._sent - before) / self.spec.action.rate_limit
             self._unused_s -= min(float(used_s.max()), usable_s)
-        return Passed(self._sent, fault.kind if fault else reason, reason)
+        return GateOutput(self._sent, fault.kind if fault else reason, reason)
 
-    def watch(self, now_s: float) -> Passed | None:
+    def watch(self, now_s: float) -> GateOutput | None:
         """Return the fallback if there is a fault; None while the last command may stand."""
         _, fault = self._check(now_s)
         return None if fault is None else self.fall_back(fault)
 
-    def fall_back(self, fault: Fault) -> Passed:
+    def fall_back(self, fault: Fault) -> GateOutput:
         """Return the fallback."""
         self._sent, _ = self._safety.filter(None, fault.text, None, 0.0, 0.0)
-        return Passed(self._sent, fault.kind, fault.text)
+        return GateOutput(self._sent, fault.kind, fault.text)
 
     def _check(self, now_s: float) -> tuple[Array | None, Fault | None]:
         """Return the state [S] and what speaks against moving, the gravest first."""
@@ -189,7 +189,7 @@ class Gate:
         return assembled.state, fault
 
     def _latch(self, assembled: Assembled) -> None:
-        """Stop for good where going on by itself would be a surprise.
+        """Stop for good where going on by itself would be a prediction_error.
 
         A robot that is carried back into its area must not start in somebody's hands, and a
         battery recovers as soon as the motors rest.
@@ -203,17 +203,19 @@ class Gate:
     def _released(self, now_s: float) -> str:
         if self._deadman is None:
             return ''
-        return self._deadman.silence(now_s) or ('' if self._deadman.value else 'deadman: not held')
+        return self._deadman.timeout_reason(now_s) or (
+            '' if self._deadman.value else 'deadman: not held'
+        )
 
     def _no_voltage(self, now_s: float) -> str:
         if self._battery is None:
             return ''
         measured = self._battery.value is not None and math.isfinite(self._battery.value)
-        return self._battery.silence(now_s) or ('' if measured else 'battery: no voltage')
+        return self._battery.timeout_reason(now_s) or ('' if measured else 'battery: no voltage')
 
     def _no_command(self, now_s: float) -> str:
         command = self._command.value
-        return command if isinstance(command, str) else self._command.silence(now_s)
+        return command if isinstance(command, str) else self._command.timeout_reason(now_s)
 
     def _usable(self, now_s: float) -> float:
         """Return the time within which a command may change, for the rate limits [s].
@@ -229,7 +231,7 @@ class Gate:
         return min(self._unused_s, max(elapsed_s, period_s))
 
 
-def _impatient(spec: RobotSpec, timeout_s: float) -> RobotSpec:
+def _with_shorter_timeouts(spec: RobotSpec, timeout_s: float) -> RobotSpec:
     """Return the robot with no longer time-outs than this on topics that are not slow."""
     topics = {
         name: topic

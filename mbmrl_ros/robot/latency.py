@@ -91,7 +91,7 @@ class Latency:
         with self._lock:
             self._sent.append((at_s + self._outside_s, np.array(action, np.float64)))
 
-    def took(self, tick_s: float) -> None:
+    def record_duration(self, tick_s: float) -> None:
         """Take how long a tick with a plan took."""
         self._ticks.append(tick_s)
 

@@ -37,7 +37,7 @@ APART = 0.6
 FORGOTTEN = 5.0
 
 
-class SensorPhase:
+class SensorPhaseLock:
     """Says how much longer a period is to be than usual, so that the next ones begin on time.
 
     Arrivals are remembered on the unmoved grid of periods: there they do not depend on what was

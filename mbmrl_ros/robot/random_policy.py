@@ -107,7 +107,7 @@ class Collector:
     def use_reward(self, reward: object) -> None:
         """There is none to exchange."""
 
-    def take_over(self, other: object) -> None:
+    def inherit_warm_start(self, other: object) -> None:
         """There is nothing to take over."""
 
     def act(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from mbmrl_ros.robot.adaptive_mpc import Decision
 from mbmrl_ros.robot.command import Command
-from mbmrl_ros.robot.shadow import Surprise
+from mbmrl_ros.robot.prediction_monitor import PredictionError
 from mbmrl_ros.types import Array
 
 
@@ -23,8 +23,8 @@ class Diagnostics:
     driven for. latency_s: from the state to the effect of the command, as predicted.
     period_error_s: how far the time since the command before was from a whole number of periods,
     NaN if there was none. sensors_late_s: how long after the begin of the period all readings had
-    come, negative where they were there before, NaN where one did not come. surprise: in shadow
-    mode.
+    come, negative where they were there before, NaN where one did not come. prediction_error:
+    in shadow mode.
     """
 
     tick_s: float = 0.0
@@ -40,7 +40,7 @@ class Diagnostics:
     latency_s: float = 0.0
     period_error_s: float = math.nan
     sensors_late_s: float = math.nan
-    surprise: Surprise = field(default_factory=Surprise)
+    prediction_error: PredictionError = field(default_factory=PredictionError)
     reason: str = ''
     doing: str = ''
 

@@ -13,14 +13,14 @@ from mujoco import rollout
 from numpy.typing import NDArray
 
 from mbmrl_ros.config import UserError
+from mbmrl_ros.sim.actuator_model import make_drive
 from mbmrl_ros.sim.actuators import command_units
 from mbmrl_ros.sim.disturbances import Disturbance, disturbed
-from mbmrl_ros.sim.drive import make_drive
-from mbmrl_ros.sim.ground import on_top
 from mbmrl_ros.sim.model_files import model_path
-from mbmrl_ros.sim.senses import make_senses
+from mbmrl_ros.sim.sensor_model import make_senses
 from mbmrl_ros.sim.sensors import signal_columns, simulation_of
 from mbmrl_ros.sim.start import resting_controls
+from mbmrl_ros.sim.terrain import on_top
 from mbmrl_ros.sim.world import (
     PHYSICS,
     configure,
@@ -93,7 +93,7 @@ class BatchWorld:
             self._models[row], self._signals = model, None
             self._drive.use_model(row, model)
 
-    def become(self, other: BatchWorld) -> None:
+    def copy_state_from(self, other: BatchWorld) -> None:
         """Put every robot where one of M others is, disturbances included: N / M of each in turn.
 
         UserError where motors or sensors of the robot remember what cannot be seen in its state.

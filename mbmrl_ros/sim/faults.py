@@ -13,10 +13,10 @@ import mujoco
 import numpy as np
 
 from mbmrl_ros.sim.disturbances import TILTS, UPHILL, Disturbance, pose_bodies
-from mbmrl_ros.sim.ground import ramp as ramp_pieces
-from mbmrl_ros.sim.ground import rolling as rolling_pieces
-from mbmrl_ros.sim.ground import use_profile
 from mbmrl_ros.sim.sensors import simulation_of
+from mbmrl_ros.sim.terrain import ramp as ramp_pieces
+from mbmrl_ros.sim.terrain import rolling as rolling_pieces
+from mbmrl_ros.sim.terrain import use_profile
 from mbmrl_ros.sim.urdf import BATTERY, use_terrain
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.spec.simulation import Slopes

@@ -8,9 +8,9 @@ import mujoco
 
 from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.sim.arm import add_tool
-from mbmrl_ros.sim.ground import add_slopes
 from mbmrl_ros.sim.model_files import root_body
 from mbmrl_ros.sim.pier import add_pier
+from mbmrl_ros.sim.terrain import add_slopes
 from mbmrl_ros.spec.robot import RobotSpec
 
 

@@ -11,7 +11,7 @@ import mujoco
 import numpy as np
 
 from mbmrl_ros.sim.disturbances import BLOCKS, Disturbance
-from mbmrl_ros.sim.ground import remove_floor
+from mbmrl_ros.sim.terrain import remove_floor
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.spec.simulation import Pier
 from mbmrl_ros.types import Array

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.sim.actuators import command_units
 from mbmrl_ros.sim.arm import complete_arm
-from mbmrl_ros.sim.ground import make_level
 from mbmrl_ros.sim.mjcf import complete_mjcf
 from mbmrl_ros.sim.model_files import (
     check_bodies,
@@ -27,6 +26,7 @@ from mbmrl_ros.sim.model_files import (
 )
 from mbmrl_ros.sim.pier import scale_robot
 from mbmrl_ros.sim.start import START, set_start
+from mbmrl_ros.sim.terrain import make_level
 from mbmrl_ros.sim.units import check_units
 from mbmrl_ros.sim.urdf import complete_legs, use_terrain
 from mbmrl_ros.spec.channels import Signal, read_signal

@@ -10,14 +10,14 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from mbmrl_ros.sim.actuator_model import make_drive
 from mbmrl_ros.sim.actuators import command_units
 from mbmrl_ros.sim.coupling import place_followers
 from mbmrl_ros.sim.disturbances import Disturbance, disturbed
-from mbmrl_ros.sim.drive import make_drive
-from mbmrl_ros.sim.ground import on_top
-from mbmrl_ros.sim.senses import make_senses
+from mbmrl_ros.sim.sensor_model import make_senses
 from mbmrl_ros.sim.sensors import load_model, signal_columns, simulation_of
 from mbmrl_ros.sim.start import resting_controls
+from mbmrl_ros.sim.terrain import on_top
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array
 

@@ -19,7 +19,7 @@ from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.training.settings import TrainingConfig
 from mbmrl_ros.types import Transitions
 
-See = Callable[[Transitions, torch.Generator], Transitions]
+Augmentation = Callable[[Transitions, torch.Generator], Transitions]
 """(windows [B, M, .], generator) -> windows of the same shape."""
 
 
@@ -28,7 +28,7 @@ def unchanged(windows: Transitions, generator: torch.Generator) -> Transitions:
     return windows
 
 
-def make_augmentation(spec: RobotSpec, config: TrainingConfig) -> See:
+def make_augmentation(spec: RobotSpec, config: TrainingConfig) -> Augmentation:
     """Return what the configuration asks for; UserError if a channel is unknown."""
     pairs = [(spec.channel_index(a), spec.channel_index(b)) for a, b in spec.heading]
     places = [spec.channel_index(name) for name in config.sensor_offsets]
@@ -37,7 +37,7 @@ def make_augmentation(spec: RobotSpec, config: TrainingConfig) -> See:
     rates = [(spec.channel_index(name), rate) for name, rate in config.own_turns.items()]
     moving = _moving(spec)
 
-    def see(windows: Transitions, generator: torch.Generator) -> Transitions:
+    def augment(windows: Transitions, generator: torch.Generator) -> Transitions:
         if config.turn_about_vertical:
             windows = turned(windows, pairs, generator)
         for channel, rate in rates:
@@ -48,7 +48,7 @@ def make_augmentation(spec: RobotSpec, config: TrainingConfig) -> See:
             windows = with_offsets(windows, places, deviations, generator)
         return windows
 
-    return see
+    return augment
 
 
 class Moving(NamedTuple):
@@ -172,12 +172,12 @@ def with_offsets(
     return Transitions(offset(windows.states), windows.actions, offset(windows.next_states))
 
 
-def seen_together(
-    see: See, past: Transitions, future: Transitions, generator: torch.Generator
+def augment_pair(
+    augment: Augmentation, past: Transitions, future: Transitions, generator: torch.Generator
 ) -> tuple[Transitions, Transitions]:
     """Apply the same changes to the past and the future of windows."""
     steps = past.actions.shape[1]
-    whole = see(Transitions(*(torch.cat(pair, 1) for pair in zip(past, future))), generator)
+    whole = augment(Transitions(*(torch.cat(pair, 1) for pair in zip(past, future))), generator)
     return (
         Transitions(*(tensor[:, :steps] for tensor in whole)),
         Transitions(*(tensor[:, steps:] for tensor in whole)),

@@ -28,7 +28,7 @@ from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import RewardFn
 
 
-class Act(Protocol):
+class ActFn(Protocol):
     """What drives the robots: histories and states [B, S] in, actions [B, A] out."""
 
     def __call__(self, histories: Sequence[History], states: Tensor) -> Tensor:
@@ -56,7 +56,7 @@ def ended_early(trajectories: Sequence[Trajectory], steps: int) -> int:
     return sum(trajectory.steps < steps for trajectory in trajectories)
 
 
-def random_actions(spec: RobotSpec, generator: torch.Generator, batch: int) -> Act:
+def random_actions(spec: RobotSpec, generator: torch.Generator, batch: int) -> ActFn:
     """Return random actions for B robots: the first iteration of every training."""
     policy = RandomPolicy(spec, generator, batch)
 
@@ -68,7 +68,7 @@ def random_actions(spec: RobotSpec, generator: torch.Generator, batch: int) -> A
 
 def mpc_actions(
     mpc: AdaptiveMPC, on_decision: Callable[[Decision], object] = lambda decision: None
-) -> Act:
+) -> ActFn:
     """Return the actions of Algorithm 10.
 
     on_decision: sees every decision; to keep them all takes megabytes a step.
@@ -86,7 +86,7 @@ def mpc_actions(
 def collect(
     env: RobotEnv,
     reward: RewardFn,
-    act: Act,
+    act: ActFn,
     schedules: Sequence[Schedule],
     disturbances: Sequence[Disturbance],
     steps: int,

@@ -14,9 +14,9 @@ from tqdm import tqdm
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.models.device import choose_precision
 from mbmrl_ros.models.fit import FitResult, fit
-from mbmrl_ros.training.augment import See, unchanged
+from mbmrl_ros.training.augment import Augmentation, unchanged
 from mbmrl_ros.training.settings import TrainingConfig
-from mbmrl_ros.training.train_state import Learned, learning_rate
+from mbmrl_ros.training.train_state import TrainState, learning_rate
 
 # Held-out loss with adaptation over that without, from which on step sizes are too large.
 OVERSHOOT = 1.5
@@ -40,22 +40,23 @@ class MakeObjective(Protocol):
     def __call__(
         self,
         dynamics: Any,
-        learned: Learned,
+        learned: TrainState,
         training: list[Trajectory],
         held_out: list[Trajectory],
         config: TrainingConfig,
         generator: torch.Generator,
-        see: See = unchanged,
+        augment: Augmentation = unchanged,
     ) -> Objective:
         """Return the objective on training and held-out trajectories.
 
-        dynamics: of the algorithm's kind. see: how windows of the training data are to be changed.
+        dynamics: of the algorithm's kind. augment: how windows of the training data are
+        to be changed.
         """
 
 
 def fit_objective(
     objective: Objective,
-    learned: Learned,
+    learned: TrainState,
     optimiser: torch.optim.Optimizer,
     config: TrainingConfig,
     iteration: int,

@@ -31,12 +31,12 @@ from mbmrl_ros.rewards.reward import Reward, build_reward
 from mbmrl_ros.robot.adaptive_mpc import make_mpc
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.training.augment import make_augmentation
-from mbmrl_ros.training.collect import Act, Rollouts, collect, mpc_actions, random_actions
+from mbmrl_ros.training.collect import ActFn, Rollouts, collect, mpc_actions, random_actions
 from mbmrl_ros.training.fit_model import MakeObjective, fit_objective
 from mbmrl_ros.training.publish import fit_metrics, make_bundle, return_metrics
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.settings import TrainingConfig
-from mbmrl_ros.training.train_state import Learned, checkpoint, restore, start
+from mbmrl_ros.training.train_state import TrainState, checkpoint, restore, start
 from mbmrl_ros.types import Adapter
 
 MakeAdapter = Callable[[Bundle], Adapter]
@@ -77,7 +77,7 @@ def train(algorithm: Algorithm, task: Task, config: TrainingConfig, run: Run, se
         if run.has_data(iteration):
             data.append(run.load_data(iteration))
         else:
-            generator = stream(seed, iteration, 'collect')
+            generator = make_generator(seed, iteration, 'collect')
             act = _policy(algorithm, bundle, config, spec, reward, generator)
             rollouts = _collect(env, reward, act, task, config, seed, iteration)
             run.save_data(iteration, rollouts.trajectories)
@@ -85,7 +85,7 @@ def train(algorithm: Algorithm, task: Task, config: TrainingConfig, run: Run, se
         collected = time.monotonic()
         if config.fit_anew:
             learned, optimiser = start(spec, config, seed, algorithm.cell(config))
-        generator = stream(seed, iteration, 'fit')
+        generator = make_generator(seed, iteration, 'fit')
         dynamics, result = fit_to(
             algorithm, spec, data, config, learned, optimiser, generator, iteration
         )
@@ -105,7 +105,9 @@ def train(algorithm: Algorithm, task: Task, config: TrainingConfig, run: Run, se
     return bundle
 
 
-def stream(seed: int, iteration: int, purpose: Literal['collect', 'fit']) -> torch.Generator:
+def make_generator(
+    seed: int, iteration: int, purpose: Literal['collect', 'fit']
+) -> torch.Generator:
     """Return a random stream of its own for every part of an iteration.
 
     So a training that was killed after it had collected fits as if it had not been killed.
@@ -119,7 +121,7 @@ def fit_to(
     spec: RobotSpec,
     data: list[list[Trajectory]],
     config: TrainingConfig,
-    learned: Learned,
+    learned: TrainState,
     optimiser: torch.optim.Optimizer,
     generator: torch.Generator,
     iteration: int,
@@ -135,8 +137,10 @@ def fit_to(
         choose_precision(config.precision, torch.device('cpu')),
         config.input_limit,
     )
-    see = make_augmentation(spec, config)
-    objective = algorithm.objective(dynamics, learned, training, held_out, config, generator, see)
+    augment = make_augmentation(spec, config)
+    objective = algorithm.objective(
+        dynamics, learned, training, held_out, config, generator, augment
+    )
     return dynamics, fit_objective(objective, learned, optimiser, config, iteration)
 
 
@@ -147,7 +151,7 @@ def _policy(
     spec: RobotSpec,
     reward: Reward,
     generator: torch.Generator,
-) -> Act:
+) -> ActFn:
     if bundle is None:
         return random_actions(spec, generator, config.rollouts)
     planner = make_planner(config.planner, spec.action_size)
@@ -158,7 +162,7 @@ def _policy(
 def _collect(
     env: RobotEnv,
     reward: Reward,
-    act: Act,
+    act: ActFn,
     task: Task,
     config: TrainingConfig,
     seed: int,

@@ -8,9 +8,9 @@ import time
 
 from mbmrl_ros.bundles.dynamics import Bundle, load_bundle, save_bundle
 from mbmrl_ros.config import UserError
-from mbmrl_ros.data.dataset import Trajectory, divided, held_out_every
+from mbmrl_ros.data.dataset import Trajectory, held_out_every, split_long
 from mbmrl_ros.spec.robot import RobotSpec
-from mbmrl_ros.training.model_based import Algorithm, fit_to, stream
+from mbmrl_ros.training.model_based import Algorithm, fit_to, make_generator
 from mbmrl_ros.training.publish import fit_metrics, make_bundle
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.settings import TrainingConfig
@@ -53,7 +53,7 @@ def train_offline(
         config,
         learned,
         optimiser,
-        stream(seed, 1, 'fit'),
+        make_generator(seed, 1, 'fit'),
         1,
     )
     metrics = fit_metrics(data, result, learned) | {'fit_s': time.monotonic() - began}
@@ -73,4 +73,4 @@ def _with_held_out(trajectories: list[Trajectory], every: int, window: int) -> l
     if any(trajectory.steps >= window for trajectory in trajectories[every - 1 :: every]):
         return trajectories
     long = [trajectory for trajectory in trajectories if trajectory.steps >= window]
-    return divided(long, every, window) if long else trajectories
+    return split_long(long, every, window) if long else trajectories

@@ -17,7 +17,7 @@ from mbmrl_ros.rewards.reward import Reward
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.training.collect import ended_early
 from mbmrl_ros.training.settings import TrainingConfig
-from mbmrl_ros.training.train_state import Learned, start
+from mbmrl_ros.training.train_state import TrainState, start
 
 
 def make_bundle(
@@ -26,7 +26,7 @@ def make_bundle(
     config: TrainingConfig,
     spec: RobotSpec,
     dynamics: DynamicsModel,
-    learned: Learned,
+    learned: TrainState,
     metrics: dict[str, float],
 ) -> Bundle:
     """Copy what was learned into a bundle that further training does not change.
@@ -93,7 +93,7 @@ def return_metrics(
 
 
 def fit_metrics(
-    data: list[list[Trajectory]], result: FitResult, learned: Learned
+    data: list[list[Trajectory]], result: FitResult, learned: TrainState
 ) -> dict[str, float]:
     """Return what a row of metrics.csv says of all data and the fit to it."""
     metrics = {

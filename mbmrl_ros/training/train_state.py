@@ -19,7 +19,7 @@ from mbmrl_ros.training.settings import TrainingConfig
 from mbmrl_ros.types import Params
 
 
-class Learned(NamedTuple):
+class TrainState(NamedTuple):
     """What is trained: phi, and the logarithm of psi (positive by construction)."""
 
     params: Params
@@ -33,7 +33,7 @@ class Learned(NamedTuple):
 
 def start(
     spec: RobotSpec, config: TrainingConfig, seed: int, cell: Cell | None = None
-) -> tuple[Learned, torch.optim.Optimizer]:
+) -> tuple[TrainState, torch.optim.Optimizer]:
     """Draw parameters, set step sizes, and make the Adam that trains both.
 
     cell: of a recurrent network, which has no step sizes: its update rule is in its weights.
@@ -61,7 +61,7 @@ def start(
                 'weight_decay': 0.0,
             }
         )
-    return Learned(params, log_step_sizes), torch.optim.AdamW(groups)
+    return TrainState(params, log_step_sizes), torch.optim.AdamW(groups)
 
 
 def _log_step_sizes(params: Params, spec: RobotSpec, config: TrainingConfig) -> Params:
@@ -97,7 +97,7 @@ def learning_rate(
     return torch.optim.lr_scheduler.LambdaLR(optimiser, share)
 
 
-def checkpoint(learned: Learned, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+def checkpoint(learned: TrainState, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Return all tensors that a training needs to go on."""
     tensors = {f'params/{name}': value for name, value in learned.params.items()}
     tensors |= {f'log_step_sizes/{name}': v for name, v in learned.log_step_sizes.items()}
@@ -105,7 +105,7 @@ def checkpoint(learned: Learned, optimiser: torch.optim.Optimizer) -> dict[str, 
 
 
 def restore(
-    learned: Learned, optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]
+    learned: TrainState, optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]
 ) -> None:
     """Put back what `checkpoint` returned, or the part of it that there is.
 

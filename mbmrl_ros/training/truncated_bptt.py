@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mbmrl_ros.data.dataset import Trajectory, side_by_side
+from mbmrl_ros.data.dataset import Trajectory, pad_and_stack
 from mbmrl_ros.models.recurrent import RecurrentDynamics
 from mbmrl_ros.types import Params, Transitions
 
@@ -52,8 +52,8 @@ class Episodes:
         ]
         steps = torch.tensor([len(actions) for _, actions in pieces])
         return cls(
-            side_by_side([states for states, _ in pieces]),
-            side_by_side([actions for _, actions in pieces]),
+            pad_and_stack([states for states, _ in pieces]),
+            pad_and_stack([actions for _, actions in pieces]),
             steps,
         )
 

@@ -13,7 +13,7 @@ from mbmrl_ros.models.dynamics import MLPDynamics
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.networks.mlp import dense, layer_count, mlp
 from mbmrl_ros.training import meta_loss as meta
-from mbmrl_ros.types import Adapted, Params, Tap, Transitions
+from mbmrl_ros.types import Adapted, LayerRecord, Params, Transitions
 
 STATE, ACTION, ROWS, PAST = 5, 2, 6, 8
 DYNAMICS = MLPDynamics(STATE, ACTION, (1, 2, 3, 4), (32, 32), Normalizer.identity(STATE))
@@ -163,9 +163,11 @@ def test_a_gain_below_the_minimum_is_refused_row_by_row():
     torch.testing.assert_close(adapted.loss_after, free.loss_after)
 
 
-def linear_loss(params: Params, past: Transitions, taps: list[Tap] | None = None) -> torch.Tensor:
+def linear_loss(
+    params: Params, past: Transitions, records: list[LayerRecord] | None = None
+) -> torch.Tensor:
     """Return the loss (w - y)^2 of a single weight, whose inputs are 1 and targets the actions."""
-    return (mlp(params, past.states, taps) - past.actions).square().mean((1, 2))
+    return (mlp(params, past.states, records) - past.actions).square().mean((1, 2))
 
 
 def test_a_smaller_gain_keeps_what_a_larger_one_began():
@@ -336,7 +338,7 @@ def test_the_rank_of_mb_de_does_not_grow_with_time():
     for tick in range(5):
         memory, adapted = adapter.adapt(memory, window(seed=tick), ALL)
         for layer in range(layer_count(PARAMS)):
-            assert adapted.params[f'inputs{layer}'].shape[1] == PAST
+            assert adapted.params[f'lowrank_in{layer}'].shape[1] == PAST
         assert set(memory) == set(PARAMS), 'no factors are carried over'
 
 
@@ -362,8 +364,10 @@ def test_mb_keeps_the_parameters_and_reports_the_loss():
 
 
 def test_any_loss_can_be_adapted_to():
-    def shifted(params: Params, past: Transitions, taps: list[Tap] | None = None) -> torch.Tensor:
-        return DYNAMICS.loss(params, past, taps) - 100.0
+    def shifted(
+        params: Params, past: Transitions, records: list[LayerRecord] | None = None
+    ) -> torch.Tensor:
+        return DYNAMICS.loss(params, past, records) - 100.0
 
     adapter = GradientAdapter(shifted, PARAMS, uniform_step_sizes(PARAMS, 0.05))
     _, adapted = adapter.adapt(None, window(), ALL)

@@ -18,7 +18,7 @@ from mbmrl_ros.models.dynamics import MLPDynamics
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.networks.mlp import dense, mlp
 from mbmrl_ros.training.meta_loss import meta_loss
-from mbmrl_ros.types import Params, Tap, Transitions
+from mbmrl_ros.types import LayerRecord, Params, Transitions
 
 STATE, ACTION, TASKS, PAST, FUTURE = 4, 2, 5, 6, 3
 
@@ -155,7 +155,7 @@ def test_several_steps_in_low_rank_form_equal_a_dense_loop_over_tasks(steps):
     loops = [plain_steps(params, sizes, row(past, i), steps) for i in range(TASKS)]
     expected = {name: torch.stack([loop[name] for loop in loops]) for name in params}
     assert_equal(dense(stepped), expected)
-    assert stepped['inputs0'].shape == (TASKS, PAST * steps, DYNAMICS.sizes[0])
+    assert stepped['lowrank_in0'].shape == (TASKS, PAST * steps, DYNAMICS.sizes[0])
 
 
 def test_a_step_from_parameters_of_each_row_equals_a_dense_loop():
@@ -240,8 +240,10 @@ def test_the_meta_gradient_holds_the_second_order_term_in_closed_form():
     def error(weight, inputs, targets):
         return (inputs @ weight.T - targets).square().mean()
 
-    def loss_fn(params: Params, batch: Transitions, taps: list[Tap] | None) -> torch.Tensor:
-        return (mlp(params, batch.states, taps) - batch.actions).square().mean((1, 2))
+    def loss_fn(
+        params: Params, batch: Transitions, records: list[LayerRecord] | None
+    ) -> torch.Tensor:
+        return (mlp(params, batch.states, records) - batch.actions).square().mean((1, 2))
 
     leaf = weight.clone().requires_grad_()
     sizes = {'weight0': torch.tensor(size, dtype=torch.float64), 'bias0': torch.tensor(0.0)}
@@ -264,7 +266,7 @@ def test_without_a_graph_the_result_is_the_same_and_holds_none():
         without = gradient_step(DYNAMICS.loss, params, step_sizes(params), past)[0]
     leaves = {name: value.clone().requires_grad_() for name, value in params.items()}
     with_graph = gradient_step(DYNAMICS.loss, leaves, step_sizes(params), past, True)[0]
-    assert with_graph['signals0'].requires_grad
+    assert with_graph['lowrank_out0'].requires_grad
     assert_equal(detach(with_graph), detach(without))
     assert not any(value.requires_grad for value in detach(without).values())
     assert not any(value.requires_grad for value in params.values()), 'inputs are left alone'

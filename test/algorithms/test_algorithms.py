@@ -24,7 +24,7 @@ from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training.fit_model import Objective
 from mbmrl_ros.training.meta_loss import losses_before_and_after
 from mbmrl_ros.training.settings import TrainingConfig
-from mbmrl_ros.training.train_state import Learned
+from mbmrl_ros.training.train_state import TrainState
 
 PAST, FUTURE = 8, 5
 CONFIG = TrainingConfig(
@@ -48,19 +48,19 @@ def robots(count: int, seed: int) -> list[Trajectory]:
     return trajectories
 
 
-def make_learned(dynamics: MLPDynamics, step_size: float) -> Learned:
+def make_learned(dynamics: MLPDynamics, step_size: float) -> TrainState:
     params = dynamics.init(torch.Generator().manual_seed(0))
     log_sizes = {name: torch.tensor(math.log(step_size)) for name in params}
     for value in (*params.values(), *log_sizes.values()):
         value.requires_grad_()
-    return Learned(params, log_sizes)
+    return TrainState(params, log_sizes)
 
 
 class Lesson(NamedTuple):
     """A model, what was learned for it, and what it was learned by."""
 
     dynamics: MLPDynamics
-    learned: Learned
+    learned: TrainState
     objective: Objective
 
 
@@ -102,7 +102,7 @@ def losses_on_new_robots(result: Lesson) -> tuple[float, float]:
     windows = Windows.of(robots(20, seed=1), PAST, FUTURE)
     dynamics, learned, _ = result
     before, after = losses_before_and_after(
-        dynamics.loss, learned.params, learned.step_sizes, *windows.at(windows.moments)
+        dynamics.loss, learned.params, learned.step_sizes, *windows.at(windows.start_indices)
     )
     return before.mean().item(), after.mean().item()
 

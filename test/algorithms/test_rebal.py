@@ -33,7 +33,7 @@ from mbmrl_ros.robot.latency import Latency
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training.publish import untrained_bundle
 from mbmrl_ros.training.settings import TrainingConfig
-from mbmrl_ros.training.train_state import Learned
+from mbmrl_ros.training.train_state import TrainState
 from mbmrl_ros.types import Reading, Transitions
 
 PAST, FUTURE, STEPS = 8, 5, 40
@@ -72,7 +72,7 @@ def lesson(memory: str, cell: str = 'lstm', settings: dict | None = None, **chan
         2, 1, (1,), (24,), Normalizer.fit(all_transitions(training)), cell=cell
     )
     params = dynamics.init(torch.Generator().manual_seed(0))
-    learned = Learned({name: value.requires_grad_() for name, value in params.items()}, {})
+    learned = TrainState({name: value.requires_grad_() for name, value in params.items()}, {})
     recurrent = {'memory': memory, 'cell': cell, **changes}
     config = TrainingConfig.model_validate(
         CONFIG.model_dump() | {'recurrent': recurrent, **(settings or {})}
@@ -87,7 +87,7 @@ def lesson(memory: str, cell: str = 'lstm', settings: dict | None = None, **chan
 def losses_on_new_masses(dynamics: RecurrentDynamics, params) -> tuple[float, float]:
     """Return the mean losses on the future, without and with a memory of the past."""
     windows = Windows.of(masses(32, seed=1), PAST, FUTURE)
-    past, future = windows.at(windows.moments)
+    past, future = windows.at(windows.start_indices)
     with torch.no_grad():
         carry, _ = dynamics.unroll(params, dynamics.empty(len(past.states)), past)
         before = dynamics.loss(params, future)
@@ -211,11 +211,11 @@ def test_losses_are_with_an_empty_memory_and_with_what_came_before(memory):
         for _ in range(2)
     ]
     losses = prediction_losses(bundle, make_adapter(bundle, 'auto'), trajectories, 3, 3)
-    assert losses.moments.tolist() == losses.ahead.moments.tolist() == [4, 7, 10, 13]
+    assert losses.start_indices.tolist() == losses.ahead.start_indices.tolist() == [4, 7, 10, 13]
     ends, states = [], []
     dynamics, params = bundle.dynamics, bundle.params
     for row, trajectory in enumerate(trajectories):
-        for column, moment in enumerate(losses.moments.tolist()):
+        for column, moment in enumerate(losses.start_indices.tolist()):
             first = moment - 4 if memory == 'window' else 0
             past, coming = (
                 Transitions(*(tensor[None, a:b] for tensor in trajectory.transitions()))

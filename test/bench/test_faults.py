@@ -63,7 +63,7 @@ class Loop:
         message = command_message(self.spec, self._command, round(now_s * 1e9))
         message = self._spoiled('spoiled_commands', message)
         if message is not None:
-            passed = self.gate.answer(read_command(self.spec, message), now_s)
+            passed = self.gate.process_command(read_command(self.spec, message), now_s)
             sent.append((now_s, passed.reason if passed.fell_back else ''))
         for check_s in np.arange(now_s + CHECK_S, now_s + self.spec.period_s - 1e-9, CHECK_S):
             passed = self.gate.watch(check_s)

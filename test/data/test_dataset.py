@@ -14,11 +14,11 @@ from mbmrl_ros.data import dataset
 from mbmrl_ros.data.dataset import (
     Trajectory,
     all_transitions,
-    divided,
     load_trajectories,
+    pad_and_stack,
     save_trajectories,
-    side_by_side,
     split,
+    split_long,
 )
 
 
@@ -59,7 +59,7 @@ def test_every_nth_trajectory_is_held_out(share, every):
 
 
 def test_sequences_of_any_length_lie_side_by_side():
-    stacked = side_by_side([torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([[4.0]])])
+    stacked = pad_and_stack([torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([[4.0]])])
     assert stacked[..., 0].tolist() == [[1, 2, 3], [4, 4, 4]]
 
 
@@ -146,11 +146,11 @@ def test_the_longest_are_cut_up_until_there_are_enough_and_nothing_is_lost():
     states = torch.arange(52.0)[:, None]
     whole = Trajectory(states, states[:-1], torch.full((51,), -1))
     short = Trajectory(states[:6], states[:5], torch.full((5,), -1))
-    pieces = divided([whole, short], 4, shortest=10)
+    pieces = split_long([whole, short], 4, shortest=10)
     assert [piece.steps for piece in pieces] == [17, 17, 17, 5]
     assert torch.equal(torch.cat([piece.actions for piece in pieces[:3]]), whole.actions)
     for one, two in itertools.pairwise(pieces[:3]):
         assert torch.equal(one.states[-1], two.states[0]), 'the next one begins where it ends'
-    assert divided([whole, short], 2, shortest=10) == [whole, short]
-    assert [piece.steps for piece in divided([whole], 9, shortest=20)] == [25, 26]
-    assert divided([], 3, shortest=1) == []
+    assert split_long([whole, short], 2, shortest=10) == [whole, short]
+    assert [piece.steps for piece in split_long([whole], 9, shortest=20)] == [25, 26]
+    assert split_long([], 3, shortest=1) == []

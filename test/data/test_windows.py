@@ -35,11 +35,11 @@ def numbered(lengths: list[int]) -> list[Trajectory]:
 )
 def test_exactly_the_moments_with_enough_before_and_after_are_there(lengths, past, future):
     windows = Windows.of(numbered(lengths), past, future)
-    before, after = windows.at(windows.moments)
-    assert before.states.shape == (len(windows.moments), past, 2)
-    assert after.states.shape == (len(windows.moments), future, 2)
+    before, after = windows.at(windows.start_indices)
+    assert before.states.shape == (len(windows.start_indices), past, 2)
+    assert after.states.shape == (len(windows.start_indices), future, 2)
     found = set()
-    for row in range(len(windows.moments)):
+    for row in range(len(windows.start_indices)):
         index, moment = (int(value) for value in after.states[row, 0])
         found.add((index, moment))
         for part, first, count in ((before, moment - past, past), (after, moment, future)):
@@ -56,7 +56,7 @@ def test_exactly_the_moments_with_enough_before_and_after_are_there(lengths, pas
         for moment in range(past, steps - future + 1)
     }
     assert found == expected
-    assert len(windows.moments) == len(expected), 'each once'
+    assert len(windows.start_indices) == len(expected), 'each once'
 
 
 def test_samples_are_drawn_uniformly_from_all_moments():
@@ -85,7 +85,7 @@ def test_data_without_a_window_is_refused_in_one_line(lengths):
 
 
 def test_the_shortest_trajectory_that_has_a_window_has_one():
-    assert len(Windows.of(numbered([5]), past=3, future=2).moments) == 1
+    assert len(Windows.of(numbered([5]), past=3, future=2).start_indices) == 1
 
 
 def test_the_robots_window_at_a_moment_is_the_past_window_of_training():
@@ -99,7 +99,7 @@ def test_the_robots_window_at_a_moment_is_the_past_window_of_training():
         history.observe(step * 0.01, states[step].double().numpy())
         window = history.window()
         assert (window is not None) == (step >= 5)
-        if window is not None and step in windows.moments:
+        if window is not None and step in windows.start_indices:
             past, future = windows.at(torch.tensor([step]))
             for online, offline in zip(window, past):
                 assert torch.equal(online, offline[0])

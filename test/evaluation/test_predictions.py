@@ -39,7 +39,7 @@ def test_losses_are_on_the_next_steps_with_what_was_adapted_to_the_last(bundle, 
     adapter = make_adapter(bundle, adaptation)
     losses = prediction_losses(bundle, adapter, trajectories, stride)
     # 8 steps before and 6 after: moments 8 to 19 of the shorter, to 24 of the longer.
-    assert losses.moments.tolist() == [8, 12, 16, 20, 24]
+    assert losses.start_indices.tolist() == [8, 12, 16, 20, 24]
     assert losses.before.shape == losses.after.shape == (2, 5)
     assert losses.before.isnan().tolist() == losses.after.isnan().tolist()
     assert losses.before.isnan().tolist() == [[False] * 3 + [True] * 2, [False] * 5]
@@ -52,8 +52,8 @@ def test_losses_are_on_the_next_steps_with_what_was_adapted_to_the_last(bundle, 
                 part(trajectory, moment, moment + 6),
             )
             memory, adapted = adapter.adapt(memory, past, torch.tensor([True]))
-            if moment in losses.moments:
-                column = losses.moments.tolist().index(moment)
+            if moment in losses.start_indices:
+                column = losses.start_indices.tolist().index(moment)
                 before, after = losses.before[row, column], losses.after[row, column]
                 torch.testing.assert_close(before, loss_fn(bundle.params, future)[0])
                 torch.testing.assert_close(after, loss_fn(adapted.params, future).view(()))
@@ -83,7 +83,7 @@ def expected_ahead(bundle, adapter, trajectories, moments):
 def test_the_state_ahead_is_predicted_from_the_first_one_and_the_actions_alone(bundle):
     trajectories, adapter = recorded(bundle, [25, 25]), make_adapter(bundle, 'grbal')
     ahead = prediction_losses(bundle, adapter, trajectories, 4, ahead_stride=5).ahead
-    assert ahead.moments.tolist() == [8, 13, 18]
+    assert ahead.start_indices.tolist() == [8, 13, 18]
     expected, _ = expected_ahead(bundle, adapter, trajectories, (8, 13, 18))
     torch.testing.assert_close(ahead.after, expected, rtol=1e-4, atol=1e-6)
     assert not torch.equal(ahead.before, ahead.after)
@@ -104,7 +104,7 @@ def test_without_adapting_the_state_ahead_is_the_same_before_and_after(bundle):
     losses = prediction_losses(bundle, adapter, trajectories, 1, ahead_stride=3)
     assert torch.equal(losses.ahead.before, losses.ahead.after)
     later = losses.since(12)
-    assert later.ahead.moments.tolist() == [14, 17, 20, 23]
+    assert later.ahead.start_indices.tolist() == [14, 17, 20, 23]
     assert later.ahead.after.shape == (2, 4)
     assert prediction_losses(bundle, adapter, trajectories).ahead is None
 
@@ -118,19 +118,19 @@ def test_a_short_episode_takes_nothing_from_the_others(bundle, adaptation, short
     alone = prediction_losses(bundle, adapter, others[:2], 1, ahead_stride=5)
     cut = recorded(bundle, [30, 30, short])
     losses = prediction_losses(bundle, adapter, cut, 1, ahead_stride=5)
-    assert losses.moments.tolist() == alone.moments.tolist() == list(range(8, 25))
+    assert losses.start_indices.tolist() == alone.start_indices.tolist() == list(range(8, 25))
     for name in ('before', 'after'):
         whole, masked = getattr(alone, name), getattr(losses, name)
         torch.testing.assert_close(masked[:2], whole)
         assert int(masked[2].isfinite().sum()) == max(0, short - 13)
-    assert losses.ahead.moments.tolist() == [8, 13, 18, 23]
+    assert losses.ahead.start_indices.tolist() == [8, 13, 18, 23]
     assert int(losses.ahead.after[2].isfinite().sum()) == max(0, -(-(short - 13) // 5))
 
 
 def test_episodes_that_all_ended_too_early_have_no_losses(bundle):
     adapter = make_adapter(bundle, 'auto')
     losses = prediction_losses(bundle, adapter, recorded(bundle, [13, 2, 9]), 1, ahead_stride=3)
-    assert losses.moments.tolist() == [] and losses.before.shape == (3, 0)
+    assert losses.start_indices.tolist() == [] and losses.before.shape == (3, 0)
     assert losses.ahead.before.shape == (3, 0)
 
 
@@ -141,7 +141,7 @@ def test_a_prediction_that_is_no_number_counts_and_a_state_that_is_not_known_doe
     whole[0].states[20] = torch.nan
     gap = prediction_losses(bundle, adapter, whole, 1, ahead_stride=4)
     # Windows of 6 transitions that hold state 20 begin at 14 to 20.
-    lost = [moment for moment in gap.moments.tolist() if 14 <= moment <= 20]
+    lost = [moment for moment in gap.start_indices.tolist() if 14 <= moment <= 20]
     assert gap.before.isnan()[0].nonzero().flatten().tolist() == [one - 8 for one in lost]
     torch.testing.assert_close(gap.before[1], sound.before[1])
     broken = {name: value * torch.nan for name, value in bundle.params.items()}

@@ -72,7 +72,7 @@ def test_a_robot_whose_motors_remember_is_refused():
 def test_copies_are_a_multiple():
     spec = load_robot('half_cheetah')
     with pytest.raises(ValueError, match='3 robots are no multiple of 2'):
-        RobotEnv(spec, 3, 1).become(RobotEnv(spec, 2, 1))
+        RobotEnv(spec, 3, 1).copy_state_from(RobotEnv(spec, 2, 1))
 
 
 def test_it_is_a_method_of_the_experiments(tmp_path):

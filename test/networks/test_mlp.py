@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from mbmrl_ros.networks.mlp import change, dense, init_mlp, layer_count, mlp
+from mbmrl_ros.networks.mlp import add_low_rank_update, dense, init_mlp, layer_count, mlp
 
 SIZES = (5, 16, 8, 3)
 
@@ -42,7 +42,7 @@ def changed(params: dict[str, torch.Tensor], rows: int, rank: int, seed: int):
         )
         bias = torch.randn(rows, out, **draw)
         rates = torch.rand(rank, **draw)
-        result |= change(result, layer, inputs, 0.1 * signals, rates, bias)
+        result |= add_low_rank_update(result, layer, inputs, 0.1 * signals, rates, bias)
     return result
 
 
@@ -98,13 +98,13 @@ def test_low_rank_changes_are_the_dense_weights_they_stand_for(times):
         params = changed(params, rows=4, rank=2, seed=step)
         for layer in range(3):
             new = slice(2 * step, None)
-            product = params[f'signals{layer}'][:, new].transpose(1, 2) @ (
-                params[f'rates{layer}'][new, None] * params[f'inputs{layer}'][:, new]
+            product = params[f'lowrank_out{layer}'][:, new].transpose(1, 2) @ (
+                params[f'lowrank_lr{layer}'][new, None] * params[f'lowrank_in{layer}'][:, new]
             )
             expected[f'weight{layer}'] = expected[f'weight{layer}'] - product
             expected[f'bias{layer}'] = params[f'bias{layer}']
             assert params[f'weight{layer}'] is previous[f'weight{layer}'], 'no copy per row'
-    assert params['inputs0'].shape == (4, 2 * times, 5)
+    assert params['lowrank_in0'].shape == (4, 2 * times, 5)
     multiplied = dense(params)
     assert set(multiplied) == set(shared)
     for name, value in multiplied.items():
@@ -123,15 +123,15 @@ def test_parameters_without_factors_are_dense_already():
 def test_taps_hold_what_passed_through_each_layer():
     params = drawn()
     inputs = torch.randn(2, 6, 5, generator=seeded(1), dtype=torch.float64)
-    taps = []
-    outputs = mlp(params, inputs, taps)
-    assert [tap.layer for tap in taps] == [0, 1, 2]
-    assert taps[0].inputs is inputs
-    assert taps[2].outputs is outputs
-    for tap in taps:
-        weight, bias = params[f'weight{tap.layer}'], params[f'bias{tap.layer}']
-        torch.testing.assert_close(tap.outputs, tap.inputs @ weight.T + bias)
-    for before, after in itertools.pairwise(taps):
+    records = []
+    outputs = mlp(params, inputs, records)
+    assert [record.layer for record in records] == [0, 1, 2]
+    assert records[0].inputs is inputs
+    assert records[2].outputs is outputs
+    for record in records:
+        weight, bias = params[f'weight{record.layer}'], params[f'bias{record.layer}']
+        torch.testing.assert_close(record.outputs, record.inputs @ weight.T + bias)
+    for before, after in itertools.pairwise(records):
         assert torch.equal(after.inputs, before.outputs.relu())
 
 
@@ -140,11 +140,11 @@ def test_a_scale_multiplies_the_inputs_of_all_rows_or_of_each():
     inputs = torch.randn(4, 6, 5, generator=seeded(1), dtype=torch.float64)
     scale = torch.rand(4, 5, generator=seeded(2), dtype=torch.float64) + 0.5
     for scales in (scale[0], scale):
-        taps = []
-        outputs = mlp({'scale': scales} | params, inputs, taps)
+        records = []
+        outputs = mlp({'scale': scales} | params, inputs, records)
         factor = scales if scales.dim() == 1 else scales[:, None]
         torch.testing.assert_close(outputs, mlp(params, inputs * factor), rtol=1e-12, atol=1e-12)
-        assert [tap.layer for tap in taps] == ['scale', 0, 1, 2]
-        assert taps[0].inputs is inputs
-        assert torch.equal(taps[0].outputs, inputs * factor)
+        assert [record.layer for record in records] == ['scale', 0, 1, 2]
+        assert records[0].inputs is inputs
+        assert torch.equal(records[0].outputs, inputs * factor)
     assert dense(changed({'scale': scale} | params, rows=4, rank=2, seed=0))['scale'] is scale

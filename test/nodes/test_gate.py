@@ -14,7 +14,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import BatteryState, JointState, Joy
 from std_msgs.msg import Bool, Float64MultiArray
 from std_srvs.srv import Trigger
-from wires import Wires, earlier, lost, put, standing
+from wires import TopicRelay, earlier, lost, put, standing
 
 from mbmrl_ros.nodes.common.messages import MESSAGES, command_message, stamp_ns
 from mbmrl_ros.spec.robot import load_robot
@@ -54,7 +54,7 @@ class Loop:
 
     def __init__(self, bench: Any, robot: str) -> None:
         self.bench = bench
-        wires = Wires(bench.node)
+        wires = TopicRelay(bench.node)
         self.spoils = wires.spoils
         for topic, settings in CHEETAH.topics.items():
             wires.join(MESSAGES[settings.type], f'{PLANT}/{topic}', topic)

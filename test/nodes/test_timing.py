@@ -164,7 +164,7 @@ def test_parameters_that_change_keep_the_warm_start(
 
 
 class FakeTimer:
-    """A timer whose next call is in `next_s`; stands in for Entities and their node as well."""
+    """A timer whose next call is in `next_s`; stands in for NodeResources and its node."""
 
     def __init__(self, use_sim_time=False):
         self.node, self.value, self.next_s = self, use_sim_time, 0.0

@@ -8,7 +8,7 @@ import math
 from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
-from wires import Wires, all_of, earlier, frozen, jumping, lost, put, standing
+from wires import TopicRelay, all_of, earlier, frozen, jumping, lost, put, standing
 
 from mbmrl_ros.nodes.common.messages import stamp_ns, to_stamp
 
@@ -59,7 +59,7 @@ def test_a_jumping_sensor_says_the_one_and_the_other_and_a_clock_is_put_back():
 
 
 def test_a_wire_forwards_what_it_is_told_to_and_loses_the_rest(bench):
-    wires = Wires(bench.node)
+    wires = TopicRelay(bench.node)
     wires.join(Float64MultiArray, 'here', 'there', depth=10)
     received = bench.listen(Float64MultiArray, 'there')
     publisher = bench.node.create_publisher(Float64MultiArray, 'here', 10)

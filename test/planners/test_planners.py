@@ -65,7 +65,7 @@ def test_when_time_is_up_at_once_a_plan_is_made_of_one_step(planner):
 
     state = start()
     _, result = planner.plan(
-        generator(), memory, counted, quadratic, None, state, late=lambda: True
+        generator(), memory, counted, quadratic, None, state, out_of_time=lambda: True
     )
     assert len(calls) == 1
     assert result.valid.all() and result.actions.shape == (BATCH, HORIZON, ACTION)

@@ -5,7 +5,7 @@
 import pytest
 import torch
 
-from mbmrl_ros.planners.rollout import best_candidate, imagine, make_plan, score
+from mbmrl_ros.planners.rollout import best_candidate, imagine, make_plan, rollout_returns
 
 BATCH, CANDIDATES, HORIZON = 2, 4, 5
 
@@ -38,7 +38,7 @@ def test_what_the_model_remembers_is_handed_on():
 def test_the_return_is_the_undiscounted_sum_over_state_action_and_next_state():
     state, actions = draw(BATCH, 3), draw(BATCH, CANDIDATES, HORIZON, 3)
     states = imagine(sum_of_actions, None, state, actions)
-    returns = score(lambda s, a, n: (n - s - 2 * a).sum(-1), states, actions)
+    returns = rollout_returns(lambda s, a, n: (n - s - 2 * a).sum(-1), states, actions)
     # n - s = a, so that every step brings minus the sum of its actions.
     torch.testing.assert_close(returns, -actions.sum((2, 3)))
 
@@ -50,7 +50,7 @@ def test_a_state_that_is_not_finite_costs_everything_even_if_the_reward_does_not
 ):
     states, actions = torch.zeros(BATCH, CANDIDATES, HORIZON + 1, 3), draw(BATCH, CANDIDATES, 5, 1)
     states[1, 2, time, 1] = value
-    returns = score(lambda s, a, n: a.sum(-1), states, actions)
+    returns = rollout_returns(lambda s, a, n: a.sum(-1), states, actions)
     expected = actions.sum((2, 3))
     expected[1, 2] = -torch.inf
     torch.testing.assert_close(returns, expected)
@@ -64,7 +64,7 @@ def test_a_return_that_is_not_finite_costs_everything_even_if_every_reward_is(va
 
     actions = -torch.ones(1, 3, 2, 1)
     actions[0, 1] = 1.0
-    returns = score(reward, torch.zeros(1, 3, 3, 1), actions)
+    returns = rollout_returns(reward, torch.zeros(1, 3, 3, 1), actions)
     assert returns.tolist() == [[-2.0, -torch.inf, -2.0]]
 
 
@@ -117,4 +117,7 @@ def test_when_time_is_up_the_steps_that_were_imagined_are_compared(steps):
     def reward(state, action, next_state):
         return (state * action - next_state).sum(-1)
 
-    assert torch.equal(score(reward, cut, actions), score(reward, whole, actions[:, :, :steps]))
+    assert torch.equal(
+        rollout_returns(reward, cut, actions),
+        rollout_returns(reward, whole, actions[:, :, :steps]),
+    )

@@ -197,7 +197,7 @@ def test_an_exchanged_reward_counts_from_the_next_plan_on_and_keeps_the_warm_sta
 def test_another_model_goes_on_from_the_plan_of_the_first():
     mpc, other = make(grbal()), make(NoAdaptation(DYNAMICS.loss, PARAMS))
     mpc.act(window(), EVERY, start())
-    other.take_over(mpc)
+    other.inherit_warm_start(mpc)
     assert torch.equal(other._planner_state.mean, mpc._planner_state.mean)
 
 
@@ -230,9 +230,9 @@ def test_a_tick_evaluates_the_network_once_per_step_of_the_horizon_for_all_candi
         imagined.append(state.shape)
         return step(self, carry, state, action)
 
-    def count_window(params, inputs, taps=None):
+    def count_window(params, inputs, records=None):
         windows.append(inputs.shape)
-        return forward(params, inputs, taps)
+        return forward(params, inputs, records)
 
     monkeypatch.setattr(PackedMLP, '__call__', count_step)
     monkeypatch.setattr(dynamics_module, 'mlp', count_window)

@@ -14,8 +14,8 @@ from mbmrl_ros.robot.budget import (
     AIM,
     STEP,
     CandidateBudget,
-    SendMoment,
-    imagining_s,
+    SendTimeController,
+    planning_deadline_s,
     with_candidates,
 )
 
@@ -137,7 +137,7 @@ def test_a_planner_with_other_candidates_differs_in_nothing_else(planner):
 
 
 def test_commands_go_out_when_all_but_one_of_a_hundred_ticks_are_done():
-    moment, rng = SendMoment(0.1), random.Random(0)
+    moment, rng = SendTimeController(0.1), random.Random(0)
     assert moment.after_s == 0.0
     for tick in range(500):
         moment.record(0.7 if tick % 150 == 0 else 0.05 + 0.01 * rng.random())
@@ -152,7 +152,7 @@ def test_commands_go_out_when_all_but_one_of_a_hundred_ticks_are_done():
 
 
 def test_the_moment_moves_slowly_so_that_periods_stay_even():
-    moment = SendMoment(0.1)
+    moment = SendTimeController(0.1)
     moment.record(0.04)
     assert moment.after_s == pytest.approx(0.043), 'the first tick sets it'
     before = moment.after_s
@@ -164,7 +164,7 @@ def test_the_moment_moves_slowly_so_that_periods_stay_even():
 
 
 def test_the_moment_stays_where_it_is_while_a_wait_becomes_a_later_begin():
-    moment = SendMoment(0.1)
+    moment = SendTimeController(0.1)
     for _ in range(300):
         moment.record(0.054, 0.034)
     assert moment.after_s == pytest.approx(0.057)
@@ -179,7 +179,7 @@ def test_the_moment_stays_where_it_is_while_a_wait_becomes_a_later_begin():
 
 
 def test_the_moment_goes_along_with_earlier_begins():
-    moment = SendMoment(0.1)
+    moment = SendTimeController(0.1)
     for step in range(400):
         # Readings come earlier too: such as were waited for at first tell nothing of later ones.
         waited_s = 0.001 if step == 0 else 0.0
@@ -194,7 +194,7 @@ def test_the_moment_goes_along_with_earlier_begins():
     [(0.06, 0.075), (0.09, 0.0925), (float('nan'), 0.075)],
 )
 def test_imagining_ends_after_the_goal_and_within_the_period(goal_s, expected_s):
-    assert imagining_s(0.1, goal_s) == pytest.approx(expected_s)
+    assert planning_deadline_s(0.1, goal_s) == pytest.approx(expected_s)
 
 
 @pytest.mark.parametrize('minimum', [16, 800])

@@ -35,7 +35,7 @@ class FakeMPC:
     def reset(self):
         self.resets += 1
 
-    def take_over(self, other):
+    def inherit_warm_start(self, other):
         self.taken_over = other
 
     def act(self, window, attempted, state, pending, until_s):
@@ -114,7 +114,7 @@ def drive_slowly(controller, clock, ticks):
         feed(controller, clock, clock.now, ['odom'])
         feed(controller, clock, clock.now, ['joint_states'], value=0.001 * step)
         if step % 2:
-            controller.pass_by(clock.now)
+            controller.record_missed_period(clock.now)
         else:
             controller.tick(clock.now)
 
@@ -167,7 +167,7 @@ def test_a_period_that_passes_without_a_state_of_its_own_is_a_gap(trouble, monke
         feed(controller, clock, stamp_s)
     if trouble == 'an error':
         monkeypatch.setattr(Latency, 'mean', lambda *times: 1 / 0)
-    controller.pass_by(clock.now + (10.0 if trouble == 'stale' else 0.0))
+    controller.record_missed_period(clock.now + (10.0 if trouble == 'stale' else 0.0))
     monkeypatch.undo()
     assert math.isnan(controller.stamp_s)
     reported = controller.counters.refused['a missed period: ZeroDivisionError']

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mbmrl_ros.config import UserError, override, parse
-from mbmrl_ros.robot.gate import Gate, Watched
+from mbmrl_ros.robot.gate import Gate, Heartbeat
 from mbmrl_ros.spec.robot import RobotSpec, load_robot, robot_names
 from mbmrl_ros.types import Reading
 
@@ -27,7 +27,7 @@ def robot(*changes):
     return parse(RobotSpec, override(data, changes), 'test')
 
 
-class Rig:
+class TestBench:
     """A gate, and everything around it that is well until a test says otherwise."""
 
     def __init__(self, spec=None, **options):
@@ -65,7 +65,7 @@ class Rig:
         if 'deadman' not in self.silent:
             self.gate.on_deadman(self.held, self.now_s)
         if 'command' not in self.silent:
-            self.passed = self.gate.answer(self.command, self.now_s)
+            self.passed = self.gate.process_command(self.command, self.now_s)
         checks = np.arange(math.ceil(self.now_s / 0.02) * 0.02, end_s, 0.02)
         for check_s in checks:
             self.passed = self.gate.watch(check_s) or self.passed
@@ -87,7 +87,7 @@ class Rig:
 
 @pytest.fixture
 def rig():
-    rig = Rig(deadman_timeout_s=0.25)
+    rig = TestBench(deadman_timeout_s=0.25)
     assert rig.run(1.0).kind == ''
     return rig
 
@@ -98,7 +98,7 @@ def test_a_command_passes_unchanged_while_all_is_well(rig):
 
 
 def test_nothing_moves_before_everything_is_there():
-    rig = Rig(deadman_timeout_s=0.25)
+    rig = TestBench(deadman_timeout_s=0.25)
     expected = [
         ('deadman', 'deadman: nothing yet'),
         ('battery', 'battery: nothing yet'),
@@ -132,8 +132,8 @@ def refusals(rate, phase, watches):
     answers, watched = [], 0
     for at_s, step in sorted(readings + commands, key=lambda event: event[0]):
         if step is None:
-            if gate.answer(command, at_s).kind not in ('missing', 'no rate'):
-                answers.append(gate.answer(command, at_s).kind)
+            if gate.process_command(command, at_s).kind not in ('missing', 'no rate'):
+                answers.append(gate.process_command(command, at_s).kind)
             continue
         for topic in MILLIROBOT.topics:
             values = [1.0 if name.endswith('.w') else 0.0 for name in topic_signals(topic)]
@@ -234,7 +234,7 @@ def test_a_silent_battery_counts_after_its_own_time_out(rig):
 @pytest.mark.parametrize('what', ['command', 'sensors'])
 def test_every_shipped_robot_is_at_the_fallback_within_0_3_s_of_silence(name, what):
     spec = load_robot(name)
-    rig = Rig(spec)
+    rig = TestBench(spec)
     resting = {'pose:pose.position.z': 0.1}
     for signal in spec.signals:
         if signal in resting:
@@ -253,7 +253,7 @@ def test_every_shipped_robot_is_at_the_fallback_within_0_3_s_of_silence(name, wh
 
 def test_a_command_out_of_limits_is_clamped_and_one_that_jumps_is_slowed_down():
     slow = robot('action.rate_limit=[100, 100, 100, 100, 100, 100]')
-    rig = Rig(slow)
+    rig = TestBench(slow)
     rig.command = PUSH * 1000
     passed = [rig.period() for _ in range(300)]
     assert passed[-1].kind == 'limited'
@@ -266,7 +266,7 @@ def test_a_command_out_of_limits_is_clamped_and_one_that_jumps_is_slowed_down():
 def test_commands_that_jitter_get_a_whole_period_and_a_flood_no_more_than_the_rate():
     rate = 100.0
     slow = robot(f'action.rate_limit={[rate] * 6}')
-    rig = Rig(slow)
+    rig = TestBench(slow)
     rig.run(0.5)
     gate, now_s, sent = rig.gate, rig.now_s, []
     # Commands that move by exactly the limit per period, 5 and 15 ms apart in turns.
@@ -276,12 +276,12 @@ def test_commands_that_jitter_get_a_whole_period_and_a_flood_no_more_than_the_ra
             gate.on_reading(dataclasses.replace(reading, stamp_s=now_s, received_s=now_s))
         gate.on_battery(12.0, now_s)
         wanted = PUSH + rate * PERIOD * (count + 1)
-        passed = gate.answer(wanted, now_s)
+        passed = gate.process_command(wanted, now_s)
         assert passed.kind == '' and np.array_equal(passed.values, wanted)
     start, start_s = passed.values, now_s
     for _ in range(100):
         now_s += 1e-4
-        passed = gate.answer(start + 50, now_s)
+        passed = gate.process_command(start + 50, now_s)
         sent.append((now_s - start_s, (passed.values - start).max()))
     times, moved = np.array(sent).T
     assert (moved <= rate * (times + 2 * PERIOD) + 1e-9).all()
@@ -289,7 +289,7 @@ def test_commands_that_jitter_get_a_whole_period_and_a_flood_no_more_than_the_ra
 
 
 def test_after_a_fault_a_command_starts_from_the_fallback():
-    rig = Rig(robot('action.rate_limit=[100, 100, 100, 100, 100, 100]'))
+    rig = TestBench(robot('action.rate_limit=[100, 100, 100, 100, 100, 100]'))
     assert rig.run(1.0).kind == ''
     rig.silent = {'odom'}
     rig.until_fallback()
@@ -319,7 +319,7 @@ def test_the_gravest_reason_is_the_one_that_is_told(rig):
 
 def test_whatever_comes_nothing_raises_and_what_goes_out_is_within_limits():
     rng = np.random.default_rng(0)
-    rig = Rig(deadman_timeout_s=0.25)
+    rig = TestBench(deadman_timeout_s=0.25)
     odd = [math.nan, math.inf, -math.inf, 1e308, -1e308, 0.0]
     lower, upper = np.array(CHEETAH.action.lower), np.array(CHEETAH.action.upper)
     moved = 0
@@ -345,6 +345,6 @@ def test_a_time_out_shorter_than_two_periods_is_refused():
 
 
 def test_time_that_goes_back_counts_as_silence():
-    watched = Watched[float]('battery', 1.0)
+    watched = Heartbeat[float]('battery', 1.0)
     watched.take(12.0, 10.0)
-    assert watched.silence(10.5) == '' and 'stale, -5.000 s' in watched.silence(5.0)
+    assert watched.timeout_reason(10.5) == '' and 'stale, -5.000 s' in watched.timeout_reason(5.0)

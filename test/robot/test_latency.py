@@ -47,7 +47,7 @@ class Integrator:
         following = [x + PERIOD * v + PERIOD**2 / 2 * action, v + PERIOD * action]
         return carry, torch.cat(following, -1)
 
-    def loss(self, params, transitions, taps=None):
+    def loss(self, params, transitions, records=None):
         return torch.zeros(len(transitions.states))
 
     def planning_step(self, params, reuse=None):
@@ -228,11 +228,11 @@ def test_the_next_tick_is_expected_to_take_as_long_as_the_last_ones_mostly_took(
     latency = Latency(cart(latency_s=0.02))
     assert latency.effect_s(7.0, -np.inf) == pytest.approx(7.02)
     for tick_s in [0.05, 0.05, 0.9, 0.05]:
-        latency.took(tick_s)
+        latency.record_duration(tick_s)
     assert latency.effect_s(7.0, -np.inf) == pytest.approx(7.07)
     assert latency.effect_s(7.0, 7.06) == pytest.approx(7.08)
     for _ in range(9):
-        latency.took(60.0)
+        latency.record_duration(60.0)
     # What takes longer than the deadline is not sent.
     assert latency.effect_s(7.0, -np.inf) == pytest.approx(8.02)
 

@@ -9,7 +9,7 @@ import random
 import numpy as np
 import pytest
 
-from mbmrl_ros.robot.phase import AIM, EARLIEST, LATEST, NEAR, REMEMBERED, SLEW, SensorPhase
+from mbmrl_ros.robot.phase import AIM, EARLIEST, LATEST, NEAR, REMEMBERED, SLEW, SensorPhaseLock
 from mbmrl_ros.robot.phase import interval_s as interval_of
 from mbmrl_ros.robot.phase import lateness_s as lateness_of
 
@@ -17,7 +17,7 @@ PERIOD_S = 0.1
 NOBODY = math.inf
 
 
-class Unmoved(SensorPhase):
+class Unmoved(SensorPhaseLock):
     def shift_s(self, next_s):
         return 0.0
 
@@ -30,7 +30,7 @@ class Run:
     """
 
     def __init__(self, sensors, ticks, phase=None, begin=20.0):
-        phase = phase or SensorPhase(PERIOD_S)
+        phase = phase or SensorPhaseLock(PERIOD_S)
         times = [np.asarray(sensor) * PERIOD_S for sensor in sensors]
         begins, late, waited, self.taken = [], [], [], []
         at_s, step_s = begin * PERIOD_S, PERIOD_S
@@ -228,7 +228,7 @@ def test_messages_at_random_move_next_to_nothing():
 
 def test_periods_are_shifted_by_a_hundredth_at_most_and_not_by_noise_of_the_timer():
     rng = random.Random(0)
-    phase = SensorPhase(PERIOD_S)
+    phase = SensorPhaseLock(PERIOD_S)
     at_s = 1000.0
     for _ in range(1000):
         noisy_s = at_s + 1e-5 * rng.random()
@@ -242,7 +242,7 @@ def test_periods_are_shifted_by_a_hundredth_at_most_and_not_by_noise_of_the_time
 
 
 def test_nothing_moves_by_what_was_long_ago():
-    phase = SensorPhase(PERIOD_S)
+    phase = SensorPhaseLock(PERIOD_S)
     assert phase.shift_s(0.0) == 0.0
     for tick in range(REMEMBERED):
         phase.record(tick * PERIOD_S, 0.03)

@@ -9,9 +9,9 @@ from mbmrl_ros.config import UserError
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training.augment import (
     Moving,
+    augment_pair,
     drifting,
     make_augmentation,
-    seen_together,
     turned,
     turning,
     unchanged,
@@ -32,7 +32,7 @@ def windows(rows: int = 64, steps: int = 5, seed: int = 0) -> Transitions:
     return Transitions(states[:, :-1], actions, states[:, 1:])
 
 
-def stream(seed: int = 0) -> torch.Generator:
+def make_generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
@@ -42,7 +42,7 @@ def as_complex(states: torch.Tensor, pair: tuple[int, int]) -> torch.Tensor:
 
 def test_a_turn_is_one_rotation_of_all_vectors_of_a_window():
     before = windows()
-    after = turned(before, PAIRS, stream())
+    after = turned(before, PAIRS, make_generator())
     # A rotation by an angle is a product with exp(i angle): the quotient is the same everywhere.
     quotients = torch.cat(
         [
@@ -61,7 +61,7 @@ def test_a_turn_is_one_rotation_of_all_vectors_of_a_window():
 
 def test_a_turn_leaves_everything_else_as_it_is():
     before = windows()
-    after = turned(before, PAIRS, stream())
+    after = turned(before, PAIRS, make_generator())
     assert torch.equal(after.states[..., OTHERS], before.states[..., OTHERS])
     assert torch.equal(after.actions, before.actions)
 
@@ -69,7 +69,7 @@ def test_a_turn_leaves_everything_else_as_it_is():
 def test_offsets_are_constant_over_a_window_and_leave_changes_as_they_are():
     before = windows(rows=4000)
     deviations = torch.tensor([0.5, 2.0], dtype=torch.float64)
-    after = with_offsets(before, [2, 7], deviations, stream())
+    after = with_offsets(before, [2, 7], deviations, make_generator())
     offset = after.states - before.states
     assert torch.allclose(after.next_states - after.states, before.next_states - before.states)
     assert torch.allclose(offset, offset[:, :1].expand_as(offset))
@@ -96,7 +96,7 @@ def straight_on(rows: int, steps: int, speed: float = 0.3) -> Transitions:
 
 
 def test_a_robot_that_turns_on_its_own_drives_a_circle():
-    after = turning(straight_on(400, 6), MOVING, RATE, 2.0, SPEC.period_s, stream())
+    after = turning(straight_on(400, 6), MOVING, RATE, 2.0, SPEC.period_s, make_generator())
     rates = after.states[:, 0, RATE]
     assert torch.equal(rates[:, None].expand(-1, 6), after.next_states[..., RATE])
     # Half of the robots, give or take four deviations of 400 draws; 0 to 2 rad/s either way.
@@ -119,14 +119,14 @@ def test_a_robot_that_turns_on_its_own_drives_a_circle():
 
 
 def test_a_robot_that_turns_goes_on_from_where_it_was():
-    after = turning(windows(), MOVING, RATE, 2.0, SPEC.period_s, stream())
+    after = turning(windows(), MOVING, RATE, 2.0, SPEC.period_s, make_generator())
     kept = [place for place in range(24) if place not in (X, Y)]
     assert torch.allclose(after.states[:, 1:, kept], after.next_states[:, :-1, kept])
 
 
 def test_a_drift_is_a_velocity_that_does_not_turn():
     before = windows(rows=400)
-    after = drifting(before, MOVING, 0.2, SPEC.period_s, stream())
+    after = drifting(before, MOVING, 0.2, SPEC.period_s, make_generator())
     drift = after.states[:, 0, [VX, VY]] - before.states[:, 0, [VX, VY]]
     drifts = drift.abs().sum(1) > 1e-9
     assert 160 <= drifts.sum() <= 240 and drift.abs().max() <= 0.2 + 1e-9
@@ -150,8 +150,8 @@ def test_past_and_future_are_seen_alike():
         sensor_offsets={'z': 0.1},
     )
     see = make_augmentation(SPEC, config)
-    parts = seen_together(see, past, future, stream())
-    expected = see(whole, stream())
+    parts = augment_pair(see, past, future, make_generator())
+    expected = see(whole, make_generator())
     for k, part in enumerate(parts):
         rows = slice(0, 5) if k == 0 else slice(5, 8)
         for tensor, reference in zip(part, expected):
@@ -161,7 +161,7 @@ def test_past_and_future_are_seen_alike():
 def test_nothing_is_changed_unless_asked_for():
     before = windows()
     see = make_augmentation(SPEC, TrainingConfig())
-    for one, other in zip(see(before, stream()), unchanged(before, stream())):
+    for one, other in zip(see(before, make_generator()), unchanged(before, make_generator())):
         assert torch.equal(one, other)
 
 
@@ -173,8 +173,8 @@ def test_an_unknown_channel_is_refused():
 
 def test_what_moves_is_read_off_the_robot_file():
     before, config = windows(), TrainingConfig(own_turns={'yaw_rate': 2.0}, own_drift=0.2)
-    after = make_augmentation(SPEC, config)(before, generator := stream())
-    again = stream()
+    after = make_augmentation(SPEC, config)(before, generator := make_generator())
+    again = make_generator()
     expected = turning(before, MOVING, RATE, 2.0, SPEC.period_s, again)
     expected = drifting(expected, MOVING, 0.2, SPEC.period_s, again)
     assert all(torch.equal(one, other) for one, other in zip(after, expected))

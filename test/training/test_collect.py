@@ -18,7 +18,7 @@ from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC
 from mbmrl_ros.robot.history import stack_windows
 from mbmrl_ros.sim.disturbances import Event
 from mbmrl_ros.spec.robot import load_robot
-from mbmrl_ros.training.collect import Act, Rollouts, collect, mpc_actions, random_actions
+from mbmrl_ros.training.collect import ActFn, Rollouts, collect, mpc_actions, random_actions
 
 TASK = load_task('half_cheetah/disabled_joint')
 SPEC = load_robot(TASK.robot)
@@ -32,16 +32,16 @@ def env() -> RobotEnv:
     return RobotEnv(SPEC, ROBOTS)
 
 
-def drive(env: RobotEnv, act: Act, schedules=HEALTHY, seed: int = 0, **keywords) -> Rollouts:
+def drive(env: RobotEnv, act: ActFn, schedules=HEALTHY, seed: int = 0, **keywords) -> Rollouts:
     rng = np.random.default_rng(seed)
     return collect(env, REWARD, act, schedules, DEAD_JOINTS, STEPS, PAST, rng, **keywords)
 
 
-def random(seed: int = 0) -> Act:
+def random(seed: int = 0) -> ActFn:
     return random_actions(SPEC, torch.Generator().manual_seed(seed), ROBOTS)
 
 
-def always(value: float) -> Act:
+def always(value: float) -> ActFn:
     """Return what wants the same action all the time."""
 
     def act(histories, states):
@@ -103,7 +103,7 @@ def test_windows_in_the_data_are_those_that_were_adapted_to(env):
         windows = Windows.of([trajectory], PAST, 1)
         for step, (window, attempted) in enumerate(seen):
             assert bool(attempted[robot]) == (step >= PAST)
-            if step in windows.moments:
+            if step in windows.start_indices:
                 past, _ = windows.at(torch.tensor([step]))
                 for online, offline in zip(window, past):
                     assert torch.equal(online[robot], offline[0])
@@ -175,7 +175,7 @@ def test_a_robot_whose_physics_fail_ends_there(env, monkeypatch, ends_after):
     assert trajectories[1].states.shape == (ends_after + 1, SPEC.state_size)
     assert len(trajectories[1].disturbance) == ends_after
     windows = Windows.of(trajectories, 6, 6)
-    assert len(windows.moments) == 2 * (STEPS - 11), 'too short for a window'
+    assert len(windows.start_indices) == 2 * (STEPS - 11), 'too short for a window'
 
 
 @pytest.mark.parametrize('ends_after', [0, 7])

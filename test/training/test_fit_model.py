@@ -9,14 +9,14 @@ import torch
 
 from mbmrl_ros.training.fit_model import OVERSHOOT, Objective, fit_objective
 from mbmrl_ros.training.settings import TrainingConfig
-from mbmrl_ros.training.train_state import Learned
+from mbmrl_ros.training.train_state import TrainState
 
 CONFIG = TrainingConfig(epochs=20, learning_rate=0.1)
 
 
 def fit(objective: Objective, weight: torch.Tensor):
     optimiser = torch.optim.Adam([{'params': [weight], 'lr': CONFIG.learning_rate}])
-    return fit_objective(objective, Learned({'weight': weight}, {}), optimiser, CONFIG, 1)
+    return fit_objective(objective, TrainState({'weight': weight}, {}), optimiser, CONFIG, 1)
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ from typing import Any
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
-from mbmrl_ros.nodes.common.entities import Entities
 from mbmrl_ros.nodes.common.inputs import subscribe_to_latched
+from mbmrl_ros.nodes.common.node_resources import NodeResources
 
 
 def offer_e_stop(
-    entities: Entities, stop: Callable[[str], object], release: Callable[[], str | None]
+    resources: NodeResources, stop: Callable[[str], object], release: Callable[[], str | None]
 ) -> None:
     """Let topic (true) and service latch the stop; ~/release alone unlatches it.
 
@@ -36,6 +36,6 @@ def offer_e_stop(
         response.success, response.message = problem is None, problem or 'released'
         return response
 
-    subscribe_to_latched(entities, Bool, 'e_stop', on_message)
-    entities.service(Trigger, '~/e_stop', on_stop)
-    entities.service(Trigger, '~/release', on_release)
+    subscribe_to_latched(resources, Bool, 'e_stop', on_message)
+    resources.service(Trigger, '~/e_stop', on_stop)
+    resources.service(Trigger, '~/release', on_release)

@@ -14,8 +14,8 @@ from typing import Any
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
-from mbmrl_ros.nodes.common.entities import Entities
 from mbmrl_ros.nodes.common.messages import MESSAGES
+from mbmrl_ros.nodes.common.node_resources import NodeResources
 from mbmrl_ros.nodes.common.senders import Senders
 from mbmrl_ros.robot.bounds import position_topics
 from mbmrl_ros.robot.clocks import ClockOffsets
@@ -65,12 +65,14 @@ class Sensors:
         self._senders, self._clocks = Senders(node, timeouts_s), ClockOffsets()
 
     def subscribe(
-        self, entities: Entities, readers: Mapping[str, Read], profile: QoSProfile
+        self, resources: NodeResources, readers: Mapping[str, Read], profile: QoSProfile
     ) -> None:
         """Begin to listen; readers: `sensor_reader` of every topic."""
         for topic, settings in self._spec.topics.items():
             callback = functools.partial(self._on_message, topic, readers[topic])
-            entities.subscription(MESSAGES[settings.type], topic, callback, profile, open_qos=True)
+            resources.subscription(
+                MESSAGES[settings.type], topic, callback, profile, open_qos=True
+            )
 
     def conflicts(self) -> list[str]:
         """Say which topics have several senders, and which one counts."""
@@ -137,11 +139,11 @@ class Sensors:
 
 
 def subscribe_to_latched(
-    entities: Entities, kind: Any, topic: str, callback: Callable[[Any], None]
+    resources: NodeResources, kind: Any, topic: str, callback: Callable[[Any], None]
 ) -> None:
     """Call `callback` for what is sent once, by whatever publisher; some messages come twice."""
     # A latched one from before our start reaches the first subscription, that of a plain
     # publisher only the second.
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-    entities.subscription(kind, topic, callback, latched, warn=False)
-    entities.subscription(kind, topic, callback, QoSProfile(depth=1))
+    resources.subscription(kind, topic, callback, latched, warn=False)
+    resources.subscription(kind, topic, callback, QoSProfile(depth=1))

@@ -16,7 +16,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 from mbmrl_ros.config import UserError
-from mbmrl_ros.nodes.common.entities import Entities
+from mbmrl_ros.nodes.common.node_resources import NodeResources
 from mbmrl_ros.robot.sources import WHOLE, OneSource, Part, Sender
 
 # How long a sender that is refused is spoken of after its last message, and how often the graph is
@@ -126,7 +126,7 @@ class CommandTopic:
 
     def __init__(
         self,
-        entities: Entities,
+        resources: NodeResources,
         kind: Any,
         topic: str,
         timeout_s: float,
@@ -137,18 +137,18 @@ class CommandTopic:
         tell: gets, again and again, why no command of the node's own may go out; empty if there is
         no reason.
         """
-        self._entities, self._kind, self._timeout_s = entities, kind, timeout_s
+        self._resources, self._kind, self._timeout_s = resources, kind, timeout_s
         self._tell = tell
-        self._names = Names(entities.node)
-        self._topic = entities.node.resolve_topic_name(topic)
-        before = publishers(entities.node, self._topic)
-        self.publisher = entities.publisher(kind, topic, 1, open_qos=True)
-        after = publishers(entities.node, self._topic)
-        own = entities.node.get_fully_qualified_name()
+        self._names = Names(resources.node)
+        self._topic = resources.node.resolve_topic_name(topic)
+        before = publishers(resources.node, self._topic)
+        self.publisher = resources.publisher(kind, topic, 1, open_qos=True)
+        after = publishers(resources.node, self._topic)
+        own = resources.node.get_fully_qualified_name()
         self._own = {gid for gid, name in after.items() if name == own and gid not in before}
         self._heard_s: dict[Sender, float] = {}
         self._listening = False
-        entities.timer(LOOK_S, self._look)
+        resources.timer(LOOK_S, self._look)
 
     @property
     def listeners(self) -> int:
@@ -178,10 +178,10 @@ class CommandTopic:
 
     def _look(self) -> None:
         """Listen as soon as there is somebody else; our own commands alone cost nothing then."""
-        others = set(publishers(self._entities.node, self._topic)) - self._own
+        others = set(publishers(self._resources.node, self._topic)) - self._own
         if others and not self._listening:
             self._listening = True
-            self._entities.subscription(self._kind, self._topic, self._on_command, LISTEN)
+            self._resources.subscription(self._kind, self._topic, self._on_command, LISTEN)
         self._tell('; '.join(self.conflicts()))
 
     def _on_command(self, message: Any, info: Any) -> None:

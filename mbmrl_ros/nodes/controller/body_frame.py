@@ -17,8 +17,8 @@ from geometry_msgs.msg import TransformStamped
 from scipy.spatial.transform import Rotation
 
 from mbmrl_ros.config import UserError
-from mbmrl_ros.nodes.common.entities import Entities
 from mbmrl_ros.nodes.common.messages import to_nanoseconds, to_stamp
+from mbmrl_ros.nodes.common.node_resources import NodeResources
 from mbmrl_ros.robot.kinematics import Chain
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array
@@ -72,7 +72,7 @@ class BodyFrame:
 
 
 def body_publisher(
-    entities: Entities, spec: RobotSpec, axes: dict[int, int]
+    resources: NodeResources, spec: RobotSpec, axes: dict[int, int]
 ) -> Callable[[Array, float], None] | None:
     """Return what publishes the frame at a state and its time [s], while somebody listens.
 
@@ -84,10 +84,10 @@ def body_publisher(
     try:
         body = BodyFrame(spec, axes)
     except UserError as error:
-        entities.node.get_logger().warning(f'nothing on /tf: {error}')
+        resources.node.get_logger().warning(f'nothing on /tf: {error}')
         return None
     kind = importlib.import_module('tf2_msgs.msg').TFMessage
-    publisher = entities.publisher(kind, '/tf', 10)
+    publisher = resources.publisher(kind, '/tf', 10)
 
     def publish(state: Array, stamp_s: float) -> None:
         if publisher.get_subscription_count():

@@ -29,13 +29,13 @@ from typing import NamedTuple
 import numpy as np
 
 from mbmrl_ros.nodes.common.inputs import Refusal
-from mbmrl_ros.nodes.controller.mailbox import Mailbox, hand_over
+from mbmrl_ros.nodes.controller.reading_queue import ReadingQueue, deliver
 from mbmrl_ros.nodes.controller.reporter import Reporter
 from mbmrl_ros.nodes.controller.worker import Due, Job, Worker
-from mbmrl_ros.robot.budget import SendMoment, imagining_s, period_error_s
+from mbmrl_ros.robot.budget import SendTimeController, period_error_s, planning_deadline_s
 from mbmrl_ros.robot.command import Command
 from mbmrl_ros.robot.controller import Controller
-from mbmrl_ros.robot.phase import SensorPhase, interval_s, lateness_s
+from mbmrl_ros.robot.phase import SensorPhaseLock, interval_s, lateness_s
 from mbmrl_ros.robot.tick import Diagnostics, Tick
 from mbmrl_ros.types import Reading
 
@@ -70,8 +70,8 @@ class ControlLoop:
         publish: Callable[[Command], None],
         on_tick: Callable[[Tick], None],
         on_fault: Callable[[str], None],
-        moment: SendMoment | None = None,
-        phase: SensorPhase | None = None,
+        moment: SendTimeController | None = None,
+        phase: SensorPhaseLock | None = None,
     ) -> None:
         """publish: sends a command; on_tick: reports a tick; on_fault: reports what they raised.
 
@@ -88,7 +88,7 @@ class ControlLoop:
         self._period_s, self._moment, self._phase = controller.spec.period_s, moment, phase
         self._publish, self._on_tick = publish, on_tick
         self._fallback = np.asarray(controller.spec.action.fallback, np.float64)
-        self.mailbox = Mailbox(controller.spec.topics, lockstep)
+        self.reading_queue = ReadingQueue(controller.spec.topics, lockstep)
         self.reporter = Reporter(on_fault)
         self._worker = Worker(watchdog_s, threads, self._begin, self._on_job_error)
         # Guards what goes out: after the fallback of a stop, no plan may follow, not even one
@@ -172,12 +172,12 @@ class ControlLoop:
             self._answered, self._sent_s = None, math.nan
             self.controller.reset()
 
-        self.mailbox.clear()
+        self.reading_queue.clear()
         self.submit(restart)
 
     def put(self, item: Reading | Refusal) -> None:
         """Leave a reading, or say that a message held none."""
-        if self._active and self.mailbox.put(item) and self._lockstep:
+        if self._active and self.reading_queue.put(item) and self._lockstep:
             self._worker.due(time.monotonic())
 
     def wake(self, at_s: float | None = None, skipped: int = 0) -> None:
@@ -200,8 +200,8 @@ class ControlLoop:
             if self.controller.stopped or self._tick_of != self._starts:
                 self._send_aside(self._safe(self.controller.stopped or 'started again'))
                 return
-            held = self.controller.held(running_s)
-            self._send_aside(replace(held, stamp_s=self.mailbox.newest_stamp_s))
+            held = self.controller.decayed_command(running_s)
+            self._send_aside(replace(held, stamp_s=self.reading_queue.newest_stamp_s))
 
     def _send_aside(self, command: Command) -> None:
         """Send what is no answer of a tick, in whatever thread, which goes on if that fails."""
@@ -220,12 +220,12 @@ class ControlLoop:
             self._tick(due)
         except Exception:
             self._began_s = math.inf
-            self._recover(traceback.format_exc(), self.mailbox.newest_stamp_s)
+            self._recover(traceback.format_exc(), self.reading_queue.newest_stamp_s)
 
     def _on_job_error(self, trace: str) -> None:
         """Send the fallback: nobody knows what state an error left behind. It answers nothing."""
         self._tick_of = self._starts
-        self._recover(trace, math.nan if self._lockstep else self.mailbox.newest_stamp_s)
+        self._recover(trace, math.nan if self._lockstep else self.reading_queue.newest_stamp_s)
 
     def _recover(self, trace: str, stamp_s: float) -> None:
         """Say what went wrong and send the fallback, with a gap in the history."""
@@ -259,11 +259,11 @@ class ControlLoop:
             return
         after_s = self._moment.after_s if self._moment and due else 0.0
         send_s = at_s + after_s if after_s else -math.inf
-        enough_s = imagining_s(self._period_s, self.controller.goal_s)
+        enough_s = planning_deadline_s(self._period_s, self.controller.goal_s)
         # Sensors and ticks may have the same period: where both come at the same moment, a tick
         # just before the reading would see the old state again, and the history a gap.
-        arrivals = self.mailbox.wait_for_all(self._period_s / 2)
-        hand_over(self.mailbox, self.controller)
+        arrivals = self.reading_queue.wait_for_all(self._period_s / 2)
+        deliver(self.reading_queue, self.controller)
         self._began_s = ready_s = time.monotonic()
         tick = self.controller.tick(ready_s, send_s, at_s + enough_s)
         self._began_s = math.inf
@@ -313,7 +313,7 @@ class ControlLoop:
 
     def _tick_in_lockstep(self, due: bool) -> Tick | None:
         """Answer a new state; answer again if the simulator sent the same state again."""
-        stamp_s, received_s, refusal = hand_over(self.mailbox, self.controller)
+        stamp_s, received_s, refusal = deliver(self.reading_queue, self.controller)
         if not due:
             return self.controller.tick(time.monotonic())
         if stamp_s is None:
@@ -338,4 +338,4 @@ class ControlLoop:
         return self._safe(self.controller.stopped)
 
     def _safe(self, reason: str) -> Command:
-        return Command(self.mailbox.newest_stamp_s, self._fallback, True, reason)
+        return Command(self.reading_queue.newest_stamp_s, self._fallback, True, reason)

@@ -26,10 +26,10 @@ from std_srvs.srv import Trigger
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.common.e_stop import offer_e_stop
-from mbmrl_ros.nodes.common.entities import Entities
 from mbmrl_ros.nodes.common.inputs import RELIABLE_SENSORS, SENSORS, WANTED_COMMANDS, Sensors
 from mbmrl_ros.nodes.common.limits import state_bounds
 from mbmrl_ros.nodes.common.messages import MESSAGES, command_message, to_nanoseconds
+from mbmrl_ros.nodes.common.node_resources import NodeResources
 from mbmrl_ros.nodes.common.senders import CommandTopic
 from mbmrl_ros.nodes.common.settings import ControllerSettings
 from mbmrl_ros.nodes.controller.assembly import (
@@ -47,13 +47,13 @@ from mbmrl_ros.nodes.controller.stats import stats_message
 from mbmrl_ros.nodes.controller.visuals import Visuals
 from mbmrl_ros.rewards.path import read_route
 from mbmrl_ros.robot.bounds import Bounds
-from mbmrl_ros.robot.budget import SendMoment
+from mbmrl_ros.robot.budget import SendTimeController
 from mbmrl_ros.robot.command import Command
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.robot.latency import Latency
-from mbmrl_ros.robot.phase import SensorPhase
+from mbmrl_ros.robot.phase import SensorPhaseLock
+from mbmrl_ros.robot.prediction_monitor import PredictionMonitor
 from mbmrl_ros.robot.readings import Read, read_command, sensor_reader
-from mbmrl_ros.robot.shadow import Foresight
 from mbmrl_ros.robot.tick import Tick
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.types import Planner
@@ -81,12 +81,12 @@ class ControllerTopics:
         latency = Latency(spec) if real_time and settings.compensate_latency else None
         if settings.shadow and latency is None:
             raise UserError('shadow mode goes with compensate_latency and without lockstep')
-        self.controller = Controller(spec, brain.mpc, clock, latency, self._foresight(brain))
+        self.controller = Controller(spec, brain.mpc, clock, latency, self._monitor(brain))
         self.controller.use_bounds(self._bounds(brain))
         watchdog_s = min(topic.timeout_s for topic in spec.topics.values())
         simulated = node.get_parameter('use_sim_time').value
         follow = real_time and settings.follow_sensors and not simulated
-        self._phase = SensorPhase(spec.period_s) if follow else None
+        self._phase = SensorPhaseLock(spec.period_s) if follow else None
         self.loop = ControlLoop(
             self.controller,
             settings.lockstep,
@@ -95,12 +95,12 @@ class ControllerTopics:
             self._publish_command,
             self._on_tick,
             self._on_fault,
-            SendMoment(spec.period_s) if real_time and settings.even_commands else None,
+            SendTimeController(spec.period_s) if real_time and settings.even_commands else None,
             self._phase,
         )
         readers = {topic: sensor_reader(spec, topic) for topic in spec.topics}
         self._warm_up()
-        self._entities = Entities(node)
+        self._resources = NodeResources(node)
         self._create_topics(readers)
         self._create_services()
 
@@ -119,7 +119,7 @@ class ControllerTopics:
         """Send the fallback if that has not been done; remove all topics and services."""
         self.stop()
         self.loop.close()
-        self._entities.close()
+        self._resources.close()
 
     def check(self, settings: ControllerSettings) -> None:
         """Raise UserError if changed parameters cannot be used."""
@@ -135,10 +135,10 @@ class ControllerTopics:
         if settings.path != before.path:
             self._following.follow(read_route(settings.path))
 
-    def _foresight(self, brain: Brain) -> Foresight | None:
+    def _monitor(self, brain: Brain) -> PredictionMonitor | None:
         if brain.bundle is None or not self._settings.shadow:
             return None
-        return Foresight(brain.bundle.dynamics)
+        return PredictionMonitor(brain.bundle.dynamics)
 
     def _bounds(self, brain: Brain) -> Bounds:
         bounds = self._settings.bounds
@@ -169,44 +169,44 @@ class ControllerTopics:
             raise
 
     def _create_topics(self, readers: dict[str, Read]) -> None:
-        spec, entities = self._spec, self._entities
+        spec, resources = self._spec, self._resources
         command = MESSAGES[spec.action.type]
         topic = WANTED_COMMANDS if self._settings.gate else spec.action.topic
         if self._settings.shadow:
-            entities.subscription(command, topic, self._on_command_of_others, SENSORS)
+            resources.subscription(command, topic, self._on_command_of_others, SENSORS)
             topic = SHADOW_COMMANDS
         self._topic = CommandTopic(
-            entities, command, topic, spec.action.timeout_s, self._on_other_commands
+            resources, command, topic, spec.action.timeout_s, self._on_other_commands
         )
         self._commands = self._topic.publisher
         self._sensors = Sensors(self._node, spec, self.loop.put, not self._settings.lockstep)
-        self._stats = entities.publisher(Float64MultiArray, '~/stats', KEPT, keep=True)
+        self._stats = resources.publisher(Float64MultiArray, '~/stats', KEPT, keep=True)
         route = read_route(self._settings.path)
-        self._following = Following(entities, self.loop, self._brain, route)
+        self._following = Following(resources, self.loop, self._brain, route)
         self._report = ControllerReport(
-            entities, self._topic, self.loop, self._following, self._sensors
+            resources, self._topic, self.loop, self._following, self._sensors
         )
         later = self.loop.reporter.submit
-        self._visuals = Visuals(entities, spec, self._settings.publish_tf, later)
+        self._visuals = Visuals(resources, spec, self._settings.publish_tf, later)
         # In lockstep a lost reading would cost a while.
         sensors = RELIABLE_SENSORS if self._settings.lockstep else SENSORS
-        self._sensors.subscribe(entities, readers, sensors)
-        offer_e_stop(entities, self.loop.e_stop, self._release)
-        entities.timer(REPORT_S, functools.partial(later, self._report.publish))
+        self._sensors.subscribe(resources, readers, sensors)
+        offer_e_stop(resources, self.loop.e_stop, self._release)
+        resources.timer(REPORT_S, functools.partial(later, self._report.publish))
         if not self._settings.lockstep:
-            PeriodTimer(entities, spec.period_s, self.loop.wake, self._phase)
+            PeriodTimer(resources, spec.period_s, self.loop.wake, self._phase)
 
     def _create_services(self) -> None:
-        entities = self._entities
-        entities.service(Trigger, '~/reset', self._on_reset)
-        entities.service(Trigger, '~/reload', self._on_reload)
+        resources = self._resources
+        resources.service(Trigger, '~/reset', self._on_reset)
+        resources.service(Trigger, '~/reload', self._on_reload)
 
     def _on_command_of_others(self, message: Any) -> None:
         values = read_command(self._spec, message)
         if isinstance(values, str):
             self.controller.counters.refused[values] += 1
             return
-        heard = functools.partial(self.controller.heard, time.monotonic(), values)
+        heard = functools.partial(self.controller.on_external_command, time.monotonic(), values)
         self.loop.submit(heard)
 
     def _on_other_commands(self, reason: str) -> None:
@@ -275,6 +275,6 @@ class ControllerTopics:
 
     def _exchange(self, brain: Brain, bounds: Bounds) -> None:
         self.controller.use_bounds(bounds)
-        self.controller.use(brain.mpc, self._foresight(brain))
+        self.controller.use(brain.mpc, self._monitor(brain))
         self._brain = brain
         self._use_planner(self._planner(brain, self._settings))

@@ -15,8 +15,8 @@ from nav_msgs.msg import Path
 from rclpy.publisher import Publisher
 
 from mbmrl_ros.config import UserError
-from mbmrl_ros.nodes.common.entities import Entities
 from mbmrl_ros.nodes.common.inputs import subscribe_to_latched
+from mbmrl_ros.nodes.common.node_resources import NodeResources
 from mbmrl_ros.nodes.controller.assembly import Brain, task_reward
 from mbmrl_ros.nodes.controller.control_loop import ControlLoop
 from mbmrl_ros.nodes.controller.geometry import path_message
@@ -33,18 +33,18 @@ class Following:
     """
 
     def __init__(
-        self, entities: Entities, loop: ControlLoop, brain: Brain, route: Route | None
+        self, resources: NodeResources, loop: ControlLoop, brain: Brain, route: Route | None
     ) -> None:
         """brain: that was built with the route, and has the task whose reward is planned for."""
-        self._node, self._loop, self._spec = entities.node, loop, loop.controller.spec
+        self._node, self._loop, self._spec = resources.node, loop, loop.controller.spec
         self._task = brain.task
         self._last: Path | None = None
         self._followed: Publisher[Path] | None = None
         self.route = route
         self.text = ''
         if brain.route is not None:
-            self._followed = entities.publisher(Path, '~/followed_path', 1, keep=True)
-            subscribe_to_latched(entities, Path, REFERENCE_PATH, self._on_path)
+            self._followed = resources.publisher(Path, '~/followed_path', 1, keep=True)
+            subscribe_to_latched(resources, Path, REFERENCE_PATH, self._on_path)
             self._show(brain.route)
 
     def reward(self, route: Route | None) -> tuple[Reward, Route | None] | None:

@@ -8,8 +8,8 @@ import math
 import time
 from typing import Protocol
 
-from mbmrl_ros.nodes.common.entities import Entities
-from mbmrl_ros.robot.phase import SensorPhase
+from mbmrl_ros.nodes.common.node_resources import NodeResources
+from mbmrl_ros.robot.phase import SensorPhaseLock
 
 # Times to look at when the next call is.
 READ = 3
@@ -30,13 +30,17 @@ class PeriodTimer:
     """
 
     def __init__(
-        self, entities: Entities, period_s: float, wake: Wake, phase: SensorPhase | None = None
+        self,
+        resources: NodeResources,
+        period_s: float,
+        wake: Wake,
+        phase: SensorPhaseLock | None = None,
     ) -> None:
         """wake: is called in the executor's thread. phase: to follow on the steady clock."""
         self._period_s, self._wake, self._phase = period_s, wake, phase
-        self._steady = not entities.node.get_parameter('use_sim_time').value
+        self._steady = not resources.node.get_parameter('use_sim_time').value
         self._next_s, self._present_s = math.nan, period_s
-        self._timer = entities.timer(period_s, self._on_timer, steady=self._steady)
+        self._timer = resources.timer(period_s, self._on_timer, steady=self._steady)
 
     def _on_timer(self) -> None:
         if not self._steady:

@@ -20,8 +20,8 @@ from mbmrl_ros.nodes.common.diagnostics import (
     reasons,
     with_notices,
 )
-from mbmrl_ros.nodes.common.entities import Entities
 from mbmrl_ros.nodes.common.inputs import Sensors
+from mbmrl_ros.nodes.common.node_resources import NodeResources
 from mbmrl_ros.nodes.common.senders import CommandTopic
 from mbmrl_ros.nodes.controller.control_loop import ControlLoop
 from mbmrl_ros.nodes.controller.following import Following
@@ -33,20 +33,20 @@ class ControllerReport:
 
     def __init__(
         self,
-        entities: Entities,
+        resources: NodeResources,
         commands: CommandTopic,
         loop: ControlLoop,
         following: Following,
         sensors: Sensors,
     ) -> None:
         """commands: its publisher shows whether somebody listens."""
-        self._node, self._commands, self._loop = entities.node, commands, loop
+        self._node, self._commands, self._loop = resources.node, commands, loop
         self._following, self._sensors = following, sensors
         self._ticks: deque[Tick] = deque(maxlen=10_000)
         self._last: Tick | None = None
         self._adapted = self._adaptations_refused = 0
         self._before: dict[str, int] = {'periods_missed': 0, 'lost': 0, 'refused': 0}
-        self._publisher = entities.publisher(DiagnosticArray, '/diagnostics', 10)
+        self._publisher = resources.publisher(DiagnosticArray, '/diagnostics', 10)
 
     def add(self, tick: Tick) -> None:
         """Take a tick."""
@@ -114,7 +114,7 @@ class ControllerReport:
 
     def _traffic(self) -> dict[str, int]:
         """Return how many messages came, and how many did not where that can be told."""
-        box = self._loop.mailbox
+        box = self._loop.reading_queue
         counts = {f'received: {topic}': count for topic, count in sorted(box.received.items())}
         counts |= {f'lost: {topic}': count for topic, count in sorted(box.lost.items())}
         return counts | {'lost': sum(box.lost.values())}

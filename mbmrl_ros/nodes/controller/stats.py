@@ -24,7 +24,7 @@ def stats_message(tick: Tick) -> Float64MultiArray:
         tick.command.stamp_s, report.tick_s, report.adapt_s, report.plan_s, report.loss_before,
         report.loss_after, report.adapted, report.adaptation_refused, report.nonfinite_rollouts,
         report.expected_return, tick.command.fallback, report.candidates, report.latency_s,
-        report.period_error_s, *report.surprise,
+        report.period_error_s, *report.prediction_error,
     )  # fmt: skip
     message = Float64MultiArray(data=array('d', row))
     message.layout.dim = [MultiArrayDimension(label=name, size=1, stride=1) for name in STATS]

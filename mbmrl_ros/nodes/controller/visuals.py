@@ -21,8 +21,8 @@ from sensor_msgs.msg import PointCloud2
 from torch import Tensor
 
 from mbmrl_ros.models.kinds import DynamicsModel
-from mbmrl_ros.nodes.common.entities import Entities
 from mbmrl_ros.nodes.common.messages import to_nanoseconds
+from mbmrl_ros.nodes.common.node_resources import NodeResources
 from mbmrl_ros.nodes.controller.body_frame import body_publisher
 from mbmrl_ros.nodes.controller.geometry import cloud_message, path_message, pose_message
 from mbmrl_ros.planners.rollout import imagine
@@ -47,7 +47,7 @@ class Visuals:
 
     def __init__(
         self,
-        entities: Entities,
+        resources: NodeResources,
         spec: RobotSpec,
         publish_tf: bool,
         later: Callable[[Callable[[], None]], None] = _now,
@@ -61,13 +61,13 @@ class Visuals:
         self._passed: deque[tuple[int, float, Array]] = deque(maxlen=MOST_POSES)
         self._track = Track(spec.frame)
         if self._axes:
-            self._path = entities.publisher(Path, '~/optimal_path', 1)
-            self._cloud = entities.publisher(PointCloud2, '~/candidate_trajectories', 1)
-            self._executed = entities.publisher(Path, '~/executed_track', 1)
+            self._path = resources.publisher(Path, '~/optimal_path', 1)
+            self._cloud = resources.publisher(PointCloud2, '~/candidate_trajectories', 1)
+            self._executed = resources.publisher(Path, '~/executed_track', 1)
             # A point on an arm says nothing of where the arm stands.
             moves = publish_tf and spec.state[next(iter(self._axes.values()))].point is None
-            self._body = body_publisher(entities, spec, self._axes) if moves else None
-            entities.timer(SHOW_S, functools.partial(later, self._publish))
+            self._body = body_publisher(resources, spec, self._axes) if moves else None
+            resources.timer(SHOW_S, functools.partial(later, self._publish))
 
     def show(self, dynamics: DynamicsModel | None, tick: Tick, beginning: int) -> None:
         """Take a tick, from the thread that draws.

@@ -31,15 +31,15 @@ from mbmrl_ros.nodes.common.diagnostics import (
     with_notices,
 )
 from mbmrl_ros.nodes.common.e_stop import offer_e_stop
-from mbmrl_ros.nodes.common.entities import Entities
 from mbmrl_ros.nodes.common.inputs import SENSORS, WANTED_COMMANDS, Refusal, Sensors
 from mbmrl_ros.nodes.common.lifecycle import ManagedNode
 from mbmrl_ros.nodes.common.limits import state_bounds
 from mbmrl_ros.nodes.common.messages import MESSAGES, command_message
+from mbmrl_ros.nodes.common.node_resources import NodeResources
 from mbmrl_ros.nodes.common.senders import CommandTopic, Senders
 from mbmrl_ros.nodes.common.settings import GateSettings
 from mbmrl_ros.nodes.common.spin import run
-from mbmrl_ros.robot.gate import Gate, Passed
+from mbmrl_ros.robot.gate import Gate, GateOutput
 from mbmrl_ros.robot.plausible import Fault
 from mbmrl_ros.robot.readings import message_stamp_ns, read_command, sensor_reader
 from mbmrl_ros.spec.robot import load_robot
@@ -69,25 +69,25 @@ class GateTopics:
         self._counts: Counter[str] = Counter()
         self._last_fault, self._reported_s = '', 0.0
         self._last = self.gate.fall_back(Fault('inactive', 'not started yet'))
-        self._entities = entities = Entities(node)
+        self._resources = resources = NodeResources(node)
         command = MESSAGES[spec.action.type]
         timeout_s = spec.action.timeout_s
         self._bypass = ''
         self._topic = CommandTopic(
-            entities, command, spec.action.topic, timeout_s, self._on_bypass
+            resources, command, spec.action.topic, timeout_s, self._on_bypass
         )
         self._commands = self._topic.publisher
         self._senders = Senders(node, {WANTED_COMMANDS: min(timeout_s, settings.timeout_s)})
         self._sensors = Sensors(node, spec, self._on_reading)
-        self._diagnostics = entities.publisher(DiagnosticArray, '/diagnostics', 10)
-        entities.subscription(
+        self._diagnostics = resources.publisher(DiagnosticArray, '/diagnostics', 10)
+        resources.subscription(
             command, WANTED_COMMANDS, self._on_command, QoSProfile(depth=1), open_qos=True
         )
-        self._sensors.subscribe(entities, readers, SENSORS)
+        self._sensors.subscribe(resources, readers, SENSORS)
         self._subscribe_to_operator()
-        offer_e_stop(entities, self._stop_for_good, lambda: self.gate.release(time.monotonic()))
-        entities.timer(settings.check_s, self._on_check)
-        entities.timer(REPORT_S, self._report)
+        offer_e_stop(resources, self._stop_for_good, lambda: self.gate.release(time.monotonic()))
+        resources.timer(settings.check_s, self._on_check)
+        resources.timer(REPORT_S, self._report)
 
     def start(self) -> None:
         """Let commands pass from now on; UserError if somebody else commands the motors."""
@@ -104,7 +104,7 @@ class GateTopics:
     def close(self) -> None:
         """Send the fallback if that has not been done; remove all topics and services."""
         self.stop()
-        self._entities.close()
+        self._resources.close()
 
     def check(self, settings: GateSettings) -> None:
         """Nothing to check: no parameter changes at run time."""
@@ -113,19 +113,19 @@ class GateTopics:
         """Nothing to apply: no parameter changes at run time."""
 
     def _subscribe_to_operator(self) -> None:
-        entities, settings = self._entities, self._settings
+        resources, settings = self._resources, self._settings
         if self._spec.safety.battery is not None:
             topic = self._spec.safety.battery.topic
-            entities.subscription(BatteryState, topic, self._on_battery, SENSORS)
+            resources.subscription(BatteryState, topic, self._on_battery, SENSORS)
         if settings.deadman_topic:
             kind = Bool if settings.deadman_button < 0 else Joy
-            entities.subscription(kind, settings.deadman_topic, self._on_deadman, SENSORS)
+            resources.subscription(kind, settings.deadman_topic, self._on_deadman, SENSORS)
 
     def _on_command(self, message: Any, info: Any) -> None:
         now_s = time.monotonic()
         if not self._active or not self._senders.take(WANTED_COMMANDS, info, now_s):
             return
-        passed = self.gate.answer(read_command(self._spec, message), now_s)
+        passed = self.gate.process_command(read_command(self._spec, message), now_s)
         if self._bypass and not passed.fell_back:
             passed = self.gate.fall_back(Fault('bypass', self._bypass))
         self._send(passed, message_stamp_ns(message))
@@ -165,7 +165,7 @@ class GateTopics:
         self.gate.e_stop(reason)
         self._on_check()
 
-    def _send(self, passed: Passed, stamp_ns: int | None = None) -> None:
+    def _send(self, passed: GateOutput, stamp_ns: int | None = None) -> None:
         """Publish; stamp_ns: of the command that it answers, now if there is none."""
         label = stamp_ns is not None
         if stamp_ns is None:

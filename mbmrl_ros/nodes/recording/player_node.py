@@ -24,9 +24,9 @@ from rosgraph_msgs.msg import Clock
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data.bags import Bag, Message
-from mbmrl_ros.nodes.common.entities import Entities
 from mbmrl_ros.nodes.common.lifecycle import ManagedNode
 from mbmrl_ros.nodes.common.messages import MESSAGES, to_stamp
+from mbmrl_ros.nodes.common.node_resources import NodeResources
 from mbmrl_ros.nodes.common.settings import PlayerSettings
 from mbmrl_ros.nodes.common.spin import run
 from mbmrl_ros.recordings.control_steps import find_command, find_sensors
@@ -62,16 +62,16 @@ class PlayerTopics:
         for reason, count in bag.refused.items():
             node.get_logger().warning(f'not played: {count} x {reason}')
         self._stamped = {full for full, kind in kinds.items() if kind != NUMBER_ARRAY}
-        self._entities = entities = Entities(node)
+        self._resources = resources = NodeResources(node)
         self._publishers = {
-            full: entities.publisher(MESSAGES[kinds[full]], name, 100, keep=full in bag.latched)
+            full: resources.publisher(MESSAGES[kinds[full]], name, 100, keep=full in bag.latched)
             for full, name in names.items()
         }
-        self._clock = None if settings.restamp else entities.publisher(Clock, '/clock', 10)
+        self._clock = None if settings.restamp else resources.publisher(Clock, '/clock', 10)
         self._next, self._loops = 0, 0
         self._started_s, self._clock_s = math.nan, -math.inf
         self._playing = False
-        entities.timer(SEND_S, self._send_due)
+        resources.timer(SEND_S, self._send_due)
 
     @property
     def played(self) -> int:
@@ -90,7 +90,7 @@ class PlayerTopics:
     def close(self) -> None:
         """Stop, and remove all topics."""
         self.stop()
-        self._entities.close()
+        self._resources.close()
 
     def check(self, settings: PlayerSettings) -> None:
         """Nothing to check: no parameter changes at run time."""

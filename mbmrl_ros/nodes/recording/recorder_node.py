@@ -23,8 +23,8 @@ from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.common.diagnostics import ERROR, OK, WARN, diagnostic_message
-from mbmrl_ros.nodes.common.entities import Entities
 from mbmrl_ros.nodes.common.lifecycle import ManagedNode
+from mbmrl_ros.nodes.common.node_resources import NodeResources
 from mbmrl_ros.nodes.common.settings import RecorderSettings
 from mbmrl_ros.nodes.common.spin import run
 from mbmrl_ros.nodes.recording.recorder import BagRecorder
@@ -51,10 +51,10 @@ class RecorderTopics:
         self._unknown: dict[str, str] = {}
         self._recorder: BagRecorder | None = None
         self._subscriptions: list[Any] = []
-        self._entities = Entities(node)
-        self._diagnostics = self._entities.publisher(DiagnosticArray, '/diagnostics', 10)
-        self._entities.timer(LOOK_S, self._look)
-        self._entities.timer(REPORT_S, self._report)
+        self._resources = NodeResources(node)
+        self._diagnostics = self._resources.publisher(DiagnosticArray, '/diagnostics', 10)
+        self._resources.timer(LOOK_S, self._look)
+        self._resources.timer(REPORT_S, self._report)
 
     def start(self) -> None:
         """Record from now on; UserError if a bag cannot be written."""
@@ -84,7 +84,7 @@ class RecorderTopics:
     def close(self) -> None:
         """Finish the bag and remove everything."""
         self.stop()
-        self._entities.close()
+        self._resources.close()
 
     def check(self, settings: RecorderSettings) -> None:
         """Nothing to check: no parameter changes at run time."""

@@ -32,13 +32,13 @@ from mbmrl_ros.nodes.common.diagnostics import (
     reasons,
     with_notices,
 )
-from mbmrl_ros.nodes.common.entities import Entities
 from mbmrl_ros.nodes.common.messages import (
     MESSAGES,
     named_command,
     sensor_writer,
     to_stamp,
 )
+from mbmrl_ros.nodes.common.node_resources import NodeResources
 from mbmrl_ros.nodes.common.senders import Names, Senders, publishers
 from mbmrl_ros.nodes.common.settings import SimSettings
 from mbmrl_ros.nodes.simulator.schedules import disturbances_of, parse_schedule, switches
@@ -79,7 +79,7 @@ class SimTopics:
         self._clock_sent_s = self._state_sent_s = 0.0
         self._state_ns = 0
         self._reported_s, self._reported_ns = time.monotonic(), self.simulation.stamp_ns
-        self._entities = Entities(node)
+        self._resources = NodeResources(node)
         self._senders = Senders(node, {spec.action.topic: self._silence_s(settings)})
         self._create_publishers()
         self._create_services(disturbances)
@@ -97,7 +97,7 @@ class SimTopics:
     def close(self) -> None:
         """Remove all topics and services."""
         self.stop()
-        self._entities.close()
+        self._resources.close()
         if self._viewer is not None:
             self._viewer.close()
 
@@ -127,7 +127,7 @@ class SimTopics:
         return settings.lockstep_timeout_s if lockstep else self._command_timeout_s(settings)
 
     def _create_publishers(self) -> None:
-        spec, make = self._spec, self._entities.publisher
+        spec, make = self._spec, self._resources.publisher
         # In lockstep no time passes until a recorder is connected, only steps.
         keep = self._settings.lockstep
         depth = KEPT if keep else 10
@@ -144,16 +144,16 @@ class SimTopics:
         self._diagnostics = make(DiagnosticArray, '/diagnostics', 10)
 
     def _create_services(self, disturbances: tuple[Disturbance, ...]) -> None:
-        spec, entities, queue = self._spec, self._entities, QoSProfile(depth=10)
+        spec, resources, queue = self._spec, self._resources, QoSProfile(depth=10)
         command = MESSAGES[spec.action.type]
-        entities.subscription(command, spec.action.topic, self._on_command, queue, open_qos=True)
-        entities.subscription(String, '~/disturbance', self._on_disturbance, queue)
-        entities.service(Trigger, '~/reset', self._on_reset)
-        entities.service(SetBool, '~/pause', self._on_pause)
+        resources.subscription(command, spec.action.topic, self._on_command, queue, open_qos=True)
+        resources.subscription(String, '~/disturbance', self._on_disturbance, queue)
+        resources.service(Trigger, '~/reset', self._on_reset)
+        resources.service(SetBool, '~/pause', self._on_pause)
         for name, disturbance in switches(disturbances).items():
-            entities.service(SetBool, name, functools.partial(self._on_switch, disturbance))
-        self._timer = entities.timer(self._step_s(self._settings), self._on_step)
-        entities.timer(DIAGNOSTICS_S, self._on_report)
+            resources.service(SetBool, name, functools.partial(self._on_switch, disturbance))
+        self._timer = resources.timer(self._step_s(self._settings), self._on_step)
+        resources.timer(DIAGNOSTICS_S, self._on_report)
 
     def _on_command(self, message: Any, info: Any) -> None:
         if not self._active:

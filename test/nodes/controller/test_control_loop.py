@@ -15,11 +15,11 @@ import torch
 from mbmrl_ros.nodes.common.inputs import Refusal
 from mbmrl_ros.nodes.controller.control_loop import ControlLoop
 from mbmrl_ros.robot.adaptive_mpc import Decision
-from mbmrl_ros.robot.budget import SendMoment
+from mbmrl_ros.robot.budget import SendTimeController
 from mbmrl_ros.robot.command import Command
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.robot.latency import Latency
-from mbmrl_ros.robot.phase import SensorPhase
+from mbmrl_ros.robot.phase import SensorPhaseLock
 from mbmrl_ros.robot.tick import Tick
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.types import Adapted, Plan, Reading, Transitions
@@ -66,7 +66,7 @@ class Planner:
         return Decision(one, yes, Adapted({}, nothing, nothing, ~yes, ~yes), plan, 0.0, 0.0)
 
 
-class Heard(SensorPhase):
+class Heard(SensorPhaseLock):
     """Remembers what it was told."""
 
     def __init__(self) -> None:
@@ -79,13 +79,13 @@ class Heard(SensorPhase):
         self.intervals.append(interval_s)
 
 
-class Rig:
+class TestBench:
     """A loop whose commands and ticks end up in lists."""
 
     def __init__(
         self, lockstep: bool, watchdog_s: float, send_after_s: float, latency: Latency | None
     ) -> None:
-        moment = SendMoment(PERIOD_S)
+        moment = SendTimeController(PERIOD_S)
         moment.after_s = send_after_s
         self.planner = Planner()
         clock = (lambda: 0.0) if lockstep else time.monotonic
@@ -128,16 +128,16 @@ class Rig:
 
 
 @pytest.fixture
-def make() -> Iterator[Callable[..., Rig]]:
-    rigs: list[Rig] = []
+def make() -> Iterator[Callable[..., TestBench]]:
+    rigs: list[TestBench] = []
 
     def build(
         lockstep: bool = False,
         watchdog_s: float = 1000.0,
         send_after_s: float = 0.0,
         latency: Latency | None = None,
-    ) -> Rig:
-        rigs.append(Rig(lockstep, watchdog_s, send_after_s, latency))
+    ) -> TestBench:
+        rigs.append(TestBench(lockstep, watchdog_s, send_after_s, latency))
         return rigs[-1]
 
     yield build
@@ -154,7 +154,7 @@ def is_fallback(command: Command) -> bool:
     return command.fallback and bool((command.values == 0).all())
 
 
-def begin_slow_plan(rig: Rig, stamp_s: float = 1.0) -> None:
+def begin_slow_plan(rig: TestBench, stamp_s: float = 1.0) -> None:
     # A period that begins while the thread is still at the last one may be missed.
     rig.settle()
     rig.planner.pass_on.clear()
@@ -514,7 +514,7 @@ def test_a_reset_in_lockstep_drops_a_state_that_waits_for_its_tick(make):
     assert rig.planner.plans == 2
 
 
-def drive(rig: Rig, ticks: int, first: int = 0) -> None:
+def drive(rig: TestBench, ticks: int, first: int = 0) -> None:
     """Make so many ticks, one after the other, of states that follow each other."""
     for step in range(first, first + ticks):
         count = rig.controller.counters.ticks
@@ -529,7 +529,7 @@ def recorded(latency: Latency) -> list[float]:
     return [float(action[0]) for _, action in list(latency._sent)[1:]]
 
 
-def in_effect(rig: Rig) -> list[float]:
+def in_effect(rig: TestBench) -> list[float]:
     return [float(command.values[0] / SPEC.action.upper[0]) for command in rig.commands]
 
 
@@ -588,15 +588,15 @@ def test_what_is_learned_from_a_tick_comes_behind_its_command(make, what):
     assert len(rig.faults) == 1 and len(rig.ticks) == 3
 
 
-def stop(rig: Rig) -> None:
+def stop(rig: TestBench) -> None:
     rig.loop.deactivate('stopped')
 
 
-def press(rig: Rig) -> None:
+def press(rig: TestBench) -> None:
     rig.loop.e_stop('pressed')
 
 
-def hold(rig: Rig) -> None:
+def hold(rig: TestBench) -> None:
     rig.loop._began_s = time.monotonic() - 2 * SPEC.safety.deadline_s
     rig.loop.wake()
     # Jobs come before the tick that is due.
@@ -604,12 +604,12 @@ def hold(rig: Rig) -> None:
     rig.settle()
 
 
-def fail_a_job(rig: Rig) -> None:
+def fail_a_job(rig: TestBench) -> None:
     rig.loop.submit(lambda: raising())
     rig.settle()
 
 
-def fail_a_tick(rig: Rig) -> None:
+def fail_a_tick(rig: TestBench) -> None:
     rig.controller.tick, tick = raising, rig.controller.tick
     rig.loop.wake()
     rig.settle()
@@ -617,7 +617,7 @@ def fail_a_tick(rig: Rig) -> None:
     rig.controller.tick = tick
 
 
-def fail_for_good(rig: Rig) -> None:
+def fail_for_good(rig: TestBench) -> None:
     rig.controller.fall_back, fall_back = raising, rig.controller.fall_back
     fail_a_tick(rig)
     rig.controller.fall_back = fall_back

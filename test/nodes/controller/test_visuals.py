@@ -168,17 +168,17 @@ def test_the_frame_goes_out_on_tf_while_somebody_listens(monkeypatch):
     messages.TFMessage = SimpleNamespace
     monkeypatch.setitem(sys.modules, 'tf2_msgs', package)
     monkeypatch.setitem(sys.modules, 'tf2_msgs.msg', messages)
-    entities = Listened()
-    show = body_publisher(entities, ROBOT, position_channels(ROBOT))
+    resources = Listened()
+    show = body_publisher(resources, ROBOT, position_channels(ROBOT))
     state, _ = state_and_root(0)
     show(state, 1.0)
-    assert entities.topics == ['/tf'] and not entities.published
-    entities.listeners = 1
+    assert resources.topics == ['/tf'] and not resources.published
+    resources.listeners = 1
     show(state, 2.0)
-    [message] = entities.published
+    [message] = resources.published
     assert message.transforms == [BodyFrame(ROBOT, position_channels(ROBOT)).transform(state, 2.0)]
     cheetah = load_robot('half_cheetah')
-    assert body_publisher(entities, cheetah, position_channels(cheetah)) is None, 'no URDF'
+    assert body_publisher(resources, cheetah, position_channels(cheetah)) is None, 'no URDF'
 
 
 def test_where_the_robot_has_been_is_shown_until_it_begins_anew(bench, robot):

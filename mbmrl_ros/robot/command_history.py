@@ -15,7 +15,7 @@ from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array
 
 
-class Past:
+class CommandHistory:
     """A history, kept while commands take their time to count.
 
     `applied` may be called from any thread, everything else from the one that ticks.
@@ -44,7 +44,7 @@ class Past:
                 self._measured_s = assembled.measured_s
             self.history.observe(assembled.stamp_s, assembled.state)
 
-    def pass_by(self, assembled: Assembled) -> None:
+    def record_missed_period(self, assembled: Assembled) -> None:
         """Add the state of a period in which no tick began.
 
         There is a gap instead where nobody knows which command was in effect: without latency,
@@ -76,7 +76,7 @@ class Past:
         if self.latency is not None:
             self.latency.sent(at_s, action)
 
-    def heard(self, at_s: float, values: Array) -> None:
+    def on_external_command(self, at_s: float, values: Array) -> None:
         """Take a command [A] in units of somebody else."""
         if self.latency is not None:
             self.latency.sent(at_s, from_units(self._spec, values))

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from mbmrl_ros.config import UserError, parse
+from mbmrl_ros.sim.actuator_model import make_drive
 from mbmrl_ros.sim.batch import BatchWorld
 from mbmrl_ros.sim.disturbances import parse as parse_disturbance
-from mbmrl_ros.sim.drive import make_drive
-from mbmrl_ros.sim.senses import Senses, make_senses, turned
+from mbmrl_ros.sim.sensor_model import Senses, make_senses, turned
 from mbmrl_ros.sim.sensors import load_model
 from mbmrl_ros.sim.world import World
 from mbmrl_ros.spec.robot import RobotSpec, load_robot

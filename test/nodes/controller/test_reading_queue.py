@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mbmrl_ros.nodes.common.inputs import Refusal
-from mbmrl_ros.nodes.controller.mailbox import Mailbox, hand_over
+from mbmrl_ros.nodes.controller.reading_queue import ReadingQueue, deliver
 from mbmrl_ros.spec.channels import Topic
 from mbmrl_ros.types import Reading
 
@@ -23,54 +23,54 @@ def topic(**settings):
 
 
 def test_a_mailbox_keeps_the_order_and_tells_when_stamps_meet():
-    mailbox = Mailbox({'a': topic(), 'b': topic()})
+    reading_queue = ReadingQueue({'a': topic(), 'b': topic()})
     items = [Refusal(topic, stamp, 0.0, '') for topic, stamp in [('a', 1.0), ('a', 2.0)]]
-    assert [mailbox.put(item) for item in items] == [False, False]
-    assert np.isnan(Mailbox({'a': topic()}).newest_stamp_s)
+    assert [reading_queue.put(item) for item in items] == [False, False]
+    assert np.isnan(ReadingQueue({'a': topic()}).newest_stamp_s)
     last = Refusal('b', 2.0, 0.0, '')
-    assert mailbox.put(last) and mailbox.newest_stamp_s == 2.0
-    assert mailbox.take() == ([*items, last], 2.0)
-    assert mailbox.take() == ([], 2.0)
-    mailbox.clear()
-    assert mailbox.take() == ([], None)
+    assert reading_queue.put(last) and reading_queue.newest_stamp_s == 2.0
+    assert reading_queue.take() == ([*items, last], 2.0)
+    assert reading_queue.take() == ([], 2.0)
+    reading_queue.clear()
+    assert reading_queue.take() == ([], None)
 
 
 def test_nobody_waits_for_a_slow_topic():
-    mailbox = Mailbox({'a': topic(), 'b': topic(slow=True)})
-    mailbox.put(Refusal('b', 1.0, 6.0, ''))
-    mailbox.put(Refusal('a', 1.0, 7.0, ''))
-    mailbox.put(Refusal('a', 2.0, 8.0, ''))
+    reading_queue = ReadingQueue({'a': topic(), 'b': topic(slow=True)})
+    reading_queue.put(Refusal('b', 1.0, 6.0, ''))
+    reading_queue.put(Refusal('a', 1.0, 7.0, ''))
+    reading_queue.put(Refusal('a', 2.0, 8.0, ''))
     started = time.monotonic()
-    assert mailbox.wait_for_all(PATIENCE_S) == {'a': [7.0, 8.0]}
+    assert reading_queue.wait_for_all(PATIENCE_S) == {'a': [7.0, 8.0]}
     assert time.monotonic() - started < PATIENCE_S / 2
 
 
 def test_waiting_for_all_topics_ends_with_the_last_one_and_not_before():
-    mailbox = Mailbox({'a': topic(), 'b': topic()})
-    mailbox.put(Refusal('a', 1.0, 0.0, ''))
+    reading_queue = ReadingQueue({'a': topic(), 'b': topic()})
+    reading_queue.put(Refusal('a', 1.0, 0.0, ''))
     started = time.monotonic()
-    mailbox.wait_for_all(0.05)
+    reading_queue.wait_for_all(0.05)
     assert time.monotonic() - started >= 0.05
-    mailbox.put(Refusal('b', 1.0, 0.0, ''))
+    reading_queue.put(Refusal('b', 1.0, 0.0, ''))
     started = time.monotonic()
-    mailbox.wait_for_all(PATIENCE_S)
+    reading_queue.wait_for_all(PATIENCE_S)
     assert time.monotonic() - started < PATIENCE_S / 2
 
 
 def test_messages_that_are_missing_between_two_stamps_are_counted_as_lost():
-    mailbox = Mailbox({'a': topic(period_s=0.01), 'b': topic()})
+    reading_queue = ReadingQueue({'a': topic(period_s=0.01), 'b': topic()})
     for stamp_s in (1.0, 1.0101, 1.02, 1.05, 1.0599, 0.2, 0.21):
-        mailbox.put(Reading('a', stamp_s, 0.0, ()))
-        mailbox.put(Reading('b', stamp_s, 0.0, ()))
+        reading_queue.put(Reading('a', stamp_s, 0.0, ()))
+        reading_queue.put(Reading('b', stamp_s, 0.0, ()))
     # 1.03 and 1.04 never came; 0.2 is a clock that was set back.
-    assert mailbox.lost == {'a': 2} and mailbox.received == {'a': 7, 'b': 7}
-    mailbox.clear()
-    mailbox.put(Refusal('a', 9.0, 0.0, 'no joint'))
-    assert mailbox.lost == {'a': 2} and mailbox.received['a'] == 8
-    mailbox = Mailbox({'a': topic(period_s=0.01)}, lockstep=True)
+    assert reading_queue.lost == {'a': 2} and reading_queue.received == {'a': 7, 'b': 7}
+    reading_queue.clear()
+    reading_queue.put(Refusal('a', 9.0, 0.0, 'no joint'))
+    assert reading_queue.lost == {'a': 2} and reading_queue.received['a'] == 8
+    reading_queue = ReadingQueue({'a': topic(period_s=0.01)}, lockstep=True)
     for stamp_s in (1.0, 1.1):
-        mailbox.put(Reading('a', stamp_s, 0.0, ()))
-    assert not mailbox.lost, 'in lockstep it comes with every step'
+        reading_queue.put(Reading('a', stamp_s, 0.0, ()))
+    assert not reading_queue.lost, 'in lockstep it comes with every step'
 
 
 @pytest.mark.parametrize('lockstep', [False, True])
@@ -84,17 +84,17 @@ def test_what_is_handed_over_says_what_was_refused_and_in_lockstep_comes_at_once
     counters = SimpleNamespace(refused=Counter())
     spec = SimpleNamespace(period_s=1.0)
     controller = SimpleNamespace(on_reading=on_reading, counters=counters, stamp_s=0.0, spec=spec)
-    mailbox = Mailbox({'a': topic(), 'b': topic()}, lockstep)
+    reading_queue = ReadingQueue({'a': topic(), 'b': topic()}, lockstep)
     for item in (
         Reading('a', 1.0, 5.0, ()), Reading('a', 2.0, 6.0, ()), Refusal('b', 2.0, 7.0, 'no joint'),
     ):  # fmt: skip
-        mailbox.put(item)
-    assert hand_over(mailbox, controller) == (2.0, 7.0, 'too old; no joint')
+        reading_queue.put(item)
+    assert deliver(reading_queue, controller) == (2.0, 7.0, 'too old; no joint')
     assert [reading.received_s for reading in taken] == ([7.0, 7.0] if lockstep else [5.0, 6.0])
     # What the controller itself refuses, it counts itself.
     assert counters.refused == {'no joint': 1}
     before_s = time.monotonic()
-    stamp_s, received_s, reasons = hand_over(mailbox, controller)
+    stamp_s, received_s, reasons = deliver(reading_queue, controller)
     assert (stamp_s, reasons) == (None, '') and before_s <= received_s <= time.monotonic()
 
 
@@ -111,16 +111,16 @@ class Listener:
     def on_reading(self, reading):
         self.told.append((reading.topic, reading.stamp_s))
 
-    def pass_by(self, now_s):
+    def record_missed_period(self, now_s):
         self.told.append(now_s)
 
 
 def handed_over(items, lockstep=False, **topics):
-    mailbox = Mailbox(topics or {'a': topic()}, lockstep)
+    reading_queue = ReadingQueue(topics or {'a': topic()}, lockstep)
     for item in items:
-        mailbox.put(item)
+        reading_queue.put(item)
     listener = Listener()
-    hand_over(mailbox, listener)
+    deliver(reading_queue, listener)
     return listener.told
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mbmrl_ros.config import UserError, parse
-from mbmrl_ros.sim.drive import MotorDrive, make_drive
+from mbmrl_ros.sim.actuator_model import MotorDrive, make_drive
 from mbmrl_ros.sim.sensors import load_model
 from mbmrl_ros.sim.world import World
 from mbmrl_ros.spec.robot import RobotSpec, load_robot

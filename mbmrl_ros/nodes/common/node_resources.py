@@ -17,7 +17,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.timer import Timer
 
 
-class Entities:
+class NodeResources:
     """What one part of a node has made.
 
     Publishers are plain ones and not those of the life cycle: the last command must go out while

@@ -20,7 +20,7 @@ from mbmrl_ros.types import Reading
 LONGEST = 16
 
 
-class Mailbox:
+class ReadingQueue:
     """Readings since the last time somebody looked, in the order in which they came.
 
     received, lost: messages since the start, by topic; lost ones leave a gap in the stamps.
@@ -121,23 +121,25 @@ class Mailbox:
         return next(iter(stamps)) if whole else None
 
 
-def hand_over(mailbox: Mailbox, controller: Controller) -> tuple[float | None, float, str]:
+def deliver(
+    reading_queue: ReadingQueue, controller: Controller
+) -> tuple[float | None, float, str]:
     """Give the controller what came since the last tick, period by period where it was long ago.
 
     Returns the stamp that all topics share (None if there is none, or nothing came), the last
     arrival, and why readings were refused.
     """
-    items, stamp_s = mailbox.take()
+    items, stamp_s = reading_queue.take()
     if not items:
         return None, time.monotonic(), ''
     received_s = max(item.received_s for item in items)
-    if mailbox.lockstep:
+    if reading_queue.lockstep:
         # Messages of one moment count as one arrival, however busy the machine is.
         items = [replace(item, received_s=received_s) for item in items]
     reasons, done = [], 0
-    for count in mailbox.passed(items, controller.stamp_s, controller.spec.period_s):
+    for count in reading_queue.passed(items, controller.stamp_s, controller.spec.period_s):
         reasons += _read(items[done:count], controller)
-        controller.pass_by(items[count - 1].received_s)
+        controller.record_missed_period(items[count - 1].received_s)
         done = count
     reasons += _read(items[done:], controller)
     return stamp_s, received_s, '; '.join(dict.fromkeys(reasons))

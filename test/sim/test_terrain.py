@@ -9,8 +9,8 @@ import pytest
 from mbmrl_ros.config import UserError, parse
 from mbmrl_ros.sim.disturbances import Disturbance, check, disturbed
 from mbmrl_ros.sim.disturbances import parse as fault
-from mbmrl_ros.sim.ground import GRID, PROFILE, heights_at, rolling
 from mbmrl_ros.sim.sensors import load_model
+from mbmrl_ros.sim.terrain import GRID, PROFILE, heights_at, rolling
 from mbmrl_ros.sim.world import World
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
 

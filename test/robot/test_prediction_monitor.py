@@ -14,7 +14,7 @@ from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.robot.history import History
 from mbmrl_ros.robot.latency import Latency
-from mbmrl_ros.robot.shadow import Foresight, Surprise
+from mbmrl_ros.robot.prediction_monitor import PredictionError, PredictionMonitor
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.types import Adapted, Plan, Reading, Transitions
 
@@ -31,17 +31,17 @@ def dynamics_and_params(seed=0):
 
 def test_the_score_is_the_loss_of_the_parameters_of_the_tick_before():
     dynamics, params = dynamics_and_params()
-    foresight = Foresight(dynamics)
+    monitor = PredictionMonitor(dynamics)
     last = Transitions(torch.randn(1, 1, S), torch.rand(1, 1, A), torch.randn(1, 1, S))
-    assert all(map(math.isnan, foresight.score(last))), 'nothing was foreseen yet'
-    foresight.remember(params)
-    surprise = foresight.score(last)
-    assert surprise.adapted == pytest.approx(float(dynamics.loss(params, last)))
+    assert all(map(math.isnan, monitor.score(last))), 'nothing was foreseen yet'
+    monitor.remember(params)
+    prediction_error = monitor.score(last)
+    assert prediction_error.adapted == pytest.approx(float(dynamics.loss(params, last)))
     change = (last.next_states - last.states) / torch.linspace(0.5, 2.0, S)
-    assert surprise.no_change == pytest.approx(float(change.square().mean()))
-    assert all(map(math.isnan, foresight.score(None)))
-    foresight.forget()
-    assert all(map(math.isnan, foresight.score(last)))
+    assert prediction_error.no_change == pytest.approx(float(change.square().mean()))
+    assert all(map(math.isnan, monitor.score(None)))
+    monitor.forget()
+    assert all(map(math.isnan, monitor.score(last)))
 
 
 def test_a_model_that_remembers_is_scored_with_what_it_remembered():
@@ -53,10 +53,10 @@ def test_a_model_that_remembers_is_scored_with_what_it_remembered():
         for steps in (5, 1)
     )
     carry, _ = dynamics.follow(params, dynamics.empty(1), past)
-    foresight = Foresight(dynamics)
-    foresight.remember(params, carry)
+    monitor = PredictionMonitor(dynamics)
+    monitor.remember(params, carry)
     _, errors = dynamics.follow(params, carry, last)
-    assert foresight.score(last).adapted == pytest.approx(float(errors.mean()), rel=1e-5)
+    assert monitor.score(last).adapted == pytest.approx(float(errors.mean()), rel=1e-5)
     assert float(errors.mean()) != pytest.approx(float(dynamics.loss(params, last)), rel=1e-3)
 
 
@@ -105,14 +105,16 @@ def drive(controller, clock, steps, heard=None):
             controller.on_reading(Reading(topic, clock[0], clock[0], tuple(values)))
         ticks.append(controller.tick(clock[0]))
         if heard is not None:
-            controller.heard(clock[0], heard(step))
+            controller.on_external_command(clock[0], heard(step))
     return ticks
 
 
 def test_the_history_holds_what_others_commanded_and_predictions_are_scored():
     dynamics, params = dynamics_and_params()
     clock, planner = [0.0], Planner(params)
-    controller = Controller(SPEC, planner, lambda: clock[0], Latency(SPEC), Foresight(dynamics))
+    controller = Controller(
+        SPEC, planner, lambda: clock[0], Latency(SPEC), PredictionMonitor(dynamics)
+    )
     upper = np.array(SPEC.action.upper)
     ticks = drive(controller, clock, 10, heard=lambda step: 0.1 * step * upper)
     window, attempted = planner.windows[-1]
@@ -120,10 +122,13 @@ def test_the_history_holds_what_others_commanded_and_predictions_are_scored():
     # At tick 9: the transitions from states 5, 6, 7, 8, under the commands of these moments.
     expected = torch.tensor([0.5, 0.6, 0.7, 0.8])[:, None].expand(4, A)
     torch.testing.assert_close(window.actions[0], expected)
-    assert ticks[0].diagnostics.surprise.adapted != ticks[0].diagnostics.surprise.adapted
+    assert (
+        ticks[0].diagnostics.prediction_error.adapted
+        != ticks[0].diagnostics.prediction_error.adapted
+    )
     last = Transitions(*(tensor[:, -1:] for tensor in window))
-    surprise = ticks[-1].diagnostics.surprise
-    assert surprise.adapted == pytest.approx(float(dynamics.loss(params, last)), rel=1e-5)
+    prediction_error = ticks[-1].diagnostics.prediction_error
+    assert prediction_error.adapted == pytest.approx(float(dynamics.loss(params, last)), rel=1e-5)
     assert np.allclose(ticks[-1].command.values, 0.9 * upper), 'what it would have done'
 
 
@@ -133,14 +138,14 @@ def test_who_drives_itself_is_not_scored_and_hears_itself():
     controller = Controller(SPEC, planner, lambda: clock[0], Latency(SPEC))
     ticks = drive(controller, clock, 8)
     torch.testing.assert_close(planner.windows[-1][0].actions, torch.full((1, 4, A), 0.9))
-    assert all(math.isnan(tick.diagnostics.surprise.adapted) for tick in ticks)
+    assert all(math.isnan(tick.diagnostics.prediction_error.adapted) for tick in ticks)
 
 
 def test_shadow_mode_needs_to_know_when_commands_count():
     dynamics, params = dynamics_and_params()
     with pytest.raises(ValueError, match='shadow mode needs latency'):
-        Controller(SPEC, Planner(params), foresight=Foresight(dynamics))
+        Controller(SPEC, Planner(params), monitor=PredictionMonitor(dynamics))
 
 
 def test_a_surprise_that_is_none_is_not_a_number():
-    assert all(map(math.isnan, Surprise()))
+    assert all(map(math.isnan, PredictionError()))

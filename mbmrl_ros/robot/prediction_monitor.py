@@ -13,7 +13,7 @@ from mbmrl_ros.models.kinds import DynamicsModel
 from mbmrl_ros.types import Carry, Params, Transitions
 
 
-class Surprise(NamedTuple):
+class PredictionError(NamedTuple):
     """How far off the last period was: mean squared errors of normalised changes.
 
     adapted: with the parameters that had been adapted just before. no_change: of the prediction
@@ -24,7 +24,7 @@ class Surprise(NamedTuple):
     no_change: float = math.nan
 
 
-class Foresight:
+class PredictionMonitor:
     """Remembers the parameters of a tick, and scores them on the transition that follows."""
 
     def __init__(self, dynamics: DynamicsModel) -> None:
@@ -42,12 +42,12 @@ class Foresight:
         self._params = None
 
     @torch.no_grad()
-    def score(self, last: Transitions | None) -> Surprise:
+    def score(self, last: Transitions | None) -> PredictionError:
         """Score the parameters of the tick before on what has happened since: [1, 1, .]."""
         if last is None or self._params is None:
-            return Surprise()
+            return PredictionError()
         normalizer = self._dynamics.normalizer
         last = last.to(normalizer.delta_std.device)
         change = (last.next_states - last.states) / normalizer.delta_std
         adapted = self._dynamics.loss(self._params, last, carry=self._carry)
-        return Surprise(float(adapted.mean()), float(change.square().mean()))
+        return PredictionError(float(adapted.mean()), float(change.square().mean()))

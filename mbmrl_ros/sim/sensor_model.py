@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbmrl_ros.config import UserError
-from mbmrl_ros.sim.drive import Direct, MotorDrive
+from mbmrl_ros.sim.actuator_model import Direct, MotorDrive
 from mbmrl_ros.sim.sensors import simulation_of
 from mbmrl_ros.spec.channels import read_signal
 from mbmrl_ros.spec.robot import RobotSpec

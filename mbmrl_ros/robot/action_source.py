@@ -14,7 +14,7 @@ from mbmrl_ros.robot.latency import Pending
 from mbmrl_ros.types import Planner, RewardFn, Transitions
 
 
-class Driver(Protocol):
+class ActionSource(Protocol):
     """What decides on actions: AdaptiveMPC, or the random policy that collects data."""
 
     @property
@@ -34,7 +34,7 @@ class Driver(Protocol):
     def use_reward(self, reward: RewardFn) -> None:
         """Exchange the reward, if it has one."""
 
-    def take_over(self, other: object) -> None:
+    def inherit_warm_start(self, other: object) -> None:
         """Go on where another one stopped."""
 
     def act(
