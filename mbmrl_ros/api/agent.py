@@ -32,7 +32,7 @@ class Adaptation:
     """How well a window was explained, before and after adapting to it.
 
     loss_before, loss_after: mean squared error of normalised changes of the state (thesis,
-    equation 23). accepted: whether the model changed; a step that would make it worse is not taken.
+    equation 23). accepted: whether the model changed, as it does not where it would get worse.
     """
 
     loss_before: float
@@ -44,7 +44,7 @@ class Adaptation:
 class Planned:
     """What a planner proposes: actions [H, A] in -1..1, the states [H+1, S] that the model expects
     of them, the present one first, and their return.
-    """  # noqa: D205
+    """
 
     actions: Numbers
     states: Numbers
@@ -184,3 +184,11 @@ class Agent:
             wanted = f'[T, {size}]' if rows else f'[{size}]'
             raise ValueError(f'{self.robot.name}: wanted {wanted}, got {list(array.shape)}')
         return array
+
+
+def load(bundle: str | Path, **options: Any) -> Agent:
+    """Return an agent of a trained bundle: a folder, or the name of a shipped one.
+
+    options: of Agent, such as task, adaptation='none', seed, candidates=500.
+    """
+    return Agent(bundle, **options)

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.algorithms.adapters import make_adapter
+from mbmrl_ros.api.training import check_algorithm, run_training
 from mbmrl_ros.bundles.dynamics import (
     Bundle,
     bundle_names,
@@ -26,7 +27,6 @@ from mbmrl_ros.bundles.dynamics import (
     on_device,
     read_info,
 )
-from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.envs.tasks import TASKS, Task, load_task
 from mbmrl_ros.evaluation.episodes import (
     endings_summary,
@@ -39,26 +39,22 @@ from mbmrl_ros.evaluation.predictions import prediction_losses
 from mbmrl_ros.models.device import choose_precision
 from mbmrl_ros.planners.kinds import PlannerConfig, changed
 from mbmrl_ros.spec.robot import load_robot, robot_names
-from mbmrl_ros.system.outputs import claimed
-from mbmrl_ros.training.model_based import train
-from mbmrl_ros.training.run import Run, finished_iterations, write_text
-from mbmrl_ros.training.settings import TrainingConfig, check_start, load_training_config
+from mbmrl_ros.training.run import finished_iterations, write_text
+from mbmrl_ros.training.settings import check_start, load_training_config
 from mbmrl_ros.types import Adapter
 
 
 def train_command(options: argparse.Namespace) -> None:
     """Train an algorithm on a task, or go on with a run."""
     name = options.algorithm
-    if name not in ALGORITHMS:
-        raise UserError(f'unknown algorithm {name!r}; {closest(name, ALGORITHMS)}')
     task = load_task(options.task, options.robot or '')
-    config = load_training_config(name, task.name, options.config, tuple(options.set))
+    config = load_training_config(
+        check_algorithm(name), task.name, options.config, tuple(options.set)
+    )
     check_start(config, options.start_from)
     torch.set_num_threads(options.threads)
     folder = options.out or Path('runs') / task.name / name / f'seed{options.seed}'
-    identity = {'algorithm': name, 'task': task.name, 'seed': options.seed}
     if options.start_from:
-        identity['start_from'] = str(options.start_from)
         # Before the folder is claimed: a wrong name must not spoil it.
         there = finished_iterations(options.start_from)
         if not (options.start_from / 'bundle').exists():
@@ -67,13 +63,8 @@ def train_command(options: argparse.Namespace) -> None:
                 'by the command that it was started with',
                 file=sys.stderr,
             )
-    defaults = TrainingConfig().model_dump(mode='json')
-    with claimed(folder, 'mbmrl train'):
-        run = Run(folder, config.model_dump(mode='json'), identity, defaults)
-        if options.start_from:
-            run.adopt(options.start_from, iterations=config.iterations)
-        train(ALGORITHMS[name], task, config, run, options.seed)
-    print(f'bundle: {folder / "bundle"}\ncurves: mbmrl report {folder}')
+    bundle = run_training(name, task, config, folder, options.seed, options.start_from)
+    print(f'bundle: {bundle}\ncurves: mbmrl report {folder}')
 
 
 def evaluate_command(options: argparse.Namespace) -> None:

@@ -1,0 +1,18 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What there is, by name."""
+
+from __future__ import annotations
+
+from mbmrl_ros.bundles.dynamics import bundle_names
+from mbmrl_ros.envs.tasks import TASKS
+
+
+def tasks() -> dict[str, str]:
+    """Return every task with its description."""
+    return {name: task.description for name, task in TASKS.items()}
+
+
+def bundles() -> list[str]:
+    """Return the shipped bundles."""
+    return bundle_names()
