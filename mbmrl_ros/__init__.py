@@ -20,16 +20,17 @@ from mbmrl_ros.system.machine import wait_passively as _wait_passively
 
 if TYPE_CHECKING:
     from mbmrl_ros.api.agent import Adaptation, Agent, Planned, load
-    from mbmrl_ros.api.environments import make, make_vec
-    from mbmrl_ros.api.lists import bundles, tasks
+    from mbmrl_ros.api.lists import list_bundles, list_tasks
     from mbmrl_ros.api.training import train
+    from mbmrl_ros.envs.gym import make
+    from mbmrl_ros.envs.vector import make_vec
     from mbmrl_ros.system.endings import UserError
 
 __version__ = '0.1.0'
 
 __all__ = [
-    'Adaptation', 'Agent', 'Planned', 'UserError', 'bundles', 'load', 'make', 'make_vec', 'tasks',
-    'train',
+    'Adaptation', 'Agent', 'Planned', 'UserError', 'list_bundles', 'list_tasks', 'load', 'make',
+    'make_vec', 'train',
 ]  # fmt: skip
 
 _MODULES = {
@@ -37,10 +38,10 @@ _MODULES = {
     'Agent': 'api.agent',
     'Planned': 'api.agent',
     'load': 'api.agent',
-    'make': 'api.environments',
-    'make_vec': 'api.environments',
-    'bundles': 'api.lists',
-    'tasks': 'api.lists',
+    'make': 'envs.gym',
+    'make_vec': 'envs.vector',
+    'list_bundles': 'api.lists',
+    'list_tasks': 'api.lists',
     'train': 'api.training',
     'UserError': 'system.endings',
 }

@@ -8,11 +8,11 @@ from mbmrl_ros.bundles.dynamics import bundle_names
 from mbmrl_ros.envs.tasks import TASKS
 
 
-def tasks() -> dict[str, str]:
+def list_tasks() -> dict[str, str]:
     """Return every task with its description."""
     return {name: task.description for name, task in TASKS.items()}
 
 
-def bundles() -> list[str]:
+def list_bundles() -> list[str]:
     """Return the shipped bundles."""
     return bundle_names()

@@ -128,6 +128,16 @@ class TaskEnv(gymnasium.Env[Observation, Observation]):
         return {'disturbances': [str(d) for d in self._one.disturbances]}
 
 
+def make(task: str, **options: Any) -> gymnasium.Env[Observation, Observation]:
+    """Return an environment that ends after the task's steps.
+
+    task: as `mbmrl tasks` lists it. options: of TaskEnv, such as setting='mid_run',
+    render_mode='rgb_array', robot='my_robot.yaml'.
+    """
+    env = TaskEnv(task, **options)
+    return gymnasium.wrappers.TimeLimit(env, env.task.episode_steps)
+
+
 def environment_id(task: str) -> str:
     """Return the name of a task's environment: gymnasium's names have one slash."""
     return f'{NAMESPACE}/{task.replace("/", "-")}-v0'

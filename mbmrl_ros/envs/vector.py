@@ -116,3 +116,12 @@ class VectorTaskEnv(VectorEnv):
 
     def _draw(self) -> Schedule:
         return draw_schedule(self.task, self.setting, self.np_random)
+
+
+def make_vec(task: str, num_envs: int, **options: Any) -> VectorTaskEnv:
+    """Return N robots side by side on the batched physics, as a vector environment.
+
+    task: as `mbmrl tasks` lists it. options: of VectorTaskEnv, such as setting='held_out',
+    threads=2.
+    """
+    return VectorTaskEnv(task, num_envs, **options)
