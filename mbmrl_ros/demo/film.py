@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -17,7 +17,8 @@ from mbmrl_ros.envs.marks import target_points, task_marks
 from mbmrl_ros.reports.video import Picture, check_video, write_video
 from mbmrl_ros.sim.disturbances import active
 from mbmrl_ros.sim.pose import PoseReader
-from mbmrl_ros.sim.rendering import Renderer
+from mbmrl_ros.sim.rendering import Renderer, make_camera
+from mbmrl_ros.types import Array
 
 # Of one robot, in pixels, and of the bars above and below.
 WIDTH, HEIGHT, BAR = 320, 240, 32
@@ -32,11 +33,11 @@ _INK, _PAPER = '#1b1f24', '#ffffff'
 
 
 class _Panel(NamedTuple):
-    """One run: where the robot was at every step [T+1, nq], and what draws it."""
+    """One run: where the robot was at every step [T+1, nq], and the camera that goes with it."""
 
     outcome: Outcome
-    positions: Sequence[np.ndarray]
-    renderer: Renderer
+    positions: Sequence[Array]
+    camera: Any
 
 
 def write_film(path: Path, scene: Scene, show: Show) -> Path:
@@ -52,21 +53,21 @@ def write_film(path: Path, scene: Scene, show: Show) -> Path:
 
 def draw_film(scene: Scene, show: Show, every: int) -> Iterator[Picture]:
     """Yield a picture of every so many steps. UserError if nothing can be drawn."""
-    panels = [_panel(scene, outcome) for outcome in _chosen(scene)]
+    renderer = Renderer(scene.spec, WIDTH, HEIGHT)
+    panels = [_panel(scene, outcome, renderer) for outcome in _chosen(scene)]
     steps = min(len(panel.positions) for panel in panels)
     schedule = scene.task.test('mid_run')(len(scene.outcomes[0].rewards))
-    marks = task_marks(scene.task, panels[0].renderer.stage.size_m)
+    marks = task_marks(scene.task, renderer.stage.size_m)
     try:
         for step in range(0, steps, every):
-            wrong = active(schedule, step)
-            pictures = [
-                panel.renderer.draw(panel.positions[step], wrong, marks) for panel in panels
-            ]
+            wrong, pictures = active(schedule, step), []
+            for panel in panels:
+                renderer.camera = panel.camera
+                pictures.append(renderer.draw(panel.positions[step], wrong, marks))
             says = [show.live(scene, panel.outcome, step) for panel in panels]
             yield _compose(scene, [panel.outcome for panel in panels], pictures, says, step)
     finally:
-        for panel in panels:
-            panel.renderer.close()
+        renderer.close()
 
 
 def _chosen(scene: Scene) -> list[Outcome]:
@@ -80,20 +81,23 @@ def _chosen(scene: Scene) -> list[Outcome]:
     ]
 
 
-def _panel(scene: Scene, outcome: Outcome) -> _Panel:
-    renderer = Renderer(scene.spec, WIDTH, HEIGHT)
-    goal = target_points(scene.task)
+def _panel(scene: Scene, outcome: Outcome, renderer: Renderer) -> _Panel:
+    camera, goal = make_camera(renderer.stage), target_points(scene.task)
     if len(goal):
         # How near a hand is to its goal cannot be seen from where the whole arm is.
-        renderer.camera.lookat[:] = goal.mean(0)
-        renderer.camera.distance *= _NEAR
+        camera.lookat[:] = goal.mean(0)
+        camera.distance *= _NEAR
     poses = PoseReader(scene.spec, renderer.stage.original)
     positions = [poses.positions(signals) for signals in outcome.run.signals]
-    # Where motion capture dropped out, the last pose is all that is known.
-    for step in range(1, len(positions)):
-        if not np.isfinite(positions[step]).all():
-            positions[step] = positions[step - 1]
-    return _Panel(outcome, positions, renderer)
+    return _Panel(outcome, last_known(positions), camera)
+
+
+def last_known(positions: Sequence[Array]) -> list[Array]:
+    """Return positions with the last one that was known where motion capture dropped out."""
+    known: list[Array] = []
+    for place in positions:
+        known.append(place if np.isfinite(place).all() or not known else known[-1])
+    return known
 
 
 def _compose(
