@@ -18,9 +18,9 @@ from tqdm import tqdm
 
 from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.algorithms.adapters import make_adapter
+from mbmrl_ros.api.training import find_algorithm, run_training
 from mbmrl_ros.bundles.dynamics import Bundle, load_bundle, on_device, read_info
 from mbmrl_ros.bundles.files import bundle_names, find_bundle
-from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.envs.meta_tasks import META_TASKS
 from mbmrl_ros.envs.robot_task import open_task
 from mbmrl_ros.envs.tasks import TASKS, load_task
@@ -36,9 +36,8 @@ from mbmrl_ros.evaluation.predictions import prediction_losses
 from mbmrl_ros.models.device import choose_precision
 from mbmrl_ros.planners.kinds import PlannerConfig, changed
 from mbmrl_ros.spec.robot import load_robot, robot_names
-from mbmrl_ros.system.outputs import claimed
 from mbmrl_ros.training.recipes import load_recipe
-from mbmrl_ros.training.run import Run, finished_iterations, write_text
+from mbmrl_ros.training.run import finished_iterations, write_text
 from mbmrl_ros.training.settings import check_start
 from mbmrl_ros.types import Adapter
 
@@ -46,9 +45,7 @@ from mbmrl_ros.types import Adapter
 def train_command(options: argparse.Namespace) -> None:
     """Train an algorithm on a task, or go on with a run."""
     name = options.algorithm
-    if name not in ALGORITHMS:
-        raise UserError(f'unknown algorithm {name!r}; {closest(name, ALGORITHMS)}')
-    algorithm = ALGORITHMS[name]
+    algorithm = find_algorithm(name)
     task = algorithm.load_task(options.task, options.robot or '')
     config = load_recipe(
         algorithm.Config,
@@ -61,9 +58,7 @@ def train_command(options: argparse.Namespace) -> None:
     check_start(config, options.start_from)
     torch.set_num_threads(options.threads)
     folder = options.out or Path('runs') / task.name / name / f'seed{options.seed}'
-    identity = {'algorithm': name, 'task': task.name, 'seed': options.seed}
     if options.start_from:
-        identity['start_from'] = str(options.start_from)
         # Before the folder is claimed: a wrong name must not spoil it.
         there = finished_iterations(options.start_from)
         if not (options.start_from / 'bundle').exists():
@@ -72,12 +67,8 @@ def train_command(options: argparse.Namespace) -> None:
                 'by the command that it was started with',
                 file=sys.stderr,
             )
-    with claimed(folder, 'mbmrl train'):
-        run = Run(folder, config, identity)
-        if options.start_from:
-            run.adopt(options.start_from, iterations=config.model_dump()['iterations'])
-        algorithm.train(task, config, run, options.seed)
-    print(f'bundle: {folder / "bundle"}\ncurves: mbmrl report {folder}')
+    bundle = run_training(algorithm, task, config, folder, options.seed, options.start_from)
+    print(f'bundle: {bundle}\ncurves: mbmrl report {folder}')
 
 
 def evaluate_command(options: argparse.Namespace) -> None:

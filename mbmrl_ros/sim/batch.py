@@ -67,15 +67,23 @@ class BatchWorld:
     def reset(self, rng: np.random.Generator) -> None:
         """Put every robot to a start state of its own, undisturbed."""
         for row in range(self.batch):
-            self.set_disturbances(row, ())
-            self._states[row] = initial_state(self.spec, self._model, rng)
-            self._drive.reset(row, self._model, rng)
-            if self._senses is not None:
-                self._senses.reset(row, rng)
-        self._controls[:] = resting_controls(self._model)
-        self._signals = None
-        self.healthy[:] = True
+            self._start(row, rng)
         self._sense(self._run(self._states, self._controls, 1)[1][:, :, self._columns])
+
+    def reset_row(self, row: int, rng: np.random.Generator) -> None:
+        """Put one robot to a start state of its own, undisturbed; the others stay."""
+        self._start(row, rng)
+        only = np.arange(self.batch) == row
+        self._sense(self._run(self._states, self._controls, 1)[1][:, :, self._columns], only)
+
+    def _start(self, row: int, rng: np.random.Generator) -> None:
+        self.set_disturbances(row, ())
+        self._states[row] = initial_state(self.spec, self._model, rng)
+        self._drive.reset(row, self._model, rng)
+        if self._senses is not None:
+            self._senses.reset(row, rng)
+        self._controls[row] = resting_controls(self._model)
+        self._signals, self.healthy[row] = None, True
 
     def set_disturbances(self, row: int, disturbances: Sequence[Disturbance]) -> None:
         """Change what is wrong with one robot from now on; UserError if it cannot be."""
@@ -231,7 +239,8 @@ class Rollouts:
     """mujoco.rollout with threads of its own; seconds: how long it took in all."""
 
     def __init__(self, model: mujoco.MjModel, threads: int) -> None:
-        self._rollout = rollout.Rollout(nthread=threads)
+        # One thread is this one: to hand a step to another takes longer than the step.
+        self._rollout = rollout.Rollout(nthread=threads if threads > 1 else 0)
         self._data = [mujoco.MjData(model) for _ in range(threads)]
         self.seconds = 0.0
 

@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+from opengl import drawable
 from rosbags.highlevel import AnyReader
 
 from mbmrl_ros.algorithms import ALGORITHMS, LEARNERS
@@ -158,6 +159,8 @@ def test_page_is_self_contained(shown):
     _, folder = shown
     page = (folder / 'report.html').read_text()
     assert page.count('data:image/png;base64,') == 4
+    # Where nothing can be drawn, there is a page without a video.
+    assert page.count('data:video/mp4;base64,') == drawable() == (folder / 'video.mp4').exists()
     assert 'src="http' not in page and '<script' not in page
     assert (folder / 'overview.png').stat().st_size > 5000
 
@@ -228,7 +231,7 @@ def test_the_robot_breaks_at_a_step_of_the_run_which_begins_with_the_first_state
         (['--robot', 'milirobot'], "no demo of robot 'milirobot'; did you mean 'millirobot'"),
         (['--robot', ''], 'half_cheetah, millirobot'),
         (['--robot', 'millirobot', '--task', SHOWS['half_cheetah'].task], 'is for robot half_ch'),
-        (['--task', 'pr2_left_arm/reach'], "no demo of robot 'pr2_left_arm'"),
+        (['--task', 'ant/crippled_leg'], "no demo of robot 'ant'"),
     ],
 )
 def test_a_robot_without_a_demo_is_answered_by_those_that_have_one(capsys, arguments, said):

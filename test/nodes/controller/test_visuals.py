@@ -20,10 +20,11 @@ from mbmrl_ros.bundles.dynamics import save_bundle
 from mbmrl_ros.models.kinds import build_model
 from mbmrl_ros.nodes.controller import visuals
 from mbmrl_ros.nodes.controller.body_frame import BodyFrame, body_publisher
-from mbmrl_ros.nodes.controller.visuals import MOST_POSES, Track, cloud_message, position_channels
+from mbmrl_ros.nodes.controller.visuals import MOST_POSES, Track, cloud_message
 from mbmrl_ros.planners.rollout import imagine
 from mbmrl_ros.robot.state import encode
 from mbmrl_ros.sim.world import World
+from mbmrl_ros.spec.positions import position_channels
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training.fit_model import ModelTraining
 from mbmrl_ros.training.publish import untrained_bundle
