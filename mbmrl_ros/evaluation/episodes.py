@@ -21,7 +21,8 @@ from mbmrl_ros.envs.tasks import Task
 from mbmrl_ros.evaluation.predictions import PredictionLosses
 from mbmrl_ros.planners.kinds import PlannerConfig, make_planner
 from mbmrl_ros.rewards.reward import build_reward
-from mbmrl_ros.robot.adaptive_mpc import Decision, make_mpc
+from mbmrl_ros.robot.action_source import Decision
+from mbmrl_ros.robot.adaptive_mpc import make_mpc
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training.collect import ActFn, Rollouts, collect, ended_early, mpc_actions
 from mbmrl_ros.types import Adapter, Array

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mbmrl_ros.robot.adaptive_mpc import Decision
+from mbmrl_ros.robot.action_source import Decision
 from mbmrl_ros.robot.command import from_units
 from mbmrl_ros.robot.latency import Pending
 from mbmrl_ros.spec.robot import RobotSpec
