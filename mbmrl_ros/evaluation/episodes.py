@@ -20,7 +20,8 @@ from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.envs.robot_task import RobotTask
 from mbmrl_ros.evaluation.predictions import PredictionLosses
 from mbmrl_ros.planners.kinds import PlannerConfig, make_planner
-from mbmrl_ros.robot.adaptive_mpc import Decision, make_mpc
+from mbmrl_ros.robot.action_source import Decision
+from mbmrl_ros.robot.adaptive_mpc import make_mpc
 from mbmrl_ros.training.collect import (
     ActFn,
     EpisodePlan,

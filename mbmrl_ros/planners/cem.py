@@ -31,7 +31,7 @@ class CEMConfig(Config):
     iterations: int = Field(4, ge=1, description='refits of the distribution per tick')
     elites: int = Field(50, ge=2, description='candidates that the next distribution is fitted to')
     alpha: float = Field(0.1, ge=0, lt=1, description='share of the old mean and std')
-    noise: float = Field(0.6, gt=0, description='first standard std, actions in -1..1')
+    noise: float = Field(0.6, gt=0, description='first std, actions in -1..1')
     min_std: float = Field(0.05, gt=0, description='floor, against early collapse')
 
 

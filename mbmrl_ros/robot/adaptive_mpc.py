@@ -7,7 +7,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from mbmrl_ros.bundles.dynamics import Bundle
 from mbmrl_ros.models.device import synchronize
+from mbmrl_ros.robot.action_source import Decision
 from mbmrl_ros.robot.cuda_graph import CudaGraph, map_tensors
 from mbmrl_ros.robot.latency import Pending, predict_forward
 from mbmrl_ros.types import (
@@ -31,28 +31,6 @@ from mbmrl_ros.types import (
     Transitions,
     never,
 )
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What one tick decided, and how.
-
-    action: [B, A] in -1..1, zero where not valid. valid: [B]. Both are on the CPU, what else
-    there is lies where it was computed. adapt_s, plan_s: durations [s]. start: [B, S] the state
-    that the plan begins with, and carry what the model then remembers. mode: what the robot is
-    driven for, in words. truncated: whether time was up before all was imagined.
-    """
-
-    action: Tensor
-    valid: Tensor
-    adapted: Adapted
-    plan: Plan
-    adapt_s: float
-    plan_s: float
-    start: Tensor | None = None
-    carry: Carry = None
-    mode: str = 'controlling'
-    truncated: bool = False
 
 
 class AdaptiveModel(NamedTuple):

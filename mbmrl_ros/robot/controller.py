@@ -14,8 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from mbmrl_ros.robot.action_source import ActionSource
-from mbmrl_ros.robot.adaptive_mpc import Decision
+from mbmrl_ros.robot.action_source import ActionSource, Decision
 from mbmrl_ros.robot.bounds import Bounds
 from mbmrl_ros.robot.budget import CandidateBudget, with_candidates
 from mbmrl_ros.robot.command import Command, to_units

@@ -8,7 +8,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 
-from mbmrl_ros.robot.adaptive_mpc import Decision
+from mbmrl_ros.robot.action_source import Decision
 from mbmrl_ros.robot.command import Command
 from mbmrl_ros.robot.prediction_monitor import PredictionError
 from mbmrl_ros.types import Array

@@ -19,7 +19,8 @@ from torch import Tensor
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.envs.robot_task import RobotTask
-from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC, Decision
+from mbmrl_ros.robot.action_source import Decision
+from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC
 from mbmrl_ros.robot.command import from_units, to_units
 from mbmrl_ros.robot.history import History, stack_windows
 from mbmrl_ros.robot.random_policy import RandomPolicy

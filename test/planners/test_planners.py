@@ -8,6 +8,7 @@ import math
 import pytest
 import torch
 
+from mbmrl_ros.config import parse
 from mbmrl_ros.planners.cem import CEM, CEMConfig, CEMState, elite_candidates
 from mbmrl_ros.planners.mppi import MPPI, MPPIConfig, MPPIState, path_integral_weights
 from mbmrl_ros.planners.random_shooting import RandomShooting, RandomShootingConfig
@@ -436,3 +437,8 @@ def test_random_shooting_draws_over_the_whole_box_and_takes_the_best():
 def test_settings_out_of_range_are_refused(make, changes):
     with pytest.raises(ValueError, match=next(iter(changes))):
         make(**changes)
+
+
+def test_parameters_of_cem_are_read_by_their_old_names():
+    config = parse(CEMConfig, {'inertia': 0.3, 'minimum_noise': 0.01}, 'bundle.json')
+    assert (config.alpha, config.min_std) == (0.3, 0.01)

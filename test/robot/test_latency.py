@@ -11,7 +11,8 @@ from mbmrl_ros.config import parse
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.models.recurrent import RecurrentDynamics
 from mbmrl_ros.planners.mppi import MPPI, MPPIConfig
-from mbmrl_ros.robot.adaptive_mpc import AdaptiveModel, AdaptiveMPC, Decision
+from mbmrl_ros.robot.action_source import Decision
+from mbmrl_ros.robot.adaptive_mpc import AdaptiveModel, AdaptiveMPC
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.robot.latency import Latency, predict_forward, transport_s
 from mbmrl_ros.spec.robot import RobotSpec

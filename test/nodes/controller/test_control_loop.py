@@ -14,7 +14,7 @@ import torch
 
 from mbmrl_ros.nodes.common.inputs import Refusal
 from mbmrl_ros.nodes.controller.control_loop import ControlLoop, LoopSettings, Outputs
-from mbmrl_ros.robot.adaptive_mpc import Decision
+from mbmrl_ros.robot.action_source import Decision
 from mbmrl_ros.robot.budget import SendTimeController
 from mbmrl_ros.robot.command import Command
 from mbmrl_ros.robot.controller import Controller
