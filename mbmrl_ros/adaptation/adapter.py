@@ -137,7 +137,7 @@ def _restored(params: Params, start: Params, accepted: Tensor) -> Params:
     restored: Params = {}
     for name, value in params.items():
         if name.startswith(('weight', 'lowrank_lr')) or value.dim() == 1:
-            # A step changes the factors and never these; and what all rows share it has not changed.
+            # A step changes the factors and never these, and nothing that all rows share.
             restored[name] = value
             continue
         row = accepted.view(-1, *(1,) * (value.dim() - 1))
