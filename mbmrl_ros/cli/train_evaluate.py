@@ -21,6 +21,7 @@ from mbmrl_ros.algorithms.adapters import make_adapter
 from mbmrl_ros.bundles.dynamics import Bundle, load_bundle, on_device, read_info
 from mbmrl_ros.bundles.files import bundle_names, find_bundle
 from mbmrl_ros.config import UserError, closest
+from mbmrl_ros.envs.meta_tasks import META_TASKS
 from mbmrl_ros.envs.robot_task import open_task
 from mbmrl_ros.envs.tasks import TASKS, load_task
 from mbmrl_ros.evaluation.episodes import (
@@ -176,7 +177,10 @@ def _bundles() -> list[str]:
 
 
 LISTS = {
-    'tasks': lambda: [f'{task.name}: {task.description}' for task in TASKS.values()],
+    'tasks': lambda: [
+        *(f'{task.name}: {task.description}' for task in TASKS.values()),
+        *(f'{task.name}: {task.description} (for policies)' for task in META_TASKS.values()),
+    ],
     'algorithms': lambda: [f'{each.name}: {each.summary}' for each in ALGORITHMS.values()],
     'robots': _robots,
     'bundles': _bundles,

@@ -12,18 +12,23 @@ weights per row:
     weight0 [out, in] (or [B, out, in])     bias0 [out] (or [B, out])
     lowrank_in0 [B, R, in]  lowrank_out0 [B, R, out]  lowrank_lr0 [R]
                     meaning weight0 - lowrank_out0^T diag(lowrank_lr0) lowrank_in0
+
+Dense parameters with a leading B serve as well, without any factors: one set per row, which is
+what policies have after a step (adaptation/policy_gradient.py).
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from mbmrl_ros.types import Layer, LayerRecord, Params
+
+Activation = Callable[[Tensor], Tensor]
 
 
 def init_mlp(sizes: Sequence[int], generator: torch.Generator) -> Params:
@@ -45,8 +50,13 @@ def layer_count(params: Params) -> int:
     return sum(name.startswith('weight') for name in params)
 
 
-def mlp(params: Params, inputs: Tensor, records: list[LayerRecord] | None = None) -> Tensor:
-    """Apply the network with ReLU between layers.
+def mlp(
+    params: Params,
+    inputs: Tensor,
+    records: list[LayerRecord] | None = None,
+    activation: Activation = torch.relu,
+) -> Tensor:
+    """Apply the network, with the activation between its layers.
 
     inputs: [B, R, in], or [..., in] where no parameter has a leading B. records: collects every
     linear layer's inputs and outputs, for `gradient_step`.
@@ -60,7 +70,7 @@ def mlp(params: Params, inputs: Tensor, records: list[LayerRecord] | None = None
     last = layer_count(params) - 1
     for layer in range(last + 1):
         outputs = _recorded(records, layer, hidden, linear(params, layer, hidden))
-        hidden = outputs if layer == last else outputs.relu()
+        hidden = outputs if layer == last else activation(outputs)
     return hidden
 
 

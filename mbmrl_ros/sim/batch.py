@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from functools import lru_cache, partial
 
@@ -50,7 +51,7 @@ class BatchWorld:
         self._actuators, _ = command_units(spec, self._model)
         self._drive = make_drive(spec, self._model, batch, simulation_of(spec).physics_steps)
         self._senses = make_senses(spec, batch, self._drive, dropouts)
-        self._rollouts = _Rollouts(self._model, threads)
+        self._rollouts = Rollouts(self._model, threads)
         self._models = [self._model] * batch
         # Robots with the same disturbances share a model.
         self._variant = lru_cache(MOST_VARIANTS)(partial(disturbed, spec, self._model))
@@ -201,7 +202,7 @@ class BatchPhysics:
             line = ' '.join(str(error).split())
             raise UserError(f'MuJoCo cannot load {path}: {line}') from error
         self.model = configure(loaded, warm_start=False)
-        self._rollouts = _Rollouts(self.model, threads)
+        self._rollouts = Rollouts(self.model, threads)
 
     def step(self, states: Array, controls: Array, steps: int = 1) -> Array:
         """Return the states [N, .] after some physics steps under controls [N, A].
@@ -226,12 +227,13 @@ class BatchPhysics:
         self._rollouts.close()
 
 
-class _Rollouts:
-    """mujoco.rollout with threads of its own."""
+class Rollouts:
+    """mujoco.rollout with threads of its own; seconds: how long it took in all."""
 
     def __init__(self, model: mujoco.MjModel, threads: int) -> None:
         self._rollout = rollout.Rollout(nthread=threads)
         self._data = [mujoco.MjData(model) for _ in range(threads)]
+        self.seconds = 0.0
 
     def run(
         self, models: list[mujoco.MjModel], states: Array, controls: Array, steps: int
@@ -247,6 +249,7 @@ class _Rollouts:
         steps = controls.shape[1]
         reached = np.empty((len(states), steps, states.shape[1]))
         sensors = np.empty((len(states), steps, models[0].nsensordata))
+        started = time.perf_counter()
         # The checks look at every model of the list in Python: a tenth of a step of 256 robots.
         self._rollout.rollout(
             models,
@@ -258,7 +261,9 @@ class _Rollouts:
             state=reached,
             sensordata=sensors,
         )
+        self.seconds += time.perf_counter() - started
         return reached, sensors
 
     def close(self) -> None:
+        """Stop the threads."""
         self._rollout.close()

@@ -40,10 +40,14 @@ class Rollouts:
     """What a collection brings back: B trajectories, and rewards [T, B].
 
     A trajectory ends with the last step that its robot was sound after, and earns nothing later.
+    alive: [T, B] True up to there. ended: [B] True where the physics or the task's `done` ended
+    it, False where the time limit cut it, so that what would have come next is worth something.
     """
 
     trajectories: list[Trajectory]
     rewards: Tensor
+    alive: Tensor
+    ended: Tensor
 
     @property
     def ended_early(self) -> int:
@@ -106,28 +110,30 @@ def collect(
     """Drive every robot through its episode.
 
     A robot whose physics stop being finite ends there: its trajectory is cut at that step, it
-    earns nothing from then on, and it has no window any more that could be adapted to.
+    earns nothing from then on, and it has no window any more that could be adapted to. So does one
+    that is `done`, after that step.
     """
     spec, schedules = env.spec, episodes.schedules
     sizes = spec.state_size, spec.action_size
     histories = [History(episodes.window, spec.period_s, *sizes) for _ in schedules]
     filters = [SafetyFilter(spec) for _ in schedules]
     states, actions, rewards = [env.reset(rng, schedules)], [], []
-    alive = [torch.ones(len(schedules), dtype=torch.bool)]
+    going, alive = torch.ones(len(schedules), dtype=torch.bool), []
     for step in range(episodes.steps):
         state = states[-1]
-        _observe(histories, step * spec.period_s, state, alive[-1])
+        _observe(histories, step * spec.period_s, state, going)
         applied = _filter(spec, filters, act(histories, state), state)
         for history, action in zip(histories, applied):
             history.applied(action)
         actions.append(torch.from_numpy(applied).float())
         states.append(env.step(actions[-1]))
-        alive.append(alive[-1] & torch.as_tensor(env.healthy))
+        alive.append(going & torch.as_tensor(env.healthy))
+        going = alive[-1] & ~task.done(states[-1])
         earned = task.reward(state, actions[-1], states[-1])
         rewards.append(torch.where(alive[-1], earned, 0.0))
         on_step()
-    trajectories = _trajectories(states, actions, alive[1:], schedules, task.task.disturbances)
-    return Rollouts(trajectories, torch.stack(rewards))
+    trajectories = _trajectories(states, actions, alive, schedules, task.task.disturbances)
+    return Rollouts(trajectories, torch.stack(rewards), torch.stack(alive), ~going)
 
 
 def _observe(histories: Sequence[History], stamp_s: float, states: Tensor, alive: Tensor) -> None:

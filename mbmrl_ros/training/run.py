@@ -52,6 +52,7 @@ class Run:
     ) -> None:
         """Open or create; UserError if the folder holds a training with other settings."""
         self.folder = folder
+        self._writer: SummaryWriter | None = None
         try:
             (folder / 'data').mkdir(parents=True, exist_ok=True)
             (folder / 'bundles').mkdir(exist_ok=True)
@@ -158,8 +159,11 @@ class Run:
         with replacing(path) as temporary:
             save_file(whole | {'iteration': torch.tensor(iteration)}, temporary)
 
-    def log(self, iteration: int, metrics: dict[str, float]) -> None:
-        """Append one row to metrics.csv and to TensorBoard; an older row of it is replaced."""
+    def log(self, iteration: int, metrics: dict[str, float], step: int | None = None) -> None:
+        """Append one row to metrics.csv and to TensorBoard; an older row of it is replaced.
+
+        step: what TensorBoard's curves go over; None: iterations.
+        """
         path = self.folder / 'metrics.csv'
         rows = []
         if path.exists():
@@ -171,12 +175,17 @@ class Run:
         lines = [','.join(row.get(name) or '' for name in names) for row in rows]
         lines.insert(0, ','.join(names))
         write_text(path, '\n'.join(lines) + '\n')
+        at = iteration if step is None else step
         try:
-            with SummaryWriter(str(self.folder / 'tensorboard')) as writer:
-                for name, value in metrics.items():
-                    writer.add_scalar(name, value, iteration)
+            if self._writer is None:
+                # What was logged of an iteration that was not finished goes.
+                place = str(self.folder / 'tensorboard')
+                self._writer = SummaryWriter(place, purge_step=at)
+            for name, value in metrics.items():
+                self._writer.add_scalar(name, value, at)
+            self._writer.flush()
         except OSError as error:
-            place = self.folder / 'tensorboard'
+            place = str(self.folder / 'tensorboard')
             raise UserError(f'cannot write {place}: {reason(error)}') from error
 
     def publish(self, iteration: int) -> Path:

@@ -314,7 +314,8 @@ def test_bundles_of_another_kind_take_over_between_two_ticks(memory):
 
 TINY = [
     'iterations=2', 'rollouts=4', 'rollout_steps=60', 'past_steps=4', 'future_steps=4',
-    'hidden_sizes=[16]', 'batch_size=8', 'epochs=1', 'validation_fraction=0.5', 'recurrent.episodes=2',
+    'hidden_sizes=[16]', 'batch_size=8', 'epochs=1', 'validation_fraction=0.5',
+    'recurrent.episodes=2',
     'recurrent.backprop_steps=20', 'planner={candidates: 4, horizon: 3}',
     'control_planner={candidates: 4, horizon: 3}',
 ]  # fmt: skip

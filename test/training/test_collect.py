@@ -222,6 +222,24 @@ def test_a_robot_that_ended_earns_nothing_more_and_is_counted(env, monkeypatch, 
     assert torch.stack(attempted)[PAST:, 0].all()
 
 
+def test_rollouts_that_were_cut_are_told_from_those_that_ended(env):
+    cut = drive(env, random())
+    assert cut.alive.shape == (STEPS, ROBOTS) and cut.alive.all()
+    assert cut.ended.tolist() == [False] * ROBOTS
+    # A state that the second robot comes to with its eighth step.
+    last = cut.trajectories[1].states[8]
+    ended = drive(env, random(), done=lambda states: (states == last).all(-1))
+    assert ended.ended.tolist() == [False, True, False]
+    # The step that ended it counts; after it the robot earns nothing.
+    assert ended.alive[:, 1].tolist() == [step < 8 for step in range(STEPS)]
+    assert ended.trajectories[1].steps == 8 and ended.ended_early == 1
+    assert torch.equal(ended.rewards[:8, 1], cut.rewards[:8, 1])
+    assert (ended.rewards[8:, 1] == 0).all()
+    for robot in (0, 2):
+        assert torch.equal(ended.trajectories[robot].states, cut.trajectories[robot].states)
+        assert ended.alive[:, robot].all()
+
+
 def test_every_step_is_reported(env):
     steps = []
     drive(env, random(), on_step=lambda: steps.append(1))
