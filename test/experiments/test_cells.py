@@ -13,7 +13,7 @@ from mbmrl_ros.algorithms.adapters import ADAPTATIONS
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.tasks import TASKS
 from mbmrl_ros.experiments.cells import expand
-from mbmrl_ros.experiments.figures import FAR, FIGURES, SIX
+from mbmrl_ros.experiments.figures import FAR, FIGURES
 from mbmrl_ros.experiments.grid import Selection, slug
 from mbmrl_ros.experiments.jobs import NOT_MODELS, Measurement, Training
 from mbmrl_ros.experiments.methods import LONG, METHODS
@@ -79,18 +79,6 @@ def test_the_oracle_has_data_of_its_test_alone_after_the_weights_of_mb_with_all_
         assert oracle.config.control_planner == ordinary.config.control_planner
 
 
-def test_trpo_has_as_many_steps_as_the_others_with_the_first_data_and_with_all():
-    methods = ('mb', 'mb_going_on', 'trpo', 'trpo_first')
-    found, _ = split(works(['generalisation', 'fit'], tasks=(JOINT,), methods=methods, seeds=(0,)))
-    config = {work.folder.parent.name: work.config for work in found}
-    first, more = config['mb'], config['mb_more']
-    steps = first.iterations * first.rollouts * first.rollout_steps
-    further = (more.iterations - first.iterations) * more.rollouts * more.rollout_steps
-    trpo = {n: config[n].iterations * config[n].rollouts * config[n].rollout_steps
-            for n in ('trpo', 'trpo_more')}  # fmt: skip
-    assert trpo == {'trpo': steps, 'trpo_more': steps + further}
-
-
 def test_what_is_collected_with_long_plans_is_fitted_and_driven_with_them():
     methods = ('mb', 'rebal', *FAR)
     trainings, measured = split(works(['far'], methods=methods, seeds=(0,)))
@@ -112,34 +100,6 @@ def test_what_is_collected_with_long_plans_is_fitted_and_driven_with_them():
         assert control == mb.config.control_planner.model_copy(update=LONG).model_dump()
     for work in measured:
         assert work.planner == (LONG if work.method in FAR else {})
-
-
-def test_trpo_of_the_thesis_has_as_many_steps_in_six_updates():
-    chosen = {'methods': ('trpo', 'trpo_thesis'), 'seeds': (0,)}
-    trainings, _ = split(works(['model-free'], **chosen))
-    assert {work.task for work in trainings} == {setting.task for setting in SIX}
-    for work in trainings:
-        config = work.config
-        assert config.iterations * config.rollouts * config.rollout_steps == 288_000
-        if work.algorithm == 'trpo_thesis':
-            assert config.iterations == 6 and not work.source
-
-
-def test_the_first_oracle_goes_on_from_mb_for_each_test_with_half_its_iterations():
-    methods = ('mb', 'mb_oracle_first')
-    found = works(['generalisation'], tasks=(JOINT,), methods=methods, seeds=(0,))
-    trainings, _ = split(found)
-    ordinary = next(work for work in trainings if work.folder.parent.name == 'mb')
-    oracles = [work for work in trainings if work.source == ordinary and not work.with_data]
-    assert {work.distribution for work in oracles} == {'test:mid_run', 'test:held_out'}
-    assert len({work.folder for work in oracles}) == 2
-    for oracle in oracles:
-        assert oracle.config.iterations * 2 == ordinary.config.iterations
-        twin = oracle.config.model_copy(update={'iterations': ordinary.config.iterations})
-        assert twin == ordinary.config
-        # MB itself has not seen the test.
-        assert oracle.source == ordinary and not oracle.with_data
-        assert ordinary.distribution == ''
 
 
 def test_figures_share_what_they_have_in_common():

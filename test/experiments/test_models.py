@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from mbmrl_ros.experiments.cells import expand
 from mbmrl_ros.experiments.grid import Selection, Setting, Variant
 from mbmrl_ros.experiments.models import MODELS
+from mbmrl_ros.experiments.outcomes import finished
 from mbmrl_ros.experiments.trainings import training_of
 
 # Of the files of settings that were there before recipes: `configs` are differences to `defaults`,
@@ -44,3 +46,14 @@ def test_every_model_is_trained_by_the_settings_of_its_results(model):
         assert found == {key: wanted[key] for key in wanted if key not in absent}, name
         assert (made.source.folder.parent.name if made.source else '') == start_from, name
         assert (made.with_data, made.distribution) == (with_data, distribution), name
+
+
+@pytest.mark.parametrize(
+    'name', ['generalisation', 'fit', 'far', 'test-time', 'training-distribution']
+)
+def test_results_of_before_are_not_made_again(name):
+    folder = Path(__file__).parents[2] / 'docs' / 'results' / 'adaptation'
+    jobs = expand([name], Selection(seeds=(0,), candidates=128))
+    there = [job for job in jobs if (folder / job.work.path).exists()]
+    assert len(there) > 5
+    assert all(finished(job, folder) for job in there)
