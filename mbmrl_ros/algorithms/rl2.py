@@ -30,7 +30,7 @@ from mbmrl_ros.networks.cells import Cell
 from mbmrl_ros.objectives.surrogates import clipped
 from mbmrl_ros.policies.recurrent import RecurrentPolicy
 from mbmrl_ros.training.algorithm import Algorithm
-from mbmrl_ros.training.meta_learner import divergence, value_of
+from mbmrl_ros.training.meta_learner import divergence, return_metrics, value_of
 from mbmrl_ros.training.meta_policy import make_env, policy_info
 from mbmrl_ros.training.meta_settings import BatchConfig
 from mbmrl_ros.training.policy_run import Metrics, train_policy
@@ -125,11 +125,7 @@ def _pooled(paths: Paths) -> Paths:
 
 
 def _metrics(learner: RecurrentLearner, samples: Samples, episodes: list[Paths]) -> Metrics:
-    returns = [float(path_returns(paths).mean()) for paths in episodes]
-    return {f'return/{index}': value for index, value in enumerate(returns)} | {
-        'return_before': returns[0],
-        'return_after': returns[-1],
-        'gain': returns[-1] - returns[0],
+    return return_metrics([path_returns(paths) for paths in episodes]) | {
         'alive_share': float(samples.alive.float().mean()),
         'std': float(learner.params['log_std'].detach().exp().mean()),
         'steps': float(samples.alive.numel()),

@@ -59,10 +59,14 @@ class Adapted(NamedTuple):
 
 
 class Rounds(NamedTuple):
-    """Samples before each inner step and after the last, and what they say in metrics.csv."""
+    """Samples before each inner step and after the last, and what they say in metrics.csv.
+
+    returns: the mean return [N] of each task's paths, for every round.
+    """
 
     samples: list[Samples]
     metrics: Metrics
+    returns: list[Tensor]
 
 
 def init_learner(
@@ -102,7 +106,7 @@ def sample_rounds(
     """Sample with theta, take an inner step per task, sample with what came of it, and so on."""
     spent = sampling_times()
     samples: list[Samples] = []
-    returns: list[float] = []
+    returns: list[Tensor] = []
     params = {name: value.detach() for name, value in learner.params.items()}
     sizes = {k: v.detach() for k, v in step_sizes(learner, learner.trained).items()}
     for index in range(learner.config.inner_steps + 1):
@@ -110,20 +114,27 @@ def sample_rounds(
             paths = collect(env, learner.policy, params, goals, generator)
         last = index == learner.config.inner_steps
         samples.append(score(paths, learner.config, 'advantages' if last else inner.credit))
-        returns.append(float(path_returns(paths).mean()))
+        returns.append(path_returns(paths).mean(1))
         if not last:
             params = _step(learner, params, sizes, samples[-1], inner.surrogate)[0]
-    metrics = {f'return/{index}': value for index, value in enumerate(returns)} | {
-        'return_before': returns[0],
-        'return_after': returns[-1],
-        'gain': returns[-1] - returns[0],
+    shapes = {
         'alive_share': float(torch.stack([s.alive.float().mean() for s in samples]).mean()),
         'std': float(learner.params['log_std'].detach().exp().mean()),
         'std_after': float(params['log_std'].exp().mean()),
-        'step_size': float(torch.stack([size.mean() for size in sizes.values()]).mean()),
         'steps': float(len(samples) * samples[0].alive.numel()),
     }
-    return Rounds(samples, spent | metrics)
+    shapes |= {f'step_size/{name}': float(size.mean()) for name, size in sizes.items()}
+    return Rounds(samples, spent | return_metrics(returns) | shapes, returns)
+
+
+def return_metrics(returns: Sequence[Tensor]) -> Metrics:
+    """Return what metrics.csv says of the returns before and after each adaptation."""
+    means = [float(each.mean()) for each in returns]
+    return {f'return/{index}': value for index, value in enumerate(means)} | {
+        'return_before': means[0],
+        'return_after': means[-1],
+        'gain': means[-1] - means[0],
+    }
 
 
 def adapt(
