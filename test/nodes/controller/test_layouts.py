@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from mbmrl_ros.nodes.controller.geometry import cloud_message
+from mbmrl_ros.nodes.controller.visuals import cloud_message
 from mbmrl_ros.nodes.controller.stats import STATS, stats_message
 from nav_msgs.msg import Path
 from sensor_msgs.msg import PointCloud2
