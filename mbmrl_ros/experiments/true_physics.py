@@ -17,7 +17,7 @@ from torch import Tensor
 from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.envs.tasks import Task
 from mbmrl_ros.planners.kinds import PlannerConfig, make_planner
-from mbmrl_ros.rewards.reward import build_reward
+from mbmrl_ros.rewards.reward import build_done, build_reward
 from mbmrl_ros.robot.history import History
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training.collect import Rollouts, collect
@@ -67,7 +67,8 @@ def drive_by_physics(
     schedules = [task.test(test)(steps)] * episodes
     rng = np.random.default_rng(seed)
     try:
-        return collect(env, reward, act, schedules, task.disturbances, steps, 1, rng)
+        done = build_done(spec, task.done)
+        return collect(env, reward, act, schedules, task.disturbances, steps, 1, rng, done=done)
     finally:
         env.close()
         copies.close()
