@@ -45,7 +45,7 @@ class Applied(NamedTuple):
     at_fallback: bool
 
 
-class TestBench:
+class NodeBench:
     """The nodes; with `wired`, every wire between them runs through this process.
 
     Then the simulator lies in a namespace of its own, `wires.spoils` says what happens to the
@@ -174,7 +174,7 @@ class TestBench:
 class Watch:
     """What the nodes say: commands, rows of statistics, diagnostics, memory."""
 
-    def __init__(self, rig: TestBench) -> None:
+    def __init__(self, rig: NodeBench) -> None:
         """rig: whose topics are listened to."""
         self.sent_ns: list[int] = []
         self.rows: list[dict[str, float]] = []

@@ -200,17 +200,17 @@ def _kind_of(value: Any) -> str:
     return 'a list' if isinstance(value, list) else f'only {value!r}'[:60]
 
 
-def read_extended(path: Path) -> dict[str, Any]:
-    """Read a YAML mapping upon the one that it `extends`, a file beside it.
+def read_extended(path: Path, shipped: Path | None = None) -> dict[str, Any]:
+    """Read a YAML mapping upon the one that it `extends`, a file beside it or in `shipped`.
 
     A mapping in it changes key by key, everything else as a whole; a mapping of another `kind`
     (such as a planner) too, whose keys are others. UserError as `read_yaml`, or if files extend
     each other in a circle.
     """
-    return _read_upon(path, ())
+    return _read_upon(path, (), shipped)
 
 
-def _read_upon(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+def _read_upon(path: Path, above: tuple[Path, ...], shipped: Path | None) -> dict[str, Any]:
     """above: the files that extend this one, the first one first."""
     chain = ' -> '.join(file.name for file in (*above, path))
     if path.resolve() in [file.resolve() for file in above]:
@@ -226,16 +226,19 @@ def _read_upon(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     base = data.pop('extends')
     if not isinstance(base, str) or not base:
         raise UserError(f'{path}: extends takes the name of a file beside it, got {base!r}')
-    return _merged(_read_upon(path.parent / base, (*above, path)), data)
+    beside = path.parent / base
+    lower = beside if shipped is None or beside.exists() else shipped / base
+    return merged(_read_upon(lower, (*above, path), shipped), data)
 
 
-def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a mapping with changes, as `read_extended` makes them."""
     result = dict(base)
     for key, value in changes.items():
         inner = result.get(key)
         if isinstance(inner, dict) and isinstance(value, dict):
             of_a_kind = value.get('kind', inner.get('kind')) == inner.get('kind')
-            value = _merged(inner, value) if of_a_kind else value
+            value = merged(inner, value) if of_a_kind else value
         result[key] = value
     return result
 

@@ -23,7 +23,7 @@ from mbmrl_ros.system.outputs import check_inputs_stay, claimed, output_file
 Command = Callable[[argparse.Namespace], Any]
 """Does what the options ask for; returns an exit code, or None where all is well."""
 NODES = {
-    'sim': ('sim_node', 'the simulator node'),
+    'sim': ('sim_node', 'the simulator node; --viewer shows it in a window'),
     'control': ('controller_node', 'the controller node'),
     'gate': ('command_gate', 'the node between controller and motors'),
     'record': ('recorder_node', 'the node that records a robot to a bag'),
@@ -104,7 +104,7 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--steps', type=_positive, help="control steps per run; default: the task's"
     )
-    parser.add_argument('--robot', help='half_cheetah (the default) or millirobot')
+    parser.add_argument('--robot', help='half_cheetah (the default), millirobot, pr2_left_arm')
     parser.add_argument('--task', help="default: the robot's")
     parser.add_argument(
         '--bundles', type=Path, metavar='DIR', help='with mb and grbal; default: the shipped ones'
@@ -123,7 +123,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--task', help='see: mbmrl tasks')
     parser.add_argument('--data', type=Path, metavar='DIR', help='recordings to train on instead')
     parser.add_argument('--robot', help='its file, where that is not a shipped one')
-    parser.add_argument('--config', help="variant such as two_cores, or a .yaml; default: thesis'")
+    parser.add_argument('--config', help='recipe such as paper, or a .yaml (for two cores)')
     parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE')
     parser.add_argument(
         '--start-from',
@@ -222,7 +222,12 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     sim.add_argument('--robots', nargs='+', default=['half_cheetah', 'ant'], metavar='ROBOT')
     sim.add_argument('--environments', type=_positive, default=256, help='rows of ours (256)')
     sim.add_argument('--steps', type=_positive, default=200, help='control steps per run (200)')
-    for kind, repetitions in ((tick, 40), (meta, 20), (sim, 11)):
+    rollouts = kinds.add_parser('rollouts', help='sampling of policies; beside its physics')
+    rollouts.add_argument('--task', default='half_cheetah/forward_backward')
+    rollouts.add_argument('--tasks', type=_positive, default=40, help='N (40)')
+    rollouts.add_argument('--rollouts', type=_positive, default=20, help='R of each (20)')
+    rollouts.add_argument('--width', type=_positive, default=64, help='of two layers (64)')
+    for kind, repetitions in ((tick, 40), (meta, 20), (sim, 11), (rollouts, 5)):
         kind.add_argument(
             '--repetitions', type=_positive, default=repetitions, help=f'({repetitions})'
         )
@@ -252,6 +257,9 @@ def _whole(text: str) -> int:
 
 def _node(name: str, arguments: list[str]) -> int:
     module = importlib.import_module(EXECUTABLES[NODES[name][0]])
+    if name == 'sim' and '--viewer' in arguments:
+        arguments = [argument for argument in arguments if argument != '--viewer']
+        arguments += ['--ros-args', '-p', 'viewer:=true']
     return int(module.main(arguments))
 
 

@@ -33,6 +33,12 @@ def _numbers(spec: RobotSpec, outcome: Outcome, failure_step: int) -> dict[str, 
     return numbers
 
 
+def _live(scene: Scene, outcome: Outcome, step: int) -> str:
+    """Return the mean distance from the path until now."""
+    distance = outcome.terms['path_distance'][: step + 1]
+    return f'{100 * float(np.nanmean(distance)):.1f} cm off, on average'
+
+
 def _sections(scene: Scene) -> list[Section]:
     return [
         Section(
@@ -113,4 +119,5 @@ SHOW = Show(
         Column('loss after adapting', 'loss_after', 3),
     ),
     sections=_sections,
+    live=_live,
 )

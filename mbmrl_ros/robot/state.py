@@ -223,26 +223,28 @@ def encode(spec: RobotSpec, signals: Array, rates: Array | None = None) -> Array
 
     rates: [..., R] change per second of the signals, for channels of that encoding.
     """
-    order = {signal: i for i, signal in enumerate(spec.signals)}
+    order = spec.signal_places
     points = _points(spec, signals, order)
-    columns = []
-    for channel in spec.state:
+    states = np.empty((*signals.shape[:-1], spec.state_size))
+    # Most channels are a signal as it is: all of them at once take the time of one.
+    copies, sources = spec.copied_channels
+    states[..., copies] = signals[..., sources]
+    for column, channel in spec.computed_channels:
         if channel.point is not None:
-            columns.append(points[channel.point][..., 'xyz'.index(channel.field)])
+            states[..., column] = points[channel.point][..., 'xyz'.index(channel.field)]
             continue
         if channel.encoding == 'rate':
             if rates is None:
                 raise ValueError(f'{spec.name}: channel {channel.name} needs rates')
-            columns.append(rates[..., order[channel.signals[0]]])
+            states[..., column] = rates[..., order[channel.signals[0]]]
             continue
         raw = [signals[..., order[signal]] for signal in channel.signals]
         if channel.cell is not None:
-            columns.append(rotation_cell(*channel.cell, np.stack(raw)))
+            states[..., column] = rotation_cell(*channel.cell, np.stack(raw))
             continue
         value = raw[0] if channel.angle is None else quaternion_angle(channel.angle, *raw)
-        wave = {'raw': None, 'sin': np.sin, 'cos': np.cos}[channel.encoding[:3]]
-        columns.append(value if wave is None else wave(value))
-    return np.stack(columns, -1)
+        states[..., column] = (np.sin if channel.encoding.startswith('sin') else np.cos)(value)
+    return states
 
 
 def _points(spec: RobotSpec, signals: Array, order: dict[str, int]) -> dict[str, Array]:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from functools import lru_cache, partial
 
@@ -50,7 +51,7 @@ class BatchWorld:
         self._actuators, _ = command_units(spec, self._model)
         self._drive = make_drive(spec, self._model, batch, simulation_of(spec).physics_steps)
         self._senses = make_senses(spec, batch, self._drive, dropouts)
-        self._rollouts = _Rollouts(self._model, threads)
+        self._rollouts = Rollouts(self._model, threads)
         self._models = [self._model] * batch
         # Robots with the same disturbances share a model.
         self._variant = lru_cache(MOST_VARIANTS)(partial(disturbed, spec, self._model))
@@ -66,15 +67,23 @@ class BatchWorld:
     def reset(self, rng: np.random.Generator) -> None:
         """Put every robot to a start state of its own, undisturbed."""
         for row in range(self.batch):
-            self.set_disturbances(row, ())
-            self._states[row] = initial_state(self.spec, self._model, rng)
-            self._drive.reset(row, self._model, rng)
-            if self._senses is not None:
-                self._senses.reset(row, rng)
-        self._controls[:] = resting_controls(self._model)
-        self._signals = None
-        self.healthy[:] = True
+            self._start(row, rng)
         self._sense(self._run(self._states, self._controls, 1)[1][:, :, self._columns])
+
+    def reset_row(self, row: int, rng: np.random.Generator) -> None:
+        """Put one robot to a start state of its own, undisturbed; the others stay."""
+        self._start(row, rng)
+        only = np.arange(self.batch) == row
+        self._sense(self._run(self._states, self._controls, 1)[1][:, :, self._columns], only)
+
+    def _start(self, row: int, rng: np.random.Generator) -> None:
+        self.set_disturbances(row, ())
+        self._states[row] = initial_state(self.spec, self._model, rng)
+        self._drive.reset(row, self._model, rng)
+        if self._senses is not None:
+            self._senses.reset(row, rng)
+        self._controls[row] = resting_controls(self._model)
+        self._signals, self.healthy[row] = None, True
 
     def set_disturbances(self, row: int, disturbances: Sequence[Disturbance]) -> None:
         """Change what is wrong with one robot from now on; UserError if it cannot be."""
@@ -201,7 +210,7 @@ class BatchPhysics:
             line = ' '.join(str(error).split())
             raise UserError(f'MuJoCo cannot load {path}: {line}') from error
         self.model = configure(loaded, warm_start=False)
-        self._rollouts = _Rollouts(self.model, threads)
+        self._rollouts = Rollouts(self.model, threads)
 
     def step(self, states: Array, controls: Array, steps: int = 1) -> Array:
         """Return the states [N, .] after some physics steps under controls [N, A].
@@ -226,12 +235,14 @@ class BatchPhysics:
         self._rollouts.close()
 
 
-class _Rollouts:
-    """mujoco.rollout with threads of its own."""
+class Rollouts:
+    """mujoco.rollout with threads of its own; seconds: how long it took in all."""
 
     def __init__(self, model: mujoco.MjModel, threads: int) -> None:
-        self._rollout = rollout.Rollout(nthread=threads)
+        # One thread is this one: to hand a step to another takes longer than the step.
+        self._rollout = rollout.Rollout(nthread=threads if threads > 1 else 0)
         self._data = [mujoco.MjData(model) for _ in range(threads)]
+        self.seconds = 0.0
 
     def run(
         self, models: list[mujoco.MjModel], states: Array, controls: Array, steps: int
@@ -247,6 +258,7 @@ class _Rollouts:
         steps = controls.shape[1]
         reached = np.empty((len(states), steps, states.shape[1]))
         sensors = np.empty((len(states), steps, models[0].nsensordata))
+        started = time.perf_counter()
         # The checks look at every model of the list in Python: a tenth of a step of 256 robots.
         self._rollout.rollout(
             models,
@@ -258,7 +270,9 @@ class _Rollouts:
             state=reached,
             sensordata=sensors,
         )
+        self.seconds += time.perf_counter() - started
         return reached, sensors
 
     def close(self) -> None:
+        """Stop the threads."""
         self._rollout.close()

@@ -39,11 +39,16 @@ class World:
     """
 
     def __init__(
-        self, spec: RobotSpec, warm_start: bool = False, physics_steps: int | None = None
+        self,
+        spec: RobotSpec,
+        warm_start: bool = False,
+        physics_steps: int | None = None,
+        dropouts: bool = True,
     ) -> None:
         """warm_start: let the solver start from the last step's solution, as gymnasium does.
 
-        physics_steps: in one step of the world; None: as many as make a control period.
+        physics_steps: in one step of the world; None: as many as make a control period. dropouts:
+        whether sensors lose messages.
         """
         self.spec = spec
         self._original = prepare_model(spec, warm_start)
@@ -52,7 +57,7 @@ class World:
         self._speeds = joint_speeds(spec, self._original)
         steps = physics_steps or simulation_of(spec).physics_steps
         self._drive = make_drive(spec, self._original, 1, steps)
-        self._senses = make_senses(spec, 1, self._drive)
+        self._senses = make_senses(spec, 1, self._drive, dropouts)
         self.model, self._gain = disturbed(spec, self._original, ())
         self.data = mujoco.MjData(self.model)
         self.disturbances: tuple[Disturbance, ...] = ()
@@ -197,7 +202,7 @@ def plausible(states: Array) -> NDArray[np.bool_]:
 
 
 def initial_state(spec: RobotSpec, model: mujoco.MjModel, rng: np.random.Generator) -> Array:
-    """Draw a start state: the model's own plus normal noise on positions and velocities."""
+    """Draw a start state: the model's own plus noise on positions and velocities."""
     noise = simulation_of(spec).reset_noise
     data = mujoco.MjData(model)
     if model.nkey:
@@ -205,8 +210,12 @@ def initial_state(spec: RobotSpec, model: mujoco.MjModel, rng: np.random.Generat
     step = rng.normal(0.0, noise.get('position', 0.0), model.nv)
     if 'driven' in noise:
         step[joint_speeds(spec, model)] = rng.normal(0.0, noise['driven'], spec.action_size)
+    if width := noise.get('uniform_position'):
+        step += rng.uniform(-width, width, model.nv)
     mujoco.mj_integratePos(model, data.qpos, step, 1.0)
     data.qvel[:] = rng.normal(0.0, noise.get('velocity', 0.0), model.nv)
+    if width := noise.get('uniform_velocity'):
+        data.qvel += rng.uniform(-width, width, model.nv)
     place_followers(model, data)
     state = np.empty(mujoco.mj_stateSize(model, PHYSICS))
     mujoco.mj_getState(model, data, state, PHYSICS)

@@ -56,6 +56,7 @@ class SimSettings(Settings):
         description='stamp with the present, as a robot does, and not with simulated time; no '
         '/clock then; without lockstep, at speed factor 1',
     )
+    viewer: bool = Field(False, description="show the robot in MuJoCo's viewer; needs a display")
     seed: int = Field(0, ge=0, description='of the start states; changed, the stream starts anew')
     schedule: tuple[str, ...] = Field(
         (), description='disturbances by control step: kind:target@from or kind:target@from-to'

@@ -11,14 +11,8 @@ from dataclasses import dataclass
 import torch
 
 from mbmrl_ros.algorithms.adapters import make_adapter
-from mbmrl_ros.bundles.dynamics import (
-    Bundle,
-    bundle_names,
-    find_bundle,
-    load_bundle,
-    on_device,
-    read_info,
-)
+from mbmrl_ros.bundles.dynamics import Bundle, load_bundle, on_device, read_info
+from mbmrl_ros.bundles.files import bundle_names, find_bundle
 from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.envs.tasks import Task, load_task
 from mbmrl_ros.models.device import choose_device, choose_precision

@@ -26,6 +26,7 @@ from mbmrl_ros.nodes.common.node_resources import NodeResources
 from mbmrl_ros.nodes.controller.body_frame import body_publisher
 from mbmrl_ros.planners.rollout import imagine
 from mbmrl_ros.robot.tick import Tick
+from mbmrl_ros.spec.positions import position_channels
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array
 
@@ -137,23 +138,6 @@ class Track:
         path = Path(poses=list(self._poses))
         path.header.frame_id, path.header.stamp = self._frame, self._poses[-1].header.stamp
         return path
-
-
-def position_channels(spec: RobotSpec) -> dict[int, int]:
-    """Return the channel of every axis (0 x, 1 y, 2 z) that the robot knows its position along.
-
-    Of an arm: its first point's.
-    """
-    point = next(iter(spec.kinematics.points), None) if spec.kinematics else None
-    return {
-        'xyz'.index(channel.field[-1]): index
-        for index, channel in enumerate(spec.state)
-        if channel.encoding == 'raw'
-        and (
-            channel.field.rpartition('.')[0].endswith('position')
-            or (channel.point is not None and channel.point == point)
-        )
-    }
 
 
 def imagined(dynamics: DynamicsModel, tick: Tick) -> tuple[Tensor, Tensor, Array]:

@@ -79,7 +79,7 @@ class Heard(SensorPhaseLock):
         self.intervals.append(interval_s)
 
 
-class TestBench:
+class NodeBench:
     """A loop whose commands and ticks end up in lists."""
 
     def __init__(
@@ -128,16 +128,16 @@ class TestBench:
 
 
 @pytest.fixture
-def make() -> Iterator[Callable[..., TestBench]]:
-    rigs: list[TestBench] = []
+def make() -> Iterator[Callable[..., NodeBench]]:
+    rigs: list[NodeBench] = []
 
     def build(
         lockstep: bool = False,
         watchdog_s: float = 1000.0,
         send_after_s: float = 0.0,
         latency: Latency | None = None,
-    ) -> TestBench:
-        rigs.append(TestBench(lockstep, watchdog_s, send_after_s, latency))
+    ) -> NodeBench:
+        rigs.append(NodeBench(lockstep, watchdog_s, send_after_s, latency))
         return rigs[-1]
 
     yield build
@@ -154,7 +154,7 @@ def is_fallback(command: Command) -> bool:
     return command.fallback and bool((command.values == 0).all())
 
 
-def begin_slow_plan(rig: TestBench, stamp_s: float = 1.0) -> None:
+def begin_slow_plan(rig: NodeBench, stamp_s: float = 1.0) -> None:
     # A period that begins while the thread is still at the last one may be missed.
     rig.settle()
     rig.planner.pass_on.clear()
@@ -514,7 +514,7 @@ def test_a_reset_in_lockstep_drops_a_state_that_waits_for_its_tick(make):
     assert rig.planner.plans == 2
 
 
-def drive(rig: TestBench, ticks: int, first: int = 0) -> None:
+def drive(rig: NodeBench, ticks: int, first: int = 0) -> None:
     """Make so many ticks, one after the other, of states that follow each other."""
     for step in range(first, first + ticks):
         count = rig.controller.counters.ticks
@@ -529,7 +529,7 @@ def recorded(latency: Latency) -> list[float]:
     return [float(action[0]) for _, action in list(latency._sent)[1:]]
 
 
-def in_effect(rig: TestBench) -> list[float]:
+def in_effect(rig: NodeBench) -> list[float]:
     return [float(command.values[0] / SPEC.action.upper[0]) for command in rig.commands]
 
 
@@ -591,15 +591,15 @@ def test_what_is_learned_from_a_tick_comes_behind_its_command(make, what):
     assert len(rig.errors) == 1 and len(rig.ticks) == 3
 
 
-def stop(rig: TestBench) -> None:
+def stop(rig: NodeBench) -> None:
     rig.loop.deactivate('stopped')
 
 
-def press(rig: TestBench) -> None:
+def press(rig: NodeBench) -> None:
     rig.loop.e_stop('pressed')
 
 
-def hold(rig: TestBench) -> None:
+def hold(rig: NodeBench) -> None:
     rig.loop._outbox._planning_since_s = time.monotonic() - 2 * SPEC.safety.deadline_s
     rig.loop.wake()
     # Jobs come before the tick that is due.
@@ -607,12 +607,12 @@ def hold(rig: TestBench) -> None:
     rig.settle()
 
 
-def fail_a_job(rig: TestBench) -> None:
+def fail_a_job(rig: NodeBench) -> None:
     rig.loop.submit(lambda: raising())
     rig.settle()
 
 
-def fail_a_tick(rig: TestBench) -> None:
+def fail_a_tick(rig: NodeBench) -> None:
     rig.controller.tick, tick = raising, rig.controller.tick
     rig.loop.wake()
     rig.settle()
@@ -620,7 +620,7 @@ def fail_a_tick(rig: TestBench) -> None:
     rig.controller.tick = tick
 
 
-def fail_for_good(rig: TestBench) -> None:
+def fail_for_good(rig: NodeBench) -> None:
     rig.controller.fall_back, fall_back = raising, rig.controller.fall_back
     fail_a_tick(rig)
     rig.controller.fall_back = fall_back
