@@ -10,7 +10,7 @@ E ensemble members, S state, A action, R raw sensor signals.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -36,6 +36,12 @@ StepFn = Callable[[Carry, Tensor, Tensor], tuple[Carry, Tensor]]
 
 RewardFn = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(state [..., S], action [..., A] in -1..1, next_state [..., S]) -> reward [...]."""
+
+GoalRewardFn = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+"""(state [..., S], action [..., A] in -1..1, next_state [..., S], goal [..., G]) -> reward."""
+
+DoneFn = Callable[[Tensor], Tensor]
+"""(next_state [..., S]) -> whether an episode ends with it [...], bool."""
 
 LossFn = Callable[[Params, 'Transitions', 'list[LayerRecord] | None'], Tensor]
 """(params, transitions [B, M, .], records) -> loss [B], one value per row. A list of records
@@ -109,6 +115,61 @@ class Plan:
     returns: Tensor
     nonfinite: Tensor
     valid: Tensor
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Rollouts, real or imagined: R of each of N tasks, T control steps at most.
+
+    observations: [N, R, T, S] before each action. actions: [N, R, T, A] as the policy drew them.
+    rewards: [N, R, T]. last_observation: [N, R, S] after the last step. alive: [N, R, T] True up
+    to and including the step in which a path ended; what comes after it counts for nothing.
+    ended: [N, R] True where `done` ended it, False where the time limit cut it. distribution: the
+    parameters of what each action was drawn from (mean, log_std), each [N, R, T, A]. info:
+    recurrent inputs and such, [N, R, T, .].
+    """
+
+    observations: Tensor
+    actions: Tensor
+    rewards: Tensor
+    last_observation: Tensor
+    alive: Tensor
+    ended: Tensor
+    distribution: dict[str, Tensor]
+    info: dict[str, Tensor] = field(default_factory=dict)
+
+
+class TaskEnv(Protocol):
+    """N tasks with R robots each, side by side, as an algorithm sees them."""
+
+    @property
+    def observation_size(self) -> int:
+        """S."""
+
+    @property
+    def action_size(self) -> int:
+        """A."""
+
+    @property
+    def tasks(self) -> int:
+        """N."""
+
+    @property
+    def rollouts(self) -> int:
+        """R."""
+
+    @property
+    def horizon(self) -> int:
+        """T, control steps of an episode."""
+
+    def sample_goals(self, generator: torch.Generator, n: int) -> Tensor:
+        """Draw goals [n, G] from the training distribution."""
+
+    def reset(self, goals: Tensor, generator: torch.Generator) -> Tensor:
+        """Begin an episode of every robot towards goals [N, G]; return observations [N, R, S]."""
+
+    def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Act by [N, R, A]; return observations [N, R, S], rewards [N, R], done [N, R]."""
 
 
 class Planner(Protocol):

@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from mbmrl_ros.algorithms.adapters import make_adapter
-from mbmrl_ros.bundles.dynamics import find_bundle, load_bundle, read_info
+from mbmrl_ros.bundles.dynamics import load_bundle, read_info
+from mbmrl_ros.bundles.files import find_bundle
 from mbmrl_ros.envs.tasks import load_task
 from mbmrl_ros.planners.kinds import changed, make_planner
 from mbmrl_ros.planners.rollout import imagine

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from mbmrl_ros.algorithms import ALGORITHMS
-from mbmrl_ros.config import UserError, closest
-from mbmrl_ros.envs.tasks import Task, load_task
+from mbmrl_ros.config import Config, UserError, closest
+from mbmrl_ros.envs.meta_task import MetaTask
+from mbmrl_ros.envs.task import Task
 from mbmrl_ros.system.outputs import claimed
-from mbmrl_ros.training.model_based import train as train_model
+from mbmrl_ros.training.algorithm import Algorithm
+from mbmrl_ros.training.recipes import load_recipe
 from mbmrl_ros.training.run import Run
-from mbmrl_ros.training.settings import TrainingConfig, check_start, load_training_config
+from mbmrl_ros.training.settings import check_start
 
 
 def train(
@@ -28,27 +30,28 @@ def train(
 ) -> Path:
     """Train, or go on with what the run folder `out` holds; return the folder of the bundle.
 
-    algorithm, task: as `mbmrl algorithms` and `mbmrl tasks` list them. config: a variant, or a
+    algorithm, task: as `mbmrl algorithms` and `mbmrl tasks` list them. config: a recipe, or a
     YAML file. settings: changes, such as {'iterations': 3}. As `mbmrl train`; UserError likewise.
     """
-    found = load_task(task)
+    chosen = find_algorithm(algorithm)
+    found = chosen.load_task(task, '')
     assignments = tuple(f'{key}={json.dumps(value)}' for key, value in (settings or {}).items())
-    chosen = load_training_config(check_algorithm(algorithm), found.name, config, assignments)
-    check_start(chosen, None)
-    return run_training(algorithm, found, chosen, Path(out), seed)
+    record = load_recipe(chosen.Config, algorithm, found.name, config, assignments, chosen.recipes)
+    check_start(record, None)
+    return run_training(chosen, found, record, Path(out), seed)
 
 
-def check_algorithm(name: str) -> str:
-    """Return the name of an algorithm; UserError names the valid ones."""
+def find_algorithm(name: str) -> Algorithm:
+    """Return an algorithm by name; UserError names the valid ones."""
     if name not in ALGORITHMS:
         raise UserError(f'unknown algorithm {name!r}; {closest(name, ALGORITHMS)}')
-    return name
+    return ALGORITHMS[name]
 
 
 def run_training(
-    algorithm: str,
-    task: Task,
-    config: TrainingConfig,
+    algorithm: Algorithm,
+    task: Task | MetaTask,
+    config: Config,
     folder: Path,
     seed: int,
     start_from: Path | None = None,
@@ -57,13 +60,12 @@ def run_training(
 
     start_from: a run whose data and weights are taken over.
     """
-    identity = {'algorithm': algorithm, 'task': task.name, 'seed': seed}
+    identity = {'algorithm': algorithm.name, 'task': task.name, 'seed': seed}
     if start_from:
         identity['start_from'] = str(start_from)
-    defaults = TrainingConfig().model_dump(mode='json')
     with claimed(folder, 'mbmrl train'):
-        run = Run(folder, config.model_dump(mode='json'), identity, defaults)
+        run = Run(folder, config, identity)
         if start_from:
-            run.adopt(start_from, iterations=config.iterations)
-        train_model(ALGORITHMS[algorithm], task, config, run, seed)
+            run.adopt(start_from, iterations=config.model_dump()['iterations'])
+        algorithm.train(task, config, run, seed)
     return folder / 'bundle'

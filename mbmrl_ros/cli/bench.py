@@ -21,7 +21,7 @@ from mbmrl_ros.training.run import write_text
 def bench_command(options: argparse.Namespace) -> None:
     """Run one benchmark."""
     torch.set_num_threads(options.threads)
-    result = {'tick': _tick, 'meta': _meta, 'sim': _sim}[options.what](options)
+    result = BENCHES[options.what](options)
     text = json.dumps(rounded(result), indent=2) + '\n'
     if options.json:
         write_text(options.json, text)
@@ -57,6 +57,18 @@ def _sim(options: argparse.Namespace) -> dict[str, Any]:
         raise UserError(f"{error}: bench sim needs pip install 'mbmrl_ros[sim]'") from error
     size = SimSize(options.environments, options.steps)
     return bench_sim(size, options.threads, options.repetitions, tuple(options.robots))
+
+
+def _rollouts(options: argparse.Namespace) -> dict[str, Any]:
+    try:
+        from mbmrl_ros.bench.rollouts import RolloutsSize, bench_rollouts
+    except ImportError as error:
+        raise UserError(f"{error}: bench rollouts needs pip install 'mbmrl_ros[sim]'") from error
+    size = RolloutsSize(options.tasks, options.rollouts, options.width)
+    return bench_rollouts(size, options.threads, options.repetitions, options.task)
+
+
+BENCHES = {'tick': _tick, 'meta': _meta, 'sim': _sim, 'rollouts': _rollouts}
 
 
 def _device(wanted: str) -> torch.device:

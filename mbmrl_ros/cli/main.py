@@ -123,7 +123,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--task', help='see: mbmrl tasks')
     parser.add_argument('--data', type=Path, metavar='DIR', help='recordings to train on instead')
     parser.add_argument('--robot', help='its file, where that is not a shipped one')
-    parser.add_argument('--config', help="variant such as two_cores, or a .yaml; default: thesis'")
+    parser.add_argument('--config', help='recipe such as paper, or a .yaml (for two cores)')
     parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE')
     parser.add_argument(
         '--start-from',
@@ -222,7 +222,12 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     sim.add_argument('--robots', nargs='+', default=['half_cheetah', 'ant'], metavar='ROBOT')
     sim.add_argument('--environments', type=_positive, default=256, help='rows of ours (256)')
     sim.add_argument('--steps', type=_positive, default=200, help='control steps per run (200)')
-    for kind, repetitions in ((tick, 40), (meta, 20), (sim, 11)):
+    rollouts = kinds.add_parser('rollouts', help='sampling of policies; beside its physics')
+    rollouts.add_argument('--task', default='half_cheetah/forward_backward')
+    rollouts.add_argument('--tasks', type=_positive, default=40, help='N (40)')
+    rollouts.add_argument('--rollouts', type=_positive, default=20, help='R of each (20)')
+    rollouts.add_argument('--width', type=_positive, default=64, help='of two layers (64)')
+    for kind, repetitions in ((tick, 40), (meta, 20), (sim, 11), (rollouts, 5)):
         kind.add_argument(
             '--repetitions', type=_positive, default=repetitions, help=f'({repetitions})'
         )

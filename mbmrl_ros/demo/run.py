@@ -27,7 +27,7 @@ from mbmrl_ros import __version__
 from mbmrl_ros.algorithms.adapters import make_adapter
 from mbmrl_ros.bundles.dynamics import Bundle, load_bundle
 from mbmrl_ros.config import UserError, closest, write_text
-from mbmrl_ros.demo import following, reaching, running
+from mbmrl_ros.demo import path_following, reaching, running
 from mbmrl_ros.demo.film import write_film
 from mbmrl_ros.demo.outcomes import (
     CONTENDERS,
@@ -54,7 +54,7 @@ from mbmrl_ros.spec.robot import RobotSpec, load_robot
 
 SHOWS = {
     'half_cheetah': running.SHOW,
-    'millirobot': following.SHOW,
+    'millirobot': path_following.SHOW,
     'pr2_left_arm': reaching.SHOW,
 }
 

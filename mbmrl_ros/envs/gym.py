@@ -19,14 +19,18 @@ from numpy.typing import NDArray
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.drawing import MODES, Drawing, Picture
+from mbmrl_ros.envs.meta_tasks import META_TASKS, load_meta_task
 from mbmrl_ros.envs.one_robot import OneRobot
 from mbmrl_ros.envs.settings import TRAINING, check_setting, draw_schedule
+from mbmrl_ros.envs.task import Task
+from mbmrl_ros.envs.task_env import MetaTaskEnv, SamplingConfig
 from mbmrl_ros.envs.tasks import TASKS, load_task
-from mbmrl_ros.rewards.reward import build_reward
+from mbmrl_ros.rewards.reward import build_done, build_reward
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.types import Array
 
 NAMESPACE = 'mbmrl'
+VECTOR = 'mbmrl_ros.envs.vector:VectorTaskEnv'
 
 Observation = NDArray[np.float32]
 
@@ -34,8 +38,9 @@ Observation = NDArray[np.float32]
 class TaskEnv(gymnasium.Env[Observation, Observation]):
     """One robot and its task: states out, actions in -1..1 in, the planner's own reward.
 
-    An episode ends only where the physics are no longer finite, and the step that ends it earns
-    nothing, as in `mbmrl evaluate`; `gymnasium.make` truncates it after the task's steps.
+    An episode ends where the task's `done` says so, and where the physics are no longer finite,
+    in a step that earns nothing, as in `mbmrl evaluate`; `gymnasium.make` truncates it after the
+    task's steps.
 
     plan: states [H+1, S] that are drawn as a line, for whoever plans; None: no line.
     """
@@ -60,6 +65,7 @@ class TaskEnv(gymnasium.Env[Observation, Observation]):
         self.robot = load_robot(self.task.robot)
         self.setting = check_setting(self.task, setting)
         self._reward = build_reward(self.robot, self.task.reward)
+        self._done = build_done(self.robot, self.task.done)
         self._one = OneRobot(self.robot)
         channels = range(self.robot.state_size)
         self._observed = list(self.robot.input_indices if inputs_only else channels)
@@ -92,12 +98,13 @@ class TaskEnv(gymnasium.Env[Observation, Observation]):
         with torch.inference_mode():
             terms = self._reward.terms(*map(torch.from_numpy, (before, applied, self._state)))
             reward = float(sum(terms.values()))
-        ended = not self._one.healthy
+            ended = bool(self._done(torch.from_numpy(self._state)))
+        failed = not self._one.healthy
         info = self._info() | {
-            'reward_terms': {name: 0.0 if ended else float(v) for name, v in terms.items()}
+            'reward_terms': {name: 0.0 if failed else float(v) for name, v in terms.items()}
         }
         self._show()
-        return self._observation(), 0.0 if ended else reward, ended, False, info
+        return self._observation(), 0.0 if failed else reward, failed or ended, False, info
 
     def render(self) -> Picture | None:
         """Return a picture [360, 480, 3] in mode 'rgb_array'; None in the others."""
@@ -138,18 +145,69 @@ def make(task: str, **options: Any) -> gymnasium.Env[Observation, Observation]:
     return gymnasium.wrappers.TimeLimit(env, env.task.episode_steps)
 
 
+class GoalTaskEnv(gymnasium.Env[Observation, Observation]):
+    """One robot of a task with goals: observations of policies out, actions in -1..1 in.
+
+    A reset draws a goal, which `info` tells and observations do not. An episode ends where the
+    task's `done` says so, or where something is not finite, in a step that earns nothing.
+    """
+
+    metadata = {'render_modes': []}  # noqa: RUF012
+
+    def __init__(
+        self, task: str, setting: str = TRAINING, robot: str = '', inputs_only: bool = True
+    ) -> None:
+        """setting: where goals are drawn, `training` or `held_out`; else as TaskEnv.
+
+        UserError if there is no such task or setting.
+        """
+        self.task = load_meta_task(task, robot)
+        self._draw = self.task.goals.of(setting)
+        config = SamplingConfig(action_scale=1.0, whole_state=not inputs_only)
+        self._robots = MetaTaskEnv(self.task, 1, 1, config, threads=1)
+        seen, driven = self._robots.observation_size, self._robots.action_size
+        self.observation_space = Box(-np.inf, np.inf, (seen,), np.float32)
+        self.action_space = Box(-1.0, 1.0, (driven,), np.float32)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Draw a goal and a start state; options: another `setting`, or the `goal` itself [G]."""
+        super().reset(seed=seed)
+        options = options or {}
+        generator = torch.Generator().manual_seed(int(self.np_random.integers(2**62)))
+        draw = self.task.goals.of(options['setting']) if 'setting' in options else self._draw
+        goal = draw(generator, 1)
+        if 'goal' in options:
+            goal = torch.as_tensor(options['goal'], dtype=torch.float32).reshape(1, -1)
+        observations = self._robots.reset(goal, generator)
+        return observations[0, 0].numpy(), {'goal': goal[0].numpy()}
+
+    def step(self, action: Observation) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Let a control period pass."""
+        actions = torch.as_tensor(action, dtype=torch.float32).reshape(1, 1, -1)
+        observations, rewards, done = self._robots.step(actions)
+        reward = float(rewards.nan_to_num(0.0))
+        return observations[0, 0].numpy(), reward, bool(done), False, {}
+
+    def close(self) -> None:
+        """Stop the threads of the physics."""
+        self._robots.close()
+
+
 def environment_id(task: str) -> str:
     """Return the name of a task's environment: gymnasium's names have one slash."""
     return f'{NAMESPACE}/{task.replace("/", "-")}-v0'
 
 
 def _register() -> None:
-    for name, task in TASKS.items():
+    for name, task in (TASKS | META_TASKS).items():
+        steps = task.episode_steps if isinstance(task, Task) else task.horizon
         gymnasium.register(
             id=environment_id(name),
-            entry_point=f'{__name__}:TaskEnv',
-            vector_entry_point='mbmrl_ros.envs.vector:VectorTaskEnv',
-            max_episode_steps=task.episode_steps,
+            entry_point=f'{__name__}:{"GoalTaskEnv" if name in META_TASKS else "TaskEnv"}',
+            vector_entry_point=None if name in META_TASKS else VECTOR,
+            max_episode_steps=steps,
             kwargs={'task': name},
         )
 

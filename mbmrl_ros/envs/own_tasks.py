@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from mbmrl_ros.envs.goals import interval, together
 from mbmrl_ros.envs.task import (
     Task,
     TestSchedule,
@@ -12,7 +13,7 @@ from mbmrl_ros.envs.task import (
     switching_schedule,
     undisturbed,
 )
-from mbmrl_ros.rewards.reward import build_reward
+from mbmrl_ros.rewards.reward import build_done, build_reward
 from mbmrl_ros.sim.disturbances import Disturbance, check, parse
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.spec.tasks import OwnTask
@@ -31,7 +32,11 @@ def own_tasks(spec: RobotSpec, robot: str) -> dict[str, Task]:
 
 def _own_task(spec: RobotSpec, robot: str, name: str, section: OwnTask) -> Task:
     """Return a task whose disturbances come and go as those of the half-cheetah do."""
-    build_reward(spec, section.reward)
+    goals = together(
+        [interval(name, goal.range, goal.held_out) for name, goal in section.goals.items()]
+    )
+    build_reward(spec, section.reward, goals.names)
+    build_done(spec, section.done)
     usual, held_out = (
         tuple(parse(text, spec) for text in texts)
         for texts in (section.disturbances, section.held_out)
@@ -48,6 +53,8 @@ def _own_task(spec: RobotSpec, robot: str, name: str, section: OwnTask) -> Task:
         disturbances=tuple(dict.fromkeys((*usual, *held_out))),
         training=switching_schedule((None, *usual), max(1, steps // 10), max(1, 2 * steps // 5)),
         tests=_tests(held_out),
+        goals=goals,
+        done=section.done,
     )
 
 

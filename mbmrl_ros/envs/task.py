@@ -1,15 +1,16 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a task is: a robot, a reward, what may happen in training, and what happens in tests."""
+"""What a task is: a robot, a reward, what is drawn for it, what happens in it and in its tests."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from mbmrl_ros.config import UserError, closest
+from mbmrl_ros.envs.goals import NO_GOALS, Goals
 from mbmrl_ros.rewards.reward import TermConfig
 from mbmrl_ros.sim.disturbances import Disturbance, Event, Schedule
 
@@ -25,7 +26,9 @@ class Task:
     """A task distribution (rho(M) of the thesis) and its held-out tests.
 
     disturbances: everything that ever happens in it, so that recorded steps can name theirs by
-    index. failure_step(steps): when the mid-run test breaks the robot.
+    index. failure_step(steps): when the mid-run test breaks the robot. goals: what the reward or
+    the physics take that is drawn once per episode or task. done: by channel, the range outside of
+    which an episode ends.
     """
 
     name: str
@@ -36,6 +39,8 @@ class Task:
     disturbances: tuple[Disturbance, ...]
     training: TrainingSchedule
     tests: Mapping[str, TestSchedule]
+    goals: Goals = NO_GOALS
+    done: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @staticmethod
     def failure_step(steps: int) -> int:
@@ -51,6 +56,11 @@ class Task:
 
 def undisturbed(steps: int) -> Schedule:
     """Return the schedule of a test in which nothing happens."""
+    return ()
+
+
+def nothing_happens(rng: np.random.Generator, steps: int) -> Schedule:
+    """Return the schedule of a training in which nothing is ever wrong with a robot."""
     return ()
 
 

@@ -14,6 +14,9 @@ from mbmrl_ros.rewards.path import path_distance, path_heading, path_progress
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import RewardFn
 
+GoalTermFn = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+"""(state, action, next_state, the one goal [...] that the term is about) -> value [...]."""
+
 
 def forward_velocity(spec: RobotSpec, channel: str) -> RewardFn:
     """Velocity along a position channel [m/s]: its change over the period (thesis, Table 5)."""
@@ -116,6 +119,41 @@ def joint_speed_squared(spec: RobotSpec) -> RewardFn:
     return term
 
 
+def goal_velocity(spec: RobotSpec, channel: str) -> GoalTermFn:
+    """Velocity along a position channel [m/s] times the goal: a sign, or a part of a direction."""
+    velocity = forward_velocity(spec, channel)
+
+    def term(state: Tensor, action: Tensor, next_state: Tensor, goal: Tensor) -> Tensor:
+        return goal * velocity(state, action, next_state)
+
+    return term
+
+
+def goal_speed_error(spec: RobotSpec, channel: str) -> GoalTermFn:
+    """How far the velocity along a position channel is off the goal [m/s]."""
+    velocity = forward_velocity(spec, channel)
+
+    def term(state: Tensor, action: Tensor, next_state: Tensor, goal: Tensor) -> Tensor:
+        return (velocity(state, action, next_state) - goal).abs()
+
+    return term
+
+
+def goal_distance(spec: RobotSpec, channel: str) -> GoalTermFn:
+    """How far a channel is off the goal, in its unit; over two channels it is the L1 distance."""
+    index = spec.channel_index(channel)
+
+    def term(state: Tensor, action: Tensor, next_state: Tensor, goal: Tensor) -> Tensor:
+        return (next_state[..., index] - goal).abs()
+
+    return term
+
+
+GOAL_TERMS: dict[str, Callable[..., GoalTermFn]] = {
+    'goal_velocity': goal_velocity,
+    'goal_speed_error': goal_speed_error,
+    'goal_distance': goal_distance,
+}
 TERMS: dict[str, Callable[..., RewardFn]] = {
     'forward_velocity': forward_velocity,
     'action_squared': action_squared,

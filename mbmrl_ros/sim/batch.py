@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from functools import lru_cache, partial
 
@@ -50,7 +51,7 @@ class BatchWorld:
         self._actuators, _ = command_units(spec, self._model)
         self._drive = make_drive(spec, self._model, batch, simulation_of(spec).physics_steps)
         self._senses = make_senses(spec, batch, self._drive, dropouts)
-        self._rollouts = _Rollouts(self._model, threads)
+        self._rollouts = Rollouts(self._model, threads)
         self._models = [self._model] * batch
         # Robots with the same disturbances share a model.
         self._variant = lru_cache(MOST_VARIANTS)(partial(disturbed, spec, self._model))
@@ -85,7 +86,7 @@ class BatchWorld:
         self._signals, self.healthy[row] = None, True
 
     def set_disturbances(self, row: int, disturbances: Sequence[Disturbance]) -> None:
-        """Say what is wrong with one robot from now on; UserError if it cannot be."""
+        """Change what is wrong with one robot from now on; UserError if it cannot be."""
         model, self._gains[row] = self._variant(tuple(disturbances))
         if model is not self._models[row]:
             positions = self._states[row, 1 : 1 + model.nq]
@@ -144,7 +145,7 @@ class BatchWorld:
         self._signals = np.where(moving[:, None], sensors[:, -1, self._columns], before)
 
     def _step_in_parts(self, commands: Array, moving: NDArray[np.bool_]) -> None:
-        """Advance those that can, part by part, each with a moment that sensors may sample."""
+        """Advance those that can, part by part, each with a state that sensors may sample."""
         start, truth = self._states.copy(), []
         for part in range(self._drive.parts):
             self._controls = self._next_controls(part, commands, moving)
@@ -209,7 +210,7 @@ class BatchPhysics:
             line = ' '.join(str(error).split())
             raise UserError(f'MuJoCo cannot load {path}: {line}') from error
         self.model = configure(loaded, warm_start=False)
-        self._rollouts = _Rollouts(self.model, threads)
+        self._rollouts = Rollouts(self.model, threads)
 
     def step(self, states: Array, controls: Array, steps: int = 1) -> Array:
         """Return the states [N, .] after some physics steps under controls [N, A].
@@ -234,13 +235,14 @@ class BatchPhysics:
         self._rollouts.close()
 
 
-class _Rollouts:
-    """mujoco.rollout with threads of its own."""
+class Rollouts:
+    """mujoco.rollout with threads of its own; seconds: how long it took in all."""
 
     def __init__(self, model: mujoco.MjModel, threads: int) -> None:
         # One thread is this one: to hand a step to another takes longer than the step.
         self._rollout = rollout.Rollout(nthread=threads if threads > 1 else 0)
         self._data = [mujoco.MjData(model) for _ in range(threads)]
+        self.seconds = 0.0
 
     def run(
         self, models: list[mujoco.MjModel], states: Array, controls: Array, steps: int
@@ -256,6 +258,7 @@ class _Rollouts:
         steps = controls.shape[1]
         reached = np.empty((len(states), steps, states.shape[1]))
         sensors = np.empty((len(states), steps, models[0].nsensordata))
+        started = time.perf_counter()
         # The checks look at every model of the list in Python: a tenth of a step of 256 robots.
         self._rollout.rollout(
             models,
@@ -267,7 +270,9 @@ class _Rollouts:
             state=reached,
             sensordata=sensors,
         )
+        self.seconds += time.perf_counter() - started
         return reached, sensors
 
     def close(self) -> None:
+        """Stop the threads."""
         self._rollout.close()

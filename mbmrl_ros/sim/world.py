@@ -80,7 +80,7 @@ class World:
         self.healthy = True
 
     def set_disturbances(self, disturbances: Sequence[Disturbance]) -> None:
-        """Say what is wrong with the robot from now on; UserError if it cannot be."""
+        """Change what is wrong with the robot from now on; UserError if it cannot be."""
         model, self._gain = disturbed(self.spec, self._original, disturbances)
         self.disturbances = tuple(disturbances)
         if model is not self.model:
@@ -202,7 +202,7 @@ def plausible(states: Array) -> NDArray[np.bool_]:
 
 
 def initial_state(spec: RobotSpec, model: mujoco.MjModel, rng: np.random.Generator) -> Array:
-    """Draw a start state: the model's own plus normal noise on positions and velocities."""
+    """Draw a start state: the model's own plus noise on positions and velocities."""
     noise = simulation_of(spec).reset_noise
     data = mujoco.MjData(model)
     if model.nkey:
@@ -210,8 +210,12 @@ def initial_state(spec: RobotSpec, model: mujoco.MjModel, rng: np.random.Generat
     step = rng.normal(0.0, noise.get('position', 0.0), model.nv)
     if 'driven' in noise:
         step[joint_speeds(spec, model)] = rng.normal(0.0, noise['driven'], spec.action_size)
+    if width := noise.get('uniform_position'):
+        step += rng.uniform(-width, width, model.nv)
     mujoco.mj_integratePos(model, data.qpos, step, 1.0)
     data.qvel[:] = rng.normal(0.0, noise.get('velocity', 0.0), model.nv)
+    if width := noise.get('uniform_velocity'):
+        data.qvel += rng.uniform(-width, width, model.nv)
     place_followers(model, data)
     state = np.empty(mujoco.mj_stateSize(model, PHYSICS))
     mujoco.mj_getState(model, data, state, PHYSICS)

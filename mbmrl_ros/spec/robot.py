@@ -282,13 +282,14 @@ def load_robot(name_or_path: str) -> RobotSpec:
 
     What is valid and hardly meant is warned of.
     """
+    shipped = share_directory() / 'config' / 'robots'
     if name_or_path.endswith(('.yaml', '.yml')):
         path = Path(name_or_path)
     elif name_or_path in robot_names():
-        path = share_directory() / 'config' / 'robots' / f'{name_or_path}.yaml'
+        path = shipped / f'{name_or_path}.yaml'
     else:
         raise UserError(f'unknown robot {name_or_path!r}; {closest(name_or_path, robot_names())}')
-    spec = parse(RobotSpec, read_extended(path), str(path))
+    spec = parse(RobotSpec, read_extended(path, shipped), str(path))
     for doubt in spec.doubts:
         _warn_once(f'{path}: {doubt}')
     return _with_paths(spec, path.parent)

@@ -140,10 +140,13 @@ class Simulation(Config):
         'often as the fastest sensor comes'
     )  # fmt: skip
     bodies: dict[str, str] = Field(default={}, description='topic: MuJoCo body')
-    reset_noise: dict[Literal['position', 'velocity', 'driven'], NotNegative] = Field(
+    reset_noise: dict[
+        Literal['position', 'velocity', 'driven', 'uniform_position', 'uniform_velocity'],
+        NotNegative,
+    ] = Field(
         default={},
         description='standard deviation of the start state; driven: of the joints of the action, '
-        'default: position',
+        'default: position; uniform_: half the width of a uniform noise on top',
     )
     start_height_m: FiniteFloat = Field(
         0.0, description='of the root body; default: that of the model file, 0 for a URDF'

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field, FiniteFloat, model_validator
 
@@ -41,14 +41,16 @@ class Area(Config):
 class Collection(Config):
     """How a robot is driven at random, to learn from."""
 
-    hold_steps: int = Field(1, ge=1, description='control periods that a random command lasts')
+    renamed: ClassVar[dict[str, str]] = {'hold_steps': 'action_repeat'}
+
+    action_repeat: int = Field(1, ge=1, description='control periods that a random command lasts')
     area: Area | None = Field(None, description='where to stay; default: anywhere')
 
 
 class TermConfig(Config):
     """One line of a task's reward: which term, how heavy, on which channel, towards what.
 
-    path: a shape or way-points [m] (rewards/path.py).
+    path: a shape or way-points [m] (rewards/path.py). goal: the name of one of the task's goals.
     """
 
     term: str
@@ -56,6 +58,23 @@ class TermConfig(Config):
     channel: str | None = None
     target: dict[str, FiniteFloat] | None = None
     path: str | tuple[Pair, ...] | None = None
+    goal: str | None = None
+
+
+class GoalRange(Config):
+    """Where a goal is drawn from, uniformly, once per episode or task."""
+
+    range: Pair = Field(description='in training: [lowest, highest]')
+    held_out: Pair = Field(description='in tests: [lowest, highest], outside of that range')
+
+    @model_validator(mode='after')
+    def _consistent(self) -> Self:
+        for name, (low, high) in (('range', self.range), ('held_out', self.held_out)):
+            if low >= high:
+                raise ValueError(f'{name} needs lowest < highest')
+        if self.held_out[0] < self.range[1] and self.range[0] < self.held_out[1]:
+            raise ValueError('held_out must lie outside of range')
+        return self
 
 
 class OwnTask(Config):
@@ -68,3 +87,9 @@ class OwnTask(Config):
         (), description='what comes and goes in simulated training'
     )
     held_out: tuple[str, ...] = Field((), description='what happens in tests only')
+    goals: dict[str, GoalRange] = Field(
+        default={}, description='by name: what the reward takes that is drawn anew per task'
+    )
+    done: dict[str, Pair] = Field(
+        default={}, description='by channel: the range outside of which an episode ends'
+    )

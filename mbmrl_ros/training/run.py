@@ -13,6 +13,7 @@ be started again and goes on from the last whole iteration.
 from __future__ import annotations
 
 import csv
+import functools
 import json
 import shutil
 from collections.abc import Callable
@@ -21,16 +22,20 @@ from typing import Any
 
 import torch
 import yaml
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from mbmrl_ros.config import UserError, read_yaml
+from mbmrl_ros.config import Config, UserError, current_names, read_yaml
 from mbmrl_ros.data.dataset import Trajectory, load_trajectories, save_trajectories
 from mbmrl_ros.models.device import Precision, choose_precision
 from mbmrl_ros.system.outputs import reason, replacing
 from mbmrl_ros.system.outputs import write_text as write_text
+
+Present = Callable[[dict[str, Any]], dict[str, Any]]
+"""What a file says -> the same by the names of now."""
 
 # What is chosen by itself where it is `auto`.
 PRECISIONS = ('precision', 'fit_precision')
@@ -42,29 +47,28 @@ class Run:
     def __init__(
         self,
         folder: Path,
-        config: dict[str, Any],
+        config: Config,
         identity: dict[str, Any],
-        defaults: dict[str, Any] | None = None,
     ) -> None:
-        """Open or create; UserError if the folder holds a training with other settings.
-
-        defaults: of settings that a run of an older version does not name.
-        """
+        """Open or create; UserError if the folder holds a training with other settings."""
         self.folder = folder
+        self._writer: SummaryWriter | None = None
         try:
             (folder / 'data').mkdir(parents=True, exist_ok=True)
             (folder / 'bundles').mkdir(exist_ok=True)
         except OSError as error:
             raise UserError(f'cannot create the run folder {folder}: {reason(error)}') from error
-        self._claim('run.json', identity, _as_json, {})
-        self._claim('config.yaml', config, _as_yaml, defaults or {})
+        self._claim('run.json', identity, _as_json, dict)
+        settings = config.model_dump(mode='json')
+        present = functools.partial(present_settings, type(config))
+        self._claim('config.yaml', settings, _as_yaml, present)
 
     def _claim(
         self,
         name: str,
         settings: dict[str, Any],
         dump: Callable[[dict[str, Any]], str],
-        defaults: dict[str, Any],
+        present: Present,
     ) -> None:
         """Write the settings, or compare; a run may go on for more iterations than it had.
 
@@ -73,13 +77,13 @@ class Run:
         """
         path = self.folder / name
         if path.exists():
-            other = _difference(path, settings, defaults)
+            other = _difference(path, settings, present)
             if other:
                 raise UserError(
                     f'{path} is of a training with other settings ({other}); choose another '
                     '--out, or start again with the same settings to go on with that one'
                 )
-            began = defaults | read_yaml(path)
+            began = present(read_yaml(path))
             kept = {key: began.get(key, settings[key]) for key in PRECISIONS if key in settings}
             settings = settings | kept
             if path.read_text() == dump(settings):
@@ -155,8 +159,11 @@ class Run:
         with replacing(path) as temporary:
             save_file(whole | {'iteration': torch.tensor(iteration)}, temporary)
 
-    def log(self, iteration: int, metrics: dict[str, float]) -> None:
-        """Append one row to metrics.csv and to TensorBoard; an older row of it is replaced."""
+    def log(self, iteration: int, metrics: dict[str, float], step: int | None = None) -> None:
+        """Append one row to metrics.csv and to TensorBoard; an older row of it is replaced.
+
+        step: what TensorBoard's curves go over; None: iterations.
+        """
         path = self.folder / 'metrics.csv'
         rows = []
         if path.exists():
@@ -168,12 +175,17 @@ class Run:
         lines = [','.join(row.get(name) or '' for name in names) for row in rows]
         lines.insert(0, ','.join(names))
         write_text(path, '\n'.join(lines) + '\n')
+        at = iteration if step is None else step
         try:
-            with SummaryWriter(str(self.folder / 'tensorboard')) as writer:
-                for name, value in metrics.items():
-                    writer.add_scalar(name, value, iteration)
+            if self._writer is None:
+                # What was logged of an iteration that was not finished goes.
+                place = str(self.folder / 'tensorboard')
+                self._writer = SummaryWriter(place, purge_step=at)
+            for name, value in metrics.items():
+                self._writer.add_scalar(name, value, at)
+            self._writer.flush()
         except OSError as error:
-            place = self.folder / 'tensorboard'
+            place = str(self.folder / 'tensorboard')
             raise UserError(f'cannot write {place}: {reason(error)}') from error
 
     def publish(self, iteration: int) -> Path:
@@ -206,11 +218,21 @@ def finished_iterations(source: Path) -> int:
     return last
 
 
-def _difference(path: Path, settings: dict[str, Any], defaults: dict[str, Any]) -> str:
+def present_settings(record: type[Config], found: dict[str, Any]) -> dict[str, Any]:
+    """Return settings of a run that an older version may have begun, as they are called now.
+
+    What it did not name has its default; a run of before named those of other algorithms as well.
+    """
+    named = current_names(record, found)
+    known = {name: value for name, value in named.items() if name in record.model_fields}
+    return record.model_validate(known).model_dump(mode='json')
+
+
+def _difference(path: Path, settings: dict[str, Any], present: Present) -> str:
     """Return the first setting that a file has otherwise, the number of iterations apart."""
     try:
-        found = defaults | read_yaml(path)
-    except UserError:
+        found = present(read_yaml(path))
+    except (UserError, ValidationError):
         return 'it cannot be read'
     for key in sorted((set(settings) | set(found)) - {'iterations'}):
         if not same_setting(key, found.get(key), settings.get(key)):

@@ -10,6 +10,7 @@ import pytest
 from opengl import drawable
 from rosbags.highlevel import AnyReader
 
+from mbmrl_ros.algorithms import ALGORITHMS, LEARNERS
 from mbmrl_ros.bundles.dynamics import save_bundle
 from mbmrl_ros.cli.main import main
 from mbmrl_ros.config import UserError
@@ -23,8 +24,8 @@ from mbmrl_ros.nodes.episode.read_bag import read_run
 from mbmrl_ros.planners.mppi import MPPIConfig
 from mbmrl_ros.rewards.path import path_segments
 from mbmrl_ros.spec.robot import load_robot
+from mbmrl_ros.training.fit_model import ModelTraining
 from mbmrl_ros.training.publish import untrained_bundle
-from mbmrl_ros.training.settings import TrainingConfig
 
 STEPS = 100
 SPEC, MILLIROBOT = load_robot('half_cheetah'), load_robot('millirobot')
@@ -41,12 +42,13 @@ def demo(tmp_path_factory):
 def bundles(tmp_path_factory):
     """Models of the millirobot that have learned nothing, and are fast."""
     folder = tmp_path_factory.mktemp('bundles')
-    config = TrainingConfig(
-        past_steps=6, future_steps=6, hidden_sizes=(32,),
-        control_planner=MPPIConfig(candidates=32, horizon=4),
-    )  # fmt: skip
     for algorithm in ('mb', 'grbal'):
-        bundle = untrained_bundle(algorithm, 'millirobot/path', config, MILLIROBOT)
+        config = ALGORITHMS[algorithm].Config(
+            past_steps=6, future_steps=6, hidden_sizes=(32,),
+            control_planner=MPPIConfig(candidates=32, horizon=4),
+        )  # fmt: skip
+        training = ModelTraining(LEARNERS[algorithm], MILLIROBOT, config, 0)
+        bundle = untrained_bundle(training, 'millirobot/path')
         save_bundle(folder / algorithm, bundle)
     return folder
 

@@ -148,3 +148,14 @@ def test_a_scale_multiplies_the_inputs_of_all_rows_or_of_each():
         assert records[0].inputs is inputs
         assert torch.equal(records[0].outputs, inputs * factor)
     assert dense(changed({'scale': scale} | params, rows=4, rank=2, seed=0))['scale'] is scale
+
+
+def test_the_activation_stands_between_the_layers():
+    params = drawn()
+    inputs = torch.randn(2, 6, 5, generator=seeded(1), dtype=torch.float64)
+    hidden = inputs
+    for layer in range(3):
+        hidden = hidden if layer == 0 else hidden.tanh()
+        hidden = hidden @ params[f'weight{layer}'].T + params[f'bias{layer}']
+    torch.testing.assert_close(mlp(params, inputs, activation=torch.tanh), hidden)
+    assert torch.equal(mlp(params, inputs), mlp(params, inputs, activation=torch.relu))

@@ -9,7 +9,7 @@ import torch
 
 from mbmrl_ros.config import UserError, parse
 from mbmrl_ros.envs.tasks import TASKS
-from mbmrl_ros.rewards.reward import TermConfig, build_reward
+from mbmrl_ros.rewards.reward import TermConfig, build_done, build_reward
 from mbmrl_ros.spec.robot import load_robot
 
 SPEC = load_robot('half_cheetah')
@@ -185,3 +185,45 @@ def test_a_distance_and_its_gradient_by_worked_numbers():
     value.backward()
     assert value.item() == 5.0
     torch.testing.assert_close(state.grad[:2], torch.tensor([0.6, 0.8]))
+
+
+SPEED = TermConfig(term='goal_speed_error', weight=-1.0, channel='x', goal='speed')
+SIDE = TermConfig(term='goal_velocity', channel='z', goal='side')
+
+
+def test_terms_of_goals_take_the_column_of_their_name():
+    reward = build_reward(SPEC, (SPEED, SIDE, EFFORT), goals=('side', 'speed'))
+    state, next_state = torch.zeros(SPEC.state_size), torch.zeros(SPEC.state_size)
+    next_state[SPEC.channel_index('x')], next_state[SPEC.channel_index('z')] = 0.03, -0.01
+    action, goal = torch.zeros(6), torch.tensor([0.5, 1.0])
+    # 3 m/s are 2 off the speed of 1; -1 m/s times 0.5.
+    torch.testing.assert_close(reward(state, action, next_state, goal), torch.tensor(-2.5))
+    names = ['action_squared', 'goal_speed_error', 'goal_velocity']
+    assert sorted(reward.terms(state, action, next_state, goal)) == names
+    # A goal per row.
+    goals = torch.tensor([[0.5, 1.0], [-1.0, 3.0]])
+    rows = reward(state.expand(2, -1), action.expand(2, -1), next_state.expand(2, -1), goals)
+    torch.testing.assert_close(rows, torch.tensor([-2.5, 1.0]))
+
+
+def test_a_goal_that_is_missing_is_told_of():
+    reward = build_reward(SPEC, (SPEED,), goals=('speed',))
+    state = torch.zeros(SPEC.state_size)
+    with pytest.raises(ValueError, match='goal_speed_error depends on a goal, and got none'):
+        reward(state, torch.zeros(6), state)
+    with pytest.raises(UserError, match="no goal 'speed'; did you mean 'speeds'"):
+        build_reward(SPEC, (SPEED,), goals=('speeds',))
+    with pytest.raises(UserError, match='takes channel, goal, got channel'):
+        build_reward(SPEC, (TermConfig(term='goal_velocity', channel='x'),), goals=('speed',))
+
+
+def test_an_end_is_a_channel_beyond_its_limits_and_never_without_any():
+    done = build_done(SPEC, {'z': (0.5, 1.0), 'vx': (-1.0, 2.0)})
+    states = torch.zeros(4, SPEC.state_size)
+    states[:, SPEC.channel_index('z')] = torch.tensor([0.7, 0.4, 0.7, 1.1])
+    states[:, SPEC.channel_index('vx')] = torch.tensor([2.0, 0.0, -1.5, 3.0])
+    assert done(states).tolist() == [False, True, True, True]
+    assert done(states.view(2, 2, -1)).shape == (2, 2)
+    assert not build_done(SPEC, {})(states).any()
+    with pytest.raises(UserError, match="no channel 'height'"):
+        build_done(SPEC, {'height': (0.0, 1.0)})

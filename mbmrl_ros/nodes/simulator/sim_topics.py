@@ -264,7 +264,7 @@ class SimTopics:
         )
 
     def _rivals(self) -> list[str]:
-        """Say who else publishes sensors of this robot: whoever reads them gets two robots."""
+        """Return who else publishes sensors of this robot: whoever reads them gets two robots."""
         node, names = self._node, Names(self._node)
         found = []
         for _, _, publisher in self._sensors:

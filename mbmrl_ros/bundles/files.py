@@ -1,0 +1,210 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Bundles: what was trained as a folder of two files, and nothing in them that can run.
+
+bundle.json         what it is, for which robot, how it was trained
+model.safetensors   weights, step sizes, statistics
+
+Of one of two kinds: a model of the dynamics (bundles/dynamics.py) or a policy (bundles/policy.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
+
+from mbmrl_ros import __version__
+from mbmrl_ros.config import Config, UserError, closest, share_directory
+from mbmrl_ros.spec.robot import RobotSpec
+from mbmrl_ros.system.outputs import as_json, reason, replacing
+from mbmrl_ros.types import Params
+
+Kind = Literal['dynamics', 'policy']
+
+
+class BundleHead(Config):
+    """What bundle.json says of a bundle of either kind; each kind adds what builds it."""
+
+    # A loss that was not finite is worth knowing, and JSON has no number for it.
+    model_config = ConfigDict(allow_inf_nan=True, ser_json_inf_nan='strings')
+
+    format: Literal[2] = 2
+    kind: Kind
+    algorithm: str
+    task: str
+    robot: str
+    robot_hash: str
+    interface: dict[str, Any]
+    training: dict[str, Any]
+    metrics: dict[str, float]
+    package_version: str = __version__
+    commit: str = ''
+    weights_sha256: str = ''
+
+
+Head = TypeVar('Head', bound=BundleHead)
+
+
+def write_bundle(folder: Path, info: BundleHead, tensors: Params) -> None:
+    """Write a bundle; bundle.json comes last, so that half a bundle is none."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f'cannot write the bundle {folder}: {reason(error)}') from error
+    with (
+        replacing(folder / 'bundle.json') as description,
+        replacing(folder / 'model.safetensors') as weights,
+    ):
+        save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, weights)
+        update = {'weights_sha256': _sha256(weights), 'commit': _commit()}
+        description.write_text(as_json(info.model_copy(update=update).model_dump()))
+
+
+def read_tensors(folder: Path, info: BundleHead) -> Params:
+    """Read the tensors of a bundle; UserError if they are missing or damaged."""
+    weights = folder / 'model.safetensors'
+    try:
+        if _sha256(weights) != info.weights_sha256:
+            raise UserError(f'{weights} is damaged: its checksum is not the one in bundle.json')
+        return load(weights.read_bytes())
+    except (OSError, SafetensorError) as error:
+        raise UserError(f'{weights} cannot be read: {error}') from error
+
+
+def read_json(folder: Path) -> dict[str, Any]:
+    """Read bundle.json as format 2; UserError if it is missing or damaged."""
+    path = folder / 'bundle.json'
+    try:
+        data = json.loads(path.read_text())
+    except OSError as error:
+        raise UserError(f'cannot read {path}: {error.strerror}') from error
+    except ValueError as error:
+        raise damaged(path, error) from error
+    if not isinstance(data, dict):
+        raise damaged(path, 'it holds no record')
+    return _of_format_1(data) if data.get('format') == 1 else data
+
+
+def parse_head(record: type[Head], folder: Path, data: dict[str, Any]) -> Head:
+    """Return what bundle.json says as a record; UserError if it is of another kind or format."""
+    path = folder / 'bundle.json'
+    kind, wanted = data.get('kind'), record.model_fields['kind'].default
+    if kind in ('dynamics', 'policy') and wanted in ('dynamics', 'policy') and kind != wanted:
+        raise UserError(
+            f'{folder} is a bundle of kind {kind}; here one of kind {wanted} is needed'
+        )
+    try:
+        return record.model_validate(data)
+    except ValidationError as error:
+        raise damaged(path, error) from error
+
+
+def damaged(path: Path, error: object) -> UserError:
+    """Return the error of a bundle.json that nobody can read."""
+    line = ' '.join(str(error).split())[:200]
+    return UserError(f'{path} is damaged or of another format: {line}')
+
+
+# What format 1 called what has another name now, in bundle.json and in its metrics.
+_FORMER = {'minimum_gain': 'accept_improvement', 'gain_to_keep': 'keep_improvement'}
+_FORMER_PLANNER = {'inertia': 'alpha', 'minimum_noise': 'min_std'}
+FORMER_METRICS = {'held_out_loss': 'validation_loss'}
+
+
+def _of_format_1(data: dict[str, Any]) -> dict[str, Any]:
+    """Return format 2 for a bundle from before there were policies."""
+    data = {_FORMER.get(key, key): value for key, value in data.items()}
+    # Adaptation that was judged by the newest part of its window; no shipped bundle had any.
+    data.pop('newest_steps', None)
+    metrics = data.get('metrics')
+    if isinstance(metrics, dict):
+        data['metrics'] = {FORMER_METRICS.get(k, k): value for k, value in metrics.items()}
+    planner = data.get('planner')
+    if isinstance(planner, dict):
+        data['planner'] = {_FORMER_PLANNER.get(k, k): value for k, value in planner.items()}
+    return data | {'format': 2, 'kind': 'dynamics'}
+
+
+def find_bundle(name_or_path: str | Path) -> Path:
+    """Return the folder of a bundle; UserError names the shipped ones."""
+    path = Path(name_or_path)
+    if (path / 'bundle.json').exists():
+        return path
+    shipped = share_directory() / 'bundles'
+    names = bundle_names()
+    if str(name_or_path) in names:
+        return shipped / str(name_or_path)
+    raise UserError(
+        f'no bundle {str(name_or_path)!r} (a folder with bundle.json); '
+        f'{closest(str(name_or_path), names)}'
+    )
+
+
+def bundle_names() -> list[str]:
+    """Return the shipped bundles."""
+    root = share_directory() / 'bundles'
+    return sorted(str(path.parent.relative_to(root)) for path in root.glob('**/bundle.json'))
+
+
+def robot_section(spec: RobotSpec) -> dict[str, Any]:
+    """Return what bundle.json says of the robot."""
+    interface = json.loads(json.dumps(spec.interface))
+    return {'robot': spec.name, 'robot_hash': spec.hash, 'interface': interface}
+
+
+def check_interface(folder: Path, info: BundleHead, spec: RobotSpec) -> None:
+    """UserError if a bundle was made for another robot: it names the field."""
+    if info.robot_hash == spec.hash:
+        return
+    ours = json.loads(json.dumps(spec.interface))
+    for field, value in ours.items():
+        theirs = info.interface.get(field)
+        if theirs == value:
+            continue
+        if field == 'state':
+            theirs, value = _channel_names(theirs), _channel_names(value)
+            if theirs == value:
+                break
+        raise UserError(
+            f'bundle {folder} does not fit robot {spec.name}: its {field} is {theirs}, '
+            f'the robot file says {value}; train again, or use the robot file it was made with'
+        )
+    raise UserError(
+        f'bundle {folder} does not fit robot {spec.name}: its state channels have the same names, '
+        'but other topics, fields, encodings or units; train again'
+    )
+
+
+def group(tensors: Params, prefix: str) -> Params:
+    """Return the tensors whose names begin with a prefix and a slash, by the rest of the name."""
+    return {
+        key.removeprefix(f'{prefix}/'): value
+        for key, value in tensors.items()
+        if key.startswith(f'{prefix}/')
+    }
+
+
+def _channel_names(channels: object) -> list[object]:
+    """Return the names in what bundle.json says of the state, which may be anything."""
+    entries = channels if isinstance(channels, list) else []
+    return [entry.get('name') if isinstance(entry, dict) else entry for entry in entries]
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _commit() -> str:
+    """Return the commit of the checkout that this package runs from; empty if it is none."""
+    command = ['git', '-C', str(Path(__file__).parent), 'rev-parse', 'HEAD']
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ''

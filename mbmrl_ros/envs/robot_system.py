@@ -1,0 +1,85 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Robots of a robot file as the system of a task: its state channels, its commands."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mbmrl_ros.robot.command import to_units
+from mbmrl_ros.robot.state import encode
+from mbmrl_ros.sim.parameters import is_parameter
+from mbmrl_ros.sim.population import Population
+from mbmrl_ros.spec.robot import RobotSpec
+from mbmrl_ros.types import Array
+
+
+class RobotSystem:
+    """N x R robots (envs/meta_task.py: System)."""
+
+    def __init__(
+        self, spec: RobotSpec, goals: tuple[str, ...], size: tuple[int, int], threads: int
+    ) -> None:
+        """goals: names of a task's goals, of which some multiply parameters. size: N, R."""
+        self.spec = spec
+        self._columns = [place for place, name in enumerate(goals) if is_parameter(name)]
+        parameters = tuple(goals[place] for place in self._columns)
+        self._robots = Population(spec, *size, parameters, threads)
+        # Of a robot file without encodings, a state is its signals in another order.
+        self._places = [
+            spec.signals.index(channel.signals[0]) if channel.encoding == 'raw' else -1
+            for channel in spec.state
+        ]
+
+    @property
+    def state_size(self) -> int:
+        """S."""
+        return self.spec.state_size
+
+    @property
+    def action_size(self) -> int:
+        """A."""
+        return self.spec.action_size
+
+    @property
+    def observed(self) -> tuple[int, ...]:
+        """Which channels networks are fed."""
+        return self.spec.input_indices
+
+    def reset(self, goals: Tensor, generator: torch.Generator) -> Tensor:
+        """Begin anew under goals [N, G]; return states [B, S]."""
+        self._robots.multiply(goals[:, self._columns].double().numpy())
+        self._robots.reset(generator)
+        return self._states()
+
+    def step(self, actions: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:
+        """Move rows [B] by actions [B, A] in -1..1; return states [B, S], and [B] who could."""
+        commands = to_units(self.spec, actions.double().numpy())
+        sound = self._robots.step(commands, moving.numpy())
+        return self._states(), torch.from_numpy(sound)
+
+    @property
+    def physics(self) -> Array:
+        """The physics states [B, .]: time, qpos, qvel; may be set, to begin anywhere."""
+        return self._robots.states
+
+    @physics.setter
+    def physics(self, states: Array) -> None:
+        self._robots.states = np.array(states)
+
+    @property
+    def physics_s(self) -> float:
+        """How long the physics took so far."""
+        return self._robots.physics_s
+
+    def close(self) -> None:
+        """Stop the threads of the physics."""
+        self._robots.close()
+
+    def _states(self) -> Tensor:
+        signals = self._robots.signals()
+        if -1 not in self._places:
+            return torch.from_numpy(signals[:, self._places])
+        return torch.from_numpy(encode(self.spec, signals))

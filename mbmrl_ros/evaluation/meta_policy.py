@@ -1,0 +1,91 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""How a meta-learned policy does on new tasks, against the rollouts that it has adapted from."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from mbmrl_ros.bundles.policy import PolicyBundle, build_policy
+from mbmrl_ros.envs.meta_task import MetaTask
+from mbmrl_ros.policies.recurrent import RecurrentPolicy
+from mbmrl_ros.training.meta_learner import Inner, MetaLearner, init_learner, sample_rounds
+from mbmrl_ros.training.meta_policy import make_env
+from mbmrl_ros.training.meta_settings import BatchConfig, MetaPolicyConfig
+from mbmrl_ros.training.samples import path_returns
+from mbmrl_ros.training.trials import TrialEnv, collect_trials
+
+
+class AdaptationCurve(NamedTuple):
+    """Returns [K + 1, N], the means of each task's paths, after `rollouts` [K + 1] were seen."""
+
+    rollouts: list[int]
+    returns: Tensor
+
+    def summary(self) -> dict[str, Any]:
+        """Return what is reported: means over tasks, and how much tasks differ."""
+        means = self.returns.mean(1).tolist()
+        return {
+            'rollouts': self.rollouts,
+            'return_mean': means,
+            'return_std_over_tasks': self.returns.std(1, correction=0).tolist(),
+            'return_worst_task': self.returns.amin(1).tolist(),
+            'gain': means[-1] - means[0],
+        }
+
+
+def adaptation_curve(
+    bundle: PolicyBundle,
+    task: MetaTask,
+    config: MetaPolicyConfig,
+    inner: Inner,
+    setting: str,
+    seed: int,
+) -> AdaptationCurve:
+    """Let a policy with an inner step adapt to goals that it has not seen.
+
+    config: the settings that it was trained with, and of them as many tasks, rollouts per step
+    and inner_steps as there are to be now. setting: `training`, or `held_out` for goals outside
+    of what it was trained on.
+    """
+    env = make_env(task, config)
+    env.set_normalizers(bundle.tensors)
+    learner = _learner(bundle, config)
+    generator = torch.Generator().manual_seed(seed)
+    goals = task.goals.of(setting)(generator, config.tasks)
+    rounds = sample_rounds(env, learner, goals, inner, generator)
+    seen = [index * config.rollouts for index in range(config.inner_steps + 1)]
+    return AdaptationCurve(seen, torch.stack(rounds.returns))
+
+
+def trial_curve(
+    bundle: PolicyBundle,
+    task: MetaTask,
+    config: BatchConfig,
+    episodes: int,
+    setting: str,
+    seed: int,
+) -> AdaptationCurve:
+    """Let a policy that remembers go through trials of several episodes (RL2)."""
+    policy = build_policy(bundle.info)
+    assert isinstance(policy, RecurrentPolicy)
+    env = make_env(task, config)
+    env.set_normalizers(bundle.tensors)
+    generator = torch.Generator().manual_seed(seed)
+    goals = task.goals.of(setting)(generator, config.tasks)
+    _, parts = collect_trials(TrialEnv(env), policy, bundle.params, goals, episodes, generator)
+    returns = torch.stack([path_returns(paths).mean(1) for paths in parts])
+    return AdaptationCurve(list(range(episodes)), returns)
+
+
+def _learner(bundle: PolicyBundle, config: MetaPolicyConfig) -> MetaLearner:
+    """Return a learner as it was when the bundle was published."""
+    info = bundle.info
+    learner = init_learner(info.observation_size, info.action_size, config, seed=0)
+    with torch.no_grad():
+        for name, value in learner.trained.items():
+            value.copy_(bundle.tensors[name])
+    return learner

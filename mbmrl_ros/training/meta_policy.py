@@ -1,0 +1,80 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""How algorithms with an inner policy-gradient step train: iterations in a run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import torch
+
+from mbmrl_ros.bundles.files import robot_section
+from mbmrl_ros.bundles.policy import PolicyBundle, PolicyInfo
+from mbmrl_ros.envs.meta_task import MetaTask, require_goals
+from mbmrl_ros.spec.robot import load_robot
+from mbmrl_ros.training.meta_learner import MetaLearner, Metrics, init_learner
+from mbmrl_ros.training.meta_settings import BatchConfig, MetaPolicyConfig
+from mbmrl_ros.training.policy_run import train_policy
+from mbmrl_ros.training.run import Run
+from mbmrl_ros.training.timed_env import TimedEnv
+
+ConfigType = TypeVar('ConfigType', bound=MetaPolicyConfig)
+Iteration = Callable[[TimedEnv, MetaLearner, ConfigType, torch.Generator], Metrics]
+
+
+def train_meta_policy(
+    name: str,
+    iteration: Iteration[ConfigType],
+    task: MetaTask,
+    config: ConfigType,
+    run: Run,
+    seed: int,
+) -> PolicyBundle:
+    """Repeat an algorithm's iteration on a task; return the last bundle."""
+    env = make_env(task, config)
+    learner = init_learner(env.observation_size, env.action_size, config, seed)
+    return train_policy(
+        run,
+        env,
+        learner,
+        lambda generator: iteration(env, learner, config, generator),
+        policy_info(
+            name,
+            task,
+            env,
+            config,
+            observation_size=env.observation_size,
+            hidden_sizes=config.hidden_sizes,
+            min_std=config.min_std,
+        ),
+        seed,
+    )
+
+
+def make_env(task: MetaTask, config: BatchConfig) -> TimedEnv:
+    """Return the robots of a task; UserError if it has no goals to tell its tasks by."""
+    require_goals(task)
+    task = replace(task, horizon=config.horizon or task.horizon)
+    return TimedEnv(task, config.tasks, config.rollouts, config)
+
+
+def policy_info(
+    algorithm: str, task: MetaTask, env: TimedEnv, config: BatchConfig, **network: Any
+) -> PolicyInfo:
+    """Return what a bundle says of itself; network: the fields that build the policy."""
+    robot: dict[str, Any] = {'robot': '', 'robot_hash': '', 'interface': {}}
+    if task.robot:
+        robot = robot_section(load_robot(task.robot))
+    return PolicyInfo(
+        algorithm=algorithm,
+        task=task.name,
+        training=config.model_dump(mode='json'),
+        metrics={},
+        action_size=env.action_size,
+        action_scale=config.action_scale or task.action_scale,
+        whole_state=config.whole_state,
+        **robot,
+        **network,
+    )

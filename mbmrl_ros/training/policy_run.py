@@ -1,0 +1,114 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The outer loop of policy search in a run folder: improve, publish, log, again.
+
+A run that was killed goes on after its last whole iteration, bit for bit: every iteration draws
+from a random stream of its own, and a checkpoint holds all that lasts from one to the next.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from mbmrl_ros.bundles.policy import PolicyBundle, PolicyInfo, load_policy, save_policy
+from mbmrl_ros.config import UserError
+from mbmrl_ros.training.run import Run, optimiser_tensors, restore_optimiser
+from mbmrl_ros.training.timed_env import TimedEnv
+from mbmrl_ros.types import Params
+
+Metrics = dict[str, float]
+Improve = Callable[[torch.Generator], Metrics]
+"""generator -> what one iteration measured; it changes the learner."""
+
+
+class Learner(Protocol):
+    """What a training changes, with its optimiser."""
+
+    trained: Params
+    optimiser: torch.optim.Optimizer
+    memory: Params
+
+
+def train_policy(
+    run: Run, env: TimedEnv, learner: Learner, improve: Improve, info: PolicyInfo, seed: int
+) -> PolicyBundle:
+    """Improve for the iterations of info.training, or go on with what the run folder holds.
+
+    info: what the bundle says of itself; metrics and the iteration are added to it.
+    """
+    last = int(info.training['iterations'])
+    done, tensors = run.load_checkpoint()
+    restore(learner, tensors)
+    env.set_normalizers(learner.memory)
+    if done:
+        bundle = load_policy(run.publish(done))
+    for iteration in range(done + 1, last + 1):
+        started = time.perf_counter()
+        metrics = improve(iteration_generator(seed, iteration))
+        _check(learner, iteration)
+        learner.memory |= env.normalizers()
+        steps = metrics.pop('steps')
+        spent = time.perf_counter() - started
+        metrics = {'environment_steps': steps * iteration} | metrics
+        metrics |= {
+            'update_s': spent - metrics['physics_s'] - metrics['policy_s'],
+            'iteration_s': spent,
+        }
+        known = {name: value.detach().clone() for name, value in learner.trained.items()}
+        known |= env.normalizers()
+        update = {'iteration': iteration, 'metrics': metrics}
+        bundle = PolicyBundle(info.model_copy(update=update), known)
+        save_policy(run.publish(iteration), bundle)
+        run.log(iteration, metrics, step=int(metrics['environment_steps']))
+        run.save_checkpoint(iteration, checkpoint(learner))
+        tqdm.write(_line(iteration, last, metrics))
+    save_policy(run.folder / 'bundle', bundle)
+    return bundle
+
+
+def iteration_generator(seed: int, iteration: int) -> torch.Generator:
+    """Return the random stream of one iteration."""
+    sequence = np.random.SeedSequence((seed, iteration))
+    return torch.Generator().manual_seed(int(sequence.generate_state(1)[0]))
+
+
+def checkpoint(learner: Learner) -> dict[str, Tensor]:
+    """Return all tensors that a training needs to go on."""
+    memory = {f'memory/{name}': value for name, value in learner.memory.items()}
+    trained = {f'trained/{name}': value for name, value in learner.trained.items()}
+    return trained | memory | optimiser_tensors(learner.optimiser)
+
+
+def restore(learner: Learner, tensors: dict[str, Tensor]) -> None:
+    """Put back what `checkpoint` returned; nothing where there is nothing."""
+    with torch.no_grad():
+        for name, value in learner.trained.items():
+            value.copy_(tensors.get(f'trained/{name}', value))
+    for name, value in tensors.items():
+        if name.startswith('memory/'):
+            learner.memory[name.removeprefix('memory/')] = value
+    restore_optimiser(learner.optimiser, tensors)
+
+
+def _check(learner: Learner, iteration: int) -> None:
+    for name, value in learner.trained.items():
+        if not bool(value.isfinite().all()):
+            raise UserError(
+                f'iteration {iteration} made {name.partition("/")[2]} infinite or NaN; the run '
+                f'keeps iteration {iteration - 1}: lower alpha or learning_rate in a new run'
+            )
+
+
+def _line(iteration: int, last: int, metrics: Metrics) -> str:
+    return (
+        f'iteration {iteration}/{last}: return {metrics["return_before"]:.1f} before, '
+        f'{metrics["return_after"]:.1f} after, std {metrics["std"]:.2f}, '
+        f'{metrics["environment_steps"]:.3g} steps, {metrics["iteration_s"]:.1f} s'
+    )
