@@ -3,7 +3,7 @@
 PYTHON ?= python3
 # Installed first and pinned, so that no requirement pulls in a larger build.
 TORCH ?= torch==2.13.0
-# Of make demo: half_cheetah or millirobot.
+# Of make demo: half_cheetah, millirobot or pr2_left_arm.
 ROBOT ?= half_cheetah
 # Processes that test side by side.
 WORKERS ?= 2
@@ -21,7 +21,7 @@ $(STAMP): setup.py pyproject.toml Makefile
 		{ echo 'Python 3.11 or newer with venv is needed (PYTHON=... chooses one)' >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install '$(TORCH)'
-	$(BIN)/pip install --quiet --editable '.[ros,sim,arm,baselines,test]'
+	$(BIN)/pip install --quiet --editable '.[ros,sim,arm,video,baselines,test]'
 	touch $@
 
 lint: $(STAMP)

@@ -83,6 +83,8 @@ setup(
         'sim': ['gymnasium>=1.0', 'mujoco>=3.3,<4'],
         # Points on a robot from its joint positions, for arms.
         'arm': ['pin>=2.7'],
+        # Videos of demos.
+        'video': ['av>=12.0'],
         # TRPO, which model-based methods are compared with.
         'baselines': ['sb3-contrib>=2.4'],
         # rclpy and the messages as wheels, for machines without a ROS 2 installation. launch and

@@ -16,7 +16,7 @@ import numpy as np
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rclpy.event_handler import PublisherEventCallbacks
-from rig import SPOILED_COMMANDS, TestBench, Watch
+from rig import SPOILED_COMMANDS, NodeBench, Watch
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 from wires import (
@@ -94,7 +94,7 @@ def limited_channels(spec: RobotSpec) -> list[str]:
     return ['x' if 'x' in names else names[0], *(name for name in names if name == 'battery')]
 
 
-def inject(rig: TestBench, watch: Watch, fault: Fault, phase: float) -> Measured:
+def inject(rig: NodeBench, watch: Watch, fault: Fault, phase: float) -> Measured:
     """Bring a fault about, measure, end it, and take the documented step.
 
     phase: at which part of a control period.
@@ -123,7 +123,7 @@ def inject(rig: TestBench, watch: Watch, fault: Fault, phase: float) -> Measured
     return Measured(fault.name, took_s, reason(), held, fault.recovery, recovered_s)
 
 
-def _took_s(rig: TestBench, first: int, at_s: float) -> float:
+def _took_s(rig: NodeBench, first: int, at_s: float) -> float:
     """Return how long after `at_s` the last step began that was not at the fallback yet.
 
     A step of the simulator is told at its end, and the next one begins then.
@@ -134,27 +134,27 @@ def _took_s(rig: TestBench, first: int, at_s: float) -> float:
     return max(0.0, rig.applied[place - 1].arrived_s - at_s)
 
 
-def _driven_since_s(rig: TestBench) -> float:
+def _driven_since_s(rig: NodeBench) -> float:
     place = len(rig.applied) - 1
     while place > 0 and not rig.applied[place - 1].at_fallback:
         place -= 1
     return rig.applied[place].arrived_s
 
 
-def _holds(rig: TestBench) -> bool:
+def _holds(rig: NodeBench) -> bool:
     start = len(rig.applied)
     rig.spin(HOLD_S)
     return all(applied.at_fallback for applied in rig.applied[start:])
 
 
-def release(rig: TestBench) -> None:
+def release(rig: NodeBench) -> None:
     """Release the controller, which hears the emergency stop too, and the gate."""
     for node in ('controller_node', 'command_gate'):
         future = rig.clients[f'{node}/release'].call_async(Trigger.Request())
         rig.until(future.done, SAY_S)
 
 
-def faults(rig: TestBench) -> list[Fault]:
+def faults(rig: NodeBench) -> list[Fault]:
     """Return all that can happen to this robot; services are there when they are needed."""
     rig.clients = {
         name: rig.node.create_client(kind, name)
@@ -174,7 +174,7 @@ def faults(rig: TestBench) -> list[Fault]:
     ]
 
 
-def _wire_faults(rig: TestBench) -> Iterator[Fault]:
+def _wire_faults(rig: NodeBench) -> Iterator[Fault]:
     spoils, spec = rig.wires.spoils, rig.spec
     found = (*sensor_faults(spec, rig.wires.newest), *command_faults(spec))
     for name, topic, spoil, reason, *latched in found:
@@ -266,7 +266,7 @@ def command_faults(spec: RobotSpec) -> Iterator[tuple[str, str, MessageFault, st
         yield 'command names a joint twice', topic, named_twice(joint, FAR), 'named 2 times'
 
 
-def _process_faults(rig: TestBench) -> Iterator[Fault]:
+def _process_faults(rig: NodeBench) -> Iterator[Fault]:
     def send(name: str, number: int) -> Callable[[], None]:
         return lambda: rig.processes[name].send_signal(number)
 
@@ -287,12 +287,12 @@ def _process_faults(rig: TestBench) -> Iterator[Fault]:
     endings = (signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)
     for name, number in zip(('stopped', 'hung up', 'killed'), endings):
         yield Fault(
-            f'gate {name}', send('gate_node', number), start('gate_node'), 'command is ',
+            f'gate {name}', send('command_gate', number), start('command_gate'), 'command is ',
             'start it again', said_by='simulation',
         )  # fmt: skip
 
 
-def _transition(rig: TestBench, transition: int) -> Callable[[], None]:
+def _transition(rig: NodeBench, transition: int) -> Callable[[], None]:
     def change() -> None:
         request = ChangeState.Request(transition=Transition(id=transition))
         rig.clients['command_gate/change_state'].call_async(request)
@@ -300,7 +300,7 @@ def _transition(rig: TestBench, transition: int) -> Callable[[], None]:
     return change
 
 
-def _rival_faults(rig: TestBench) -> Iterator[Fault]:
+def _rival_faults(rig: NodeBench) -> Iterator[Fault]:
     """Yield somebody who commands the motors past the gate.
 
     The fallback here is that of the gate: the wire to the simulator is not the rival's.
@@ -321,7 +321,7 @@ def _rival_faults(rig: TestBench) -> Iterator[Fault]:
     )  # fmt: skip
 
 
-def _operator_faults(rig: TestBench) -> Iterator[Fault]:
+def _operator_faults(rig: NodeBench) -> Iterator[Fault]:
     # Of the two subscriptions of a node one is for latched messages, which this is not.
     silent = PublisherEventCallbacks(use_default_callbacks=False)
     stop = rig.node.create_publisher(Bool, 'e_stop', 1, event_callbacks=silent)

@@ -9,4 +9,3 @@ mbmrl bench tick --device cuda --json $out/tick_gpu.json
 mbmrl bench meta --device cuda --json $out/meta_gpu.json
 python benchmarks/growth.py --device cuda --curves candidates horizon width window tasks \
     --json $out/growth_gpu.json
-python benchmarks/largest.py --device cuda --limit-ms 10 --json $out/largest_gpu.json

@@ -46,18 +46,21 @@ from typing import Any
 import numpy as np
 import yaml
 from faults import LIMIT_S, as_row, faults, guarded, inject
-from rig import MEMORY_S, START_S, TestBench, Watch
+from rig import MEMORY_S, START_S, NodeBench, Watch
 from stalls import watched_stalls
 
-from mbmrl_ros.bundles.dynamics import Bundle, bundle_names, load_bundle, save_bundle
+from mbmrl_ros.algorithms.grbal import LEARNER, GrBALConfig
+from mbmrl_ros.bundles.dynamics import Bundle, load_bundle, save_bundle
+from mbmrl_ros.bundles.files import bundle_names
 from mbmrl_ros.config import UserError, write_text
 from mbmrl_ros.envs.tasks import TASKS, load_task
 from mbmrl_ros.nodes.episode.processes import last_words
 from mbmrl_ros.robot.budget import period_error_s
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.system.outputs import output_file
+from mbmrl_ros.training.fit_model import ModelTraining
 from mbmrl_ros.training.publish import untrained_bundle
-from mbmrl_ros.training.settings import load_training_config
+from mbmrl_ros.training.recipes import load_recipe
 
 CHEETAH_PERIOD_S, CHEETAH_SENSORS_S = 0.1, 0.01
 LIMIT_MS = 5.0
@@ -84,7 +87,7 @@ def main() -> None:
         with ExitStack() as stack:
             wired, stalls = options.faults, stack.enter_context(watched_stalls())
             common = {'realtime_priority': options.priority}
-            rig = TestBench(stack, robot, controller, common, folder / 'log', options.gate, wired)
+            rig = NodeBench(stack, robot, controller, common, folder / 'log', options.gate, wired)
             watch = Watch(rig)
             settle(rig, watch, options.settle)
             stalls.begin()
@@ -130,6 +133,7 @@ def write_robot(path: Path, name: str, faulty: bool) -> Path:
     if name == 'half_cheetah':
         data['simulation']['physics_steps'] *= round(CHEETAH_PERIOD_S / spec.period_s)
         data['period_s'], data['action']['timeout_s'] = CHEETAH_PERIOD_S, 0.3
+        data['safety']['deadline_s'] = CHEETAH_PERIOD_S
         periods = {'period_s': CHEETAH_SENSORS_S, 'timeout_s': 0.3}
     for topic in data['topics'].values():
         topic |= {key: value for key, value in periods.items() if not topic['slow']}
@@ -144,9 +148,10 @@ def find_bundle(robot: str, name: str | None) -> tuple[Bundle, str]:
     name = name or f'{task.name}/grbal'
     if Path(name).exists() or name in bundle_names():
         return load_bundle(name, spec), name
-    config = load_training_config('grbal', task.name)
+    config = load_recipe(GrBALConfig, 'grbal', task.name)
     sizes = ' x '.join(map(str, config.hidden_sizes))
-    return untrained_bundle('grbal', task.name, config, spec), f'untrained, {sizes}'
+    training = ModelTraining(LEARNER, spec, config, 0)
+    return untrained_bundle(training, task.name), f'untrained, {sizes}'
 
 
 def rebind(bundle: Bundle, spec: RobotSpec, folder: Path) -> Path:
@@ -157,7 +162,7 @@ def rebind(bundle: Bundle, spec: RobotSpec, folder: Path) -> Path:
     return folder
 
 
-def settle(rig: TestBench, watch: Watch, seconds: float) -> None:
+def settle(rig: NodeBench, watch: Watch, seconds: float) -> None:
     """Wait for the nodes, and let them run for so long."""
 
     def talks() -> bool:
@@ -168,7 +173,7 @@ def settle(rig: TestBench, watch: Watch, seconds: float) -> None:
     rig.spin_well(seconds, MEMORY_S, watch.remember_memory)
 
 
-def measure(rig: TestBench, watch: Watch, seconds: float) -> None:
+def measure(rig: NodeBench, watch: Watch, seconds: float) -> None:
     """Watch the nodes for so long."""
     watch.forget()
     watch.remember_counts()
@@ -225,7 +230,7 @@ def _beside(moment_s: float, period_s: float, stalls: list[tuple[float, float]])
     return any(end - length <= moment_s <= end + 2 * period_s for end, length in stalls)
 
 
-def inject_all(rig: TestBench, watch: Watch) -> dict[str, Any]:
+def inject_all(rig: NodeBench, watch: Watch) -> dict[str, Any]:
     """Inject every fault, each at another moment of the period; say how they went."""
     rows, phases = [], np.random.default_rng(0)
     for fault in faults(rig):

@@ -15,15 +15,16 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from results import ALL, COLOURS, number_of
 
 from mbmrl_ros.envs.path_tasks import GROUNDS, HARD, UNSEEN
-from mbmrl_ros.experiments.columns import LEGEND, interval, ratio
+from mbmrl_ros.experiments.columns import LEGEND, interval, ratio, table
+from mbmrl_ros.experiments.methods import METHODS
 from mbmrl_ros.experiments.plots import LEGEND as SPREADS
 from mbmrl_ros.experiments.plots import draw_spread
 from mbmrl_ros.experiments.statistics import estimate
 from mbmrl_ros.reports.page import png
 
+ALL = {name: METHODS[name].label for name in ('mb', 'mb_de', 'grbal', 'rebal')}
 SHAPES = ('straight', 'left', 'right', 'zig_zag')
 KNOWN = tuple(ground.target for ground in GROUNDS)
 TESTS = (*KNOWN, *UNSEEN, 'mid_run')
@@ -60,7 +61,7 @@ def read(seeds: list[Path], value: Callable[[dict], list[float]]) -> Values:
             for test in (*TESTS, *HARD):
                 if all(test in tests for tests in by_shape):
                     rows = [value(tests[test]) for tests in by_shape]
-                    values[method][test][number_of(seed)] = np.array(rows)
+                    values[method][test][int(seed.name.removeprefix('seed'))] = np.array(rows)
     return values
 
 
@@ -107,13 +108,12 @@ def _ratios(costs: Values, tests: tuple[str, ...], known: float) -> list[str]:
     methods = _measured(costs, tests)
     ratios = [method for method in methods if method != 'mb']
     head = [ALL[m] for m in methods] + ['MB / known'] + [f'{ALL[m]} / MB' for m in ratios]
-    lines = [f'| test | {" | ".join(head)} |', '|---' * (1 + len(head)) + '|']
+    rows = []
     for test in tests:
         cells = [_cell(costs, method, test) for method in methods]
         cells += [f'{_mean(costs, "mb", test) / known:.2f}' if costs['mb'][test] else '']
-        cells += [_ratio(costs, method, test) for method in ratios]
-        lines.append(f'| {test} | {" | ".join(cells)} |')
-    return lines
+        rows.append([test, *cells, *(_ratio(costs, method, test) for method in ratios)])
+    return table(['test', *head], rows)
 
 
 def _measured(values: Values, tests: tuple[str, ...]) -> list[str]:
@@ -122,27 +122,24 @@ def _measured(values: Values, tests: tuple[str, ...]) -> list[str]:
 
 def _shapes(costs: Values, tests: tuple[str, ...]) -> list[str]:
     methods = _measured(costs, tests)
-    lines = [f'| test: {" / ".join(ALL[m] for m in methods)} | {" | ".join(SHAPES)} |']
-    lines.append('|---' * 5 + '|')
+    rows = []
     for test in tests:
         groups = [list(costs[method][test].values()) for method in methods]
         means = [np.mean(group, (0, 2)) if group else np.full(4, np.nan) for group in groups]
-        cells = [' / '.join(f'{value:.2f}' for value in column) for column in zip(*means)]
-        lines.append(f'| {test} | {" | ".join(cells)} |')
-    return lines
+        rows.append([test, *(' / '.join(f'{v:.2f}' for v in column) for column in zip(*means))])
+    return table([f'test: {" / ".join(ALL[m] for m in methods)}', *SHAPES], rows)
 
 
 def _losses(losses: Values, tests: tuple[str, ...]) -> list[str]:
     """Every method on what it drove itself: the trajectories differ."""
     methods = [method for method in _measured(losses, tests) if method != 'mb']
     head = ['MB'] + [f'{ALL[method]} {when}' for method in methods for when in ('before', 'after')]
-    lines = [f'| test | {" | ".join(head)} |', '|---' * (1 + len(head)) + '|']
+    rows = []
     for test in tests:
         pairs = [np.mean(list(losses[m][test].values()) or [[[np.nan] * 2]], (0, 1))
                  for m in ('mb', *methods)]  # fmt: skip
-        cells = [f'{value:.3f}' for value in np.concatenate(pairs)[1:]]
-        lines.append(f'| {test} | {" | ".join(cells)} |')
-    return lines
+        rows.append([test, *(f'{value:.3f}' for value in np.concatenate(pairs)[1:])])
+    return table(['test', *head], rows)
 
 
 def _figure(costs: Values, tests: tuple[str, ...], title: str, line: float) -> Figure:
@@ -159,7 +156,7 @@ def _figure(costs: Values, tests: tuple[str, ...], title: str, line: float) -> F
                 means.append(found.mean)
                 draw_spread(axes, x[-1], found)
         width = 0.75 / len(methods)
-        axes.bar(x, means, width, color=COLOURS[method], label=ALL[method])
+        axes.bar(x, means, width, color=METHODS[method].colour, label=ALL[method])
     axes.axvline(line, color='black', lw=0.8, ls=':')
     names = [test.replace('_', '\n') for test in tests]
     axes.set_xticks(range(len(tests)), names)

@@ -9,7 +9,6 @@ runs=runs/millirobot/path
 out=docs/results/millirobot_paths
 known=carpet,styrofoam,turf
 mild=gravel,slope,side_slope,missing_leg,payload,pulled,miscalibrated,weak_battery,mid_run
-# How hard: python benchmarks/millirobot_severity.py $out/severity.json
 hard=hard_missing_leg,hard_slope,hard_side_slope,hard_payload,hard_pulled,hard_miscalibrated
 hard=$hard,hard_weak_battery
 evaluate() {    # seed, name, model, adaptation, tests, their folder
@@ -23,7 +22,7 @@ evaluate() {    # seed, name, model, adaptation, tests, their folder
 for seed in "$@"; do
     mkdir -p $out/seed$seed/known $out/seed$seed/mild $out/seed$seed/hard
     train="--task millirobot/path --seed $seed --threads 1"
-    mbmrl train mb $train --config two_cores --out $runs/mb_seed$seed
+    mbmrl train mb $train --out $runs/mb_seed$seed
     # On the very data of MB, from its weights: what differs is the adaptation.
     mbmrl train grbal $train --config from_mb --start-from $runs/mb_seed$seed --out $runs/grbal_seed$seed
     cp $runs/mb_seed$seed/metrics.csv $out/seed$seed/mb.csv

@@ -11,7 +11,6 @@ mbmrl bench meta --json $out/meta.json
 mbmrl bench sim --json $out/sim.json
 python benchmarks/growth.py --json $out/growth.json
 python benchmarks/lockstep.py --json $out/lockstep.json
-python benchmarks/overlap.py --json $out/overlap.json
 # One core for the controller, one for messages and the simulator.
 python benchmarks/long_run.py --minutes 10 --threads 1 --json $out/long_run.json
 python benchmarks/performance.py $out

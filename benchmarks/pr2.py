@@ -22,22 +22,25 @@ import numpy as np
 import mbmrl_ros  # noqa: F401  # isort: skip  # before torch: how its threads wait
 import torch
 from matplotlib.figure import Figure
-from results import COLOURS, METHODS
 
 from mbmrl_ros.algorithms.adapters import make_adapter
+from mbmrl_ros.algorithms.mb import MBConfig
 from mbmrl_ros.bundles.dynamics import Bundle, load_bundle
 from mbmrl_ros.config import write_text
 from mbmrl_ros.data.dataset import Trajectory
+from mbmrl_ros.envs.robot_task import open_task
 from mbmrl_ros.envs.tasks import Task, load_task
-from mbmrl_ros.evaluation.episodes import evaluate, finite
-from mbmrl_ros.experiments.columns import LEGEND, interval
+from mbmrl_ros.evaluation.episodes import Trial, evaluate, finite
+from mbmrl_ros.experiments.columns import LEGEND, interval, table
+from mbmrl_ros.experiments.methods import METHODS
 from mbmrl_ros.reports.page import png
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
-from mbmrl_ros.training.settings import load_training_config
+from mbmrl_ros.training.recipes import load_recipe
 from mbmrl_ros.types import Adapter
 
 RUNS = Path('runs/pr2_left_arm')
 OUT = Path(__file__).parent.parent / 'docs' / 'results' / 'pr2_left_arm'
+SHOWN = ('mb', 'mb_de', 'grbal')
 TASKS = ('reach', 'shape_matching', 'block_stacking')
 EPISODES, CURVE_EPISODES, TEST_SEED = 10, 5, 100
 # Half of what the training's settings say, where it makes no difference.
@@ -95,11 +98,13 @@ def measure(task: Task, name: str, seed: int) -> dict[str, Any]:
 def _distances(
     task: Task, spec: RobotSpec, bundle: Bundle, adapter: Adapter, test: str, episodes: int
 ) -> list[float]:
-    planner = load_training_config('mb', task.name).control_planner
+    planner = load_recipe(MBConfig, 'mb', task.name).control_planner
     candidates = CANDIDATES.get(task.name.rpartition('/')[2], planner.candidates)
     planner = planner.model_copy(update={'candidates': candidates})
     steps = task.episode_steps
-    result = evaluate(bundle, adapter, task, test, episodes, steps, TEST_SEED, planner)
+    result = evaluate(
+        bundle, adapter, Trial(open_task(task), test, episodes, steps, TEST_SEED), planner
+    )
     return [final_distance(task, spec, trajectory) for trajectory in result.trajectories]
 
 
@@ -131,11 +136,11 @@ def report() -> None:
 
 
 def _distance_table(rows: dict[str, list[dict[str, Any]]]) -> list[str]:
-    lines = [f'| task | test | {" | ".join(METHODS.values())} |', '|---' * 5 + '|']
+    lines = []
     for task, found in rows.items():
         for test in found[0]['tests']['mb']:
             cells = []
-            for method in METHODS:
+            for method in SHOWN:
                 groups = {
                     row['training_seed']: _centimetres(row['tests'][method][test]) for row in found
                 }
@@ -143,8 +148,13 @@ def _distance_table(rows: dict[str, list[dict[str, Any]]]) -> list[str]:
                 ended = int(np.isnan(values).sum())
                 text = f'{interval(groups, digits=1)}; median {_median(values):.1f}'
                 cells.append(text + (f'; {ended} ended early' if ended else ''))
-            lines.append(f'| {task} | {test} | {" | ".join(cells)} |')
-    return [*lines, '', f'{LEGEND} Medians: over the episodes of all training seeds.']
+            lines.append([task, test, *cells])
+    header = ['task', 'test', *(METHODS[method].label for method in SHOWN)]
+    return [
+        *table(header, lines),
+        '',
+        f'{LEGEND} Medians: over the episodes of all training seeds.',
+    ]
 
 
 def _centimetres(distances_m: list[float | None]) -> list[float]:
@@ -157,8 +167,7 @@ def _median(values: Sequence[float] | np.ndarray) -> float:
 
 
 def _learning_table(rows: dict[str, list[dict[str, Any]]]) -> list[str]:
-    lines = ['| task | training seed | minutes until the median is within 2 cm | at the end |']
-    lines.append('|---' * 4 + '|')
+    lines = []
     for task, found in rows.items():
         for row in found:
             medians = [
@@ -169,8 +178,9 @@ def _learning_table(rows: dict[str, list[dict[str, Any]]]) -> list[str]:
                 (f'{minutes:.1f}' for minutes, cm in medians if cm <= 100 * GOAL_M), 'not reached'
             )
             end = f'{medians[-1][1]:.1f} cm after {medians[-1][0]:.0f} min'
-            lines.append(f'| {task} | {row["training_seed"]} | {first} | {end} |')
-    return lines
+            lines.append([task, str(row['training_seed']), first, end])
+    header = ('task', 'training seed', 'minutes until the median is within 2 cm', 'at the end')
+    return table(header, lines)
 
 
 def _figure(rows: dict[str, list[dict[str, Any]]]) -> Figure:
@@ -180,7 +190,7 @@ def _figure(rows: dict[str, list[dict[str, Any]]]) -> Figure:
         for row in found:
             minutes = [point['simulated_minutes'] for point in row['curve']]
             medians = [_median(_centimetres(point['distances_m'])) for point in row['curve']]
-            axes.plot(minutes, medians, marker='o', ms=3, color=COLOURS['mb'])
+            axes.plot(minutes, medians, marker='o', ms=3, color=METHODS['mb'].colour)
         axes.axhline(100 * GOAL_M, color='black', lw=0.8, ls=':')
         axes.set(
             title=task, xlabel='simulated minutes', ylabel='final distance [cm]', yscale='log'

@@ -22,7 +22,7 @@ import mbmrl_ros  # noqa: F401  # isort: skip  # before torch: how its threads w
 import torch
 from recordings_report import write_report
 
-from mbmrl_ros.algorithms import ALGORITHMS
+from mbmrl_ros.algorithms import LEARNERS
 from mbmrl_ros.algorithms.mb import dynamic_evaluation
 from mbmrl_ros.bundles.dynamics import Bundle
 from mbmrl_ros.cli.recordings import channel_errors, recordings_config, summary
@@ -38,9 +38,10 @@ from mbmrl_ros.data.recordings import (
 from mbmrl_ros.evaluation.predictions import ChannelErrors
 from mbmrl_ros.recordings.cut import read_recordings
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
+from mbmrl_ros.training.fit_model import ModelTraining
 from mbmrl_ros.training.offline import train_offline
 from mbmrl_ros.training.run import Run, write_text
-from mbmrl_ros.training.settings import TrainingConfig
+from mbmrl_ros.training.settings import ModelBasedConfig
 from mbmrl_ros.types import Adapter
 
 OUT = Path(__file__).parent.parent / 'docs' / 'results' / 'millirobot_recordings'
@@ -60,19 +61,19 @@ def main() -> None:
     parser.add_argument('--splits', nargs='+', default=[KNOWN, *TERRAINS])
     parser.add_argument('--work', type=Path, default=Path('runs/millirobot/recordings'))
     parser.add_argument('--out', type=Path, default=OUT)
-    parser.add_argument('--variant', help='of the training settings, such as plain')
+    parser.add_argument('--recipe', help='of the training, such as paper')
     parser.add_argument('--threads', type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     spec = load_robot('millirobot')
-    configs = {name: recordings_config(name, spec, options.variant) for name in ('mb', 'grbal')}
+    configs = {name: recordings_config(name, spec, options.recipe) for name in ('mb', 'grbal')}
     sessions = dataset(options.bags, spec, options.work / 'data', options.out)
     (options.out / 'cells').mkdir(parents=True, exist_ok=True)
     for seed in range(options.seeds):
         for name in options.splits:
             path = options.out / 'cells' / f'{name}_seed{seed}.json'
             if not path.exists():
-                work = options.work / (options.variant or 'default') / name / f'seed{seed}'
+                work = options.work / (options.recipe or 'default') / name / f'seed{seed}'
                 cell = run_cell(spec, configs, *parts(sessions, name), work, seed)
                 write_text(path, json.dumps({'split': name, 'seed': seed} | cell, indent=1) + '\n')
                 print(line(path.stem, cell), flush=True)
@@ -105,7 +106,7 @@ def _join(sessions: Iterable[Session]) -> list[Trajectory]:
 
 def run_cell(
     spec: RobotSpec,
-    configs: dict[str, TrainingConfig],
+    configs: dict[str, ModelBasedConfig],
     training: list[Trajectory],
     test: list[Trajectory],
     work: Path,
@@ -117,9 +118,9 @@ def run_cell(
     grbal, grbal_s = fit('grbal', work / 'mb')
     step_size = tuned_step_size(mb, training)
     adapters: dict[str, tuple[Bundle, Adapter]] = {
-        'mb': (mb, ALGORITHMS['mb'].adapter(mb)),
+        'mb': (mb, LEARNERS['mb'].adapter(mb)),
         'mb_de': (mb, dynamic_evaluation(mb, step_size)),
-        'grbal': (grbal, ALGORITHMS['grbal'].adapter(grbal)),
+        'grbal': (grbal, LEARNERS['grbal'].adapter(grbal)),
     }
     methods = {}
     for name, (bundle, adapter) in adapters.items():
@@ -136,7 +137,7 @@ def run_cell(
 
 def _train(
     spec: RobotSpec,
-    configs: dict[str, TrainingConfig],
+    configs: dict[str, ModelBasedConfig],
     training: list[Trajectory],
     work: Path,
     seed: int,
@@ -144,19 +145,18 @@ def _train(
     source: Path | None,
 ) -> tuple[Bundle, float]:
     config = configs[name]
-    run = Run(work / name, config.model_dump(mode='json'), {'algorithm': name, 'seed': seed})
+    run = Run(work / name, config, {'algorithm': name, 'seed': seed})
     if source is not None:
         run.adopt(source)
     began = time.monotonic()
-    bundle = train_offline(
-        ALGORITHMS[name], spec, f'{spec.name}/recordings', training, config, run, seed
-    )
+    lesson = ModelTraining(LEARNERS[name], spec, config, seed)
+    bundle = train_offline(lesson, f'{spec.name}/recordings', training, run)
     return bundle, time.monotonic() - began
 
 
 def tuned_step_size(mb: Bundle, training: list[Trajectory]) -> float:
     """Return MB+DE's best step size on the trajectories that stopped the fit of MB."""
-    share = float(mb.info.training['held_out'])
+    share = float(mb.info.training['validation_fraction'])
     held_out = sorted(split(training, share)[1], key=lambda trajectory: -trajectory.steps)
     chosen = held_out[:TUNED_ON]
     losses = {

@@ -45,7 +45,7 @@ class Applied(NamedTuple):
     at_fallback: bool
 
 
-class TestBench:
+class NodeBench:
     """The nodes; with `wired`, every wire between them runs through this process.
 
     Then the simulator lies in a namespace of its own, `wires.spoils` says what happens to the
@@ -97,11 +97,11 @@ class TestBench:
         unstamped = any(topic.type == NUMBER_ARRAY for topic in self.spec.topics.values())
         self._settings = {
             'controller_node': (common | controller | {'gate': gate}, NAMESPACE, {}),
-            'gate_node': (common | switch, NAMESPACE, remap),
+            'command_gate': (common | switch, NAMESPACE, remap),
             'sim_node': (common | {'seed': 1, 'wall_time': unstamped}, plant, {}),
         }
         if not gate:
-            del self._settings['gate_node']
+            del self._settings['command_gate']
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._ends = {name: stack.enter_context(ExitStack()) for name in self._settings}
         for name in self._settings:
@@ -174,7 +174,7 @@ class TestBench:
 class Watch:
     """What the nodes say: commands, rows of statistics, diagnostics, memory."""
 
-    def __init__(self, rig: TestBench) -> None:
+    def __init__(self, rig: NodeBench) -> None:
         """rig: whose topics are listened to."""
         self.sent_ns: list[int] = []
         self.rows: list[dict[str, float]] = []

@@ -27,7 +27,7 @@ ARGUMENTS = [
         'data', default_value='', description='folder of recordings to train on instead'
     ),
     DeclareLaunchArgument(
-        'config', default_value='', description='variant such as two_cores, or a .yaml file'
+        'config', default_value='', description='recipe such as paper, or a .yaml file'
     ),
     DeclareLaunchArgument('seed', default_value='0', description='of the random numbers'),
     DeclareLaunchArgument(

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import difflib
 import functools
+import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, TypeVar, get_args
 from urllib.parse import unquote
 
 from pydantic import (
@@ -25,6 +26,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from mbmrl_ros.system.endings import UserError as UserError
@@ -40,11 +42,26 @@ LONGEST_SHOWN = 200
 
 
 class Config(BaseModel):
-    """Base of every configuration record: immutable, and strict about keys."""
+    """Base of every configuration record: immutable, and strict about keys.
+
+    renamed: what keys were called before, with what they are called now.
+    """
 
     model_config = ConfigDict(
         frozen=True, extra='forbid', validate_default=True, allow_inf_nan=False
     )
+    renamed: ClassVar[Mapping[str, str]] = {}
+
+    @model_validator(mode='before')
+    @classmethod
+    def _read_former_names(cls, data: Any) -> Any:
+        """Read keys of before, and say what they are called now."""
+        if not isinstance(data, Mapping):
+            return data
+        former = former_names(cls)
+        for name in former.keys() & data.keys():
+            _tell(f'{name} is called {former[name]} now; the old name is read for one release')
+        return current_names(cls, data)
 
     @field_validator('*', mode='before')
     @classmethod
@@ -53,6 +70,28 @@ class Config(BaseModel):
         if _holds_switch(value) and _takes_numbers(cls, str(info.field_name)):
             raise ValueError('needs numbers; YAML takes on, yes, true and the like for switches')
         return value
+
+
+def current_names(record: type[Config], data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return data by the present names of a record's keys; of two for one, the later one."""
+    former = former_names(record)
+    return {former.get(name, name): value for name, value in data.items()}
+
+
+@functools.cache
+def former_names(record: type[Config]) -> dict[str, str]:
+    """Return what keys of a record were called before, with what they are called now."""
+    return {
+        former: name
+        for part in record.__mro__
+        for former, name in vars(part).get('renamed', {}).items()
+    }
+
+
+@functools.cache
+def _tell(notice: str) -> None:
+    """Say something once."""
+    logging.getLogger(PACKAGE).warning(notice)
 
 
 def _holds_switch(value: Any) -> bool:
@@ -189,16 +228,17 @@ def _read_upon(path: Path, above: tuple[Path, ...], shipped: Path | None) -> dic
         raise UserError(f'{path}: extends takes the name of a file beside it, got {base!r}')
     beside = path.parent / base
     lower = beside if shipped is None or beside.exists() else shipped / base
-    return _merged(_read_upon(lower, (*above, path), shipped), data)
+    return merged(_read_upon(lower, (*above, path), shipped), data)
 
 
-def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a mapping with changes, as `read_extended` makes them."""
     result = dict(base)
     for key, value in changes.items():
         inner = result.get(key)
         if isinstance(inner, dict) and isinstance(value, dict):
             of_a_kind = value.get('kind', inner.get('kind')) == inner.get('kind')
-            value = _merged(inner, value) if of_a_kind else value
+            value = merged(inner, value) if of_a_kind else value
         result[key] = value
     return result
 

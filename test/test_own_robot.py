@@ -29,7 +29,7 @@ from mbmrl_ros.config import UserError
 from mbmrl_ros.data.bags import Bag
 from mbmrl_ros.data.recordings import load_manifest
 from mbmrl_ros.envs.tasks import load_task
-from mbmrl_ros.nodes.controller.stats import STATS
+from mbmrl_ros.nodes.controller.report import STATS
 from mbmrl_ros.robot.command import from_units
 from mbmrl_ros.robot.readings import read_command
 from mbmrl_ros.sim.sensors import model_path
@@ -44,7 +44,7 @@ COLLECT, TRAIN, DRIVE = (
 )
 # For a test a small network does, no 60 epochs of it, and short episodes.
 SMALL = ['hidden_sizes=[32, 32]', 'batch_size=64', 'epochs=6', 'past_steps=8', 'future_steps=8',
-         'held_out=0.25', 'control_planner={candidates: 64, horizon: 5}']  # fmt: skip
+         'validation_fraction=0.25', 'control_planner={candidates: 64, horizon: 5}']  # fmt: skip
 STEPS = 200
 DRIVEN = 60
 DRIVING = ('/controller_node/stats', '/sim_node/applied_command')
@@ -150,7 +150,7 @@ def check_what_was_driven():
 
 
 def test_a_task_of_the_robot_file_is_trained_and_tested_in_the_simulator(place, capsys):
-    tiny = [*SMALL, 'iterations=2', 'rollouts=4', 'rollout_steps=40', 'held_out=0.5',
+    tiny = [*SMALL, 'iterations=2', 'rollouts=4', 'rollout_steps=40', 'validation_fraction=0.5',
             'planner={kind: random_shooting, candidates: 16, horizon: 3}']  # fmt: skip
     settings = [part for item in tiny for part in ('--set', item)]
     robot = ['--robot', 'hopper.yaml']

@@ -5,11 +5,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from mbmrl_ros.adaptation.gradient import detach, gradient_step, gradient_step_twice
+from mbmrl_ros.adaptation.gradient import detach, gradient_step
 from mbmrl_ros.networks.mlp import dense
 from mbmrl_ros.types import Adapted, LossFn, Params, Transitions
 
@@ -36,27 +37,18 @@ class NoAdaptation:
 class GradientAdapter:
     """GrBAL: gradient steps from the meta-learned parameters, afresh for every window.
 
-    minimum_gain: share of the loss that the steps have to take away. Any window can be explained a
-    little better by what happened to be in it; without this, a robot that nothing is wrong with
-    plans with a model that has followed the noise.
-
-    gain_to_keep: the share that is enough while the last window's steps were accepted; None:
-    minimum_gain. Right after a fault every window gains much, and later some gain little. With
-    two bars a fault that was found stays found, and noise seldom gets over the first one.
-
-    newest_steps: n transitions of the window whose loss that is, after steps on the M - n before
-    them; 0: that of the whole window, which the steps have seen. 0 <= n < M. What is accepted is
-    in either case the steps on the whole window: right after a fault the newest transitions are
-    all that is known of it, and steps without them would lag n transitions behind.
+    accept_improvement: share of the window's loss that the steps have to take away. Any window can
+    be explained a little better by the noise in it, and a sound robot shall not follow noise.
+    keep_improvement: the share that is enough while the last window's steps were accepted (None:
+    the same), so that a fault that was found stays found.
     """
 
     loss_fn: LossFn
     params: Params
     step_sizes: Params
     steps: int = 1
-    minimum_gain: float = 0.0
-    newest_steps: int = 0
-    gain_to_keep: float | None = None
+    accept_improvement: float = 0.0
+    keep_improvement: float | None = None
 
     def initial(self, batch: int) -> Tensor:
         """Return that nothing was accepted yet [B]; the parameters are afresh for every window."""
@@ -70,11 +62,11 @@ class GradientAdapter:
 
         memory: [B] whether the last window's steps were accepted; None: they were not.
         """
-        least: float | Tensor = self.minimum_gain
-        if self.gain_to_keep is not None and memory is not None:
-            least = torch.where(memory, self.gain_to_keep, self.minimum_gain)
-        descent = (self.loss_fn, self.params, self.step_sizes, self.steps)
-        adapted = _descend(*descent, window, attempted, least, self.newest_steps)
+        needed: float | Tensor = self.accept_improvement
+        if self.keep_improvement is not None and memory is not None:
+            needed = torch.where(memory, self.keep_improvement, self.accept_improvement)
+        steps = take_steps(self.loss_fn, self.params, self.step_sizes, self.steps, window)
+        adapted = accept(steps, self.params, attempted, needed)
         return adapted.accepted, adapted
 
 
@@ -97,74 +89,60 @@ class DynamicEvaluation:
         self, memory: Params, window: Transitions, attempted: Tensor
     ) -> tuple[Params, Adapted]:
         """Take one step on window [B, M, .] and carry the result over to the next tick."""
-        adapted = _descend(self.loss_fn, memory, self.step_sizes, 1, window, attempted)
+        step = take_steps(self.loss_fn, memory, self.step_sizes, 1, window)
+        adapted = accept(step, memory, attempted)
         return dense(adapted.params), adapted
 
 
-def _descend(
-    loss_fn: LossFn,
-    start: Params,
-    step_sizes: Params,
-    steps: int,
-    window: Transitions,
-    attempted: Tensor,
-    minimum_gain: float | Tensor = 0.0,
-    newest_steps: int = 0,
-) -> Adapted:
-    """Descend; rows that had no window, gained too little, or are not finite keep the start."""
-    further = (loss_fn, step_sizes, steps - 1)
-    if newest_steps:
-        older, newest = _parted(window, newest_steps)
-        params, judged, before = gradient_step_twice(
-            loss_fn, start, step_sizes, window, newest_steps
-        )
-        judged = _descended(*further, judged, older)
-    else:
-        params, before = gradient_step(loss_fn, start, step_sizes, window)
-    params, before = _descended(*further, detach(params), window), before.detach()
+class Steps(NamedTuple):
+    """Parameters after gradient steps on a window, and the loss [B] on it before and after."""
+
+    params: Params
+    before: Tensor
+    after: Tensor
+
+
+def take_steps(
+    loss_fn: LossFn, start: Params, step_sizes: Params, count: int, window: Transitions
+) -> Steps:
+    """Take `count` gradient steps from the start, every row on its own window [B, M, .]."""
+    params, before = gradient_step(loss_fn, start, step_sizes, window)
+    for _ in range(count - 1):
+        params, _ = gradient_step(loss_fn, detach(params), step_sizes, window)
+    params = detach(params)
     with torch.no_grad():
-        after = loss_fn(params, window, None)
-        least = 1.0 - minimum_gain
-        enough = after <= least * before
-        if newest_steps:
-            unseen = loss_fn(judged, newest, None) <= least * loss_fn(start, newest, None)
-            # What is taken is not what was judged: it must not be worse where it was fitted.
-            enough = unseen & (after <= before)
-        accepted = attempted & after.isfinite() & enough
-        # A CUDA graph cannot branch on values.
-        if accepted.is_cuda or not bool(accepted.all()):
-            params = _keep_start(params, start, accepted)
-    before, after = (_where_known(attempted, loss) for loss in (before, after))
+        return Steps(params, before.detach(), loss_fn(params, window, None))
+
+
+def accept(
+    steps: Steps, start: Params, attempted: Tensor, needed: float | Tensor = 0.0
+) -> Adapted:
+    """Return the steps of those rows that improved enough; the others keep the start.
+
+    attempted: [B] which rows had a window. needed: the share of the loss that the steps have to
+    take away.
+    """
+    improved = steps.after <= (1.0 - needed) * steps.before
+    accepted = attempted & steps.after.isfinite() & improved
+    params = steps.params
+    # A CUDA graph cannot branch on values.
+    if accepted.is_cuda or not bool(accepted.all()):
+        params = _restored(params, start, accepted)
+    before, after = (_where_known(attempted, loss) for loss in (steps.before, steps.after))
     return Adapted(params, before, after, accepted, attempted & ~accepted)
 
 
-def _descended(
-    loss_fn: LossFn, step_sizes: Params, steps: int, params: Params, window: Transitions
-) -> Params:
-    for _ in range(steps):
-        params = detach(gradient_step(loss_fn, params, step_sizes, window)[0])
-    return params
-
-
-def _parted(window: Transitions, newest: int) -> tuple[Transitions, Transitions]:
-    """Return all but the newest transitions, and those."""
-    older = (tensor[:, :-newest] for tensor in window)
-    return Transitions(*older), Transitions(*(tensor[:, -newest:] for tensor in window))
-
-
-def _keep_start(params: Params, start: Params, accepted: Tensor) -> Params:
-    """Undo the change of the rows [B] that are not accepted."""
-    kept: Params = {}
+def _restored(params: Params, start: Params, accepted: Tensor) -> Params:
+    """Return the parameters with the start's in the rows [B] that are not accepted."""
+    restored: Params = {}
     for name, value in params.items():
-        if value.dim() == 1:  # the same for all rows: it was not changed
-            kept[name] = value
-        elif name.startswith(('lowrank_in', 'lowrank_out')):
-            kept[name] = torch.where(accepted[:, None, None], value, 0.0)
-        elif name.startswith(('bias', 'scale', 'shift')):
-            kept[name] = torch.where(accepted[:, None], value, start[name])
-        else:
-            kept[name] = value
-    return kept
+        if name.startswith(('weight', 'lowrank_lr')) or value.dim() == 1:
+            # A step changes the factors and never these, and nothing that all rows share.
+            restored[name] = value
+            continue
+        row = accepted.view(-1, *(1,) * (value.dim() - 1))
+        restored[name] = torch.where(row, value, start.get(name, torch.zeros_like(value)))
+    return restored
 
 
 def _where_known(attempted: Tensor, loss: Tensor) -> Tensor:

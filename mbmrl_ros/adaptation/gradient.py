@@ -33,29 +33,11 @@ def gradient_step(
     """
     with torch.enable_grad():
         layer_grads, loss = _gradients(loss_fn, params, step_sizes, batch, create_graph)
-        return _stepped(params, step_sizes, layer_grads), loss
-
-
-def gradient_step_twice(
-    loss_fn: LossFn, params: Params, step_sizes: Params, batch: Transitions, newest: int
-) -> tuple[Params, Params, Tensor]:
-    """Take one step on all transitions, and one from the same start on all but the newest.
-
-    One gradient serves both: the loss is a mean over transitions, of which each is predicted on
-    its own, so what one adds to the sum does not depend on which others there are. newest: how
-    many of [B, M, .], below M.
-
-    Returns the parameters after either step, and the loss [B] on all transitions before it.
-    """
-    layer_grads, loss = _gradients(loss_fn, params, step_sizes, batch, create_graph=False)
-    known = batch.states.shape[1]
-    older = known - newest
-    without = [
-        (record._replace(inputs=record.inputs[:, :older]), gradient[:, :older] * (known / older))
-        for record, gradient in layer_grads
-    ]
-    whole, judged = (detach(_stepped(params, step_sizes, each)) for each in (layer_grads, without))
-    return whole, judged, loss
+        stepped = dict(params)
+        for record, gradient in layer_grads:
+            step = _step_of_inputs if record.layer == 'scale' else _step_of_layer
+            stepped |= step(params, step_sizes, record, gradient)
+        return stepped, loss
 
 
 def _gradients(
@@ -67,33 +49,35 @@ def _gradients(
 ) -> tuple[list[tuple[LayerRecord, Tensor]], Tensor]:
     """Return what passed through the layers that step, with its gradients, and the loss [B]."""
     records: list[LayerRecord] = []
-    with torch.enable_grad():
-        loss = loss_fn(params, batch, records)
-        records = [record for record in records if _first_name(record) in step_sizes]
-        outputs = [record.outputs for record in records]
-        gradients = torch.autograd.grad(loss.sum(), outputs, create_graph=create_graph)
+    loss = loss_fn(params, batch, records)
+    records = [record for record in records if _first_name(record) in step_sizes]
+    outputs = [record.outputs for record in records]
+    gradients = torch.autograd.grad(loss.sum(), outputs, create_graph=create_graph)
     return list(zip(records, gradients)), loss
 
 
-def _stepped(
-    params: Params, step_sizes: Params, layer_grads: list[tuple[LayerRecord, Tensor]]
+def _step_of_inputs(
+    params: Params, step_sizes: Params, record: LayerRecord, gradient: Tensor
 ) -> Params:
-    stepped = dict(params)
-    for record, gradient in layer_grads:
-        if record.layer == 'scale':
-            slope = (gradient * record.inputs).sum(1)
-            stepped['scale'] = params['scale'] - step_sizes['scale'] * slope
-            if 'shift' in step_sizes:
-                moved = step_sizes['shift'] * gradient.sum(1)
-                stepped['shift'] = params['shift'] - moved
-            continue
-        bias = params[f'bias{record.layer}'] - step_sizes[f'bias{record.layer}'] * gradient.sum(1)
-        rate = step_sizes[f'weight{record.layer}']
-        if rate.dim():  # one per unit
-            gradient, rate = rate * gradient, torch.ones_like(rate[0])
-        rates = rate.expand(gradient.shape[1])
-        stepped |= add_low_rank_update(params, record.layer, record.inputs, gradient, rates, bias)
+    """Return scale and shift of the inputs [B, in] after the step."""
+    slope = (gradient * record.inputs).sum(1)
+    stepped = {'scale': params['scale'] - step_sizes['scale'] * slope}
+    if 'shift' in step_sizes:
+        stepped['shift'] = params['shift'] - step_sizes['shift'] * gradient.sum(1)
     return stepped
+
+
+def _step_of_layer(
+    params: Params, step_sizes: Params, record: LayerRecord, gradient: Tensor
+) -> Params:
+    """Return the entries of a linear layer after the step, its weight's change as factors."""
+    bias_name = f'bias{record.layer}'
+    bias = params[bias_name] - step_sizes[bias_name] * gradient.sum(1)
+    rate = step_sizes[f'weight{record.layer}']
+    if rate.dim():  # one per unit
+        gradient, rate = rate * gradient, torch.ones_like(rate[0])
+    rates = rate.expand(gradient.shape[1])
+    return add_low_rank_update(params, record.layer, record.inputs, gradient, rates, bias)
 
 
 def _first_name(record: LayerRecord) -> str:

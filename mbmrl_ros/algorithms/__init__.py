@@ -2,8 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The algorithms, by name."""
 
-from mbmrl_ros.algorithms.grbal import GRBAL
-from mbmrl_ros.algorithms.mb import MB
-from mbmrl_ros.algorithms.rebal import REBAL
+from typing import Any
 
-ALGORITHMS = {algorithm.name: algorithm for algorithm in (GRBAL, MB, REBAL)}
+from mbmrl_ros.algorithms import grbal, maml, mb, promp, rebal, rl2
+from mbmrl_ros.training.fit_model import ModelLearner
+
+MODEL_BASED = (grbal.GRBAL, mb.MB, rebal.REBAL)
+META_POLICY_SEARCH = (promp.PROMP, *maml.MAML.values(), rl2.RL2)
+ALGORITHMS = {each.name: each for each in (*MODEL_BASED, *META_POLICY_SEARCH)}
+
+LEARNERS: dict[str, ModelLearner[Any]] = {
+    learner.name: learner for learner in (grbal.LEARNER, mb.LEARNER, rebal.LEARNER)
+}
+"""Those that fit a model and plan with it: what they bring to training/model_based.py."""

@@ -5,16 +5,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
-from mbmrl_ros.algorithms import ALGORITHMS
+from mbmrl_ros.adaptation.gradient import uniform_step_sizes
+from mbmrl_ros.algorithms import LEARNERS
 from mbmrl_ros.algorithms.mb import dynamic_evaluation
 from mbmrl_ros.bundles.dynamics import Bundle
 from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.types import Adapter
 
 ADAPTATIONS = ('auto', 'none', 'grbal', 'rebal', 'dynamic_evaluation')
-# Lowest loss on held-out training trajectories: benchmarks/step_size_sweep.py, docs/results.
+# Lowest loss on validation trajectories of the half-cheetah (docs/results/adaptation.md).
 DYNAMIC_EVALUATION_STEP = 0.0003
+# Of GrBAL where a bundle has none (thesis, Table 6).
+GRBAL_STEP = 0.01
 
 
 def make_adapter(bundle: Bundle, adaptation: str, step_size: float | None = None) -> Adapter:
@@ -41,8 +45,12 @@ def make_adapter(bundle: Bundle, adaptation: str, step_size: float | None = None
             raise UserError(f'the step size must be a number of at least 0, got {size}')
         return dynamic_evaluation(bundle, size)
     algorithm = 'mb' if adaptation == 'none' else adaptation
-    if algorithm not in ALGORITHMS:
+    if algorithm not in LEARNERS:
         raise UserError(
-            f'the bundle is of algorithm {algorithm!r}; {closest(algorithm, ALGORITHMS)}'
+            f'the bundle is of algorithm {algorithm!r}; {closest(algorithm, LEARNERS)}'
         )
-    return ALGORITHMS[algorithm].adapter(bundle)
+    if algorithm == 'grbal' and not bundle.step_sizes:
+        # Of a model that was not trained to adapt.
+        step_sizes = uniform_step_sizes(bundle.params, GRBAL_STEP)
+        bundle = replace(bundle, step_sizes=step_sizes)
+    return LEARNERS[algorithm].adapter(bundle)

@@ -3,7 +3,7 @@
 """GrBAL: gradient-based adaptive learner (Nagabandi, Clavera et al. 2019; thesis, chapter 9).
 
 Algorithm 9, train time                              where
-  1  initialise phi                                  training/train_state.py, start
+  1  initialise phi                                  init, below
   4  sample a disturbance M ~ rho(M)                 envs/tasks.py
   5  collect tau_M with Algorithm 10                 training/collect.py, robot/adaptive_mpc.py
   6  D <- D + tau_M                                  training/run.py
@@ -16,95 +16,196 @@ Algorithm 9, train time                              where
 
 from __future__ import annotations
 
+from typing import Annotated, Any, ClassVar, Literal, Self
+
 import torch
+from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor
 
 from mbmrl_ros.adaptation.adapter import GradientAdapter
 from mbmrl_ros.bundles.dynamics import Bundle
-from mbmrl_ros.config import UserError
-from mbmrl_ros.data.dataset import Trajectory
+from mbmrl_ros.config import Positive
 from mbmrl_ros.data.windows import Windows
+from mbmrl_ros.envs.task import Task
 from mbmrl_ros.models.dynamics import MLPDynamics
-from mbmrl_ros.training.augment import Augmentation, augment_pair, unchanged
-from mbmrl_ros.training.fit_model import Objective
-from mbmrl_ros.training.meta_loss import (
-    losses_before_and_after,
-    meta_loss,
-    with_motor_gains,
-    with_motor_offsets,
+from mbmrl_ros.models.kinds import build_model
+from mbmrl_ros.spec.robot import RobotSpec
+from mbmrl_ros.training.algorithm import Algorithm
+from mbmrl_ros.training.augment import augment_pair, with_other_actuators
+from mbmrl_ros.training.fit_model import (
+    VALIDATION_WINDOWS,
+    FitData,
+    ModelLearner,
+    Objective,
+    batches_of_windows,
 )
-from mbmrl_ros.training.model_based import Algorithm
-from mbmrl_ros.training.settings import TrainingConfig
-from mbmrl_ros.training.train_state import TrainState
+from mbmrl_ros.training.meta_loss import losses_before_and_after, meta_loss
+from mbmrl_ros.training.model_based import train
+from mbmrl_ros.training.run import Run
+from mbmrl_ros.training.settings import ActuatorConfig, ModelBasedConfig
+from mbmrl_ros.training.train_state import TrainState, init_train_state
+from mbmrl_ros.types import Params
 
-VALIDATION_WINDOWS = 256
+AdaptedParameters = Annotated[
+    Literal['all', 'input_scale'],
+    # What it was called before.
+    BeforeValidator(lambda value: 'input_scale' if value == 'inputs' else value),
+]
+
+
+class GrBALConfig(ModelBasedConfig, ActuatorConfig):
+    """Settings of GrBAL; defaults and tables are those of the thesis."""
+
+    renamed: ClassVar[dict[str, str]] = {
+        'adapts': 'adapted_parameters',
+        'motor_step_size': 'actuator_step_size',
+        'minimum_gain': 'accept_improvement',
+        'gain_to_keep': 'keep_improvement',
+        'prior_share': 'unadapted_loss_weight',
+    }
+
+    adapted_parameters: AdaptedParameters = Field(
+        'all',
+        description='what a step changes: all layers (the thesis), or the scale and the shift of '
+        'the inputs (models/dynamics.py)',
+    )
+    step_size: Positive = Field(0.01, description='psi at the start: inner step size (Table 6)')
+    actuator_step_size: Positive = Field(
+        0.01,
+        description='psi at the start, of scale and shift of the actions (models/dynamics.py)',
+    )
+    step_size_learning_rate: float = Field(
+        1e-3, ge=0, description='Adam, for log psi (eta; Algorithm 9, line 14); 0: fixed'
+    )
+    step_sizes: Literal['layer', 'unit'] = Field(
+        'layer', description='psi: one per weight and bias (Algorithm 9), or per unit of each'
+    )
+    inner_steps: int = Field(1, ge=1, description='gradient steps on the past window')
+    accept_improvement: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of the window's loss that adaptation has to take away, or it is "
+        'refused; 0: whatever it takes away (the thesis)',
+    )
+    keep_improvement: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description='the share that is enough while the last window was adapted to; default: '
+        'accept_improvement',
+    )
+    unadapted_loss_weight: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description='weight of the loss before adaptation, on windows as recorded: until its '
+        'first window is full a robot drives with phi as it is; 0: none (Algorithm 9)',
+    )
+
+    @model_validator(mode='after')
+    def _keeps_less(self) -> Self:
+        if self.keep_improvement is not None and self.keep_improvement > self.accept_improvement:
+            raise ValueError(
+                f'keep_improvement must be at most accept_improvement '
+                f'({self.accept_improvement:g}), which is needed to begin, got '
+                f'{self.keep_improvement:g}'
+            )
+        return self
+
+
+def init(spec: RobotSpec, config: GrBALConfig, seed: int) -> TrainState:
+    """Line 1: draw phi, and set psi."""
+    dynamics = build_model(spec, config.hidden_sizes, None)
+    params = dynamics.init(torch.Generator().manual_seed(seed))
+    if config.actuator_bias_range:
+        params['shift'] = torch.zeros_like(params['scale'])
+    sizes = _log_step_sizes(params, spec, config)
+    return init_train_state(config, params, sizes, config.step_size_learning_rate)
+
+
+def _log_step_sizes(params: Params, spec: RobotSpec, config: GrBALConfig) -> Params:
+    sizes = {
+        name: torch.full(_shape(value, config), config.step_size).log()
+        for name, value in params.items()
+    }
+    # One step size per input: a change of an action's scale moves a prediction a little, one of a
+    # velocity's scale moves it a lot.
+    scale = torch.full(params['scale'].shape, config.step_size)
+    scale[-spec.action_size :] = config.actuator_step_size
+    per_input: Params = {name: scale.log() for name in ('scale', 'shift') if name in params}
+    return per_input if config.adapted_parameters == 'input_scale' else sizes | per_input
+
+
+def _shape(value: Tensor, config: GrBALConfig) -> torch.Size:
+    """Return the shape of a tensor's step sizes: [] or, one per unit, [out]."""
+    return value.shape[:1] if config.step_sizes == 'unit' else torch.Size()
 
 
 def objective(
-    dynamics: MLPDynamics,
-    learned: TrainState,
-    training: list[Trajectory],
-    held_out: list[Trajectory],
-    config: TrainingConfig,
-    generator: torch.Generator,
-    augment: Augmentation = unchanged,
+    dynamics: MLPDynamics, state: TrainState, data: FitData, config: GrBALConfig
 ) -> Objective:
-    """Lines 9 to 11, and the loss after adaptation on held-out trajectories to stop by."""
-    windows = Windows.of(training, config.past_steps, config.future_steps)
-    unseen = Windows.of(held_out, config.past_steps, config.future_steps)
-    check = unseen.sample(VALIDATION_WINDOWS, generator)
+    """Lines 9 to 11, and the loss after adaptation on validation trajectories to stop by."""
+    windows, unseen = (
+        Windows.of(each, config.past_steps, config.future_steps)
+        for each in (data.training, data.validation)
+    )
+    check = unseen.sample(VALIDATION_WINDOWS, data.generator)
 
     def batch_loss() -> Tensor:
-        past, recorded = windows.sample(config.batch_size, generator)
-        past, future = augment_pair(augment, past, recorded, generator)
-        if config.motor_gains:
-            past, future = with_motor_gains(past, future, config.motor_gains, generator)
-        if config.motor_offsets:
-            past, future = with_motor_offsets(past, future, config.motor_offsets, generator)
+        past, recorded = windows.sample(config.batch_size, data.generator)
+        past, future = augment_pair(data.augment, past, recorded, data.generator)
+        past, future = with_other_actuators(past, future, config, data.generator)
         adapted = meta_loss(
-            dynamics.loss, learned.params, learned.step_sizes, past, future, config.inner_steps
+            dynamics.loss, state.params, state.step_sizes, past, future, config.inner_steps
         )
-        if not config.prior_share:
+        if not config.unadapted_loss_weight:
             return adapted
-        return adapted.lerp(dynamics.loss(learned.params, recorded).mean(), config.prior_share)
+        unadapted = dynamics.loss(state.params, recorded).mean()
+        return adapted.lerp(unadapted, config.unadapted_loss_weight)
 
     def validation_loss() -> float:
         _, after = losses_before_and_after(
-            dynamics.loss, learned.params, learned.step_sizes, *check, config.inner_steps
+            dynamics.loss, state.params, state.step_sizes, *check, config.inner_steps
         )
         return float(after.mean())
 
     @torch.no_grad()
     def unadapted_loss() -> float:
-        return float(dynamics.loss(learned.params, check[1], None).mean())
+        return float(dynamics.loss(state.params, check[1], None).mean())
 
-    transitions = sum(trajectory.steps for trajectory in training)
-    # As in the authors' code: an epoch looks at as many transitions as there are.
-    per_batch = config.batch_size * (config.past_steps + config.future_steps)
-    batches = max(1, transitions // per_batch)
+    batches = batches_of_windows(data.training, config)
     return Objective(batch_loss, validation_loss, batches, unadapted_loss)
 
 
 def adapter(bundle: Bundle) -> GradientAdapter:
-    """Algorithm 10, line 3: from phi afresh at every time step.
-
-    UserError if its window does not hold the transitions that it is to be judged by.
-    """
+    """Algorithm 10, line 3: from phi afresh at every time step."""
     info = bundle.info
-    if not 0 <= info.newest_steps < info.past_steps:
-        raise UserError(
-            f'newest_steps must be at least 0 and below past_steps ({info.past_steps}), got '
-            f'{info.newest_steps}; see bundle.json'
-        )
     return GradientAdapter(
         bundle.dynamics.loss,
         bundle.params,
         bundle.step_sizes,
         info.inner_steps,
-        info.minimum_gain,
-        info.newest_steps,
-        info.gain_to_keep,
+        info.accept_improvement,
+        info.keep_improvement,
     )
 
 
-GRBAL = Algorithm('grbal', objective, adapter)
+def describe(config: GrBALConfig) -> dict[str, Any]:
+    """Return what bundle.json says of how the model adapts."""
+    names = ('inner_steps', 'accept_improvement', 'keep_improvement')
+    return {name: getattr(config, name) for name in names}
+
+
+LEARNER = ModelLearner('grbal', init, objective, adapter, describe)
+
+
+def train_grbal(task: Task, config: GrBALConfig, run: Run, seed: int) -> Bundle:
+    """Algorithm 9."""
+    return train(LEARNER, task, config, run, seed)
+
+
+GRBAL = Algorithm(
+    'grbal', 'gradient steps on the last transitions, from meta-learned weights', GrBALConfig,
+    train_grbal,
+)  # fmt: skip

@@ -28,6 +28,7 @@ from torch import Tensor
 from mbmrl_ros.bundles.policy import PolicyBundle
 from mbmrl_ros.config import Positive
 from mbmrl_ros.envs.meta_task import MetaTask
+from mbmrl_ros.envs.meta_tasks import load_meta_task
 from mbmrl_ros.objectives.surrogates import (
     Surrogate,
     dice,
@@ -139,7 +140,7 @@ def _algorithm(name: str, row: Row) -> Algorithm:
     def train(task: MetaTask, config: MAMLConfig, run: Run, seed: int) -> PolicyBundle:
         return train_meta_policy(name, partial(iteration, row), task, config, run, seed)
 
-    return Algorithm(name, row.summary, MAMLConfig, train)
+    return Algorithm(name, row.summary, MAMLConfig, train, load_meta_task, 'goals')
 
 
 MAML = {name: _algorithm(name, row) for name, row in ROWS.items()}

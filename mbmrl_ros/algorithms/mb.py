@@ -8,49 +8,57 @@ evaluation) takes a model that was trained for no adaptation, and a gradient ste
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from mbmrl_ros.adaptation.adapter import DynamicEvaluation, NoAdaptation
 from mbmrl_ros.adaptation.gradient import uniform_step_sizes
 from mbmrl_ros.bundles.dynamics import Bundle
-from mbmrl_ros.data.dataset import Trajectory, all_transitions
+from mbmrl_ros.data.dataset import all_transitions
 from mbmrl_ros.data.windows import Windows
+from mbmrl_ros.envs.task import Task
 from mbmrl_ros.models.dynamics import MLPDynamics
-from mbmrl_ros.training.augment import Augmentation, unchanged
-from mbmrl_ros.training.fit_model import Objective
-from mbmrl_ros.training.model_based import Algorithm
-from mbmrl_ros.training.settings import TrainingConfig
-from mbmrl_ros.training.train_state import TrainState
+from mbmrl_ros.models.kinds import build_model
+from mbmrl_ros.spec.robot import RobotSpec
+from mbmrl_ros.training.algorithm import Algorithm
+from mbmrl_ros.training.fit_model import VALIDATION_WINDOWS, FitData, ModelLearner, Objective
+from mbmrl_ros.training.model_based import train
+from mbmrl_ros.training.run import Run
+from mbmrl_ros.training.settings import ModelBasedConfig
+from mbmrl_ros.training.train_state import TrainState, init_train_state
 from mbmrl_ros.types import Transitions
 
-VALIDATION_WINDOWS = 256
+
+class MBConfig(ModelBasedConfig):
+    """Settings of MB; defaults and tables are those of the thesis."""
+
+
+def init(spec: RobotSpec, config: MBConfig, seed: int) -> TrainState:
+    """Draw the parameters."""
+    dynamics = build_model(spec, config.hidden_sizes, None)
+    return init_train_state(config, dynamics.init(torch.Generator().manual_seed(seed)), {})
 
 
 def objective(
-    dynamics: MLPDynamics,
-    learned: TrainState,
-    training: list[Trajectory],
-    held_out: list[Trajectory],
-    config: TrainingConfig,
-    generator: torch.Generator,
-    augment: Augmentation = unchanged,
+    dynamics: MLPDynamics, state: TrainState, data: FitData, config: MBConfig
 ) -> Objective:
     """Mean squared error on single transitions; stopped on the windows that stop GrBAL."""
-    data = all_transitions(training)
-    unseen = Windows.of(held_out, config.past_steps, config.future_steps)
-    _, check = unseen.sample(VALIDATION_WINDOWS, generator)
+    known = all_transitions(data.training)
+    unseen = Windows.of(data.validation, config.past_steps, config.future_steps)
+    _, check = unseen.sample(VALIDATION_WINDOWS, data.generator)
 
     def batch_loss() -> Tensor:
-        rows = torch.randint(len(data.states), (config.batch_size,), generator=generator)
-        batch = augment(Transitions(*(tensor[rows, None] for tensor in data)), generator)
-        return dynamics.loss(learned.params, batch).mean()
+        rows = torch.randint(len(known.states), (config.batch_size,), generator=data.generator)
+        batch = Transitions(*(tensor[rows, None] for tensor in known))
+        return dynamics.loss(state.params, data.augment(batch, data.generator)).mean()
 
     def validation_loss() -> float:
         with torch.no_grad():
-            return float(dynamics.loss(learned.params, check).mean())
+            return float(dynamics.loss(state.params, check).mean())
 
-    return Objective(batch_loss, validation_loss, max(1, len(data.states) // config.batch_size))
+    return Objective(batch_loss, validation_loss, max(1, len(known.states) // config.batch_size))
 
 
 def adapter(bundle: Bundle) -> NoAdaptation:
@@ -64,4 +72,17 @@ def dynamic_evaluation(bundle: Bundle, step_size: float) -> DynamicEvaluation:
     return DynamicEvaluation(bundle.dynamics.loss, bundle.params, step_sizes)
 
 
-MB = Algorithm('mb', objective, adapter)
+def describe(config: MBConfig) -> dict[str, Any]:
+    """Return what bundle.json says of how the model adapts: nothing."""
+    return {}
+
+
+LEARNER = ModelLearner('mb', init, objective, adapter, describe)
+
+
+def train_mb(task: Task, config: MBConfig, run: Run, seed: int) -> Bundle:
+    """Collect, fit, and plan with the model as it is."""
+    return train(LEARNER, task, config, run, seed)
+
+
+MB = Algorithm('mb', 'a model that stays as it is; MB+DE adapts it later', MBConfig, train_mb)

@@ -21,6 +21,7 @@ from torch import Tensor
 from mbmrl_ros.bundles.policy import PolicyBundle
 from mbmrl_ros.config import Positive
 from mbmrl_ros.envs.meta_task import MetaTask
+from mbmrl_ros.envs.meta_tasks import load_meta_task
 from mbmrl_ros.objectives.surrogates import clipped, likelihood_ratio
 from mbmrl_ros.training.algorithm import Algorithm
 from mbmrl_ros.training.meta_learner import (
@@ -86,4 +87,6 @@ def _factor(excess: float) -> float:
     return 2.0 if excess > 1.5 else 0.5 if excess < 1 / 1.5 else 1.0
 
 
-PROMP = Algorithm('promp', 'proximal meta-policy search', ProMPConfig, train)
+PROMP = Algorithm(
+    'promp', 'proximal meta-policy search', ProMPConfig, train, load_meta_task, 'goals'
+)

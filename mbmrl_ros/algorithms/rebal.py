@@ -3,7 +3,7 @@
 """ReBAL: recurrence-based adaptive learner (Nagabandi, Clavera et al. 2019; thesis, chapter 9).
 
 Algorithm 9, train time                              where
-  1  initialise phi (and psi: one network)           training/train_state.py, start
+  1  initialise phi (and psi: one network)           init, below
   4  sample a disturbance M ~ rho(M)                 envs/tasks.py
   5  collect tau_M with Algorithm 10                 training/collect.py, robot/adaptive_mpc.py
   6  D <- D + tau_M                                  training/run.py
@@ -16,111 +16,133 @@ Algorithm 9, train time                              where
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from mbmrl_ros.adaptation.recurrent import RecurrentAdapter
 from mbmrl_ros.bundles.dynamics import Bundle
-from mbmrl_ros.data.dataset import Trajectory
+from mbmrl_ros.config import Config
 from mbmrl_ros.data.windows import Windows
+from mbmrl_ros.envs.task import Task
+from mbmrl_ros.models.kinds import build_model
 from mbmrl_ros.models.recurrent import RecurrentDynamics
-from mbmrl_ros.training.augment import Augmentation, unchanged
-from mbmrl_ros.training.fit_model import Objective
-from mbmrl_ros.training.meta_loss import with_motor_gains, with_motor_offsets
-from mbmrl_ros.training.model_based import Algorithm
-from mbmrl_ros.training.settings import TrainingConfig
-from mbmrl_ros.training.train_state import TrainState
+from mbmrl_ros.spec.robot import RobotSpec
+from mbmrl_ros.training.algorithm import Algorithm
+from mbmrl_ros.training.augment import with_other_actuators
+from mbmrl_ros.training.fit_model import (
+    VALIDATION_WINDOWS,
+    FitData,
+    ModelLearner,
+    Objective,
+    batches_of_windows,
+)
+from mbmrl_ros.training.model_based import train
+from mbmrl_ros.training.run import Run
+from mbmrl_ros.training.settings import ActuatorConfig, ModelBasedConfig
+from mbmrl_ros.training.train_state import TrainState, init_train_state
 from mbmrl_ros.training.truncated_bptt import Episodes, truncated_errors
 from mbmrl_ros.types import Transitions
 
-VALIDATION_WINDOWS = 256
+
+class RecurrentConfig(Config):
+    """The memory. Where thesis and code disagree, the thesis is the default."""
+
+    cell: Literal['lstm', 'gru'] = Field('lstm', description='of every hidden layer')
+    memory: Literal['window', 'episode'] = Field(
+        'window',
+        description='what is remembered, in training and on the robot: the last past_steps '
+        '(the thesis), or everything since the episode began (the code)',
+    )
+    backprop_steps: int = Field(
+        100, ge=1, description='steps that gradients go back, at most (the code)'
+    )
+    score_past: bool = Field(
+        True,
+        description='window: the past is scored as well, since an episode begins with less than '
+        'past_steps to remember; false: the future only (equation 22)',
+    )
+    episodes: int = Field(10, ge=1, description='episode: trajectories per update (the code)')
+    longest: int = Field(
+        1000, ge=1, description='episode: steps that a trajectory is cut to, for memory'
+    )
+
+
+class ReBALConfig(ModelBasedConfig, ActuatorConfig):
+    """Settings of ReBAL; defaults and tables are those of the thesis."""
+
+    recurrent: RecurrentConfig = Field(RecurrentConfig(), description='its memory')
+
+
+def init(spec: RobotSpec, config: ReBALConfig, seed: int) -> TrainState:
+    """Line 1: draw phi; the update rule psi is in the weights as well."""
+    dynamics = build_model(spec, config.hidden_sizes, config.recurrent.cell)
+    return init_train_state(config, dynamics.init(torch.Generator().manual_seed(seed)), {})
 
 
 def objective(
-    dynamics: RecurrentDynamics,
-    learned: TrainState,
-    training: list[Trajectory],
-    held_out: list[Trajectory],
-    config: TrainingConfig,
-    generator: torch.Generator,
-    augment: Augmentation = unchanged,
+    dynamics: RecurrentDynamics, state: TrainState, data: FitData, config: ReBALConfig
 ) -> Objective:
     """Lines 9 to 11 on windows, or on whole trajectories, as the memory is to be."""
     make = _on_episodes if config.recurrent.memory == 'episode' else _on_windows
-    return make(dynamics, learned, training, held_out, config, generator, augment)
+    return make(dynamics, state, data, config)
 
 
 def _on_windows(
-    dynamics: RecurrentDynamics,
-    learned: TrainState,
-    training: list[Trajectory],
-    held_out: list[Trajectory],
-    config: TrainingConfig,
-    generator: torch.Generator,
-    augment: Augmentation,
+    dynamics: RecurrentDynamics, state: TrainState, data: FitData, config: ReBALConfig
 ) -> Objective:
     """The loss on the future after the past; stopped on the windows that stop GrBAL."""
     past, length = config.past_steps, config.past_steps + config.future_steps
-    windows, unseen = (Windows.of(each, 0, length) for each in (training, held_out))
-    _, check = unseen.sample(VALIDATION_WINDOWS, generator)
+    windows, unseen = (Windows.of(each, 0, length) for each in (data.training, data.validation))
+    _, check = unseen.sample(VALIDATION_WINDOWS, data.generator)
     scored = 0 if config.recurrent.score_past else past
 
     def batch_loss() -> Tensor:
-        _, whole = windows.sample(config.batch_size, generator)
-        whole = _seen(whole, augment, config, generator)
-        return _errors(dynamics, learned, whole, config)[:, scored:].mean()
+        _, recorded = windows.sample(config.batch_size, data.generator)
+        whole = _augmented(recorded, data, config)
+        return _errors(dynamics, state, whole, config)[:, scored:].mean()
 
     def validation_loss() -> float:
         with torch.no_grad():
-            return float(_errors(dynamics, learned, check, config)[:, past:].mean())
+            return float(_errors(dynamics, state, check, config)[:, past:].mean())
 
-    transitions = sum(trajectory.steps for trajectory in training)
-    per_batch = config.batch_size * length
-    return Objective(batch_loss, validation_loss, max(1, transitions // per_batch))
+    return Objective(batch_loss, validation_loss, batches_of_windows(data.training, config))
 
 
 def _on_episodes(
-    dynamics: RecurrentDynamics,
-    learned: TrainState,
-    training: list[Trajectory],
-    held_out: list[Trajectory],
-    config: TrainingConfig,
-    generator: torch.Generator,
-    augment: Augmentation,
+    dynamics: RecurrentDynamics, state: TrainState, data: FitData, config: ReBALConfig
 ) -> Objective:
     """One-step losses along whole trajectories, from an empty memory at their begin."""
     settings = config.recurrent
-    episodes, unseen = (Episodes.of(each, settings.longest) for each in (training, held_out))
+    episodes, unseen = (
+        Episodes.of(each, settings.longest) for each in (data.training, data.validation)
+    )
     check, checked = unseen.at(torch.arange(len(unseen.steps)))
 
     def batch_loss() -> Tensor:
-        whole, real = episodes.sample(settings.episodes, generator)
-        whole = _seen(whole, augment, config, generator)
-        return _errors(dynamics, learned, whole, config)[real].mean()
+        recorded, real = episodes.sample(settings.episodes, data.generator)
+        whole = _augmented(recorded, data, config)
+        return _errors(dynamics, state, whole, config)[real].mean()
 
     def validation_loss() -> float:
         with torch.no_grad():
-            return float(_errors(dynamics, learned, check, config)[checked].mean())
+            return float(_errors(dynamics, state, check, config)[checked].mean())
 
     updates = len(episodes.steps) // settings.episodes
     return Objective(batch_loss, validation_loss, max(1, updates))
 
 
 def _errors(
-    dynamics: RecurrentDynamics, learned: TrainState, whole: Transitions, config: TrainingConfig
+    dynamics: RecurrentDynamics, state: TrainState, whole: Transitions, config: ReBALConfig
 ) -> Tensor:
-    return truncated_errors(dynamics, learned.params, whole, config.recurrent.backprop_steps)
+    return truncated_errors(dynamics, state.params, whole, config.recurrent.backprop_steps)
 
 
-def _seen(
-    whole: Transitions, augment: Augmentation, config: TrainingConfig, generator: torch.Generator
-) -> Transitions:
-    whole = augment(whole, generator)
-    if config.motor_gains:
-        whole, _ = with_motor_gains(whole, whole, config.motor_gains, generator)
-    if config.motor_offsets:
-        whole, _ = with_motor_offsets(whole, whole, config.motor_offsets, generator)
-    return whole
+def _augmented(whole: Transitions, data: FitData, config: ReBALConfig) -> Transitions:
+    whole = data.augment(whole, data.generator)
+    return with_other_actuators(whole, whole, config, data.generator)[0]
 
 
 def adapter(bundle: Bundle) -> RecurrentAdapter:
@@ -131,4 +153,19 @@ def adapter(bundle: Bundle) -> RecurrentAdapter:
     return RecurrentAdapter(bundle.dynamics, bundle.params, info.memory, info.past_steps)
 
 
-REBAL = Algorithm('rebal', objective, adapter, recurrent=True)
+def describe(config: ReBALConfig) -> dict[str, Any]:
+    """Return what bundle.json says of how the model adapts."""
+    return {'cell': config.recurrent.cell, 'memory': config.recurrent.memory}
+
+
+LEARNER = ModelLearner('rebal', init, objective, adapter, describe)
+
+
+def train_rebal(task: Task, config: ReBALConfig, run: Run, seed: int) -> Bundle:
+    """Algorithm 9."""
+    return train(LEARNER, task, config, run, seed)
+
+
+REBAL = Algorithm(
+    'rebal', 'a recurrent model that remembers the last transitions', ReBALConfig, train_rebal
+)

@@ -25,6 +25,7 @@ from torch import Tensor
 from mbmrl_ros.bundles.policy import PolicyBundle
 from mbmrl_ros.config import Positive
 from mbmrl_ros.envs.meta_task import MetaTask
+from mbmrl_ros.envs.meta_tasks import load_meta_task
 from mbmrl_ros.networks.cells import Cell
 from mbmrl_ros.objectives.surrogates import clipped
 from mbmrl_ros.policies.recurrent import RecurrentPolicy
@@ -158,4 +159,11 @@ def train(task: MetaTask, config: RL2Config, run: Run, seed: int) -> PolicyBundl
     )
 
 
-RL2 = Algorithm('rl2', 'a recurrent policy that learns within a trial', RL2Config, train)
+RL2 = Algorithm(
+    'rl2',
+    'a recurrent policy that learns within a trial',
+    RL2Config,
+    train,
+    load_meta_task,
+    'goals',
+)

@@ -18,7 +18,7 @@ from mbmrl_ros.config import UserError, parse
 from mbmrl_ros.models.device import Precision
 from mbmrl_ros.planners.mppi import MPPI, MPPIConfig
 from mbmrl_ros.rewards.reward import Reward, TermConfig, build_reward
-from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC
+from mbmrl_ros.robot.adaptive_mpc import AdaptiveModel, AdaptiveMPC
 
 TERMS = (
     TermConfig(term='forward_velocity', channel='x'),
@@ -84,13 +84,12 @@ class _Tick:
     def __init__(self, model: Model, size: TickSize, device: torch.device) -> None:
         spec = bench_robot()
         settings = {'candidates': size.candidates, 'horizon': size.horizon}
+        adapter = GradientAdapter(model.dynamics.loss, model.params, model.step_sizes)
         self._mpc = AdaptiveMPC(
-            model.dynamics,
-            GradientAdapter(model.dynamics.loss, model.params, model.step_sizes),
+            AdaptiveModel(model.dynamics, adapter, size.window),
             MPPI(parse(MPPIConfig, settings, 'bench tick'), spec.action_size),
             build_reward(spec, TERMS),
             torch.Generator(device).manual_seed(1),
-            size.window,
         )
         self._window = draw_windows(1, size.window, 2, torch.device('cpu'))
         self._state = torch.zeros(1, spec.state_size)

@@ -114,6 +114,7 @@ def damaged(path: Path, error: object) -> UserError:
 
 # What format 1 called what has another name now, in bundle.json and in its metrics.
 _FORMER = {'minimum_gain': 'accept_improvement', 'gain_to_keep': 'keep_improvement'}
+_FORMER_PLANNER = {'inertia': 'alpha', 'minimum_noise': 'min_std'}
 FORMER_METRICS = {'held_out_loss': 'validation_loss'}
 
 
@@ -125,6 +126,9 @@ def _of_format_1(data: dict[str, Any]) -> dict[str, Any]:
     metrics = data.get('metrics')
     if isinstance(metrics, dict):
         data['metrics'] = {FORMER_METRICS.get(k, k): value for k, value in metrics.items()}
+    planner = data.get('planner')
+    if isinstance(planner, dict):
+        data['planner'] = {_FORMER_PLANNER.get(k, k): value for k, value in planner.items()}
     return data | {'format': 2, 'kind': 'dynamics'}
 
 

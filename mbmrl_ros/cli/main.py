@@ -23,7 +23,7 @@ from mbmrl_ros.system.outputs import check_inputs_stay, claimed, output_file
 Command = Callable[[argparse.Namespace], Any]
 """Does what the options ask for; returns an exit code, or None where all is well."""
 NODES = {
-    'sim': ('sim_node', 'the simulator node'),
+    'sim': ('sim_node', 'the simulator node; --viewer shows it in a window'),
     'control': ('controller_node', 'the controller node'),
     'gate': ('command_gate', 'the node between controller and motors'),
     'record': ('recorder_node', 'the node that records a robot to a bag'),
@@ -104,7 +104,7 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--steps', type=_positive, help="control steps per run; default: the task's"
     )
-    parser.add_argument('--robot', help='half_cheetah (the default) or millirobot')
+    parser.add_argument('--robot', help='half_cheetah (the default), millirobot, pr2_left_arm')
     parser.add_argument('--task', help="default: the robot's")
     parser.add_argument(
         '--bundles', type=Path, metavar='DIR', help='with mb and grbal; default: the shipped ones'
@@ -123,7 +123,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--task', help='see: mbmrl tasks')
     parser.add_argument('--data', type=Path, metavar='DIR', help='recordings to train on instead')
     parser.add_argument('--robot', help='its file, where that is not a shipped one')
-    parser.add_argument('--config', help="variant such as two_cores, or a .yaml; default: thesis'")
+    parser.add_argument('--config', help='recipe such as paper, or a .yaml (for two cores)')
     parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE')
     parser.add_argument(
         '--start-from',
@@ -257,6 +257,9 @@ def _whole(text: str) -> int:
 
 def _node(name: str, arguments: list[str]) -> int:
     module = importlib.import_module(EXECUTABLES[NODES[name][0]])
+    if name == 'sim' and '--viewer' in arguments:
+        arguments = [argument for argument in arguments if argument != '--viewer']
+        arguments += ['--ros-args', '-p', 'viewer:=true']
     return int(module.main(arguments))
 
 

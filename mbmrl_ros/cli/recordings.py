@@ -16,9 +16,10 @@ from rich.markup import escape
 from rich.table import Table
 from tqdm import tqdm
 
-from mbmrl_ros.algorithms import ALGORITHMS
+from mbmrl_ros.algorithms import ALGORITHMS, LEARNERS
 from mbmrl_ros.algorithms.adapters import make_adapter
-from mbmrl_ros.bundles.dynamics import Bundle, find_bundle, load_bundle, read_info
+from mbmrl_ros.bundles.dynamics import Bundle, load_bundle, read_info
+from mbmrl_ros.bundles.files import find_bundle
 from mbmrl_ros.config import UserError, closest, share_directory, write_text
 from mbmrl_ros.data.bags import find_bags, printable
 from mbmrl_ros.data.dataset import Trajectory
@@ -40,9 +41,11 @@ from mbmrl_ros.evaluation.predictions import (
 from mbmrl_ros.recordings.cut import chief_reason, read_recordings, refusals
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.system.outputs import as_json, claimed
+from mbmrl_ros.training.fit_model import ModelTraining
 from mbmrl_ros.training.offline import train_offline
+from mbmrl_ros.training.recipes import load_recipe
 from mbmrl_ros.training.run import Run
-from mbmrl_ros.training.settings import TrainingConfig, check_start, load_training_config
+from mbmrl_ros.training.settings import ModelBasedConfig, check_start
 from mbmrl_ros.types import Adapter
 
 # Reasons in the table of `mbmrl bag`.
@@ -106,8 +109,9 @@ def _messages(manifest: Manifest) -> int:
 def train_on_recordings(options: argparse.Namespace) -> None:
     """Train an algorithm on a dataset; `--task` names what the bundle is to be used for."""
     name = options.algorithm
-    if name not in ALGORITHMS:
-        raise UserError(f'unknown algorithm {name!r}; {closest(name, ALGORITHMS)}')
+    if name not in LEARNERS:
+        unknown = 'unknown algorithm' if name not in ALGORITHMS else 'recordings do not train'
+        raise UserError(f'{unknown} {name!r}; {closest(name, LEARNERS)}')
     spec, trajectories = _load(options.data, options.robot)
     task = _task_name(options.task, options.robot, spec)
     config = recordings_config(name, spec, options.config, tuple(options.set))
@@ -119,14 +123,13 @@ def train_on_recordings(options: argparse.Namespace) -> None:
     }  # fmt: skip
     if options.start_from:
         identity['start_from'] = str(options.start_from)
-    defaults = TrainingConfig().model_dump(mode='json')
     with claimed(folder, 'mbmrl train'):
-        run = Run(folder, config.model_dump(mode='json'), identity, defaults)
+        run = Run(folder, config, identity)
         if options.start_from:
             run.adopt(options.start_from)
-        algorithm, seed = ALGORITHMS[name], options.seed
-        bundle = train_offline(algorithm, spec, task, trajectories, config, run, seed)
-    print(f'held-out loss: {bundle.info.metrics["held_out_loss"]:.4f}')
+        training = ModelTraining(LEARNERS[name], spec, config, options.seed)
+        bundle = train_offline(training, task, trajectories, run)
+    print(f'validation loss: {bundle.info.metrics["validation_loss"]:.4f}')
     print(f'bundle: {folder / "bundle"}')
 
 
@@ -139,11 +142,13 @@ def _task_name(wanted: str | None, robot: str | None, spec: RobotSpec) -> str:
 
 def recordings_config(
     algorithm: str, spec: RobotSpec, name: str | None = None, assignments: tuple[str, ...] = ()
-) -> TrainingConfig:
+) -> ModelBasedConfig:
     """Load the settings for a robot's recordings, or those for any robot's."""
-    own = share_directory() / 'config' / 'training' / algorithm / spec.name / 'recordings.yaml'
+    own = share_directory() / 'config' / 'training' / spec.name / 'recordings.yaml'
     task = f'{spec.name}/recordings' if own.exists() else 'recordings'
-    return load_training_config(algorithm, task, name, assignments)
+    config = load_recipe(ALGORITHMS[algorithm].Config, algorithm, task, name, assignments)
+    assert isinstance(config, ModelBasedConfig)
+    return config
 
 
 def evaluate_on_recordings(options: argparse.Namespace) -> None:

@@ -18,18 +18,14 @@ from tqdm import tqdm
 
 from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.algorithms.adapters import make_adapter
-from mbmrl_ros.bundles.dynamics import (
-    Bundle,
-    bundle_names,
-    find_bundle,
-    load_bundle,
-    on_device,
-    read_info,
-)
-from mbmrl_ros.config import UserError, closest
+from mbmrl_ros.api.training import find_algorithm, run_training
+from mbmrl_ros.bundles.dynamics import Bundle, load_bundle, on_device, read_info
+from mbmrl_ros.bundles.files import bundle_names, find_bundle
 from mbmrl_ros.envs.meta_tasks import META_TASKS
-from mbmrl_ros.envs.tasks import TASKS, Task, load_task
+from mbmrl_ros.envs.robot_task import open_task
+from mbmrl_ros.envs.tasks import TASKS, load_task
 from mbmrl_ros.evaluation.episodes import (
+    Trial,
     endings_summary,
     evaluate,
     finite,
@@ -40,26 +36,29 @@ from mbmrl_ros.evaluation.predictions import prediction_losses
 from mbmrl_ros.models.device import choose_precision
 from mbmrl_ros.planners.kinds import PlannerConfig, changed
 from mbmrl_ros.spec.robot import load_robot, robot_names
-from mbmrl_ros.system.outputs import claimed
-from mbmrl_ros.training.model_based import train
-from mbmrl_ros.training.run import Run, finished_iterations, write_text
-from mbmrl_ros.training.settings import TrainingConfig, check_start, load_training_config
+from mbmrl_ros.training.recipes import load_recipe
+from mbmrl_ros.training.run import finished_iterations, write_text
+from mbmrl_ros.training.settings import check_start
 from mbmrl_ros.types import Adapter
 
 
 def train_command(options: argparse.Namespace) -> None:
     """Train an algorithm on a task, or go on with a run."""
     name = options.algorithm
-    if name not in ALGORITHMS:
-        raise UserError(f'unknown algorithm {name!r}; {closest(name, ALGORITHMS)}')
-    task = load_task(options.task, options.robot or '')
-    config = load_training_config(name, task.name, options.config, tuple(options.set))
+    algorithm = find_algorithm(name)
+    task = algorithm.load_task(options.task, options.robot or '')
+    config = load_recipe(
+        algorithm.Config,
+        name,
+        task.name,
+        options.config,
+        tuple(options.set),
+        algorithm.recipes,
+    )
     check_start(config, options.start_from)
     torch.set_num_threads(options.threads)
     folder = options.out or Path('runs') / task.name / name / f'seed{options.seed}'
-    identity = {'algorithm': name, 'task': task.name, 'seed': options.seed}
     if options.start_from:
-        identity['start_from'] = str(options.start_from)
         # Before the folder is claimed: a wrong name must not spoil it.
         there = finished_iterations(options.start_from)
         if not (options.start_from / 'bundle').exists():
@@ -68,13 +67,8 @@ def train_command(options: argparse.Namespace) -> None:
                 'by the command that it was started with',
                 file=sys.stderr,
             )
-    defaults = TrainingConfig().model_dump(mode='json')
-    with claimed(folder, 'mbmrl train'):
-        run = Run(folder, config.model_dump(mode='json'), identity, defaults)
-        if options.start_from:
-            run.adopt(options.start_from, iterations=config.iterations)
-        train(ALGORITHMS[name], task, config, run, options.seed)
-    print(f'bundle: {folder / "bundle"}\ncurves: mbmrl report {folder}')
+    bundle = run_training(algorithm, task, config, folder, options.seed, options.start_from)
+    print(f'bundle: {bundle}\ncurves: mbmrl report {folder}')
 
 
 def evaluate_command(options: argparse.Namespace) -> None:
@@ -82,12 +76,13 @@ def evaluate_command(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     info = read_info(find_bundle(options.bundle))
     task = load_task(options.task or info.task, options.robot or '')
+    problem = open_task(task)
     tests = list(task.tests) if options.test == 'all' else options.test.split(',')
     for test in tests:
         task.test(test)
     cpu = torch.device('cpu')
     precision = choose_precision(options.precision, cpu)
-    bundle = on_device(load_bundle(options.bundle, load_robot(task.robot)), cpu, precision)
+    bundle = on_device(load_bundle(options.bundle, problem.spec), cpu, precision)
     adapter = make_adapter(bundle, options.adaptation, options.step_size)
     changes = {'candidates': options.candidates, 'horizon': options.horizon}
     changes = {name: value for name, value in changes.items() if value}
@@ -104,7 +99,9 @@ def evaluate_command(options: argparse.Namespace) -> None:
     results: dict[str, dict[str, Any]] = {}
     try:
         for test in tests:
-            results[test] = _evaluate_test(bundle, adapter, task, test, planner, options)
+            steps = options.steps or task.episode_steps
+            trial = Trial(problem, test, options.episodes, steps, options.seed)
+            results[test] = _evaluate_test(bundle, adapter, trial, planner)
             # After each one: what comes later may fail, or be left by Ctrl-C.
             if options.json:
                 numbers = finite(head | {'tests': results})
@@ -115,20 +112,13 @@ def evaluate_command(options: argparse.Namespace) -> None:
 
 
 def _evaluate_test(
-    bundle: Bundle,
-    adapter: Adapter,
-    task: Task,
-    test: str,
-    planner: PlannerConfig,
-    options: argparse.Namespace,
+    bundle: Bundle, adapter: Adapter, trial: Trial, planner: PlannerConfig
 ) -> dict[str, Any]:
-    steps = options.steps or task.episode_steps
-    with tqdm(total=steps, desc=test, unit='step') as bar:
-        outcome = evaluate(
-            bundle, adapter, task, test, options.episodes, steps, options.seed, planner, bar.update
-        )
+    steps = trial.steps
+    with tqdm(total=steps, desc=trial.test, unit='step') as bar:
+        outcome = evaluate(bundle, adapter, trial, planner, bar.update)
     losses = prediction_losses(bundle, adapter, outcome.trajectories)
-    failure = task.failure_step(steps)
+    failure = trial.problem.task.failure_step(steps)
     return {
         'steps': steps,
         **returns_summary(outcome.rewards, failure),
@@ -190,7 +180,7 @@ LISTS = {
         *(f'{task.name}: {task.description}' for task in TASKS.values()),
         *(f'{task.name}: {task.description} (for policies)' for task in META_TASKS.values()),
     ],
-    'algorithms': lambda: list(ALGORITHMS),
+    'algorithms': lambda: [f'{each.name}: {each.summary}' for each in ALGORITHMS.values()],
     'robots': _robots,
     'bundles': _bundles,
 }

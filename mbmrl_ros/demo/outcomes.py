@@ -89,7 +89,7 @@ class Show:
     task: what is done by default. bundles: the task that the shipped ones were trained on.
     numbers: of a run, with its failure step: `distance_m` and what else belongs into
     summary.json. columns: those of the table after the first. sections: of the page; the first
-    figure is kept as overview.png too.
+    figure is kept as overview.png too. live: what the video says of a run at a step.
     """
 
     task: str
@@ -97,6 +97,7 @@ class Show:
     numbers: Callable[[RobotSpec, Outcome, int], dict[str, float]]
     columns: tuple[Column, ...]
     sections: Callable[[Scene], list[Section]]
+    live: Callable[[Scene, Outcome, int], str]
 
 
 def summarise(scene: Scene, show: Show) -> dict[str, Any]:

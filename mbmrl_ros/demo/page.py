@@ -8,13 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from mbmrl_ros.demo.figures import draw_losses, draw_ticks
+from mbmrl_ros.demo.film import film_text
 from mbmrl_ros.demo.outcomes import Scene, Show, header, table_rows
 from mbmrl_ros.reports.page import Page, Section, png, write_page
 from mbmrl_ros.system.outputs import replacing
 
 
-def write_demo_page(path: Path, scene: Scene, show: Show, summary: dict[str, Any]) -> Path:
-    """Write the page and, beside it, its first picture (overview.png)."""
+def write_demo_page(
+    path: Path, scene: Scene, show: Show, summary: dict[str, Any], film: Path | None
+) -> Path:
+    """Write the page and, beside it, its first picture (overview.png).
+
+    film: the video that belongs into it, if there is one.
+    """
     sections = show.sections(scene)
     if sections[0].figure is not None:
         with replacing(path.with_name('overview.png')) as picture:
@@ -32,6 +38,7 @@ def write_demo_page(path: Path, scene: Scene, show: Show, summary: dict[str, Any
                 header=header(show),
                 rows=list(table_rows(show, summary)),
             ),
+            *([] if film is None else [Section('The runs', film_text(scene), video=film)]),
             *sections,
             Section(
                 'Prediction error',

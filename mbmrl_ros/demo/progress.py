@@ -26,10 +26,10 @@ class Progress(Protocol):
         """Begin a run; return what is to be called with its steps so far, from any thread."""
 
     def end(self, title: str, how: str) -> None:
-        """Say how a run ended."""
+        """Show how a run ended."""
 
     def look(self) -> None:
-        """Say how far things are, if it is time."""
+        """Show how far things are, if it is time."""
 
     def __enter__(self) -> Self:
         """Begin to show it."""
@@ -61,7 +61,7 @@ class Bars:
         return lambda step: self._bars.update(bar, completed=step)
 
     def end(self, title: str, how: str) -> None:
-        """Say why a bar stays where it is."""
+        """Show why a bar stays where it is."""
         for task in self._bars.tasks:
             if task.description == title:
                 self._bars.stop_task(task.id)
@@ -98,18 +98,18 @@ class Lines:
         self._said_s = now_s()
 
     def begin(self, title: str, steps: int) -> Callable[[int], None]:
-        """Say that it begins."""
+        """Print that it begins."""
         self._runs[title] = _Run(steps, 0, self._now_s())
         self._say(f'{title}: begins, {steps} steps')
         return functools.partial(self._advance, title)
 
     def end(self, title: str, how: str) -> None:
-        """Say how it ended."""
+        """Print how it ended."""
         run = self._runs.pop(title)
         self._say(f'{title}: {how} after {self._now_s() - run.began_s:.0f} s')
 
     def look(self) -> None:
-        """Say how far the runs are, every half minute."""
+        """Print how far the runs are, every half minute."""
         if self._now_s() - self._said_s < SAY_S:
             return
         runs = [f'{title}: step {run.step} of {run.steps}' for title, run in self._runs.items()]

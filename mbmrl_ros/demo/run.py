@@ -27,7 +27,8 @@ from mbmrl_ros import __version__
 from mbmrl_ros.algorithms.adapters import make_adapter
 from mbmrl_ros.bundles.dynamics import Bundle, load_bundle
 from mbmrl_ros.config import UserError, closest, write_text
-from mbmrl_ros.demo import following, running
+from mbmrl_ros.demo import path_following, reaching, running
+from mbmrl_ros.demo.film import write_film
 from mbmrl_ros.demo.outcomes import (
     CONTENDERS,
     Contender,
@@ -50,7 +51,11 @@ from mbmrl_ros.nodes.episode.read_bag import RecordedRun, read_run
 from mbmrl_ros.rewards.reward import Reward, build_reward
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
 
-SHOWS = {'half_cheetah': running.SHOW, 'millirobot': following.SHOW}
+SHOWS = {
+    'half_cheetah': running.SHOW,
+    'millirobot': path_following.SHOW,
+    'pr2_left_arm': reaching.SHOW,
+}
 
 
 def demo_command(options: argparse.Namespace) -> int:
@@ -130,9 +135,20 @@ class _Report:
         _print_table(console, self._show, summary)
         if json_path is not None:
             write_text(json_path, _text(summary))
-        page = write_demo_page(self._out / 'report.html', scene, self._show, summary)
+        film = self._film(console, scene)
+        page = write_demo_page(self._out / 'report.html', scene, self._show, summary, film)
         numbers = self._out / 'summary.json'
         console.print(f'page: {page}\nnumbers: {numbers}\nbags: {self._out}/*/bag')
+
+    def _film(self, console: Console, scene: Scene) -> Path | None:
+        """Write the video; None, and a line that says why, where that cannot be."""
+        try:
+            film = write_film(self._out / 'video.mp4', scene, self._show)
+        except UserError as error:
+            console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+            return None
+        console.print(f'video: {film}')
+        return film
 
     def _scene(self) -> Scene:
         steps = len(self.outcomes[0].rewards)

@@ -24,6 +24,12 @@ def _numbers(spec: RobotSpec, outcome: Outcome, failure_step: int) -> dict[str, 
     return {'distance_m': float(x[-1] - x[0])}
 
 
+def _live(scene: Scene, outcome: Outcome, step: int) -> str:
+    """Return how far the robot has come."""
+    x = outcome.run.trajectory.states[:, scene.spec.channel_index('x')]
+    return f'{float(x[step] - x[0]):.1f} m'
+
+
 def _sections(scene: Scene) -> list[Section]:
     width = max(1, round(SMOOTH_S / scene.spec.period_s))
 
@@ -82,4 +88,5 @@ SHOW = Show(
         Column('loss after adapting', 'loss_after', 3),
     ),
     sections=_sections,
+    live=_live,
 )

@@ -17,17 +17,20 @@ import torch
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
+from mbmrl_ros.config import UserError
+from mbmrl_ros.envs.drawing import MODES, Drawing, Picture
 from mbmrl_ros.envs.meta_tasks import META_TASKS, load_meta_task
-from mbmrl_ros.envs.robot_env import RobotEnv
+from mbmrl_ros.envs.one_robot import OneRobot
+from mbmrl_ros.envs.settings import TRAINING, check_setting, draw_schedule
 from mbmrl_ros.envs.task import Task
 from mbmrl_ros.envs.task_env import MetaTaskEnv, SamplingConfig
 from mbmrl_ros.envs.tasks import TASKS, load_task
 from mbmrl_ros.rewards.reward import build_done, build_reward
-from mbmrl_ros.sim.disturbances import Schedule, active
 from mbmrl_ros.spec.robot import load_robot
+from mbmrl_ros.types import Array
 
 NAMESPACE = 'mbmrl'
-TRAINING = 'training'
+VECTOR = 'mbmrl_ros.envs.vector:VectorTaskEnv'
 
 Observation = NDArray[np.float32]
 
@@ -38,29 +41,41 @@ class TaskEnv(gymnasium.Env[Observation, Observation]):
     An episode ends where the task's `done` says so, and where the physics are no longer finite,
     in a step that earns nothing, as in `mbmrl evaluate`; `gymnasium.make` truncates it after the
     task's steps.
+
+    plan: states [H+1, S] that are drawn as a line, for whoever plans; None: no line.
     """
 
-    metadata = {'render_modes': []}  # noqa: RUF012
+    metadata = {'render_modes': list(MODES), 'render_fps': 25}  # noqa: RUF012
 
     def __init__(
-        self, task: str, setting: str = TRAINING, robot: str = '', inputs_only: bool = False
+        self,
+        task: str,
+        setting: str = TRAINING,
+        robot: str = '',
+        inputs_only: bool = False,
+        render_mode: str | None = None,
     ) -> None:
         """task, robot: as for `mbmrl train`. setting: `training`, or a test of the task.
 
-        inputs_only: observe what networks are fed only, without absolute positions. UserError if
-        there is no such task or setting.
+        inputs_only: observe what networks are fed only, without absolute positions. render_mode:
+        'rgb_array' (no display needed), 'human' (a window), or None. UserError if there is no
+        such task, setting or mode, and what to install where nothing can be drawn.
         """
         self.task = load_task(task, robot)
         self.robot = load_robot(self.task.robot)
-        self.setting = self._checked(setting)
+        self.setting = check_setting(self.task, setting)
         self._reward = build_reward(self.robot, self.task.reward)
         self._done = build_done(self.robot, self.task.done)
-        self._robots = RobotEnv(self.robot, batch=1, threads=1)
+        self._one = OneRobot(self.robot)
         channels = range(self.robot.state_size)
         self._observed = list(self.robot.input_indices if inputs_only else channels)
-        self._state = torch.zeros(1, self.robot.state_size)
-        self._schedule: Schedule = ()
-        self._step = 0
+        self._state = np.zeros(self.robot.state_size, np.float32)
+        self.plan: Array | None = None
+        self.metadata = self.metadata | {'render_fps': round(1 / self.robot.period_s)}
+        self.render_mode = render_mode
+        self._drawing = (
+            None if render_mode is None else Drawing(self.robot, self.task, render_mode)
+        )
         self.observation_space = Box(-np.inf, np.inf, (len(self._observed),), np.float32)
         self.action_space = Box(-1.0, 1.0, (self.robot.action_size,), np.float32)
 
@@ -69,45 +84,65 @@ class TaskEnv(gymnasium.Env[Observation, Observation]):
     ) -> tuple[Observation, dict[str, Any]]:
         """Draw a start state and, in training, what will happen; options: another `setting`."""
         super().reset(seed=seed)
-        setting = self._checked((options or {}).get('setting', self.setting))
-        steps = self.task.episode_steps
-        self._schedule = (
-            self.task.training(self.np_random, steps)
-            if setting == TRAINING
-            else self.task.test(setting)(steps)
-        )
-        self._state, self._step = self._robots.reset(self.np_random, [self._schedule]), 0
+        setting = check_setting(self.task, (options or {}).get('setting', self.setting))
+        schedule = draw_schedule(self.task, setting, self.np_random)
+        self._state = self._one.reset(self.np_random, schedule)
+        self.plan = None
+        self._show()
         return self._observation(), self._info()
 
     def step(self, action: Observation) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Let a control period pass; info: terms of the reward, and what is wrong at present."""
-        actions = torch.as_tensor(np.clip(action, -1.0, 1.0), dtype=torch.float32)[None]
-        before, self._state = self._state, self._robots.step(actions)
-        terms = self._reward.terms(before, actions, self._state)
-        reward = float(self._reward(before, actions, self._state))
-        failed = not bool(self._robots.healthy)
+        applied = np.minimum(np.maximum(action, -1.0), 1.0).astype(np.float32)
+        before, self._state = self._state, self._one.step(applied.astype(np.float64))
+        with torch.inference_mode():
+            terms = self._reward.terms(*map(torch.from_numpy, (before, applied, self._state)))
+            reward = float(sum(terms.values()))
+            ended = bool(self._done(torch.from_numpy(self._state)))
+        failed = not self._one.healthy
         info = self._info() | {
             'reward_terms': {name: 0.0 if failed else float(v) for name, v in terms.items()}
         }
-        self._step += 1
-        ended = failed or bool(self._done(self._state))
-        return self._observation(), 0.0 if failed else reward, ended, False, info
+        self._show()
+        return self._observation(), 0.0 if failed else reward, failed or ended, False, info
+
+    def render(self) -> Picture | None:
+        """Return a picture [360, 480, 3] in mode 'rgb_array'; None in the others."""
+        if self.render_mode != 'rgb_array':
+            return None
+        return self._draw()
 
     def close(self) -> None:
-        """Stop the threads of the physics."""
-        self._robots.close()
+        """Close the window, if there is one."""
+        if self._drawing is not None:
+            self._drawing.close()
+            self._drawing = None
+
+    def _show(self) -> None:
+        if self.render_mode == 'human':
+            self._draw()
+
+    def _draw(self) -> Picture | None:
+        if self._drawing is None:
+            raise UserError('this environment was closed; make another one')
+        return self._drawing.draw(self._one.positions, self._one.disturbances, self.plan)
 
     def _observation(self) -> Observation:
-        return self._state[0, self._observed].numpy()
+        return self._state[self._observed]
 
     def _info(self) -> dict[str, Any]:
         """Return what is wrong in the period that begins, or that was just stepped through."""
-        return {'disturbances': [str(d) for d in active(self._schedule, self._step)]}
+        return {'disturbances': [str(d) for d in self._one.disturbances]}
 
-    def _checked(self, setting: str) -> str:
-        if setting != TRAINING:
-            self.task.test(setting)
-        return setting
+
+def make(task: str, **options: Any) -> gymnasium.Env[Observation, Observation]:
+    """Return an environment that ends after the task's steps.
+
+    task: as `mbmrl tasks` lists it. options: of TaskEnv, such as setting='mid_run',
+    render_mode='rgb_array', robot='my_robot.yaml'.
+    """
+    env = TaskEnv(task, **options)
+    return gymnasium.wrappers.TimeLimit(env, env.task.episode_steps)
 
 
 class GoalTaskEnv(gymnasium.Env[Observation, Observation]):
@@ -171,6 +206,7 @@ def _register() -> None:
         gymnasium.register(
             id=environment_id(name),
             entry_point=f'{__name__}:{"GoalTaskEnv" if name in META_TASKS else "TaskEnv"}',
+            vector_entry_point=None if name in META_TASKS else VECTOR,
             max_episode_steps=steps,
             kwargs={'task': name},
         )

@@ -55,7 +55,8 @@ LADDERS: dict[str, tuple[Severity, ...]] = {
     'miscalibrated': _severities('pose_tilt', 'roll', 20.0, 30.0),
     'weak_battery': _severities('weak_battery', 'battery', 0.4, 0.2, 0.15),
 }
-# Which rung: by benchmarks/millirobot_severity.py, which asks MB alone.
+# Which rung: the mildest at which MB's cost is 1.3 times that on the known grounds, or else the
+# hardest at which it stays on its feet (docs/results/millirobot_paths/severity.json).
 _CHOSEN = {
     'missing_leg': 2,
     'slope': 0,

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mbmrl_ros.robot.command import to_units
 from mbmrl_ros.robot.state import encode
-from mbmrl_ros.sim.disturbances import Schedule, active, check
+from mbmrl_ros.sim.disturbances import Disturbance, Schedule, active, check
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array
 
@@ -31,8 +31,10 @@ class RobotEnv:
         threads = threads or torch.get_num_threads()
         # A lost sample is a gap: a robot has no state then, and records no transition.
         self._world = BatchWorld(spec, batch, threads, dropouts=False)
-        self._schedules: tuple[Schedule, ...] = ((),) * batch
-        self._step = 0
+        self._schedules: list[Schedule] = [()] * batch
+        # Steps since each robot's reset, and what then changes: nothing, for most.
+        self._steps = np.zeros(batch, np.int64)
+        self._changes: dict[int, frozenset[int]] = {}
         self._has_rates = any(channel.encoding == 'rate' for channel in spec.state)
         self._signals: Array = np.zeros((batch, len(spec.signals)))
 
@@ -44,9 +46,8 @@ class RobotEnv:
         """
         if len(schedules) != self.batch:
             raise ValueError(f'{self.batch} robots need as many schedules, got {len(schedules)}')
-        for event in {event for schedule in schedules for event in schedule}:
-            check(self.spec, event.disturbance)
-        self._schedules, self._step = tuple(schedules), 0
+        for row, schedule in enumerate(schedules):
+            self._plan(row, schedule)
         self._world.reset(rng)
         if self._has_rates:
             self._signals = self._world.signals()
@@ -55,12 +56,39 @@ class RobotEnv:
 
     def step(self, actions: Tensor) -> Tensor:
         """Apply actions [N, A] in -1..1 for one period; return the next states [N, S]."""
-        for row, schedule in enumerate(self._schedules):
-            if any(event.step == self._step for event in schedule):
-                self._world.set_disturbances(row, active(schedule, self._step))
+        for row, changes in self._changes.items():
+            if self._steps[row] in changes:
+                self._world.set_disturbances(row, self.disturbances(row))
         self._world.step(to_units(self.spec, actions.detach().cpu().double().numpy()))
-        self._step += 1
+        self._steps += 1
         return self._states()
+
+    def reset_rows(
+        self, rng: np.random.Generator, rows: Sequence[int], schedules: Sequence[Schedule]
+    ) -> Tensor:
+        """Start some robots afresh, each under its schedule; return their states [rows, S].
+
+        Rates of change are zero: time stands still for the others.
+        """
+        for row, schedule in zip(rows, schedules):
+            self._plan(row, schedule)
+            self._world.reset_row(row, rng)
+        signals = self._world.signals()[rows]
+        self._signals[rows] = signals
+        return torch.from_numpy(encode(self.spec, signals, np.zeros_like(signals))).float()
+
+    def disturbances(self, row: int) -> tuple[Disturbance, ...]:
+        """Return what is wrong with a robot in the period that begins."""
+        return active(self._schedules[row], int(self._steps[row]))
+
+    def _plan(self, row: int, schedule: Schedule) -> None:
+        """Begin a schedule. UserError if the robot cannot have what is in it."""
+        for event in schedule:
+            check(self.spec, event.disturbance)
+        self._schedules[row], self._steps[row] = schedule, 0
+        self._changes.pop(row, None)
+        if schedule:
+            self._changes[row] = frozenset(event.step for event in schedule)
 
     def copy_state_from(self, other: RobotEnv) -> None:
         """Put every robot where one of M others is, N / M of each in turn.
@@ -68,7 +96,7 @@ class RobotEnv:
         What is wrong with them then stays so. UserError as BatchWorld.copy_state_from.
         """
         self._world.copy_state_from(other._world)
-        self._schedules = ((),) * self.batch
+        self._schedules, self._changes = [()] * self.batch, {}
         self._signals = np.repeat(other._signals, self.batch // other.batch, axis=0)
 
     @property

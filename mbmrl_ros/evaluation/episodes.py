@@ -17,13 +17,19 @@ from torch import Tensor
 from mbmrl_ros.bundles.dynamics import Bundle
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.envs.robot_env import RobotEnv
-from mbmrl_ros.envs.tasks import Task
+from mbmrl_ros.envs.robot_task import RobotTask
 from mbmrl_ros.evaluation.predictions import PredictionLosses
 from mbmrl_ros.planners.kinds import PlannerConfig, make_planner
-from mbmrl_ros.rewards.reward import build_done, build_reward
-from mbmrl_ros.robot.adaptive_mpc import Decision, make_mpc
-from mbmrl_ros.spec.robot import load_robot
-from mbmrl_ros.training.collect import ActFn, Rollouts, collect, ended_early, mpc_actions
+from mbmrl_ros.robot.action_source import Decision
+from mbmrl_ros.robot.adaptive_mpc import make_mpc
+from mbmrl_ros.training.collect import (
+    ActFn,
+    EpisodePlan,
+    Rollouts,
+    collect,
+    ended_early,
+    mpc_actions,
+)
 from mbmrl_ros.types import Adapter, Array
 
 
@@ -44,30 +50,34 @@ class Evaluation:
     refused: int
 
 
-def evaluate(
-    bundle: Bundle,
-    adapter: Adapter,
-    task: Task,
-    test: str,
-    episodes: int,
-    steps: int,
-    seed: int,
-    planner: PlannerConfig | None = None,
-    on_step: Callable[[], object] = lambda: None,
-) -> Evaluation:
-    """Run episodes side by side under a test setting of the task.
+@dataclass(frozen=True)
+class Trial:
+    """Episodes side by side under a test setting of a task.
 
     The same seed gives the same start states to every method.
     """
-    spec = load_robot(task.robot)
-    reward = build_reward(spec, task.reward)
-    generator = torch.Generator().manual_seed(seed)
-    planning = make_planner(planner or bundle.info.planner, spec.action_size)
-    mpc = make_mpc(bundle, adapter, planning, reward, generator, episodes)
+
+    problem: RobotTask
+    test: str
+    episodes: int
+    steps: int
+    seed: int
+
+
+def evaluate(
+    bundle: Bundle,
+    adapter: Adapter,
+    trial: Trial,
+    planner: PlannerConfig | None = None,
+    on_step: Callable[[], object] = lambda: None,
+) -> Evaluation:
+    """Let a bundle drive the episodes of a trial. planner: other than the bundle's."""
+    problem, generator = trial.problem, torch.Generator().manual_seed(trial.seed)
+    planning = make_planner(planner or bundle.info.planner, problem.spec.action_size)
+    mpc = make_mpc(bundle, adapter, planning, problem.reward, generator, trial.episodes)
     ticks: list[_Tick] = []
     act = mpc_actions(mpc, lambda decision: ticks.append(_tick(decision)))
-    window = bundle.info.past_steps
-    rollouts = run_episodes(task, test, act, episodes, steps, seed, window, on_step)
+    rollouts = run_episodes(trial, act, bundle.info.past_steps, on_step)
     return Evaluation(
         rollouts.rewards,
         rollouts.trajectories,
@@ -79,34 +89,18 @@ def evaluate(
 
 
 def run_episodes(
-    task: Task,
-    test: str,
-    act: ActFn,
-    episodes: int,
-    steps: int,
-    seed: int,
-    window: int = 1,
-    on_step: Callable[[], object] = lambda: None,
+    trial: Trial, act: ActFn, window: int = 1, on_step: Callable[[], object] = lambda: None
 ) -> Rollouts:
-    """Let anything that acts drive episodes side by side under a test setting of the task.
+    """Let anything that acts drive the episodes of a trial.
 
     window: transitions that it looks back on.
     """
-    spec = load_robot(task.robot)
-    env = RobotEnv(spec, episodes)
+    problem, rng = trial.problem, np.random.default_rng(trial.seed)
+    schedules = [problem.task.test(trial.test)(trial.steps)] * trial.episodes
+    env = RobotEnv(problem.spec, trial.episodes)
     try:
-        return collect(
-            env,
-            build_reward(spec, task.reward),
-            act,
-            [task.test(test)(steps)] * episodes,
-            task.disturbances,
-            steps,
-            window,
-            np.random.default_rng(seed),
-            on_step,
-            build_done(spec, task.done),
-        )
+        plan = EpisodePlan(schedules, trial.steps, window)
+        return collect(env, problem, act, plan, rng, on_step)
     finally:
         env.close()
 

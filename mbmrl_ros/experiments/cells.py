@@ -7,11 +7,11 @@ Figures share both: what two of them need is trained and measured once.
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.envs.tasks import TASKS
 from mbmrl_ros.experiments.figures import (
@@ -22,40 +22,26 @@ from mbmrl_ros.experiments.figures import (
     QUICK_STEPS,
 )
 from mbmrl_ros.experiments.grid import Figure, Selection, Setting, Variant, slug
-from mbmrl_ros.experiments.jobs import (
-    NOT_MODELS,
-    TRUE_PHYSICS,
-    Job,
-    Measurement,
-    Training,
-    Work,
-)
-from mbmrl_ros.experiments.methods import METHODS, MODELS
-from mbmrl_ros.experiments.trainings import (
-    models_for,
-    recipe_of,
-    training_files,
-    training_of,
-    with_sources,
-)
+from mbmrl_ros.experiments.jobs import TRUE_PHYSICS, Job, Measurement, Training, Work
+from mbmrl_ros.experiments.methods import METHODS
+from mbmrl_ros.experiments.models import MODELS
+from mbmrl_ros.experiments.trainings import training_of, with_source_models, with_sources
 
 
-def expand(names: Sequence[str], chosen: Selection) -> tuple[list[Job], list[str]]:
-    """Return the jobs of experiments in an order that can be worked off, and what is left out.
+def expand(names: Sequence[str], chosen: Selection) -> list[Job]:
+    """Return the jobs of experiments, each after those that it needs.
 
-    Left out, with a line that says why, is what this version has no algorithm, task or training
-    file for. UserError on a name, task, method or setting that there is not.
+    UserError on a name, task, method or setting that there is not.
     """
     jobs: dict[Path, Job] = {}
-    missing: dict[str, None] = {}
     _check(names, chosen)
     for name in names:
-        for work in _measurements(FIGURES[name], chosen, missing):
+        for work in _measurements(FIGURES[name], chosen):
             command = _command(name, work, chosen)
-            both: list[Work] = [*with_sources(work.training), work]
-            for one in both:
+            needed: list[Work] = [*with_sources(work.training), work]
+            for one in needed:
                 jobs.setdefault(one.path, Job(one, command))
-    return list(jobs.values()), list(missing)
+    return list(jobs.values())
 
 
 def _check(names: Sequence[str], chosen: Selection) -> None:
@@ -74,50 +60,25 @@ def _check(names: Sequence[str], chosen: Selection) -> None:
                 raise UserError(f'{" ".join(names)}: no {kind} {one!r}; {closest(one, valid)}')
     for assignment in chosen.assignments:
         model, separator, _ = assignment.partition('=')[0].partition(':')
-        trained = {one for m in chosen.methods or methods for one in models_for(METHODS[m].model)}
+        used = [METHODS[method].model for method in chosen.methods or methods]
+        trained = {one for model in used for one in with_source_models(model)}
         if separator and model not in trained:
             hint = closest(model, trained)
             raise UserError(f'--set {assignment}: no model {model!r} is trained for this; {hint}')
 
 
-def _measurements(
-    figure: Figure, chosen: Selection, missing: dict[str, None]
-) -> Iterator[Measurement]:
-    for setting in figure.settings:
-        if chosen.tasks and setting.task not in chosen.tasks:
-            continue
-        for method in figure.methods:
-            if chosen.methods and method not in chosen.methods:
-                continue
-            reason = _lacking(setting, method)
-            if reason:
-                missing[reason] = None
-                continue
-            for variant in figure.variants:
-                for seed in _seeds(figure, method, chosen):
-                    yield from _of_seed(figure, setting, method, variant, seed, chosen)
+def _measurements(figure: Figure, chosen: Selection) -> Iterator[Measurement]:
+    settings = [one for one in figure.settings if one.task in (chosen.tasks or (one.task,))]
+    methods = [one for one in figure.methods if one in (chosen.methods or (one,))]
+    for setting, method, variant in itertools.product(settings, methods, figure.variants):
+        for seed in _seeds(figure, method, chosen):
+            yield from _of_seed(figure, setting, method, variant, seed, chosen)
 
 
 def _seeds(figure: Figure, method: str, chosen: Selection) -> Sequence[int]:
     """Return training seeds; where nothing is trained, all would give the same."""
     seeds = chosen.seeds or figure.seeds
     return seeds[:1] if MODELS[METHODS[method].model].algorithm == TRUE_PHYSICS else seeds
-
-
-def _lacking(setting: Setting, method: str) -> str:
-    """Return in a line what this version lacks for a method under a setting, or nothing."""
-    model = MODELS[METHODS[method].model]
-    if setting.task not in TASKS:
-        return f'no task {setting.task!r}'
-    if setting.test not in TASKS[setting.task].tests:
-        return f'{setting.task} has no test {setting.test!r}'
-    if model.algorithm not in (*ALGORITHMS, *NOT_MODELS):
-        return f'{method}: no algorithm {model.algorithm!r}; {closest("", ALGORITHMS)}'
-    for needed in (METHODS[method].model, *(r.start_from for r in model.recipes if r.start_from)):
-        if recipe_of(needed, setting.task) is None:
-            algorithm = training_files(MODELS[needed].algorithm)
-            return f'{method}: no training file config/training/{algorithm}/{setting.task}.yaml'
-    return ''
 
 
 def _of_seed(

@@ -11,31 +11,24 @@ from typing import Any, Literal
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """A training file, config/training/<algorithm>/<task>[.<variant>].yaml.
+class Model:
+    """What is trained, by a recipe of config/training.
 
     start_from: the model whose finished training gives data and weights; empty: none. with_data:
     or its weights alone, and all data are collected. goes_on: it collects more than it was given.
-    """
-
-    variant: str | None = None
-    start_from: str = ''
-    with_data: bool = True
-    goes_on: bool = False
-
-
-@dataclass(frozen=True)
-class Model:
-    """What is trained. recipes: the first one that there is a file for counts.
-
     on_test: trained on the schedules of the test that it is for. times: iterations, in those of
-    its training file.
+    the recipe. changes: of its settings, on every task; by_task: on one.
     """
 
     algorithm: str
-    recipes: tuple[Recipe, ...]
+    recipe: str = 'default'
+    start_from: str = ''
+    with_data: bool = True
+    goes_on: bool = False
     on_test: bool = False
     times: float = 1
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    by_task: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.experiments.grid import Variant
 from mbmrl_ros.experiments.methods import METHODS
-from mbmrl_ros.training.settings import TrainingConfig
+from mbmrl_ros.training.settings import ModelBasedConfig
 
-# Trained by experiments/trpo.py, with training files of MB: tuned, or by the thesis' numbers.
+# Trained by experiments/trpo.py, with settings of MB: tuned, or by the thesis' numbers.
 TRPO, TRPO_OF_THESIS = MODEL_FREE = ('trpo', 'trpo_thesis')
 # Nothing is trained: experiments/true_physics.py.
 TRUE_PHYSICS = 'true_physics'
 NOT_MODELS = (*MODEL_FREE, TRUE_PHYSICS)
+
+
+def settings_of(algorithm: str) -> str:
+    """Return whose settings, and whose recipes, an algorithm has."""
+    return 'mb' if algorithm in NOT_MODELS else algorithm
+
+
+def record_of(algorithm: str) -> type[ModelBasedConfig]:
+    """Return the class of an algorithm's settings."""
+    record = ALGORITHMS[settings_of(algorithm)].Config
+    assert issubclass(record, ModelBasedConfig)
+    return record
 
 
 @dataclass(frozen=True)
@@ -31,7 +44,7 @@ class Training:
     task: str
     distribution: str
     seed: int
-    config: TrainingConfig
+    config: ModelBasedConfig
     folder: Path
     source: Training | None = None
     with_data: bool = True

@@ -15,9 +15,11 @@ from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.algorithms.adapters import make_adapter
 from mbmrl_ros.bundles.dynamics import Bundle, load_bundle
 from mbmrl_ros.config import UserError
+from mbmrl_ros.envs.robot_task import open_task
 from mbmrl_ros.envs.tasks import Task, load_task
 from mbmrl_ros.evaluation.episodes import (
     Evaluation,
+    Trial,
     endings_summary,
     evaluate,
     losses_summary,
@@ -37,9 +39,7 @@ from mbmrl_ros.planners.mppi import of_before
 from mbmrl_ros.reports.run import read_metrics
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training.collect import Rollouts
-from mbmrl_ros.training.model_based import train
 from mbmrl_ros.training.run import Run
-from mbmrl_ros.training.settings import TrainingConfig
 
 # Of the moments from which the state T2 steps ahead is predicted.
 AHEAD_STRIDE = 5
@@ -60,8 +60,7 @@ def _train(work: Training, out: Path) -> dict[str, Any]:
     if work.source:
         identity['start_from'] = str(work.source.folder)
     folder, config = out / work.folder, work.config
-    defaults = TrainingConfig().model_dump(mode='json')
-    run = Run(folder, config.model_dump(mode='json'), identity, defaults)
+    run = Run(folder, config, identity)
     if work.source:
         run.adopt(out / work.source.folder, work.with_data, config.iterations)
     if work.algorithm in MODEL_FREE:
@@ -69,7 +68,7 @@ def _train(work: Training, out: Path) -> dict[str, Any]:
 
         train_trpo(task, config, run, work.seed, work.algorithm == TRPO)
     else:
-        train(ALGORITHMS[work.algorithm], task, config, run, work.seed)
+        ALGORITHMS[work.algorithm].train(task, config, run, work.seed)
     metrics = read_metrics(folder)
     steps = metrics['environment_steps']
     return {
@@ -78,7 +77,7 @@ def _train(work: Training, out: Path) -> dict[str, Any]:
         'own_hours': float(np.sum(metrics['collect_s'] + metrics['fit_s'])) / 3600,
         'curve': {
             key: [float(f'{value:.5g}') for value in metrics[key]]
-            for key in ('environment_steps', 'return_mean', 'return_std', 'held_out_loss')
+            for key in ('environment_steps', 'return_mean', 'return_std', 'validation_loss')
             if key in metrics
         },
     }
@@ -103,7 +102,7 @@ def _drive_by_policy(work: Measurement, task: Task, out: Path) -> dict[str, Any]
     config = work.training.config
     tuned = work.training.algorithm == TRPO
     act = load_policy(out / work.training.folder, task, config, work.iteration, tuned)
-    rollouts = run_episodes(task, work.test, act, work.episodes, work.steps, work.test_seed)
+    rollouts = run_episodes(_trial(work, task), act)
     return {
         'environment_steps': (work.iteration or config.iterations)
         * config.rollouts
@@ -114,12 +113,16 @@ def _drive_by_policy(work: Measurement, task: Task, out: Path) -> dict[str, Any]
 
 def _drive_by_physics(work: Measurement, task: Task) -> dict[str, Any]:
     planner = planner_of(work, work.training.config.control_planner)
-    driven = drive_by_physics(task, work.test, planner, work.episodes, work.steps, work.test_seed)
+    driven = drive_by_physics(_trial(work, task), planner)
     return {
         'environment_steps': 0,
         'planner': {'kind': planner.kind, **planner.model_dump()},
         **_episodes(work, task, driven),
     }
+
+
+def _trial(work: Measurement, task: Task) -> Trial:
+    return Trial(open_task(task), work.test, work.episodes, work.steps, work.test_seed)
 
 
 def _episodes(work: Measurement, task: Task, driven: Rollouts | Evaluation) -> dict[str, Any]:
@@ -137,9 +140,7 @@ def _drive_by_model(work: Measurement, task: Task, out: Path) -> dict[str, Any]:
         raise UserError(f'{work.steps} steps hold no moment from {work.scored_from} on to score')
     adapter = make_adapter(bundle, METHODS[work.method].adaptation)
     planner = planner_of(work, bundle.info.planner)
-    outcome = evaluate(
-        bundle, adapter, task, work.test, work.episodes, work.steps, work.test_seed, planner
-    )
+    outcome = evaluate(bundle, adapter, _trial(work, task), planner)
     losses = prediction_losses(bundle, adapter, outcome.trajectories, 1, AHEAD_STRIDE)
     losses = losses.since(work.scored_from)
     failure = task.failure_step(work.steps)

@@ -13,13 +13,12 @@ from typing import Any
 import torch
 
 from mbmrl_ros.bench.compare import conditions
-from mbmrl_ros.config import UserError, write_text
+from mbmrl_ros.config import UserError, current_names, write_text
 from mbmrl_ros.evaluation.episodes import finite
-from mbmrl_ros.experiments.jobs import Job, Training
+from mbmrl_ros.experiments.jobs import Job, Training, record_of
 from mbmrl_ros.experiments.measure import perform
 from mbmrl_ros.system.outputs import reason
-from mbmrl_ros.training.run import same_setting
-from mbmrl_ros.training.settings import TrainingConfig
+from mbmrl_ros.training.run import present_settings, same_setting
 
 
 def finished(job: Job, out: Path) -> bool:
@@ -29,46 +28,47 @@ def finished(job: Job, out: Path) -> bool:
     """
     path = out / job.work.path
     try:
-        found = json.loads(path.read_text())['settings']
+        found = _by_name(_of_now(json.loads(path.read_text())['settings']))
     except FileNotFoundError:
         return False
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f'{path} cannot be read ({error}); remove it to make it again') from error
-    other = _difference(_with_defaults(found), job.settings)
+    wanted = _by_name(job.settings)
+    other = [
+        name
+        for name in sorted(found.keys() | wanted.keys())
+        if not same_setting(name, found.get(name), wanted.get(name))
+    ]
     if isinstance(job.work, Training) and other == ['config.iterations']:
         return False
     if other:
         raise UserError(
             f'{path} was made with other settings ({other[0]} was '
-            f'{_at(found, other[0])}, is {_at(job.settings, other[0])} now); '
+            f'{found.get(other[0])}, is {wanted.get(other[0])} now); '
             'choose another --out, or remove it to make it again'
         )
     return True
 
 
-def _with_defaults(found: Any) -> Any:
-    """Fill in training settings that a result of an older version does not name."""
-    if not isinstance(found, dict):
-        return found
-    filled = {key: _with_defaults(value) for key, value in found.items()}
-    if 'config' in found:
-        filled['config'] = TrainingConfig().model_dump(mode='json') | found['config']
-    return filled
+def _of_now(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings that an older version may have written, as this one writes them."""
+    inner = {key: _of_now(value) for key, value in settings.items() if isinstance(value, dict)}
+    result = settings | inner
+    if 'config' in result:
+        record = record_of(result['algorithm'])
+        result['config'] = present_settings(record, result['config'])
+    if 'at_test' in result:
+        result['at_test'] = current_names(record_of('grbal'), result['at_test'])
+    return result
 
 
-def _difference(found: Any, wanted: Any, name: str = '') -> list[str]:
-    """Return the names of what differs in two settings, groups within groups by dots."""
-    if not (isinstance(found, dict) and isinstance(wanted, dict)):
-        return [] if same_setting(name, found, wanted) else [name]
-    keys = sorted(set(found) | set(wanted))
+def _by_name(settings: Any, name: str = '') -> dict[str, Any]:
+    """Return settings without groups, by names with dots."""
+    if not isinstance(settings, dict):
+        return {name: settings}
     prefix = f'{name}.' if name else ''
-    return [d for k in keys for d in _difference(found.get(k), wanted.get(k), prefix + k)]
-
-
-def _at(settings: Any, name: str) -> Any:
-    for key in name.split('.'):
-        settings = settings.get(key) if isinstance(settings, dict) else None
-    return settings
+    parts = [_by_name(value, f'{prefix}{key}') for key, value in settings.items()]
+    return {key: value for part in parts for key, value in part.items()}
 
 
 def in_a_line(result: dict[str, Any]) -> str:

@@ -15,12 +15,13 @@ import sys
 import threading
 import time
 import traceback
-from dataclasses import dataclass, field
-from multiprocessing import forkserver
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import connection, forkserver
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -37,148 +38,124 @@ CONTEXT = multiprocessing.get_context('forkserver')
 CONTEXT.set_forkserver_preload(['mbmrl_ros.experiments.outcomes', 'mbmrl_ros.sim.batch'])
 
 
-class Running(NamedTuple):
-    """A job under way, and where its message comes from."""
-
-    job: Job
-    process: BaseProcess
-    messages: Connection
-    started: float
-
-
-@dataclass
-class Board:
-    """What is left to do, what is under way, what failed (job: why)."""
-
-    waiting: list[Job]
-    running: list[Running] = field(default_factory=list)
-    failed: dict[Path, str] = field(default_factory=dict)
-
-    def next_job(self) -> Job | None:
-        """Take the first job whose needs are met; those whose needs have failed, fail."""
-        unmet = {job.work.path for job in self.waiting} | {r.job.work.path for r in self.running}
-        for job in list(self.waiting):
-            lost = [need for need in job.work.needs if need in self.failed]
-            if lost:
-                self.waiting.remove(job)
-                self.failed[job.work.path] = f'needs {lost[0].parent}, which failed'
-                unmet.discard(job.work.path)
-            elif not any(need in unmet for need in job.work.needs):
-                self.waiting.remove(job)
-                return job
-        return None
-
-
 def run_jobs(jobs: list[Job], out: Path, processes: int) -> dict[str, str]:
     """Do what is not done yet; return why jobs failed, by title.
 
     UserError if a result was made with other settings, or another command works in `out`.
     """
     with claimed(out, 'mbmrl experiment'):
-        _start_server()
         left = [job for job in jobs if not finished(job, out)]
-        board = Board(left)
-        total, done = len(jobs), len(jobs) - len(left)
-        with tqdm(total=total, initial=done, unit='cell', desc='cells') as bar:
+        done = len(jobs) - len(left)
+        with (
+            tqdm(total=len(jobs), initial=done, unit='cell', desc='cells') as bar,
+            _pool(processes) as pool,
+        ):
             try:
-                _work_off(board, out, processes, bar)
-            finally:
-                _end([running.process for running in board.running])
+                return _work_off(left, out, processes, pool, bar)
+            except BrokenProcessPool as error:
+                raise UserError(
+                    'a process was ended from outside, perhaps for lack of memory: '
+                    'the same command goes on with what is missing'
+                ) from error
+
+
+def _work_off(
+    jobs: list[Job], out: Path, processes: int, pool: ProcessPoolExecutor, bar: tqdm[Any]
+) -> dict[str, str]:
+    """Do jobs, each of which comes after those that it needs; return why some failed."""
+    waiting, failed = list(jobs), dict[Path, str]()
+    running: dict[Future[tuple[str, float]], Job] = {}
+    while waiting or running:
+        open_paths = {job.work.path for job in (*waiting, *running.values())}
+        for job in list(waiting):
+            lost = [need for need in job.work.needs if need in failed]
+            if lost:
+                failed[job.work.path] = f'needs {lost[0].parent}, which failed'
+            elif len(running) == processes or open_paths & set(job.work.needs):
+                continue
+            else:
+                running[pool.submit(_do, job, out)] = job
+            waiting.remove(job)
+        bar.set_postfix_str(', '.join(job.work.title for job in running.values())[:70])
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            job = running.pop(future)
+            try:
+                text, seconds = future.result()
+                line = f'done: {job.work.title}: {text} ({seconds:.0f} s)'
+            except BrokenProcessPool:
+                # Which of those that ran it was, nobody knows.
+                raise
+            except Exception as error:
+                failed[job.work.path] = _why(error, job, out)
+                line = f'failed: {job.work.title}: {failed[job.work.path]}'
+            tqdm.write(line, file=sys.stderr)
+            bar.update()
     titles = {job.work.path: job.work.title for job in jobs}
-    return {titles[path]: reason for path, reason in board.failed.items()}
+    return {titles[path]: why for path, why in failed.items()}
 
 
-def _start_server() -> None:
-    """Start what children are forked from such that Ctrl-C, while it imports, is the parent's."""
+def _why(error: Exception, job: Job, out: Path) -> str:
+    if isinstance(error, UserError):
+        return str(error)
+    return f'{type(error).__name__}: {error} (see {_log(job, out)})'
+
+
+@contextmanager
+def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
+    """Yield a pool whose processes end when this does, whatever they do; files stay whole."""
+    # Ctrl-C while the server imports is the parent's.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         forkserver.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-
-
-def _work_off(board: Board, out: Path, processes: int, bar: tqdm[Any]) -> None:
-    while True:
-        while len(board.running) < processes and (job := board.next_job()):
-            board.running.append(_start(job, out))
-        bar.set_postfix_str(', '.join(r.job.work.title for r in board.running)[:70])
-        if not board.running:
-            return
-        wait([running.messages for running in board.running])
-        for running in [r for r in board.running if r.messages.poll()]:
-            good, text = _outcome(running)
-            board.running.remove(running)
-            title, seconds = running.job.work.title, time.monotonic() - running.started
-            if not good:
-                board.failed[running.job.work.path] = text
-            line = f'{"done" if good else "failed"}: {title}: {text} ({seconds:.0f} s)'
-            tqdm.write(line, file=sys.stderr)
-            bar.update()
-
-
-def _start(job: Job, out: Path) -> Running:
-    receiver, sender = CONTEXT.Pipe(duplex=False)
-    process = CONTEXT.Process(target=_child, args=(job, out, sender), name=job.work.title)
-    process.start()
-    sender.close()
-    return Running(job, process, receiver, time.monotonic())
-
-
-def _outcome(running: Running) -> tuple[bool, str]:
-    """Return whether a job went well, and its numbers or why not."""
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(processes, CONTEXT, _begin)
     try:
-        good, text = running.messages.recv()
-    except EOFError:
-        # Killed from outside, or out of memory: then a process says nothing itself.
-        running.process.join()
-        good, text = False, f'its process ended with exit code {running.process.exitcode}'
-    running.process.join()
-    running.messages.close()
-    return good, text
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+            process.join()
 
 
-def _end(processes: list[BaseProcess]) -> None:
-    """End processes; whatever they were writing appears whole or not at all."""
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        process.join()
-
-
-def _child(job: Job, out: Path, messages: Connection) -> None:
-    """Do one job in a process of its own; send whether it went well, and its numbers or why."""
+def _begin() -> None:
+    """Make ready a process of the pool."""
     # Ctrl-C goes to the whole group: the parent decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
-    log = out / 'logs' / f'{slug(str(job.work.path.with_suffix("")))}.log'
-    try:
-        log.parent.mkdir(exist_ok=True)
-        with log.open('ab', buffering=0) as file:
-            for stream in (1, 2):
-                os.dup2(file.fileno(), stream)
-    except OSError as error:
-        messages.send((False, f'cannot write {log}: {reason(error)}'))
-        return
-    messages.send(_done(job, out, log))
-
-
-def _done(job: Job, out: Path, log: Path) -> tuple[bool, str]:
-    """Do a job; return whether it went well, and its numbers or why not."""
-    try:
-        return True, in_a_line(do(job, out))
-    except UserError as error:
-        return False, str(error)
-    except Exception as error:
-        traceback.print_exc()
-        return False, f'{type(error).__name__}: {error} (see {log})'
-    finally:
-        sys.stdout.flush()
 
 
 def _end_with_parent() -> None:
     """End where the parent was killed: the next command must find no one at work."""
     parent = multiprocessing.parent_process()
     if parent is not None:
-        wait([parent.sentinel])
+        connection.wait([parent.sentinel])
         os._exit(1)
+
+
+def _log(job: Job, out: Path) -> Path:
+    return out / 'logs' / f'{slug(str(job.work.path.with_suffix("")))}.log'
+
+
+def _do(job: Job, out: Path) -> tuple[str, float]:
+    """Do a job in a process of the pool; return its numbers in a line, and how long it took."""
+    started, log = time.monotonic(), _log(job, out)
+    try:
+        log.parent.mkdir(exist_ok=True)
+        with log.open('ab', buffering=0) as file:
+            for stream in (1, 2):
+                os.dup2(file.fileno(), stream)
+    except OSError as error:
+        raise UserError(f'cannot write {log}: {reason(error)}') from error
+    try:
+        return in_a_line(do(job, out)), time.monotonic() - started
+    except UserError:
+        raise
+    except Exception:
+        traceback.print_exc()
+        raise
+    finally:
+        sys.stdout.flush()

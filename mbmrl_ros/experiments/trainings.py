@@ -1,6 +1,6 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which training a measurement needs: by what recipe, from which other, with which settings."""
+"""Which training a measurement needs: by which settings, and from which other one."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from mbmrl_ros.config import UserError
+from mbmrl_ros.config import UserError, merged, override, parse
 from mbmrl_ros.experiments.figures import QUICK
-from mbmrl_ros.experiments.grid import Recipe, Selection, Setting, Variant, slug
-from mbmrl_ros.experiments.jobs import NOT_MODELS, Training
-from mbmrl_ros.experiments.methods import MODELS
-from mbmrl_ros.training.settings import TrainingConfig, load_training_config
-
-BASE = Variant()
+from mbmrl_ros.experiments.grid import Model, Selection, Setting, Variant, slug
+from mbmrl_ros.experiments.jobs import Training, record_of, settings_of
+from mbmrl_ros.experiments.models import MODELS
+from mbmrl_ros.training.recipes import read_recipe
+from mbmrl_ros.training.settings import ModelBasedConfig
 
 
 def training_of(
@@ -26,80 +25,74 @@ def training_of(
 
     UserError if its settings do not fit theirs.
     """
-    recipe = recipe_of(model, setting.task)
-    if recipe is None:
-        raise ValueError(f'{model} has no training file for {setting.task}')
     made = MODELS[model]
     distribution = f'test:{setting.test}' if made.on_test else variant.distribution
     own = variant.name if variant.training or variant.distribution else ''
     label = '-'.join(filter(None, (model, setting.test if made.on_test else '', slug(own))))
-    config = _config(model, recipe, setting.task, variant, chosen)
+    config = _config(model, setting.task, variant, chosen)
     source = None
-    if recipe.start_from:
+    if made.start_from:
         own_data = distribution and not made.on_test
-        plain = replace(variant, at_test={}, kind='', planner={}) if own_data else BASE
-        source = training_of(recipe.start_from, setting, plain, seed, chosen)
-        if recipe.with_data:
-            config = _no_more_data(config, model, recipe, source.config, chosen)
+        plain = replace(variant, at_test={}, kind='', planner={}) if own_data else Variant()
+        source = training_of(made.start_from, setting, plain, seed, chosen)
+        if made.with_data:
+            config = _no_more_data(config, model, source.config, chosen)
     folder = Path('trainings') / setting.task / label / f'seed{seed}'
     return Training(
-        made.algorithm, setting.task, distribution, seed, config, folder, source, recipe.with_data
+        made.algorithm, setting.task, distribution, seed, config, folder, source, made.with_data
     )
 
 
-def _config(
-    model: str, recipe: Recipe, task: str, variant: Variant, chosen: Selection
-) -> TrainingConfig:
-    """Return the settings of a training: file, --quick, the figure's variant, --set."""
-    general, special = [], []
-    for assignment in chosen.assignments:
-        key, _, value = assignment.partition('=')
-        only, separator, inner = key.rpartition(':')
-        if not separator:
-            general.append(assignment)
-        elif only == model:
-            special.append(f'{inner}={value}')
-    changes = (*(QUICK if chosen.quick else ()), *variant.training)
+def _config(model: str, task: str, variant: Variant, chosen: Selection) -> ModelBasedConfig:
+    """Return the settings of a training: recipe, its changes, --quick, the variant, --set."""
     made = MODELS[model]
-    assignments = (*changes, *general, *special)
-    config = load_training_config(
-        training_files(made.algorithm), task, recipe.variant, assignments
-    )
-    times = 1.0 if any(text.startswith('iterations=') for text in special) else made.times
+    settings, source = _recipe(settings_of(made.algorithm), task, made.recipe)
+    settings = merged(settings, merged(made.changes, made.by_task.get(task, {})))
+    special = _special(model, chosen)
+    changes = (*(QUICK if chosen.quick else ()), *variant.training, *_general(made, chosen))
+    config = parse(record_of(made.algorithm), override(settings, (*changes, *special)), source)
+    times = 1.0 if _has_iterations(special) else made.times
     return config.model_copy(update={'iterations': math.ceil(config.iterations * times)})
 
 
+# A grid asks for the same few thousands of times.
+_recipe = functools.cache(read_recipe)
+
+
+def _general(made: Model, chosen: Selection) -> list[str]:
+    """Return the assignments for all models, without what is a setting of others alone."""
+    own, known = (
+        {key for name in names for key in record_of(name).model_fields}
+        for names in ((made.algorithm,), {model.algorithm for model in MODELS.values()})
+    )
+    plain = [text for text in chosen.assignments if ':' not in text.partition('=')[0]]
+    return [t for t in plain if t.partition('=')[0].split('.')[0] not in known - own]
+
+
+def _special(model: str, chosen: Selection) -> list[str]:
+    """Return the assignments for one model."""
+    prefix = f'{model}:'
+    return [t.removeprefix(prefix) for t in chosen.assignments if t.startswith(prefix)]
+
+
+def _has_iterations(assignments: list[str]) -> bool:
+    return any(text.startswith('iterations=') for text in assignments)
+
+
 def _no_more_data(
-    config: TrainingConfig, model: str, recipe: Recipe, given: TrainingConfig, chosen: Selection
-) -> TrainingConfig:
+    config: ModelBasedConfig, model: str, given: ModelBasedConfig, chosen: Selection
+) -> ModelBasedConfig:
     """Return settings with the iterations of the data that are given, unless it goes on."""
-    asked = any(text.startswith(f'{model}:iterations=') for text in chosen.assignments)
-    if not (recipe.goes_on or asked):
+    made = MODELS[model]
+    if not (made.goes_on or _has_iterations(_special(model, chosen))):
         return config.model_copy(update={'iterations': given.iterations})
     more = config.iterations - given.iterations
-    if more < 0 or (more and not recipe.goes_on):
+    if more < 0 or (more and not made.goes_on):
         raise UserError(
-            f'{model} starts from {recipe.start_from} after {given.iterations} '
+            f'{model} starts from {made.start_from} after {given.iterations} '
             f'iterations, so it cannot have {config.iterations}; set iterations of both'
         )
     return config
-
-
-@functools.cache
-def recipe_of(model: str, task: str) -> Recipe | None:
-    """Return the first recipe of a model that there is a training file for."""
-    for recipe in MODELS[model].recipes:
-        try:
-            load_training_config(training_files(MODELS[model].algorithm), task, recipe.variant)
-        except UserError:
-            continue
-        return recipe
-    return None
-
-
-def training_files(algorithm: str) -> str:
-    """Return whose training files an algorithm uses."""
-    return 'mb' if algorithm in NOT_MODELS else algorithm
 
 
 def with_sources(training: Training) -> list[Training]:
@@ -107,7 +100,7 @@ def with_sources(training: Training) -> list[Training]:
     return [*(with_sources(training.source) if training.source else []), training]
 
 
-def models_for(model: str) -> set[str]:
-    """Return a model and all that it may start from."""
-    sources = {recipe.start_from for recipe in MODELS[model].recipes} - {''}
-    return {model}.union(*map(models_for, sources))
+def with_source_models(model: str) -> list[str]:
+    """Return a model and all that it starts from."""
+    source = MODELS[model].start_from
+    return [model, *(with_source_models(source) if source else [])]

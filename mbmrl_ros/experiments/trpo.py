@@ -28,9 +28,9 @@ from mbmrl_ros.robot.history import History
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.system.outputs import replacing
 from mbmrl_ros.training.collect import ActFn
-from mbmrl_ros.training.model_based import make_generator
+from mbmrl_ros.training.fit_model import make_generator
 from mbmrl_ros.training.run import Run, optimiser_tensors, restore_optimiser
-from mbmrl_ros.training.settings import TrainingConfig
+from mbmrl_ros.training.settings import ModelBasedConfig
 
 KL, DISCOUNT = 0.05, 0.99
 TUNED: dict[str, Any] = {'cg_max_steps': 25, 'learning_rate': 1e-3, 'n_critic_updates': 20}
@@ -38,7 +38,7 @@ STATISTICS = ('obs_rms', 'ret_rms')
 
 
 def train_trpo(
-    task: Task, config: TrainingConfig, run: Run, seed: int, tuned: bool = True
+    task: Task, config: ModelBasedConfig, run: Run, seed: int, tuned: bool = True
 ) -> None:
     """Train, or go on with what the run folder holds; a policy per iteration."""
     model = _model(task, config, seed, tuned)
@@ -72,7 +72,7 @@ def train_trpo(
 
 
 def load_policy(
-    folder: Path, task: Task, config: TrainingConfig, iteration: int | None, tuned: bool = True
+    folder: Path, task: Task, config: ModelBasedConfig, iteration: int | None, tuned: bool = True
 ) -> ActFn:
     """Return what drives robots by the policy of an iteration (None: the last): its mean."""
     model = _model(task, config.model_copy(update={'rollouts': 1}), 0, tuned)
@@ -91,7 +91,7 @@ def _file(folder: Path, iteration: int) -> Path:
     return folder / 'policies' / f'{iteration:04d}.safetensors'
 
 
-def _model(task: Task, config: TrainingConfig, seed: int, tuned: bool) -> Any:
+def _model(task: Task, config: ModelBasedConfig, seed: int, tuned: bool) -> Any:
     try:
         from sb3_contrib import TRPO
         from stable_baselines3.common.env_util import make_vec_env

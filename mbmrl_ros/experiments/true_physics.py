@@ -15,12 +15,10 @@ import torch
 from torch import Tensor
 
 from mbmrl_ros.envs.robot_env import RobotEnv
-from mbmrl_ros.envs.tasks import Task
+from mbmrl_ros.evaluation.episodes import Trial
 from mbmrl_ros.planners.kinds import PlannerConfig, make_planner
-from mbmrl_ros.rewards.reward import build_reward
 from mbmrl_ros.robot.history import History
-from mbmrl_ros.spec.robot import load_robot
-from mbmrl_ros.training.collect import Rollouts, collect
+from mbmrl_ros.training.collect import EpisodePlan, Rollouts, collect
 from mbmrl_ros.types import Carry, StepFn
 
 
@@ -42,32 +40,27 @@ def physics_step(env: RobotEnv, copies: RobotEnv) -> StepFn:
     return step
 
 
-def drive_by_physics(
-    task: Task, test: str, planner: PlannerConfig, episodes: int, steps: int, seed: int
-) -> Rollouts:
-    """Drive episodes side by side under a test of the task.
+def drive_by_physics(trial: Trial, planner: PlannerConfig) -> Rollouts:
+    """Drive the episodes of a trial, planned with the physics themselves.
 
-    Start states are those of evaluate() with the same seed. UserError as
-    BatchWorld.copy_state_from.
+    UserError as BatchWorld.copy_state_from.
     """
-    spec = load_robot(task.robot)
-    reward = build_reward(spec, task.reward)
-    planning = make_planner(planner, spec.action_size)
-    generator = torch.Generator().manual_seed(seed)
-    env = RobotEnv(spec, episodes)
-    copies = RobotEnv(spec, episodes * planner.candidates)
+    problem, batch = trial.problem, trial.episodes
+    planning = make_planner(planner, problem.spec.action_size)
+    generator = torch.Generator().manual_seed(trial.seed)
+    env, copies = (RobotEnv(problem.spec, n) for n in (batch, batch * planner.candidates))
     step_fn = physics_step(env, copies)
-    state = planning.initial(episodes)
+    state = planning.initial(batch)
 
     def act(histories: Sequence[History], states: Tensor) -> Tensor:
         nonlocal state
-        state, plan = planning.plan(generator, state, step_fn, reward, None, states)
+        state, plan = planning.plan(generator, state, step_fn, problem.reward, None, states)
         return torch.where(plan.valid[:, None], plan.actions[:, 0], torch.nan)
 
-    schedules = [task.test(test)(steps)] * episodes
-    rng = np.random.default_rng(seed)
+    schedules = [problem.task.test(trial.test)(trial.steps)] * batch
+    rng = np.random.default_rng(trial.seed)
     try:
-        return collect(env, reward, act, schedules, task.disturbances, steps, 1, rng)
+        return collect(env, problem, act, EpisodePlan(schedules, trial.steps), rng)
     finally:
         env.close()
         copies.close()

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -29,23 +29,44 @@ class FitResult:
         return math.isfinite(self.validation[self.best_epoch])
 
 
+class Losses(Protocol):
+    """What is fitted: batch_loss draws a batch and returns its loss."""
+
+    @property
+    def batch_loss(self) -> Callable[[], Tensor]:
+        """To descend."""
+
+    @property
+    def validation_loss(self) -> Callable[[], float]:
+        """To stop by."""
+
+
+@dataclass(frozen=True)
+class FitSchedule:
+    """How long a fit takes: until `patience` epochs brought no new low, `epochs` at most.
+
+    persistency: p of the rolling average r <- p r + (1 - p) loss that the low is of.
+    """
+
+    epochs: int
+    batches_per_epoch: int
+    persistency: float
+    patience: int
+
+
 def fit(
     params: Params,
     optimiser: torch.optim.Optimizer,
-    batch_loss: Callable[[], Tensor],
-    validation_loss: Callable[[], float],
-    epochs: int,
-    batches_per_epoch: int,
-    persistency: float,
-    patience: int,
+    losses: Losses,
+    schedule: FitSchedule,
     precision: Literal['float32', 'bfloat16'] = 'float32',
     on_epoch: Callable[[int, float, float], None] = lambda epoch, training, validation: None,
 ) -> FitResult:
     """Fit params in place and leave them at the best validation loss.
 
-    Stops when the rolling average r <- p r + (1 - p) loss has not reached a new low for
-    `patience` epochs. The published code stops at the first rise, but starts r at 1.5 times the
-    first loss with p at 0.99, so that it never stops within its 100 epochs; here r starts at the
+    Stops when the rolling average has not reached a new low for so long. The published code stops
+    at the first rise, but starts r at 1.5 times the first loss with p at 0.99, so that it never
+    stops within its 100 epochs; here r starts at the
     first loss, which new data and new statistics let rise for an epoch or two before it falls.
 
     A loss that is not finite is no loss: it is never the best, it does not enter the average, and
@@ -54,19 +75,20 @@ def fit(
     epoch so far are put back, and the fit goes on from there. If no loss was finite,
     the parameters are left as they were and the result has not `succeeded`.
 
-    params: all tensors that the optimiser holds. batch_loss: draws a batch and returns its loss.
+    params: all tensors that the optimiser holds. on_epoch(epoch, training loss, validation loss).
     ValueError on a precision that has not been chosen yet.
     """
     if precision not in ('float32', 'bfloat16'):
         raise ValueError(f'precision must be float32 or bfloat16, got {precision!r}')
-    training, validation = [], [validation_loss()]
+    training, validation = [], [losses.validation_loss()]
     best = validation[0] if math.isfinite(validation[0]) else math.inf
     best_epoch, kept = 0, _copy(params)
     rolling = lowest = best
     waited = 0
-    for epoch in range(1, epochs + 1):
-        training.append(_epoch(optimiser, batch_loss, batches_per_epoch, precision))
-        loss = validation_loss()
+    persistency, batches = schedule.persistency, schedule.batches_per_epoch
+    for epoch in range(1, schedule.epochs + 1):
+        training.append(_epoch(optimiser, losses.batch_loss, batches, precision))
+        loss = losses.validation_loss()
         validation.append(loss)
         on_epoch(epoch, training[-1], loss)
         if not (_finite(params) and _moments_finite(optimiser)):
@@ -78,7 +100,7 @@ def fit(
             rolling = average if math.isfinite(rolling) else loss
         waited = 0 if rolling < lowest else waited + 1
         lowest = min(lowest, rolling)
-        if waited >= patience:
+        if waited >= schedule.patience:
             break
     if not math.isfinite(validation[-1]):
         # Moments that are not finite would spoil every later fit with this optimiser.

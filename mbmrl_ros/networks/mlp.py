@@ -10,8 +10,8 @@ weights per row:
     scale [in] (or [B, in])     multiplies the inputs of the network, where there is one
     shift [in] (or [B, in])     is added to the scaled inputs, where there is one
     weight0 [out, in] (or [B, out, in])     bias0 [out] (or [B, out])
-    inputs0 [B, R, in]  signals0 [B, R, out]  rates0 [R]
-                                    meaning weight0 - signals0^T diag(rates0) inputs0
+    lowrank_in0 [B, R, in]  lowrank_out0 [B, R, out]  lowrank_lr0 [R]
+                    meaning weight0 - lowrank_out0^T diag(lowrank_lr0) lowrank_in0
 
 Dense parameters with a leading B serve as well, without any factors: one set per row, which is
 what policies have after a step (adaptation/policy_gradient.py).
@@ -109,22 +109,23 @@ def linear(params: Params, layer: int, inputs: Tensor) -> Tensor:
 
 
 def add_low_rank_update(
-    params: Params, layer: int, inputs: Tensor, signals: Tensor, rates: Tensor, bias: Tensor
+    params: Params, layer: Layer, inputs: Tensor, outputs: Tensor, rates: Tensor, bias: Tensor
 ) -> Params:
     """Return the entries of one layer after a further change of rank R.
 
-    inputs: [B, R, in]; signals: [B, R, out]; rates: [R]; bias: [B, out].
+    inputs: [B, R, in]; outputs: [B, R, out], gradients of what left the layer; rates: [R]; bias:
+    [B, out].
     """
     if f'lowrank_in{layer}' in params:
         inputs = torch.cat([params[f'lowrank_in{layer}'], inputs], 1)
-        signals = torch.cat([params[f'lowrank_out{layer}'], signals], 1)
+        outputs = torch.cat([params[f'lowrank_out{layer}'], outputs], 1)
         rates = torch.cat([params[f'lowrank_lr{layer}'], rates])
     weight = params[f'weight{layer}']
     return {
         f'weight{layer}': weight,
         f'bias{layer}': bias,
         f'lowrank_in{layer}': inputs,
-        f'lowrank_out{layer}': signals,
+        f'lowrank_out{layer}': outputs,
         f'lowrank_lr{layer}': rates,
     }
 
@@ -135,10 +136,10 @@ def dense(params: Params) -> Params:
     for layer in range(layer_count(params)):
         weight, bias = params[f'weight{layer}'], params[f'bias{layer}']
         if f'lowrank_in{layer}' in params:
-            inputs, signals = params[f'lowrank_in{layer}'], params[f'lowrank_out{layer}']
+            inputs, outputs = params[f'lowrank_in{layer}'], params[f'lowrank_out{layer}']
             weight = torch.baddbmm(
                 weight.expand(len(inputs), *weight.shape[-2:]),
-                signals.transpose(1, 2),
+                outputs.transpose(1, 2),
                 inputs * params[f'lowrank_lr{layer}'][:, None],
                 alpha=-1,
             )

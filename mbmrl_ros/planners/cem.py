@@ -9,7 +9,7 @@ here they are the candidates with the highest returns, and what is simulated is 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -23,13 +23,15 @@ from mbmrl_ros.types import Carry, OutOfTime, Plan, RewardFn, StepFn, never
 class CEMConfig(Config):
     """Parameters of the cross-entropy method."""
 
+    renamed: ClassVar[dict[str, str]] = {'inertia': 'alpha', 'minimum_noise': 'min_std'}
+
     kind: Literal['cem'] = 'cem'
     candidates: int = Field(500, ge=2, description='K, per iteration')
     horizon: int = Field(15, ge=1, description='H')
     iterations: int = Field(4, ge=1, description='refits of the distribution per tick')
     elites: int = Field(50, ge=2, description='candidates that the next distribution is fitted to')
     alpha: float = Field(0.1, ge=0, lt=1, description='share of the old mean and std')
-    noise: float = Field(0.6, gt=0, description='first standard std, actions in -1..1')
+    noise: float = Field(0.6, gt=0, description='first std, actions in -1..1')
     min_std: float = Field(0.05, gt=0, description='floor, against early collapse')
 
 

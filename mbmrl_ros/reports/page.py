@@ -22,7 +22,8 @@ _TEMPLATE = """<!DOCTYPE html>
  body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
         color: #1b1f24; background: #fff; }
  h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
- img { max-width: 100%; height: auto; } figcaption, .note { color: #57606a; font-size: .92rem; }
+ img, video { max-width: 100%; height: auto; }
+ figcaption, .note { color: #57606a; font-size: .92rem; }
  figure { margin: 1rem 0; } .scroll { overflow-x: auto; }
  table { border-collapse: collapse; margin: .6rem 0; }
  th, td { padding: .3rem .8rem; border-bottom: 1px solid #d0d7de; text-align: right; }
@@ -35,7 +36,10 @@ _TEMPLATE = """<!DOCTYPE html>
 {% for cell in section.header %}<th>{{ cell }}</th>{% endfor %}</tr></thead><tbody>
 {% for row in section.rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</tbody></table></div>{% endif %}
-{% if section.image %}<figure><img alt="{{ section.caption }}"
+{% if section.film %}<figure><video controls autoplay loop muted playsinline
+ src="data:video/mp4;base64,{{ section.film }}"></video>
+<figcaption>{{ section.caption }}</figcaption></figure>
+{% elif section.image %}<figure><img alt="{{ section.caption }}"
  src="data:image/png;base64,{{ section.image }}">
 <figcaption>{{ section.caption }}</figcaption></figure>
 {% elif section.caption %}<p class="note">{{ section.caption }}</p>{% endif %}
@@ -45,13 +49,19 @@ _TEMPLATE = """<!DOCTYPE html>
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with a table, a figure, or both, and what they show."""
+    """A heading with a table, a figure, a video, or several of them, and what they show."""
 
     title: str
     caption: str = ''
     header: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
     figure: Figure | None = None
+    video: Path | None = None
+
+    @property
+    def film(self) -> str:
+        """The video as base64 MP4; empty without one."""
+        return '' if self.video is None else base64.b64encode(self.video.read_bytes()).decode()
 
     @property
     def image(self) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mbmrl_ros.bundles.files import FORMER_METRICS
 from mbmrl_ros.config import UserError, read_yaml
 from mbmrl_ros.reports.page import Page, Section, settings_section, write_page
 from mbmrl_ros.system.outputs import check_file
@@ -45,7 +46,7 @@ def write_run_report(folder: Path, out: Path | None = None) -> Path:
                 figure=_figure(metrics, _draw_return),
             ),
             Section(
-                'Loss on held-out trajectories',
+                'Loss on validation trajectories',
                 'Mean squared error of normalised changes of the state, on the next steps (after '
                 'adaptation, where the algorithm adapts). Data and statistics change between '
                 'iterations, so the curve need not fall.',
@@ -79,7 +80,10 @@ def read_metrics(folder: Path) -> Metrics:
     if not rows:
         raise UserError(f'{path} has no rows yet')
     # Empty: of a version that did not measure it.
-    return {key: np.array([float(row[key] or 'nan') for row in rows]) for key in rows[0]}
+    return {
+        FORMER_METRICS.get(key, key): np.array([float(row[key] or 'nan') for row in rows])
+        for key in rows[0]
+    }
 
 
 def _figure(metrics: Metrics, draw: Callable[[Axes, Metrics], None]) -> Figure:
@@ -100,7 +104,7 @@ def _draw_return(axes: Axes, metrics: Metrics) -> None:
 
 def _draw_losses(axes: Axes, metrics: Metrics) -> None:
     axes.plot(metrics['environment_steps'], metrics['training_loss'], label='training')
-    axes.plot(metrics['environment_steps'], metrics['held_out_loss'], label='held out')
+    axes.plot(metrics['environment_steps'], metrics['validation_loss'], label='validation')
     axes.set(xlabel='control steps', ylabel='loss', ylim=(0, None))
     axes.legend(frameon=False)
 

@@ -1,17 +1,39 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a controller needs of whatever decides on actions."""
+"""What a controller needs of whatever decides on actions, and what that answers."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
 
-from mbmrl_ros.robot.adaptive_mpc import Decision
 from mbmrl_ros.robot.latency import Pending
-from mbmrl_ros.types import Planner, RewardFn, Transitions
+from mbmrl_ros.types import Adapted, Carry, Plan, Planner, RewardFn, Transitions
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What one tick decided, and how.
+
+    action: [B, A] in -1..1, zero where not valid. valid: [B]. Both are on the CPU, what else
+    there is lies where it was computed. adapt_s, plan_s: durations [s]. start: [B, S] the state
+    that the plan begins with, and carry what the model then remembers. mode: what the robot is
+    driven for, in words. truncated: whether time was up before all was imagined.
+    """
+
+    action: Tensor
+    valid: Tensor
+    adapted: Adapted
+    plan: Plan
+    adapt_s: float
+    plan_s: float
+    start: Tensor | None = None
+    carry: Carry = None
+    mode: str = 'controlling'
+    truncated: bool = False
 
 
 class ActionSource(Protocol):

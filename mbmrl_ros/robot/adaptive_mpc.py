@@ -7,14 +7,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from mbmrl_ros.bundles.dynamics import Bundle
 from mbmrl_ros.models.device import synchronize
+from mbmrl_ros.robot.action_source import Decision
 from mbmrl_ros.robot.cuda_graph import CudaGraph, map_tensors
 from mbmrl_ros.robot.latency import Pending, predict_forward
 from mbmrl_ros.types import (
@@ -22,35 +22,37 @@ from mbmrl_ros.types import (
     Adapter,
     Carry,
     Dynamics,
+    OutOfTime,
     Params,
     Plan,
     Planner,
     RewardFn,
     StepFn,
     Transitions,
+    never,
 )
 
 
-@dataclass(frozen=True)
-class Decision:
-    """What one tick decided, and how.
+class AdaptiveModel(NamedTuple):
+    """A dynamics model, what adapts it, and M (T1), the transitions that it adapts to."""
 
-    action: [B, A] in -1..1, zero where not valid. valid: [B]. Both are on the CPU, what else
-    there is lies where it was computed. adapt_s, plan_s: durations [s]. start: [B, S] the state
-    that the plan begins with, and carry what the model then remembers. doing: what the robot is
-    driven for, in words. cut: whether time was up before all was imagined.
-    """
+    dynamics: Dynamics
+    adapter: Adapter
+    window_size: int
 
-    action: Tensor
-    valid: Tensor
-    adapted: Adapted
-    plan: Plan
-    adapt_s: float
-    plan_s: float
-    start: Tensor | None = None
-    carry: Carry = None
-    doing: str = 'controlling'
-    cut: bool = False
+
+class Deadline:
+    """Whether the time for imagining is up. passed: whether it was, when somebody asked."""
+
+    def __init__(self, until_s: float) -> None:
+        """until_s: on the steady clock."""
+        self.passed = False
+        self._until_s = until_s
+
+    def __call__(self) -> bool:
+        """Return whether time is up; once it is, it stays so."""
+        self.passed = self.passed or time.monotonic() > self._until_s
+        return self.passed
 
 
 class AdaptiveMPC:
@@ -62,53 +64,50 @@ class AdaptiveMPC:
 
     def __init__(
         self,
-        dynamics: Dynamics,
-        adapter: Adapter,
+        model: AdaptiveModel,
         planner: Planner,
         reward: RewardFn,
         generator: torch.Generator,
-        window_size: int,
         batch: int = 1,
     ) -> None:
-        """window_size: M transitions (T1). batch: B robots that share model and planner.
+        """batch: B robots that share model and planner.
 
         Everything is computed where the generator lies: dynamics and adapter must lie there too.
         """
-        self.window_size = window_size
         self.batch = batch
-        self._dynamics = dynamics
-        self._adapter = adapter
-        self._planner = planner
-        self._reward = reward
+        self._model = model
         self._generator = generator
         self._device = generator.device
+        # Of the plan before: the next one packs its parameters into the same memory.
         self._step: StepFn | None = None
-        self._until_s, self._cut = math.inf, False
-        self._adapt = self._recorded(self._adapter.adapt)
-        self._plan = self._recorded(self._imagine_and_choose)
+        self._adapt = self._recorded(model.adapter.adapt)
+        self._use(planner, reward)
         self.reset()
 
-    def reset(self) -> None:
-        """Forget the warm start and what the adapter remembers; parameters are as trained."""
-        self._memory = self._adapter.initial(self.batch)
-        self._planner_state = self._on_device(self._planner.initial(self.batch))
+    @property
+    def window_size(self) -> int:
+        """M, the transitions that the model adapts to."""
+        return self._model.window_size
 
     @property
     def planner(self) -> Planner:
         """What plans."""
         return self._planner
 
+    def reset(self) -> None:
+        """Forget the warm start and what the adapter remembers; parameters are as trained."""
+        self._memory = self._model.adapter.initial(self.batch)
+        self._planner_state = self._on_device(self._planner.initial(self.batch))
+
     def use_planner(self, planner: Planner) -> None:
         """Exchange the planner; the warm start stays, cut or extended to the new horizon."""
         fresh = self._on_device(planner.initial(self.batch))
-        self._planner = planner
-        self._plan = self._recorded(self._imagine_and_choose)
+        self._use(planner, self._reward)
         self._planner_state = _refitted(self._planner_state, fresh)
 
     def use_reward(self, reward: RewardFn) -> None:
         """Exchange the reward; the warm start stays."""
-        self._reward = reward
-        self._plan = self._recorded(self._imagine_and_choose)
+        self._use(self._planner, reward)
 
     def inherit_warm_start(self, other: object) -> None:
         """Go on with the warm start of another one, for the same robots, if it has any."""
@@ -132,42 +131,61 @@ class AdaptiveMPC:
         before the action can take effect (robot/latency.py); until_s: on the steady clock, when
         imagining has to end (on a GPU, whose work is recorded as a whole, it does not).
         """
-        self._until_s, self._cut = until_s, False
+        deadline = Deadline(until_s)
         started = time.perf_counter()
         window, attempted, state = self._on_device((window, attempted, state))
         memory, adapted = self._adapt(self._memory, window, attempted)
         synchronize(self._device)
         adapted_at = time.perf_counter()
         with torch.no_grad():
-            # Not recorded: how many actions are pending changes from tick to tick.
-            moving = [(self._on_device(action), periods) for action, periods in pending]
-            carry, state = predict_forward(
-                self._dynamics, adapted.params, adapted.carry, state, moving
+            carry, start = self._predict_forward(adapted, state, pending)
+            planner_state, plan = self._plan(
+                adapted.params, self._planner_state, carry, start, self._watched(deadline)
             )
-            planner_state, plan = self._plan(adapted.params, self._planner_state, carry, state)
             # A mean of actions at a limit may be beyond it by its rounding.
             action, valid = plan.actions[:, 0].clamp(-1.0, 1.0).cpu(), plan.valid.cpu()
         self._memory, self._planner_state = memory, planner_state
-        planned_at = time.perf_counter()
-        durations = (adapted_at - started, planned_at - adapted_at)
-        return Decision(action, valid, adapted, plan, *durations, state, carry, cut=self._cut)
-
-    def _imagine_and_choose(
-        self, params: Params, planner_state: Any, carry: Carry, state: Tensor
-    ) -> tuple[Any, Plan]:
-        self._step = self._dynamics.planning_step(params, self._step)
-        return self._planner.plan(
-            self._generator, planner_state, self._step, self._reward, carry, state, self._late
+        adapt_s, plan_s = adapted_at - started, time.perf_counter() - adapted_at
+        return Decision(
+            action, valid, adapted, plan, adapt_s, plan_s, start, carry, truncated=deadline.passed
         )
 
-    def _late(self) -> bool:
-        self._cut |= self._device.type == 'cpu' and time.monotonic() > self._until_s
-        return self._cut
+    def _predict_forward(
+        self, adapted: Adapted, state: Tensor, pending: Pending
+    ) -> tuple[Carry, Tensor]:
+        """Return carry and state [B, S] when the action takes effect.
+
+        Never recorded: how many actions are pending changes from tick to tick.
+        """
+        moving = [(self._on_device(action), periods) for action, periods in pending]
+        return predict_forward(self._model.dynamics, adapted.params, adapted.carry, state, moving)
+
+    def _imagine_and_choose(
+        self,
+        params: Params,
+        planner_state: Any,
+        carry: Carry,
+        state: Tensor,
+        out_of_time: OutOfTime,
+    ) -> tuple[Any, Plan]:
+        """Return the planner's next warm start, and its plan."""
+        self._step = self._model.dynamics.planning_step(params, self._step)
+        return self._planner.plan(
+            self._generator, planner_state, self._step, self._reward, carry, state, out_of_time
+        )
+
+    def _use(self, planner: Planner, reward: RewardFn) -> None:
+        """Exchange what a recording of the plan holds, and so the recording."""
+        self._planner, self._reward = planner, reward
+        self._plan = self._recorded(self._imagine_and_choose)
 
     def _recorded(self, function: Callable[..., Any]) -> Callable[..., Any]:
         if self._device.type == 'cpu':
             return function
         return CudaGraph(function, self._generator)
+
+    def _watched(self, deadline: Deadline) -> OutOfTime:
+        return deadline if self._device.type == 'cpu' else never
 
     def _on_device(self, tree: Any) -> Any:
         return map_tensors(lambda tensor: tensor.to(self._device), tree)
@@ -203,6 +221,5 @@ def make_mpc(
 
     bundle and adapter lie where the generator does (bundles/dynamics.py, `on_device`).
     """
-    return AdaptiveMPC(
-        bundle.dynamics, adapter, planner, reward, generator, bundle.info.past_steps, batch
-    )
+    model = AdaptiveModel(bundle.dynamics, adapter, bundle.info.past_steps)
+    return AdaptiveMPC(model, planner, reward, generator, batch)

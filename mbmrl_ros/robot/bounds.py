@@ -45,7 +45,7 @@ class Bounds:
     intervals: tuple[tuple[str, int, float, float, str], ...] = ()
 
     def fault(self, state: Array) -> Fault | None:
-        """Say which channel of a state [S] is beyond its bounds, if one is."""
+        """Return the fault of a channel of a state [S] that is beyond its bounds, if one is."""
         for name, place, lower, upper, source in self.intervals:
             if not lower <= state[place] <= upper:
                 text = f'{name}: {state[place]:.4g} outside {lower:.4g}..{upper:.4g}, {source}'
@@ -124,7 +124,7 @@ class AllZero:
         self._zeros: Counter[str] = Counter()
 
     def add(self, reading: Reading) -> None:
-        """Take a reading."""
+        """Count a reading, if all of it is zero."""
         if reading.topic not in self._topics:
             return
         if any(reading.values):
@@ -134,7 +134,7 @@ class AllZero:
             self._zeros[reading.topic] += 1
 
     def fault(self) -> Fault | None:
-        """Say which topic holds nothing but zeros."""
+        """Return the fault of a topic that holds nothing but zeros."""
         for topic, count in self._zeros.items():
             if count >= self.READINGS:
                 return Fault('zeros', f'{topic}: every value is exactly zero')

@@ -23,7 +23,7 @@ AIM = 0.95
 LARGEST_GROWTH = 2.0
 # On a machine that is as busy later as now, numbers stay below so many times the one that fits.
 REHEARSED = 1.5
-# Of the moment at which commands go out; shares of the ticks that are remembered, or of a period.
+# Of the time at which commands go out; shares of the ticks that are remembered, or of a period.
 REMEMBERED = 300
 ALMOST_ALL = 0.99
 MARGIN, LATEST, DRIFT = 0.03, 0.9, 0.01
@@ -34,10 +34,11 @@ IMAGINED = 0.75
 class CandidateBudget:
     """Chooses the number of candidates such that ticks take no longer than a goal.
 
-    A tick takes a + b K seconds for K candidates, with a and b unknown and drifting. A tick with
-    c K candidates is taken to last c times as long. For c > 1 that is too long by (c - 1) a, so a
-    step up never overshoots; for c < 1 it is too short, so steps down go on until the goal is
-    met. Both end, and the gap between AIM and the goal keeps them from alternating.
+    A tick takes a + b K seconds for K candidates, with a and b unknown and drifting. The duration
+    of c K candidates is estimated as c (a + b K). With more candidates (c > 1) that is more than
+    the truth, so a step up never overshoots. With fewer it is less than the truth, so one step
+    down may not be enough, and others come after it until the goal is met. The gap between AIM and
+    the goal keeps steps up and down from alternating.
 
     Numbers are rungs of a ladder, each a tenth above the one below, so that noise in the
     measurement does not change the shapes of all tensors at every tick: for every new shape
@@ -66,7 +67,7 @@ class CandidateBudget:
         return [n for n in self.ladder if n <= REHEARSED * self.candidates]
 
     def record(self, tick_s: float) -> int:
-        """Take how long a tick with the present number took; return the number for the next.
+        """Return the number for the next tick; tick_s: how long one with the present number took.
 
         The first tick after a change does not count: new shapes need new memory.
         """
@@ -94,7 +95,7 @@ class CandidateBudget:
 
 
 class SendTimeController:
-    """Chooses the moment of the period at which commands go out, after almost all ticks are done.
+    """Chooses when in the period commands go out: after almost all ticks are done.
 
     So commands are a period apart, however long each tick took, and no later than they must be.
     """
@@ -106,7 +107,7 @@ class SendTimeController:
         self._ticks: deque[tuple[float, float, float]] = deque(maxlen=REMEMBERED)
 
     def record(self, tick_s: float, waited_s: float = 0.0, begin_s: float = 0.0) -> None:
-        """Take how long a tick took; the moment moves by a hundredth of the period at most.
+        """Move the time of sending, by a hundredth of the period at most, after a tick of tick_s.
 
         waited_s: of tick_s, for readings. begin_s: of `SensorPhaseLock`: where periods begin later
         by now, earlier ticks would have waited less, and would have been done as much sooner.

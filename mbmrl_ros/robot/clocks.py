@@ -12,7 +12,7 @@ from __future__ import annotations
 
 # Transport and the jitter of a busy machine are far below, and a clock that is set by hand above.
 LARGEST_S = 1.0
-# Nobody's clock drifts by this: it counts from another moment.
+# Nobody's clock drifts by this: it counts from another time.
 ANOTHER_S = 3e7
 
 
@@ -24,11 +24,11 @@ class ClockOffsets:
         self._offsets_s: dict[str, float] = {}
 
     def add(self, topic: str, stamp_s: float, arrived_s: float) -> None:
-        """Take the stamp of a message, and when it came on the clock of the node [s]."""
+        """Record the stamp of a message, and when it came on the clock of the node [s]."""
         self._offsets_s[topic] = stamp_s - arrived_s
 
     def notices(self) -> list[str]:
-        """Say of which topics the stamps are not of this clock, and by how much."""
+        """Return of which topics the stamps are not of this clock, and by how much."""
         topics: dict[str, list[str]] = {}
         for topic, offset_s in sorted(self._offsets_s.copy().items()):
             if not abs(offset_s) <= LARGEST_S:

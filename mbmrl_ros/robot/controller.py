@@ -7,18 +7,18 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import torch
 
-from mbmrl_ros.robot.action_source import ActionSource
-from mbmrl_ros.robot.adaptive_mpc import Decision
+from mbmrl_ros.robot.action_source import ActionSource, Decision
 from mbmrl_ros.robot.bounds import Bounds
 from mbmrl_ros.robot.budget import CandidateBudget, with_candidates
 from mbmrl_ros.robot.command import Command, to_units
-from mbmrl_ros.robot.command_history import CommandHistory
-from mbmrl_ros.robot.history import stack_windows
+from mbmrl_ros.robot.history import CommandHistory, stack_windows
 from mbmrl_ros.robot.latency import Latency
 from mbmrl_ros.robot.prediction_monitor import PredictionError, PredictionMonitor
 from mbmrl_ros.robot.safety import SafetyFilter
@@ -27,51 +27,60 @@ from mbmrl_ros.robot.tick import Counters, Diagnostics, Tick, diagnose
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array, Planner, Reading, RewardFn
 
+LONGEST_REASON = 200
+# What numbers, models and rewards do not raise when they fail, and mistakes in a program do.
+PROGRAMMING_ERRORS = (TypeError, AttributeError, NameError, LookupError, AssertionError)
+
 
 @dataclass(frozen=True)
 class _Proposal:
-    """What adapting and planning came to. wanted: [A] in units, or None and the reason."""
+    """What adapting and planning came to.
+
+    wanted: [A] in units, or None and the reason. trace: of what was raised, if anything was.
+    """
 
     wanted: Array | None
     reason: str
     diagnostics: Diagnostics = field(default_factory=Diagnostics)
     decision: Decision | None = None
+    trace: str = ''
 
 
 class Controller:
     """Keeps the state, the history and the safety filter of a robot around what decides.
 
-    `on_reading` only stores; `tick` does the work. They may be called from two threads if a lock
-    keeps readings out while `tick` assembles (the node does so by handing readings over a queue).
+    Every command goes out by `send`, which records it: history, latency and counters know of what
+    moved the robot, and of nothing else. Where nobody sends, `tick` and `fall_back` record what
+    they return; `records` says which.
 
-    Every command goes out by `send`, from whatever thread, which records it: history, latency and
-    counters know of what moved the robot, and of nothing else. Where nobody sends, `tick` and
-    `fall_back` record what they return; `records` says which.
+    Threads: `send`, `decayed_command`, `e_stop` and `stopped` from any; everything else from the
+    one that ticks. `barred` is set from any thread.
     """
 
     def __init__(
         self,
         spec: RobotSpec,
-        driver: ActionSource,
+        source: ActionSource,
         clock: Callable[[], float] = time.monotonic,
         latency: Latency | None = None,
         monitor: PredictionMonitor | None = None,
     ) -> None:
-        """clock: steady [s], for durations and time-outs. latency: plan for where the robot will
-        be; without it, commands take effect at once (as they do in lockstep). monitor: shadow
-        mode: somebody else drives, whose commands come by `on_external_command`, and predictions
-        are scored.
-        `budget`: what decides on the number of candidates, if anything does; see use_planner.
+        """source: decides on actions. clock: steady [s], for durations and time-outs.
+
+        latency: plan for where the robot will be; without it, commands take effect at once (as
+        they do in lockstep). monitor: for shadow mode, in which somebody else drives: their
+        commands come by `on_external_command`, and predictions are scored on what they lead to.
         """
         if monitor is not None and latency is None:
             raise ValueError('shadow mode needs latency: it says when the commands heard count')
         self.spec = spec
         self.counters = Counters()
-        self._driver = driver
+        self._source = source
         self._clock = clock
         self._assembler = StateAssembler(spec)
         self._safety = SafetyFilter(spec)
-        self._past, self._monitor = CommandHistory(spec, driver.window_size, latency), monitor
+        self._past, self._monitor = CommandHistory(spec, source.window_size, latency), monitor
+        # Decides on the number of candidates, if anything does; see `use_planner`.
         self.budget: CandidateBudget | None = None
         self.records = True
         self._sending = threading.Lock()
@@ -81,14 +90,14 @@ class Controller:
         self.barred = ''
 
     def on_reading(self, reading: Reading) -> str | None:
-        """Take a sensor reading; return None, or why it was refused."""
+        """Store a sensor reading; return None, or why it was refused."""
         reason = self._assembler.on_reading(reading)
         if reason is not None:
             self.counters.refused[reason] += 1
         return reason
 
     def on_external_command(self, at_s: float, values: Array) -> None:
-        """Take a command [A] in units that somebody else sent at `at_s`, steady clock."""
+        """Record a command [A] in units that somebody else sent at `at_s`, steady clock."""
         self._past.on_external_command(at_s, values)
 
     def send(self, command: Command, publish: Callable[[Command], object]) -> None:
@@ -101,19 +110,19 @@ class Controller:
             self._record(command, self._clock())
 
     def record_missed_period(self, now_s: float) -> None:
-        """Take note of the state at the begin of a period in which no tick begins.
+        """Add the state at the begin of a period in which no tick begins to the history.
 
-        So that transitions go on following each other where a tick takes more than a period.
-        now_s: steady clock, as in `Reading.received_s`.
+        Then transitions have no gap where a tick takes more than a period. now_s: steady clock,
+        as in `Reading.received_s`.
         """
-        if self._monitor is not None:
-            self._monitor.forget()
-        try:
+        self._forget_prediction()
+        # A gap is safe, a reading that is lost because of it is not.
+        with self._counting('a missed period', otherwise=self._past.clear):
             self._assembler.begin_period(now_s)
-            self._past.record_missed_period(self._assembler.assemble(now_s))
-        except Exception as error:  # a gap is safe, a reading that is lost because of it is not
-            self.counters.refused[f'a missed period: {type(error).__name__}'] += 1
-            self._past.clear()
+            assembled = self._assembler.assemble(now_s)
+            self._past.record_missed_period(
+                assembled.state, assembled.stamp_s, assembled.measured_s
+            )
 
     def use_bounds(self, bounds: Bounds) -> None:
         """Hold states against bounds that the robot file does not tell."""
@@ -153,7 +162,7 @@ class Controller:
             self._record(command, now_s if command.fallback else max(now_s, send_s))
         tick_s = self._clock() - started
         diagnostics = replace(proposal.diagnostics, tick_s=tick_s, reason=reason)
-        return Tick(command, diagnostics, assembled.state, proposal.decision)
+        return Tick(command, diagnostics, assembled.state, proposal.decision, proposal.trace)
 
     def fall_back(self, reason: str, stamp_s: float) -> Tick:
         """Return the fallback for a reason that lies outside; the history has a gap there.
@@ -174,19 +183,22 @@ class Controller:
         return Command(math.nan, values, False, reason)
 
     def pace(self, tick_s: float) -> bool:
-        """Take how long a tick took, from its wake-up on; return whether the next one will fit."""
+        """Choose how many candidates the next tick imagines; return whether it will fit.
+
+        tick_s: how long the last one took, from its wake-up on.
+        """
         budget = self.budget
         if budget is None:
             return True
         before = budget.candidates
         if budget.record(tick_s) != before:
-            self._driver.use_planner(with_candidates(self._driver.planner, budget.candidates))
+            self._source.use_planner(with_candidates(self._source.planner, budget.candidates))
         return budget.settled
 
     @property
     def candidates(self) -> int:
         """How many candidates the next plan imagines; 0 where nothing is planned."""
-        planner = self._driver.planner
+        planner = self._source.planner
         return 0 if planner is None else int(planner.config.candidates)
 
     @property
@@ -200,28 +212,28 @@ class Controller:
         budget: decides on the number of candidates in the planner's place.
         """
         self.budget = budget
-        self._driver.use_planner(
+        self._source.use_planner(
             with_candidates(planner, budget.candidates) if budget else planner
         )
 
     def use_reward(self, reward: RewardFn) -> None:
         """Exchange the reward between two ticks; everything else stays."""
-        self._driver.use_reward(reward)
+        self._source.use_reward(reward)
 
-    def use(self, driver: ActionSource, monitor: PredictionMonitor | None = None) -> None:
-        """Exchange model, planner and reward between two ticks; what is known of the robot stays.
+    def switch_to(self, source: ActionSource, monitor: PredictionMonitor | None = None) -> None:
+        """Exchange what decides between two ticks; what is known of the robot stays.
 
         That is its history, as far as it reaches for the new model, and the warm start. The new
         planner's budget comes by `use_planner`.
         """
         self.budget = None
-        driver.inherit_warm_start(self._driver)
-        self._driver, self._monitor = driver, monitor
-        self._past.resize(driver.window_size)
+        source.inherit_warm_start(self._source)
+        self._source, self._monitor = source, monitor
+        self._past.resize(source.window_size)
 
     def reset(self) -> None:
         """Forget history, warm start and adaptation, for a robot that was put somewhere else."""
-        self._driver.reset()
+        self._source.reset()
         self._past.clear()
         self.counters.beginnings += 1
 
@@ -245,53 +257,59 @@ class Controller:
     def _propose(
         self, assembled: Assembled, now_s: float, send_s: float, until_s: float
     ) -> _Proposal:
-        """Adapt and plan, whatever the model, the planner or the reward may raise."""
+        """Return what adapting and planning come to, whatever they raise."""
         if assembled.state is None or self.barred:
             self._past.clear()
-            if self._monitor is not None:
-                self._monitor.forget()
+            self._forget_prediction()
             return _Proposal(None, self.barred or assembled.reason)
         try:
-            if assembled.stamp_s < self._past.stamp_s:
-                self.reset()
-            self._past.observe(assembled)
-            pending, latency_s = self._past.pending(now_s, send_s)
-            window, attempted = stack_windows([self._past.history])
-            state = torch.from_numpy(assembled.state).float()[None]
-            prediction_error = self._score()
-            decision = self._driver.act(window, attempted, state, pending, until_s)
-            self.counters.plans_cut += decision.cut
-            diagnostics = replace(
-                self._diagnose(decision), latency_s=latency_s, prediction_error=prediction_error
-            )
-            if not bool(decision.valid[0]):
-                reason = 'no imagined rollout was finite'
-                return _Proposal(None, reason, diagnostics, decision)
-            action = decision.action[0].detach().double().cpu().numpy()
-            return _Proposal(to_units(self.spec, action), '', diagnostics, decision)
+            self._observe(assembled.state, assembled)
+            return self._plan(assembled.state, now_s, send_s, until_s)
         except Exception as error:  # whatever it is, the robot is made safe
-            text = ' '.join(f'{type(error).__name__}: {error}'.split())
-            return _Proposal(None, f'planning failed: {text[:200]}')
+            kind = 'internal error' if isinstance(error, PROGRAMMING_ERRORS) else 'planning failed'
+            text = ' '.join(f'{kind}: {type(error).__name__}: {error}'.split())
+            return _Proposal(None, text[:LONGEST_REASON], trace=traceback.format_exc())
+
+    def _observe(self, state: Array, assembled: Assembled) -> None:
+        """Add a state [S] to the history; all begins anew where its stamp is an earlier one."""
+        if assembled.stamp_s < self._past.stamp_s:
+            self.reset()
+        self._past.observe(state, assembled.stamp_s, assembled.measured_s)
+
+    def _plan(self, state: Array, now_s: float, send_s: float, until_s: float) -> _Proposal:
+        """Adapt to the history, and plan from where the robot is when the command takes effect."""
+        pending, latency_s = self._past.pending(now_s, send_s)
+        window, attempted = stack_windows([self._past.history])
+        row = torch.from_numpy(state).float()[None]
+        prediction_error = self._score()
+        decision = self._source.act(window, attempted, row, pending, until_s)
+        self.counters.plans_cut += decision.truncated
+        diagnostics = replace(
+            self._diagnose(decision), latency_s=latency_s, prediction_error=prediction_error
+        )
+        if not bool(decision.valid[0]):
+            return _Proposal(None, 'no imagined rollout was finite', diagnostics, decision)
+        action = decision.action[0].detach().double().cpu().numpy()
+        return _Proposal(to_units(self.spec, action), '', diagnostics, decision)
 
     def _score(self) -> PredictionError:
-        """Score the last prediction; no statistics stand in the way of a command."""
-        if self._monitor is None:
-            return PredictionError()
-        try:
-            return self._monitor.score(self._past.history.last())
-        except Exception as error:
-            self.counters.refused[f'a prediction to score: {type(error).__name__}'] += 1
-            return PredictionError()
+        """Return how far off the last prediction was, in shadow mode."""
+        if self._monitor is not None:
+            with self._counting('a prediction to score'):
+                return self._monitor.score(self._past.history.last())
+        return PredictionError()
 
     def _diagnose(self, decision: Decision) -> Diagnostics:
-        """Say how a decision came about, and remember what it predicts, as far as that goes."""
-        try:
+        """Return how a decision came about, and remember what it predicts."""
+        with self._counting('diagnostics'):
             if self._monitor is not None:
                 self._monitor.remember(decision.adapted.params, decision.adapted.carry)
             return diagnose(decision)
-        except Exception as error:
-            self.counters.refused[f'diagnostics: {type(error).__name__}'] += 1
-            return Diagnostics()
+        return Diagnostics()
+
+    def _forget_prediction(self) -> None:
+        if self._monitor is not None:
+            self._monitor.forget()
 
     def _record(self, command: Command, at_s: float) -> None:
         """Record a command that went out at `at_s`; one that is repeated counts once."""
@@ -301,11 +319,20 @@ class Controller:
         self._sent = command
         if self._monitor is not None:
             return
-        try:
+        # It has gone out all the same, and a gap is safe.
+        with self._counting('a command to record', otherwise=self._past.clear):
             self._past.applied(at_s, command.values)
-        except Exception as error:  # it has gone out all the same, and a gap is safe
-            self.counters.refused[f'a command to record: {type(error).__name__}'] += 1
-            self._past.clear()
+
+    @contextmanager
+    def _counting(
+        self, what: str, otherwise: Callable[[], object] = lambda: None
+    ) -> Iterator[None]:
+        """Count an error by its type, for no statistics may stand in the way of a command."""
+        try:
+            yield
+        except Exception as error:
+            self.counters.refused[f'{what}: {type(error).__name__}'] += 1
+            otherwise()
 
     def _since_last(self, now_s: float) -> float:
         period_s = self.spec.period_s

@@ -59,11 +59,11 @@ class Heartbeat(Generic[Value]):
     received_s: float = math.nan
 
     def take(self, value: Value, now_s: float) -> None:
-        """Take what came."""
+        """Store what came."""
         self.value, self.received_s = value, now_s
 
     def timeout_reason(self, now_s: float) -> str:
-        """Say for how long nothing came, if that is too long."""
+        """Return for how long nothing came, if that is too long."""
         if math.isnan(self.received_s):
             return f'{self.name}: nothing yet'
         age_s = now_s - self.received_s
@@ -110,7 +110,7 @@ class Gate:
         self._assembler.bounds = bounds
 
     def on_reading(self, reading: Reading) -> None:
-        """Take a sensor reading; one that is refused is counted."""
+        """Store a sensor reading; one that is refused is counted."""
         reason = self._assembler.on_reading(reading)
         if reason is not None:
             self.refused[reason] += 1
@@ -118,12 +118,12 @@ class Gate:
             self._assembler.begin_period(reading.received_s)
 
     def on_deadman(self, held: bool, now_s: float) -> None:
-        """Take the state of the deadman's switch."""
+        """Store the state of the deadman's switch."""
         if self._deadman is not None:
             self._deadman.take(held, now_s)
 
     def on_battery(self, voltage: float, now_s: float) -> None:
-        """Take the voltage of the battery [V]."""
+        """Store the voltage of the battery [V]."""
         if self._battery is not None:
             self._battery.take(voltage, now_s)
 

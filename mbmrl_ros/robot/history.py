@@ -1,9 +1,15 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The last transitions of a robot, as the window that its model adapts to."""
+"""The last transitions of a robot, as the window that its model adapts to.
+
+`History` is a window of transitions; `CommandHistory` fills one while commands take their time to
+take effect.
+"""
 
 from __future__ import annotations
 
+import math
+import threading
 from collections import deque
 from collections.abc import Sequence
 
@@ -11,6 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mbmrl_ros.robot.command import from_units
+from mbmrl_ros.robot.latency import Latency, Pending
+from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array, Transitions
 
 
@@ -47,7 +56,7 @@ class History:
         self._stamp_s, self._pending = stamp_s, None
 
     def applied(self, action: Array) -> None:
-        """Say which action [A] in -1..1 really went out after the last state."""
+        """Set the action [A] in -1..1 that really went out after the last state."""
         self._pending = np.array(action, np.float64)
 
     def clear(self) -> None:
@@ -101,3 +110,80 @@ def stack_windows(histories: Sequence[History]) -> tuple[Transitions, Tensor]:
     windows = [history.known() for history in histories]
     stacked = Transitions(*(torch.stack(tensors) for tensors in zip(*windows)))
     return stacked, torch.tensor([history.full for history in histories])
+
+
+class CommandHistory:
+    """Transitions under the commands that were in effect, and those that are on their way.
+
+    Threads: `applied` from any, everything else from the one that ticks.
+    """
+
+    def __init__(self, spec: RobotSpec, window: int, latency: Latency | None) -> None:
+        """window: M transitions. latency: None: commands take effect at once (in lockstep).
+
+        in_time: whether the last tick met its deadline.
+        """
+        self._spec, self.latency = spec, latency
+        self.history = History(window, spec.period_s, spec.state_size, spec.action_size)
+        self.stamp_s = -math.inf
+        self._measured_s = math.nan
+        self.in_time = True
+        self._lock = threading.Lock()
+
+    def observe(self, state: Array, stamp_s: float, measured_s: float) -> None:
+        """Add the state [S] of a tick. measured_s: the time of its stamp on the steady clock."""
+        self.stamp_s = stamp_s
+        with self._lock:
+            if self.latency is not None:
+                if measured_s > self._measured_s:
+                    self.history.applied(self.latency.mean(self._measured_s, measured_s))
+                self._measured_s = measured_s
+            self.history.observe(stamp_s, state)
+
+    def record_missed_period(self, state: Array | None, stamp_s: float, measured_s: float) -> None:
+        """Add the state [S] of a period in which no tick began.
+
+        There is a gap instead where nobody knows which command was in effect: without latency,
+        as the last one went out when a slow tick was done, and not after the state before; past
+        a deadline, where commands decay on their own; and where readings came in a burst and
+        their clock is not ours, so that it is not known when they were measured.
+        """
+        elapsed_s = measured_s - self._measured_s
+        known = self.latency and self.in_time and follows(elapsed_s, self._spec.period_s)
+        if known and state is not None:
+            self.observe(state, stamp_s, measured_s)
+        else:
+            self.clear()
+
+    def pending(self, now_s: float, send_s: float) -> tuple[Pending, float]:
+        """Return what the robot does before a command of now counts, and how long that is [s].
+
+        send_s: when the command will be sent, if it is ready by then; on the steady clock.
+        """
+        if self.latency is None:
+            return (), 0.0
+        effect_s = self.latency.effect_s(now_s, send_s)
+        return self.latency.pending(self._measured_s, effect_s), effect_s - self._measured_s
+
+    def applied(self, at_s: float, values: Array) -> None:
+        """Record a command [A] in units that went out at `at_s`, steady clock."""
+        action = from_units(self._spec, values)
+        with self._lock:
+            self.history.applied(action)
+        if self.latency is not None:
+            self.latency.sent(at_s, action)
+
+    def on_external_command(self, at_s: float, values: Array) -> None:
+        """Record a command [A] in units that somebody else sent at `at_s`, steady clock."""
+        if self.latency is not None:
+            self.latency.sent(at_s, from_units(self._spec, values))
+
+    def clear(self) -> None:
+        """Begin anew after a gap."""
+        with self._lock:
+            self.history.clear()
+
+    def resize(self, window: int) -> None:
+        """Keep M transitions from now on, beginning with those that are known."""
+        with self._lock:
+            self.history = self.history.resized(window)

@@ -47,11 +47,11 @@ def predict_forward(
     """
     ahead = state[:, None]
     for action, periods in pending:
-        after, following = dynamics.step(params, carry, ahead, action[:, None])
+        carry_after, next_state = dynamics.step(params, carry, ahead, action[:, None])
         if periods != 1.0:
-            following = torch.lerp(ahead, following, periods)
-            after = carry if carry is None else torch.lerp(carry, after, periods)
-        carry, ahead = after, following
+            next_state = torch.lerp(ahead, next_state, periods)
+            carry_after = None if carry is None else torch.lerp(carry, carry_after, periods)
+        carry, ahead = carry_after, next_state
     return carry, ahead[:, 0]
 
 
@@ -87,12 +87,12 @@ class Latency:
         self._lock = threading.Lock()
 
     def sent(self, at_s: float, action: Array) -> None:
-        """Take a command [A] in -1..1 that goes out at `at_s`."""
+        """Record a command [A] in -1..1 that goes out at `at_s`."""
         with self._lock:
             self._sent.append((at_s + self._outside_s, np.array(action, np.float64)))
 
     def record_duration(self, tick_s: float) -> None:
-        """Take how long a tick with a plan took."""
+        """Record how long a tick with a plan took."""
         self._ticks.append(tick_s)
 
     def effect_s(self, now_s: float, send_s: float) -> float:

@@ -29,7 +29,7 @@ SLEW, NEAR = 0.01, 0.005
 # follow: sensors at another rate, or irregular ones. A drift near SLEW would never be caught up.
 # SPREAD is a share of the interval between readings, where they come several times a period.
 SPREAD, DRIFT = 0.45, 0.008
-# Of readings that come more often than that, the last is new enough at any moment.
+# Of readings that come more often than that, the last is new enough at any time.
 SEVERAL = 0.2
 # Well over half a period: where topics are as far apart on both sides, either may be the last.
 APART = 0.6
@@ -55,10 +55,10 @@ class SensorPhaseLock:
         self._ahead = (-math.inf, 0.0)
 
     def record(self, at_s: float, late_s: float, interval_s: float = math.inf) -> None:
-        """Take when a period has begun, steady clock, and how late its readings were after that.
+        """Record when a period has begun, and how late its readings were after that.
 
-        late_s: see `lateness_s`; NaN, where one did not come, moves nothing. interval_s: from one
-        reading to the next, where they come several times a period.
+        at_s: steady clock. late_s: see `lateness_s`; NaN, where one did not come, moves nothing.
+        interval_s: from one reading to the next, where they come several times a period.
         """
         if not math.isnan(self._at_s):
             self.begin_s += math.remainder(at_s - self._at_s, self._period_s)
@@ -113,21 +113,20 @@ def _drift(places: Sequence[float]) -> float:
 def lateness_s(arrivals: Mapping[str, Sequence[float]], at_s: float, period_s: float) -> float:
     """Return how long after the begin of a period all its readings had come; negative: before.
 
-    arrivals: by topic since the last tick, in order, steady clock. Where all topics were there
-    already, those count that came least often, and of them the one that came last: faster ones
-    are about as old whenever a period begins. NaN where a topic has none.
-
-    Topics that come together once a period may have come to lie on both sides of the begin: then
-    some readings are a period older than the others, and late is when the next of them will come.
+    arrivals: by topic since the last tick, in order, steady clock; NaN where a topic has none.
     """
     if not arrivals or not all(arrivals.values()):
         return math.nan
     complete_s = max(times[0] for times in arrivals.values())
     if complete_s > at_s:
         return complete_s - at_s
+    # Of topics that were all there at the begin, those count that came least often, and of them
+    # the one that came last: faster ones are about as old whenever a period begins.
     before = [[time_s for time_s in times if time_s <= at_s] for times in arrivals.values()]
     fewest = min(map(len, before))
     last = sorted(times[-1] for times in before if len(times) == fewest)
+    # Topics that come once a period, together, may lie on both sides of the begin. Then those of
+    # before it are a period old, and their next readings are the ones to wait for.
     for older_s, newer_s in pairwise(last if fewest == 1 else []):
         if newer_s - older_s > APART * period_s:
             return older_s + period_s - at_s

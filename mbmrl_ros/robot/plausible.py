@@ -54,7 +54,7 @@ class Rates:
         self.values[:] = math.nan
 
     def update(self, newest: Mapping[str, Reading]) -> None:
-        """Take the readings of a period."""
+        """Compute the rates of change from the readings of a period."""
         for topic, places in self._places.items():
             reading, base = newest[topic], self._bases.get(topic)
             elapsed_s = math.inf if base is None else reading.stamp_s - base.stamp_s
@@ -69,7 +69,7 @@ class Rates:
 
     @property
     def missing(self) -> Fault | None:
-        """Say which topic has no rate yet."""
+        """The fault of a topic without a rate yet, if there is one."""
         for topic, places in self._places.items():
             if np.isnan(self.values[places]).any():
                 return Fault('no rate', f'{topic}: no rate of change yet, after a gap')
@@ -89,7 +89,7 @@ class StandStill:
         self._first: dict[str, Reading] = {}
 
     def add(self, reading: Reading) -> None:
-        """Take a reading."""
+        """Compare a reading with the one that its topic stands still at."""
         if reading.topic not in self._limits:
             return
         first = self._first.get(reading.topic)
@@ -142,7 +142,7 @@ class Steps:
         self.jump, self._jumped_s = None, math.nan
 
     def add(self, state: Array, stamp_s: float) -> None:
-        """Take the state [S] of a new stamp."""
+        """Compare the state [S] of a new stamp with the ones before."""
         last_s = self._states[-1][0] if self._states else math.nan
         half_s = 0.5 * self._period_s
         self._states.append((stamp_s, state))
@@ -193,12 +193,12 @@ class Plausibility:
         }
 
     def add(self, state: Array, stamps: Mapping[str, float]) -> None:
-        """Take a state [S] and the stamps that are new in it, by topic."""
+        """Compare a state [S] with those before; stamps: that are new in it, by topic."""
         for topic, stamp_s in stamps.items():
             self._topics[topic].add(state, stamp_s)
 
     def fault(self, state: Array) -> Fault | None:
-        """Say what is wrong with a state [S]; a jump, where the last one added had made one."""
+        """Return the fault of a state [S], if it has one: out of range, or the last one jumped."""
         for name, place, lower, upper in self._ranges:
             if not lower <= state[place] <= upper:
                 return Fault('range', f'{name}: {state[place]:.4g} outside {lower:g}..{upper:g}')

@@ -34,7 +34,7 @@ class PredictionMonitor:
         self._carry: Carry = None
 
     def remember(self, params: Params, carry: Carry = None) -> None:
-        """Take what a tick has adapted to: parameters, and what the model remembers."""
+        """Keep the parameters that a tick has adapted to, and what the model remembers."""
         self._params, self._carry = params, carry
 
     def forget(self) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mbmrl_ros.robot.adaptive_mpc import Decision
+from mbmrl_ros.robot.action_source import Decision
 from mbmrl_ros.robot.command import from_units
 from mbmrl_ros.robot.latency import Pending
 from mbmrl_ros.spec.robot import RobotSpec
@@ -36,7 +36,7 @@ class RandomPolicy:
     def __init__(self, spec: RobotSpec, generator: torch.Generator, batch: int = 1) -> None:
         """generator: of the random actions."""
         self._generator, self._shape = generator, (batch, spec.action_size)
-        self._hold_steps = spec.collection.hold_steps
+        self._action_repeat = spec.collection.action_repeat
         area = spec.collection.area
         self._way_back = None if area is None else WayBack(spec, area)
         self.reset()
@@ -48,7 +48,7 @@ class RandomPolicy:
 
     def act(self, states: Tensor) -> Tensor:
         """Return actions [B, A] in -1..1 for states [B, S]."""
-        if self._step % self._hold_steps == 0:
+        if self._step % self._action_repeat == 0:
             self._random = torch.rand(self._shape, generator=self._generator) * 2 - 1
         self._step += 1
         if self._way_back is None:
@@ -129,6 +129,6 @@ class Collector:
             nonfinite=torch.zeros(1, dtype=torch.int64),
             valid=~no,
         )
-        doing = 'returning to the centre' if bool(self._policy.returning) else 'collecting'
+        mode = 'returning to the centre' if bool(self._policy.returning) else 'collecting'
         adapted = Adapted({}, unknown, unknown, no, no)
-        return Decision(action, ~no, adapted, plan, 0.0, 0.0, doing=doing)
+        return Decision(action, ~no, adapted, plan, 0.0, 0.0, mode=mode)

@@ -130,7 +130,7 @@ def places_of(names: Sequence[str]) -> dict[str, int]:
 
 
 def named_twice(source: str, names: Sequence[str], joints: Iterable[str]) -> str:
-    """Say which joint has several values, of which nobody knows the right one.
+    """Return which joint has several values, of which nobody knows the right one.
 
     Others than `joints` do not matter: drivers leave names empty that they have no use for.
     """

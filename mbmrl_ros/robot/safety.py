@@ -48,7 +48,7 @@ class SafetyFilter:
         self._stopped = self._stopped or reason or 'emergency stop'
 
     def went_out(self, values: Array) -> None:
-        """Take the command [A] that really went out last: the next one changes from there."""
+        """Set the command [A] that really went out last: the next one changes from there."""
         self._last = np.clip(values, self._lower, self._upper)
 
     def release(self) -> str | None:
@@ -109,7 +109,7 @@ class SafetyFilter:
         return '' if np.isfinite(wanted).all() else 'command is not finite'
 
     def outside(self, state: Array | None) -> str:
-        """Say which limit of the robot file a state [S] is beyond, if any."""
+        """Return which limit of the robot file a state [S] is beyond; empty if none."""
         if state is None:
             return 'no state to hold against the limits' if self._limits else ''
         for name, index, low, high in self._limits:

@@ -76,7 +76,7 @@ class StateAssembler:
         self._zeros, self.bounds = AllZero(spec), Bounds()
 
     def on_reading(self, reading: Reading) -> str | None:
-        """Take a reading; return None, or why it was refused (the one before it stays)."""
+        """Store a reading; return None, or why it was refused (the one before it stays)."""
         fault = self._fault(reading)
         if fault:
             return fault
@@ -112,9 +112,10 @@ class StateAssembler:
         return ''
 
     def begin_period(self, now_s: float) -> None:
-        """Take the newest readings as those of a period: for rates of change, stamps and jumps.
+        """Compare the newest readings, as those of a period, with the ones before.
 
-        Again with the same readings, it changes nothing. now_s: steady clock, as in `assemble`.
+        That gives rates of change, stamps that stand still, and jumps. With the same readings
+        again, nothing changes. now_s: steady clock, as in `assemble`.
         """
         if self._absent(now_s):
             return
@@ -166,7 +167,7 @@ class StateAssembler:
         return encode(self._spec, signals, self._rates.values)
 
     def _absent(self, now_s: float) -> Fault | None:
-        """Say which topic has not come, or not for too long."""
+        """Return the fault of a topic that has not come, or not for too long."""
         for topic, settings in self._spec.topics.items():
             reading = self._newest.get(topic)
             if reading is None:
@@ -180,7 +181,7 @@ class StateAssembler:
         return None
 
     def _lags(self) -> Fault | None:
-        """Say which reading does not go with the newest one."""
+        """Return the fault of a reading that is too old beside the newest one."""
         newest = max(self._newest.values(), key=lambda reading: reading.stamp_s)
         for topic, reading in self._newest.items():
             lag_s, limit_s = newest.stamp_s - reading.stamp_s, self._spec.topics[topic].timeout_s
@@ -190,7 +191,7 @@ class StateAssembler:
         return None
 
     def _stopped(self, now_s: float) -> Fault | None:
-        """Say for how long the same stamp has been used, if that is too long."""
+        """Return the fault of a stamp that has been used for too long."""
         oldest = self._oldest()
         if oldest.stamp_s != self._stamp_s:
             return None
@@ -222,26 +223,28 @@ def encode(spec: RobotSpec, signals: Array, rates: Array | None = None) -> Array
 
     rates: [..., R] change per second of the signals, for channels of that encoding.
     """
-    order = {signal: i for i, signal in enumerate(spec.signals)}
+    order = spec.signal_places
     points = _points(spec, signals, order)
-    columns = []
-    for channel in spec.state:
+    states = np.empty((*signals.shape[:-1], spec.state_size))
+    # Most channels are a signal as it is: all of them at once take the time of one.
+    copies, sources = spec.copied_channels
+    states[..., copies] = signals[..., sources]
+    for column, channel in spec.computed_channels:
         if channel.point is not None:
-            columns.append(points[channel.point][..., 'xyz'.index(channel.field)])
+            states[..., column] = points[channel.point][..., 'xyz'.index(channel.field)]
             continue
         if channel.encoding == 'rate':
             if rates is None:
                 raise ValueError(f'{spec.name}: channel {channel.name} needs rates')
-            columns.append(rates[..., order[channel.signals[0]]])
+            states[..., column] = rates[..., order[channel.signals[0]]]
             continue
         raw = [signals[..., order[signal]] for signal in channel.signals]
         if channel.cell is not None:
-            columns.append(rotation_cell(*channel.cell, np.stack(raw)))
+            states[..., column] = rotation_cell(*channel.cell, np.stack(raw))
             continue
         value = raw[0] if channel.angle is None else quaternion_angle(channel.angle, *raw)
-        wave = {'raw': None, 'sin': np.sin, 'cos': np.cos}[channel.encoding[:3]]
-        columns.append(value if wave is None else wave(value))
-    return np.stack(columns, -1)
+        states[..., column] = (np.sin if channel.encoding.startswith('sin') else np.cos)(value)
+    return states
 
 
 def _points(spec: RobotSpec, signals: Array, order: dict[str, int]) -> dict[str, Array]:

@@ -8,7 +8,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 
-from mbmrl_ros.robot.adaptive_mpc import Decision
+from mbmrl_ros.robot.action_source import Decision
 from mbmrl_ros.robot.command import Command
 from mbmrl_ros.robot.prediction_monitor import PredictionError
 from mbmrl_ros.types import Array
@@ -19,7 +19,7 @@ class Diagnostics:
     """How a tick went.
 
     Durations in seconds. loss_before, loss_after: on the past window, NaN without one.
-    reason: why the command is not what was planned; empty if it is. doing: what the robot is
+    reason: why the command is not what was planned; empty if it is. mode: what the robot is
     driven for. latency_s: from the state to the effect of the command, as predicted.
     period_error_s: how far the time since the command before was from a whole number of periods,
     NaN if there was none. sensors_late_s: how long after the begin of the period all readings had
@@ -42,17 +42,21 @@ class Diagnostics:
     sensors_late_s: float = math.nan
     prediction_error: PredictionError = field(default_factory=PredictionError)
     reason: str = ''
-    doing: str = ''
+    mode: str = ''
 
 
 @dataclass(frozen=True)
 class Tick:
-    """The outcome of one tick. decision: for plots, None where nothing was planned."""
+    """The outcome of one tick.
+
+    decision: for plots, None where nothing was planned. trace: of what planning raised, if it did.
+    """
 
     command: Command
     diagnostics: Diagnostics
     state: Array | None = None
     decision: Decision | None = None
+    trace: str = ''
 
 
 @dataclass
@@ -76,7 +80,7 @@ class Counters:
 
 
 def diagnose(decision: Decision) -> Diagnostics:
-    """Say how adapting and planning went."""
+    """Return how adapting and planning went."""
     adapted = decision.adapted
     return Diagnostics(
         adapt_s=decision.adapt_s,
@@ -88,5 +92,5 @@ def diagnose(decision: Decision) -> Diagnostics:
         nonfinite_rollouts=int(decision.plan.nonfinite[0]),
         expected_return=float(decision.plan.expected_return[0]),
         candidates=decision.plan.candidates.shape[1],
-        doing=decision.doing,
+        mode=decision.mode,
     )

@@ -112,7 +112,7 @@ class MotorDrive:
         self._supply[row] = self._charge[row] * self._battery[row, 0]
 
     def use_model(self, row: int, model: mujoco.MjModel) -> None:
-        """Take the battery of the model."""
+        """Read the battery of the model."""
         self._battery[row] = model.numeric(BATTERY).data
 
     def controls(self, part: int, commands: Array, speeds: Array) -> Array:

@@ -67,18 +67,26 @@ class BatchWorld:
     def reset(self, rng: np.random.Generator) -> None:
         """Put every robot to a start state of its own, undisturbed."""
         for row in range(self.batch):
-            self.set_disturbances(row, ())
-            self._states[row] = initial_state(self.spec, self._model, rng)
-            self._drive.reset(row, self._model, rng)
-            if self._senses is not None:
-                self._senses.reset(row, rng)
-        self._controls[:] = resting_controls(self._model)
-        self._signals = None
-        self.healthy[:] = True
+            self._start(row, rng)
         self._sense(self._run(self._states, self._controls, 1)[1][:, :, self._columns])
 
+    def reset_row(self, row: int, rng: np.random.Generator) -> None:
+        """Put one robot to a start state of its own, undisturbed; the others stay."""
+        self._start(row, rng)
+        only = np.arange(self.batch) == row
+        self._sense(self._run(self._states, self._controls, 1)[1][:, :, self._columns], only)
+
+    def _start(self, row: int, rng: np.random.Generator) -> None:
+        self.set_disturbances(row, ())
+        self._states[row] = initial_state(self.spec, self._model, rng)
+        self._drive.reset(row, self._model, rng)
+        if self._senses is not None:
+            self._senses.reset(row, rng)
+        self._controls[row] = resting_controls(self._model)
+        self._signals, self.healthy[row] = None, True
+
     def set_disturbances(self, row: int, disturbances: Sequence[Disturbance]) -> None:
-        """Say what is wrong with one robot from now on; UserError if it cannot be."""
+        """Change what is wrong with one robot from now on; UserError if it cannot be."""
         model, self._gains[row] = self._variant(tuple(disturbances))
         if model is not self._models[row]:
             positions = self._states[row, 1 : 1 + model.nq]
@@ -137,7 +145,7 @@ class BatchWorld:
         self._signals = np.where(moving[:, None], sensors[:, -1, self._columns], before)
 
     def _step_in_parts(self, commands: Array, moving: NDArray[np.bool_]) -> None:
-        """Advance those that can, part by part, each with a moment that sensors may sample."""
+        """Advance those that can, part by part, each with a state that sensors may sample."""
         start, truth = self._states.copy(), []
         for part in range(self._drive.parts):
             self._controls = self._next_controls(part, commands, moving)
@@ -231,7 +239,8 @@ class Rollouts:
     """mujoco.rollout with threads of its own; seconds: how long it took in all."""
 
     def __init__(self, model: mujoco.MjModel, threads: int) -> None:
-        self._rollout = rollout.Rollout(nthread=threads)
+        # One thread is this one: to hand a step to another takes longer than the step.
+        self._rollout = rollout.Rollout(nthread=threads if threads > 1 else 0)
         self._data = [mujoco.MjData(model) for _ in range(threads)]
         self.seconds = 0.0
 

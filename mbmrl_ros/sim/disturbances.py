@@ -98,8 +98,8 @@ def _edit(
     def apply(
         spec: RobotSpec, model: mujoco.MjModel, gain: Array, disturbance: Disturbance
     ) -> None:
-        faults = importlib.import_module(f'mbmrl_ros.sim.{module}')
-        getattr(faults, name)(spec, model, gain, disturbance)
+        edits = importlib.import_module(f'mbmrl_ros.sim.{module}')
+        getattr(edits, name)(spec, model, gain, disturbance)
 
     return Kind(targets, values, apply, edits_model=True, usual=usual)
 
@@ -148,36 +148,38 @@ KINDS: dict[str, Kind] = {
     'disabled_joint': Kind(
         lambda spec: spec.action.joints, (0.0, 1.0), _disabled_joint, edits_model=False
     ),
-    'terrain': _edit('faults.terrain', _terrains),
+    'terrain': _edit('leg_disturbances.terrain', _terrains),
     # Degrees; a ramp rises from where the robot's slopes begin.
-    'slope': _edit('faults.slope', _ways_up, (-45, 45), usual=15),
-    'ramp': _edit('faults.ramp', _part('slopes', ('x',)), (-12, 12), usual=5),
+    'slope': _edit('leg_disturbances.slope', _ways_up, (-45, 45), usual=15),
+    'ramp': _edit('leg_disturbances.ramp', _part('slopes', ('x',)), (-12, 12), usual=5),
     # The number of a draw.
-    'rolling': _edit('faults.rolling', _part('slopes', ('ramps',)), (0, 1e9)),
+    'rolling': _edit('leg_disturbances.rolling', _part('slopes', ('ramps',)), (0, 1e9)),
     'blocks': _edit('pier.blocks', _part('pier', ('damping', 'damping_and_friction')), (0, 1e9)),
     # N s/m.
     'block_damping': _edit('pier.block_damping', _part('pier', ('all', *BLOCKS)), (0, 1000)),
     'block_friction': _edit(
         'pier.block_friction', _part('pier', ('all', *BLOCKS)), (0.01, 10), usual=0.1
     ),
-    'missing_leg': _edit('faults.missing_leg', _names('legs')),
-    'crippled_leg': _edit('faults.crippled_leg', _names('limbs')),
+    'missing_leg': _edit('leg_disturbances.missing_leg', _names('legs')),
+    'crippled_leg': _edit('leg_disturbances.crippled_leg', _names('limbs')),
     # Kilograms; the papers put 14.2 g on the shell of a robot of 30 g.
-    'payload': _edit('faults.payload', pose_bodies, (0.0, 0.1), usual=0.0142),
-    'side_payload': _edit('faults.side_payload', pose_bodies, (0.0, 0.1), usual=0.0142),
-    'pulled': _edit('faults.pulled', _part('legs', ('sledge',)), (0.0, 0.1), usual=0.02),
+    'payload': _edit('leg_disturbances.payload', pose_bodies, (0.0, 0.1), usual=0.0142),
+    'side_payload': _edit('leg_disturbances.side_payload', pose_bodies, (0.0, 0.1), usual=0.0142),
+    'pulled': _edit('leg_disturbances.pulled', _part('legs', ('sledge',)), (0.0, 0.1), usual=0.02),
     # Degrees.
-    'pose_tilt': _edit('faults.pose_tilt', _tilts, (-45, 45), usual=10),
+    'pose_tilt': _edit('leg_disturbances.pose_tilt', _tilts, (-45, 45), usual=10),
     # What is left of the voltage.
     'weak_battery': _edit(
-        'faults.weak_battery', _part('motors', ('battery',)), (0.05, 1.0), usual=0.25
+        'leg_disturbances.weak_battery', _part('motors', ('battery',)), (0.05, 1.0), usual=0.25
     ),
     # Kilograms in the hand.
-    'held_payload': _edit('arm_faults.held_payload', _part('arm', ('hand',)), (0, 5), usual=1.0),
+    'held_payload': _edit(
+        'arm_disturbances.held_payload', _part('arm', ('hand',)), (0, 5), usual=1.0
+    ),
     # Damping on top of the joint's own, N m s/rad.
-    'stiff_joint': _edit('arm_faults.stiff_joint', _joints_of_arm, (0, 200), usual=20.0),
+    'stiff_joint': _edit('arm_disturbances.stiff_joint', _joints_of_arm, (0, 200), usual=20.0),
     # Newtons on the hand, or what it holds, along an axis of the world.
-    'force': _edit('arm_faults.force', _part('arm', FORCES), (-50, 50), usual=10.0),
+    'force': _edit('arm_disturbances.force', _part('arm', FORCES), (-50, 50), usual=10.0),
 }
 
 

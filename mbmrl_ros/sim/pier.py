@@ -69,33 +69,35 @@ def scale_robot(model: mujoco.MjModel, mass_kg: float) -> None:
     mujoco.mj_setConst(model, mujoco.MjData(model))
 
 
-def block_damping(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
+def block_damping(
+    spec: RobotSpec, model: mujoco.MjModel, gain: Array, disturbance: Disturbance
+) -> None:
     """Give one block, or all, a damping of `value` N s/m."""
-    for name in _meant(fault.target):
-        model.dof_damping[model.joint(name).dofadr[0]] = fault.value
+    for name in _meant(disturbance.target):
+        model.dof_damping[model.joint(name).dofadr[0]] = disturbance.value
 
 
 def block_friction(
-    spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance
+    spec: RobotSpec, model: mujoco.MjModel, gain: Array, disturbance: Disturbance
 ) -> None:
     """Give one block, or all, a friction of `value`."""
-    for name in _meant(fault.target):
-        model.geom(name).friction[0] = fault.value
+    for name in _meant(disturbance.target):
+        model.geom(name).friction[0] = disturbance.value
 
 
-def blocks(spec: RobotSpec, model: mujoco.MjModel, gain: Array, fault: Disturbance) -> None:
+def blocks(spec: RobotSpec, model: mujoco.MjModel, gain: Array, disturbance: Disturbance) -> None:
     """Give every block a damping, and a friction, of its own: the draw of number `value`.
 
     Thesis: both vary. Published code: the damping alone.
     """
     assert spec.simulation is not None and spec.simulation.pier is not None
     pier = spec.simulation.pier
-    rng = np.random.default_rng(round(fault.value))
+    rng = np.random.default_rng(round(disturbance.value))
     dampings = rng.uniform(*pier.damping_range, len(BLOCKS))
     frictions = rng.uniform(*pier.friction_range, len(BLOCKS))
     for name, damping, friction in zip(BLOCKS, dampings, frictions):
         model.dof_damping[model.joint(name).dofadr[0]] = damping
-        if fault.target == 'damping_and_friction':
+        if disturbance.target == 'damping_and_friction':
             model.geom(name).friction[0] = friction
 
 

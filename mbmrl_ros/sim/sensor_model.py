@@ -54,7 +54,7 @@ class Senses:
         self._silent[row] = False
 
     def read(self, row: int, samples: Array, speeds: Array) -> None:
-        """Take what one robot's sensors measured in a period.
+        """Store what one robot's sensors measured in a period.
 
         samples: [P, R] the truth, newest last; P is 1 after a reset. speeds: [A] of the joints.
         """

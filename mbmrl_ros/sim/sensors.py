@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import mujoco
@@ -52,9 +53,12 @@ _BODY_SENSORS = {
 }
 
 
-def load_model(spec: RobotSpec) -> mujoco.MjModel:
+def load_model(
+    spec: RobotSpec, dress: Callable[[mujoco.MjSpec], None] | None = None
+) -> mujoco.MjModel:
     """Load the robot's model file and add a sensor for every signal of the robot file.
 
+    dress: changes how the description looks, and nothing that moves (sim/scenery.py).
     UserError if the file cannot be read, lacks a body or joint, has another time step, or takes
     other commands than the robot file sends.
     """
@@ -64,7 +68,7 @@ def load_model(spec: RobotSpec) -> mujoco.MjModel:
         with warnings.catch_warnings():
             # gymnasium's half_cheetah.xml says it; the masses come out right all the same.
             warnings.filterwarnings('ignore', message='.*settotalmass.*')
-            model = _compile(spec, path)
+            model = _compile(spec, path, dress)
     except UserError:
         raise
     except (ValueError, OSError) as error:
@@ -82,7 +86,9 @@ def load_model(spec: RobotSpec) -> mujoco.MjModel:
     return model
 
 
-def _compile(spec: RobotSpec, path: Path) -> mujoco.MjModel:
+def _compile(
+    spec: RobotSpec, path: Path, dress: Callable[[mujoco.MjSpec], None] | None
+) -> mujoco.MjModel:
     """Return the model with what the robot file adds to it."""
     simulation = simulation_of(spec)
     description, is_urdf = read_description(spec, path)
@@ -102,6 +108,8 @@ def _compile(spec: RobotSpec, path: Path) -> mujoco.MjModel:
             _add_sensor(description, simulation, signal)
     if start and not list(description.keys):
         description.add_key(name=START)
+    if dress is not None:
+        dress(description)
     model: mujoco.MjModel = description.compile()
     set_start(spec, model, start)
     return model

@@ -39,11 +39,16 @@ class World:
     """
 
     def __init__(
-        self, spec: RobotSpec, warm_start: bool = False, physics_steps: int | None = None
+        self,
+        spec: RobotSpec,
+        warm_start: bool = False,
+        physics_steps: int | None = None,
+        dropouts: bool = True,
     ) -> None:
         """warm_start: let the solver start from the last step's solution, as gymnasium does.
 
-        physics_steps: in one step of the world; None: as many as make a control period.
+        physics_steps: in one step of the world; None: as many as make a control period. dropouts:
+        whether sensors lose messages.
         """
         self.spec = spec
         self._original = prepare_model(spec, warm_start)
@@ -52,7 +57,7 @@ class World:
         self._speeds = joint_speeds(spec, self._original)
         steps = physics_steps or simulation_of(spec).physics_steps
         self._drive = make_drive(spec, self._original, 1, steps)
-        self._senses = make_senses(spec, 1, self._drive)
+        self._senses = make_senses(spec, 1, self._drive, dropouts)
         self.model, self._gain = disturbed(spec, self._original, ())
         self.data = mujoco.MjData(self.model)
         self.disturbances: tuple[Disturbance, ...] = ()
@@ -75,7 +80,7 @@ class World:
         self.healthy = True
 
     def set_disturbances(self, disturbances: Sequence[Disturbance]) -> None:
-        """Say what is wrong with the robot from now on; UserError if it cannot be."""
+        """Change what is wrong with the robot from now on; UserError if it cannot be."""
         model, self._gain = disturbed(self.spec, self._original, disturbances)
         self.disturbances = tuple(disturbances)
         if model is not self.model:

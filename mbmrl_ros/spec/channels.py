@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, Field, FiniteFloat, model_validator
@@ -125,24 +126,24 @@ class Channel(Config):
             )
         return self
 
-    @property
+    @cached_property
     def angle(self) -> Angle | None:
         """The angle that is taken from a quaternion, or None."""
         name = self.encoding[4:]
         return name if name in ('rotation_y', 'roll', 'pitch', 'yaw') else None  # type: ignore[return-value]
 
-    @property
+    @cached_property
     def cell(self) -> tuple[int, int] | None:
         """The row and column that is taken from the rotation matrix of a quaternion, or None."""
         name, _, cell = self.encoding.partition('_')
         return ('xyz'.index(cell[0]), 'xyz'.index(cell[1])) if name == 'matrix' else None
 
-    @property
+    @cached_property
     def of_quaternion(self) -> bool:
         """Whether it is computed from a quaternion."""
         return self.angle is not None or self.cell is not None
 
-    @property
+    @cached_property
     def signals(self) -> tuple[str, ...]:
         """The raw scalars it is computed from, as `topic:field` or `topic:field[joint]`.
 

@@ -213,6 +213,23 @@ class RobotSpec(Config):
             signals += self.kinematics.signals(self.action.joints)
         return tuple(dict.fromkeys(signals))
 
+    @cached_property
+    def signal_places(self) -> dict[str, int]:
+        """Where each raw scalar is among `signals`."""
+        return {signal: place for place, signal in enumerate(self.signals)}
+
+    @cached_property
+    def copied_channels(self) -> tuple[list[int], list[int]]:
+        """The channels that are a raw scalar as it is, and where that is among `signals`."""
+        copied = [i for i, c in enumerate(self.state) if c.encoding == 'raw' and c.point is None]
+        return copied, [self.signal_places[self.state[i].signals[0]] for i in copied]
+
+    @cached_property
+    def computed_channels(self) -> list[tuple[int, Channel]]:
+        """All other channels, each with its place in the state."""
+        copied = self.copied_channels[0]
+        return [(i, channel) for i, channel in enumerate(self.state) if i not in copied]
+
     def topic_signals(self, topic: str) -> tuple[str, ...]:
         """The signals of one topic, in the order of a Reading's values."""
         return tuple(signal for signal in self.signals if read_signal(signal).topic == topic)

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field, FiniteFloat, model_validator
 
@@ -41,7 +41,9 @@ class Area(Config):
 class Collection(Config):
     """How a robot is driven at random, to learn from."""
 
-    hold_steps: int = Field(1, ge=1, description='control periods that a random command lasts')
+    renamed: ClassVar[dict[str, str]] = {'hold_steps': 'action_repeat'}
+
+    action_repeat: int = Field(1, ge=1, description='control periods that a random command lasts')
     area: Area | None = Field(None, description='where to stay; default: anywhere')
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mbmrl_ros.config import Config
+from mbmrl_ros.envs.tasks import load_task
 
 
 @dataclass(frozen=True)
@@ -16,10 +17,13 @@ class Algorithm:
     """An algorithm of the registry (algorithms/__init__.py).
 
     train(task, config, run, seed) -> bundle: trains, or goes on with what the run folder holds.
-    config: a record of Config.
+    config: a record of Config. load_task(name, robot): finds a task of its kind. recipes: whose
+    recipes those of a task without a file are (training/recipes.py).
     """
 
     name: str
     summary: str
     Config: type[Config]
     train: Callable[..., Any]
+    load_task: Callable[[str, str], Any] = load_task
+    recipes: str = ''

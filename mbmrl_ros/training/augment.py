@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from mbmrl_ros.spec.robot import RobotSpec
-from mbmrl_ros.training.settings import TrainingConfig
+from mbmrl_ros.training.settings import ActuatorConfig, AugmentationConfig
 from mbmrl_ros.types import Transitions
 
 Augmentation = Callable[[Transitions, torch.Generator], Transitions]
@@ -28,22 +28,22 @@ def unchanged(windows: Transitions, generator: torch.Generator) -> Transitions:
     return windows
 
 
-def make_augmentation(spec: RobotSpec, config: TrainingConfig) -> Augmentation:
+def make_augmentation(spec: RobotSpec, config: AugmentationConfig) -> Augmentation:
     """Return what the configuration asks for; UserError if a channel is unknown."""
     pairs = [(spec.channel_index(a), spec.channel_index(b)) for a, b in spec.heading]
-    places = [spec.channel_index(name) for name in config.sensor_offsets]
-    deviations = torch.tensor(list(config.sensor_offsets.values()))
+    places = [spec.channel_index(name) for name in config.sensor_bias_std]
+    deviations = torch.tensor(list(config.sensor_bias_std.values()))
 
-    rates = [(spec.channel_index(name), rate) for name, rate in config.own_turns.items()]
+    rates = [(spec.channel_index(name), rate) for name, rate in config.yaw_rate_bias.items()]
     moving = _moving(spec)
 
     def augment(windows: Transitions, generator: torch.Generator) -> Transitions:
-        if config.turn_about_vertical:
+        if config.yaw_augmentation:
             windows = turned(windows, pairs, generator)
         for channel, rate in rates:
             windows = turning(windows, moving, channel, rate, spec.period_s, generator)
-        if config.own_drift:
-            windows = drifting(windows, moving, config.own_drift, spec.period_s, generator)
+        if config.velocity_bias:
+            windows = drifting(windows, moving, config.velocity_bias, spec.period_s, generator)
         if places:
             windows = with_offsets(windows, places, deviations, generator)
         return windows
@@ -77,7 +77,7 @@ def turning(
     period_s: float,
     generator: torch.Generator,
 ) -> Transitions:
-    """See half of the windows [B, M, .] as if the robot turned on its own, ever to one side.
+    """Return windows [B, M, .], half of which are as if the robot turned to one side on its own.
 
     So a robot with lame legs on one side. channel: that measures the rate of turning, which is
     U(-spread, spread) in its unit, rad/s, and the same all through a window.
@@ -105,7 +105,7 @@ def drifting(
     period_s: float,
     generator: torch.Generator,
 ) -> Transitions:
-    """See half of the windows [B, M, .] as if the ground slid away under the robot.
+    """Return windows [B, M, .], half of which are as if the ground slid away under the robot.
 
     So a robot on a slope, which comes forward less uphill than downhill. Both parts of the
     velocity are U(-spread, spread) [m/s], the same all through a window.
@@ -182,3 +182,52 @@ def augment_pair(
         Transitions(*(tensor[:, :steps] for tensor in whole)),
         Transitions(*(tensor[:, steps:] for tensor in whole)),
     )
+
+
+def with_actuator_gains(
+    past: Transitions, future: Transitions, spread: float, generator: torch.Generator
+) -> tuple[Transitions, Transitions]:
+    """Return windows as if every actuator had a gain of its own, in past and future.
+
+    A motor of gain g that is told a / g does what a motor of gain 1 does when told a: so windows
+    of weak and strong motors come from those at hand, exactly, and without a failure. In half of
+    the rows a motor's gain is exp(U(-spread, spread)), in the others 1.
+    """
+    shape = (len(past.actions), 1, past.actions.shape[-1])
+    gains = ((torch.rand(shape, generator=generator) * 2 - 1) * spread).exp()
+    changed = torch.rand(shape, generator=generator) < 0.5
+    gains = torch.where(changed, gains, 1.0)
+    return (
+        past._replace(actions=past.actions / gains),
+        future._replace(actions=future.actions / gains),
+    )
+
+
+def with_actuator_biases(
+    past: Transitions, future: Transitions, spread: float, generator: torch.Generator
+) -> tuple[Transitions, Transitions]:
+    """Return windows as if a constant were added to every actuator, in past and future.
+
+    A motor that adds c to what it is told and is told a - c does what one that adds nothing does
+    when told a: so come windows of weights that hang on a joint, and of miscalibrated motors, in
+    units of the action in -1..1. In half of the rows c is U(-spread, spread), in the others 0.
+    """
+    shape = (len(past.actions), 1, past.actions.shape[-1])
+    offsets = (torch.rand(shape, generator=generator) * 2 - 1) * spread
+    changed = torch.rand(shape[:1], generator=generator) < 0.5
+    offsets = torch.where(changed[:, None, None], offsets, 0.0)
+    return (
+        past._replace(actions=past.actions - offsets),
+        future._replace(actions=future.actions - offsets),
+    )
+
+
+def with_other_actuators(
+    past: Transitions, future: Transitions, config: ActuatorConfig, generator: torch.Generator
+) -> tuple[Transitions, Transitions]:
+    """Return windows with the gains and the constants that a configuration asks for."""
+    if config.actuator_gain_range:
+        past, future = with_actuator_gains(past, future, config.actuator_gain_range, generator)
+    if config.actuator_bias_range:
+        past, future = with_actuator_biases(past, future, config.actuator_bias_range, generator)
+    return past, future

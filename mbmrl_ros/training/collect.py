@@ -18,15 +18,15 @@ from torch import Tensor
 
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.envs.robot_env import RobotEnv
-from mbmrl_ros.rewards.reward import never_done
-from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC, Decision
+from mbmrl_ros.envs.robot_task import RobotTask
+from mbmrl_ros.robot.action_source import Decision
+from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC
 from mbmrl_ros.robot.command import from_units, to_units
 from mbmrl_ros.robot.history import History, stack_windows
 from mbmrl_ros.robot.random_policy import RandomPolicy
 from mbmrl_ros.robot.safety import SafetyFilter
 from mbmrl_ros.sim.disturbances import Disturbance, Schedule, active
 from mbmrl_ros.spec.robot import RobotSpec
-from mbmrl_ros.types import DoneFn, RewardFn
 
 
 class ActFn(Protocol):
@@ -88,51 +88,62 @@ def mpc_actions(
     return act
 
 
+@dataclass(frozen=True)
+class EpisodePlan:
+    """What is collected: an episode of so many steps under each schedule.
+
+    window: M, transitions that whatever drives looks back on.
+    """
+
+    schedules: Sequence[Schedule]
+    steps: int
+    window: int = 1
+
+
 def collect(
     env: RobotEnv,
-    reward: RewardFn,
+    task: RobotTask,
     act: ActFn,
-    schedules: Sequence[Schedule],
-    disturbances: Sequence[Disturbance],
-    steps: int,
-    window: int,
+    episodes: EpisodePlan,
     rng: np.random.Generator,
     on_step: Callable[[], object] = lambda: None,
-    done: DoneFn = never_done,
 ) -> Rollouts:
-    """Drive every robot for `steps` periods, each under its own schedule.
+    """Drive every robot through its episode.
 
     A robot whose physics stop being finite ends there: its trajectory is cut at that step, it
     earns nothing from then on, and it has no window any more that could be adapted to. So does one
     that is `done`, after that step.
     """
-    spec = env.spec
-    histories = [
-        History(window, spec.period_s, spec.state_size, spec.action_size) for _ in schedules
-    ]
+    spec, schedules = env.spec, episodes.schedules
+    sizes = spec.state_size, spec.action_size
+    histories = [History(episodes.window, spec.period_s, *sizes) for _ in schedules]
     filters = [SafetyFilter(spec) for _ in schedules]
     states, actions, rewards = [env.reset(rng, schedules)], [], []
     going, alive = torch.ones(len(schedules), dtype=torch.bool), []
-    for step in range(steps):
+    for step in range(episodes.steps):
         state = states[-1]
-        for history, row, sound in zip(histories, state.double().numpy(), going.tolist()):
-            if sound:
-                history.observe(step * spec.period_s, row)
-            else:
-                history.clear()
-        wanted = act(histories, state)
-        applied = _filter(spec, filters, wanted, state)
+        _observe(histories, step * spec.period_s, state, going)
+        applied = _filter(spec, filters, act(histories, state), state)
         for history, action in zip(histories, applied):
             history.applied(action)
         actions.append(torch.from_numpy(applied).float())
         states.append(env.step(actions[-1]))
         alive.append(going & torch.as_tensor(env.healthy))
-        going = alive[-1] & ~done(states[-1])
-        earned = reward(state, actions[-1], states[-1])
+        going = alive[-1] & ~task.done(states[-1])
+        earned = task.reward(state, actions[-1], states[-1])
         rewards.append(torch.where(alive[-1], earned, 0.0))
         on_step()
-    trajectories = _trajectories(states, actions, alive, schedules, disturbances)
+    trajectories = _trajectories(states, actions, alive, schedules, task.task.disturbances)
     return Rollouts(trajectories, torch.stack(rewards), torch.stack(alive), ~going)
+
+
+def _observe(histories: Sequence[History], stamp_s: float, states: Tensor, alive: Tensor) -> None:
+    """Tell every history the state of its robot, or that there is none any more."""
+    for history, row, sound in zip(histories, states.double().numpy(), alive.tolist()):
+        if sound:
+            history.observe(stamp_s, row)
+        else:
+            history.clear()
 
 
 def _filter(

@@ -43,44 +43,6 @@ def meta_loss(
     return loss_fn(adapted, future, None).mean()
 
 
-def with_motor_gains(
-    past: Transitions, future: Transitions, spread: float, generator: torch.Generator
-) -> tuple[Transitions, Transitions]:
-    """See windows as if every motor had a gain of its own, the same over past and future.
-
-    A motor of gain g that is told a / g does what a motor of gain 1 does when told a: so windows
-    of weak and strong motors come from those at hand, exactly, and without a failure. In half of
-    the rows a motor's gain is exp(U(-spread, spread)), in the others 1.
-    """
-    shape = (len(past.actions), 1, past.actions.shape[-1])
-    gains = ((torch.rand(shape, generator=generator) * 2 - 1) * spread).exp()
-    changed = torch.rand(shape, generator=generator) < 0.5
-    gains = torch.where(changed, gains, 1.0)
-    return (
-        past._replace(actions=past.actions / gains),
-        future._replace(actions=future.actions / gains),
-    )
-
-
-def with_motor_offsets(
-    past: Transitions, future: Transitions, spread: float, generator: torch.Generator
-) -> tuple[Transitions, Transitions]:
-    """See windows as if every motor were pulled by a constant of its own, in past and future.
-
-    A motor that adds c to what it is told and is told a - c does what one that adds nothing does
-    when told a: so come windows of weights that hang on a joint, and of miscalibrated motors, in
-    units of the action in -1..1. In half of the rows c is U(-spread, spread), in the others 0.
-    """
-    shape = (len(past.actions), 1, past.actions.shape[-1])
-    offsets = (torch.rand(shape, generator=generator) * 2 - 1) * spread
-    changed = torch.rand(shape[:1], generator=generator) < 0.5
-    offsets = torch.where(changed[:, None, None], offsets, 0.0)
-    return (
-        past._replace(actions=past.actions - offsets),
-        future._replace(actions=future.actions - offsets),
-    )
-
-
 def losses_before_and_after(
     loss_fn: LossFn,
     params: Params,

@@ -2,102 +2,71 @@
 # SPDX-License-Identifier: Apache-2.0
 """The outer loop that model-based algorithms share: collect, refit, publish, again.
 
-What an algorithm brings is an `Objective` (training/fit_model.py) and an adapter; see
-algorithms/grbal.py for how they make Algorithm 9.
+What an algorithm brings is a `ModelLearner` (training/fit_model.py); see algorithms/grbal.py for
+how one makes Algorithm 9.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from mbmrl_ros.bundles.dynamics import Bundle, load_bundle, save_bundle
-from mbmrl_ros.data.dataset import Trajectory, all_transitions, split_all
+from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.envs.robot_env import RobotEnv
-from mbmrl_ros.envs.tasks import Task
-from mbmrl_ros.models.device import choose_precision
-from mbmrl_ros.models.fit import FitResult
-from mbmrl_ros.models.kinds import DynamicsModel, build_model
-from mbmrl_ros.models.normalizer import Normalizer
-from mbmrl_ros.models.recurrent import Cell
+from mbmrl_ros.envs.robot_task import RobotTask, open_task
+from mbmrl_ros.envs.task import Task
 from mbmrl_ros.planners.kinds import make_planner
-from mbmrl_ros.rewards.reward import Reward, build_done, build_reward
 from mbmrl_ros.robot.adaptive_mpc import make_mpc
-from mbmrl_ros.spec.robot import RobotSpec, load_robot
-from mbmrl_ros.training.augment import make_augmentation
-from mbmrl_ros.training.collect import ActFn, Rollouts, collect, mpc_actions, random_actions
-from mbmrl_ros.training.fit_model import MakeObjective, fit_objective
+from mbmrl_ros.training.collect import ActFn, EpisodePlan, collect, mpc_actions, random_actions
+from mbmrl_ros.training.fit_model import (
+    ConfigT,
+    ModelLearner,
+    ModelTraining,
+    fit_model,
+    make_generator,
+)
 from mbmrl_ros.training.publish import fit_metrics, make_bundle, return_metrics
 from mbmrl_ros.training.run import Run
-from mbmrl_ros.training.settings import TrainingConfig
-from mbmrl_ros.training.train_state import TrainState, checkpoint, restore, start
-from mbmrl_ros.types import Adapter
-
-MakeAdapter = Callable[[Bundle], Adapter]
-"""bundle -> how its parameters follow the last window."""
+from mbmrl_ros.training.settings import CollectConfig
+from mbmrl_ros.training.train_state import checkpoint, restore
 
 
-@dataclass(frozen=True)
-class Algorithm:
-    """A model-based algorithm, by what is particular to it.
-
-    recurrent: whether its network has cells, and nothing but that to adapt by.
-    """
-
-    name: str
-    objective: MakeObjective
-    adapter: MakeAdapter
-    recurrent: bool = False
-
-    def cell(self, config: TrainingConfig) -> Cell | None:
-        """Return the kind of cells of its network; None for a feed-forward one."""
-        return config.recurrent.cell if self.recurrent else None
-
-
-def train(algorithm: Algorithm, task: Task, config: TrainingConfig, run: Run, seed: int) -> Bundle:
+def train(
+    learner: ModelLearner[ConfigT], task: Task, config: ConfigT, run: Run, seed: int
+) -> Bundle:
     """Train, or go on with what the run folder holds; return the last bundle."""
-    spec = load_robot(task.robot)
-    reward = build_reward(spec, task.reward)
-    env = RobotEnv(spec, config.rollouts)
+    problem = open_task(task)
     config = config.model_copy(update=run.precisions())
-    learned, optimiser = start(spec, config, seed, algorithm.cell(config))
+    training = ModelTraining(learner, problem.spec, config, seed)
+    env = RobotEnv(problem.spec, config.rollouts)
+    state = training.begin()
     done, tensors, data = run.load()
-    if not config.fit_anew:
-        restore(learned, optimiser, tensors)
+    if not config.reinitialize:
+        restore(state, tensors)
     known = run.publish(done)
-    bundle = load_bundle(known, spec) if done or known.exists() else None
+    bundle = load_bundle(known, problem.spec) if done or known.exists() else None
     for iteration in range(done + 1, config.iterations + 1):
         started = time.monotonic()
-        if run.has_data(iteration):
-            data.append(run.load_data(iteration))
-        else:
-            generator = make_generator(seed, iteration, 'collect')
-            act = _policy(algorithm, bundle, config, spec, reward, generator)
-            rollouts = _collect(env, reward, act, task, config, seed, iteration)
-            run.save_data(iteration, rollouts.trajectories)
-            data.append(rollouts.trajectories)
-        collected = time.monotonic()
-        if config.fit_anew:
-            learned, optimiser = start(spec, config, seed, algorithm.cell(config))
-        generator = make_generator(seed, iteration, 'fit')
-        dynamics, result = fit_to(
-            algorithm, spec, data, config, learned, optimiser, generator, iteration
-        )
-        fitted = fit_metrics(data, result, learned)
+        if not run.has_data(iteration):
+            act = _policy(training, bundle, problem, iteration)
+            collected = _collect(env, problem, act, training, iteration)
+            run.save_data(iteration, collected)
+        data.append(run.load_data(iteration))
+        collected_at = time.monotonic()
+        state = training.begin() if config.reinitialize else state
+        dynamics, result = fit_model(training, state, data, iteration)
+        fitted = fit_metrics(data, result, state)
         # In the order that rows of earlier versions have.
         metrics = {'environment_steps': fitted['environment_steps']}
-        metrics |= return_metrics(reward, data, config) | fitted
-        metrics |= {'collect_s': collected - started, 'fit_s': time.monotonic() - collected}
-        bundle = make_bundle(algorithm.name, task.name, config, spec, dynamics, learned, metrics)
+        metrics |= return_metrics(problem.reward, data, config.rollout_steps) | fitted
+        metrics |= {'collect_s': collected_at - started, 'fit_s': time.monotonic() - collected_at}
+        bundle = make_bundle(training, task.name, dynamics, state, metrics)
         save_bundle(run.publish(iteration), bundle)
         run.log(iteration, metrics)
-        run.save_checkpoint(iteration, checkpoint(learned, optimiser))
+        run.save_checkpoint(iteration, checkpoint(state))
         tqdm.write(_line(iteration, config, metrics))
     if bundle is None:
         raise ValueError('a training needs at least one iteration')
@@ -105,85 +74,32 @@ def train(algorithm: Algorithm, task: Task, config: TrainingConfig, run: Run, se
     return bundle
 
 
-def make_generator(
-    seed: int, iteration: int, purpose: Literal['collect', 'fit']
-) -> torch.Generator:
-    """Return a random stream of its own for every part of an iteration.
-
-    So a training that was killed after it had collected fits as if it had not been killed.
-    """
-    sequence = np.random.SeedSequence((seed, iteration, purpose == 'fit'))
-    return torch.Generator().manual_seed(int(sequence.generate_state(1)[0]))
-
-
-def fit_to(
-    algorithm: Algorithm,
-    spec: RobotSpec,
-    data: list[list[Trajectory]],
-    config: TrainingConfig,
-    learned: TrainState,
-    optimiser: torch.optim.Optimizer,
-    generator: torch.Generator,
-    iteration: int,
-) -> tuple[DynamicsModel, FitResult]:
-    """Refit statistics and parameters to groups of trajectories; the parameters in place."""
-    training, held_out = split_all(data, config.held_out)
-    statistics = Normalizer.fit(all_transitions(training))
-    dynamics = build_model(
-        spec,
-        config.hidden_sizes,
-        algorithm.cell(config),
-        statistics,
-        choose_precision(config.precision, torch.device('cpu')),
-        config.input_limit,
-    )
-    augment = make_augmentation(spec, config)
-    objective = algorithm.objective(
-        dynamics, learned, training, held_out, config, generator, augment
-    )
-    return dynamics, fit_objective(objective, learned, optimiser, config, iteration)
-
-
 def _policy(
-    algorithm: Algorithm,
-    bundle: Bundle | None,
-    config: TrainingConfig,
-    spec: RobotSpec,
-    reward: Reward,
-    generator: torch.Generator,
+    training: ModelTraining[ConfigT], bundle: Bundle | None, problem: RobotTask, iteration: int
 ) -> ActFn:
+    """Return what collects: Algorithm 10 with the last bundle, random actions without one."""
+    spec, batch = problem.spec, training.config.rollouts
+    generator = make_generator(training.seed, iteration, 'collect')
     if bundle is None:
-        return random_actions(spec, generator, config.rollouts)
-    planner = make_planner(config.planner, spec.action_size)
-    adapter = algorithm.adapter(bundle)
-    return mpc_actions(make_mpc(bundle, adapter, planner, reward, generator, config.rollouts))
+        return random_actions(spec, generator, batch)
+    planner = make_planner(training.config.planner, spec.action_size)
+    adapter = training.learner.adapter(bundle)
+    return mpc_actions(make_mpc(bundle, adapter, planner, problem.reward, generator, batch))
 
 
 def _collect(
     env: RobotEnv,
-    reward: Reward,
+    problem: RobotTask,
     act: ActFn,
-    task: Task,
-    config: TrainingConfig,
-    seed: int,
+    training: ModelTraining[ConfigT],
     iteration: int,
-) -> Rollouts:
-    rng = np.random.default_rng((seed, iteration))
+) -> list[Trajectory]:
+    config, rng = training.config, np.random.default_rng((training.seed, iteration))
     steps = config.rollout_steps
-    schedules = [task.training(rng, steps) for _ in range(config.rollouts)]
+    schedules = [problem.task.training(rng, steps) for _ in range(config.rollouts)]
     with tqdm(total=steps, desc=f'iteration {iteration}: collect', unit='step') as bar:
-        return collect(
-            env,
-            reward,
-            act,
-            schedules,
-            task.disturbances,
-            steps,
-            config.past_steps,
-            rng,
-            on_step=bar.update,
-            done=build_done(env.spec, task.done),
-        )
+        episodes = EpisodePlan(schedules, steps, config.past_steps)
+        return collect(env, problem, act, episodes, rng, bar.update).trajectories
 
 
 def _endings(metrics: dict[str, float]) -> str:
@@ -191,11 +107,11 @@ def _endings(metrics: dict[str, float]) -> str:
     return f', {count:.0f} ended early' if count else ''
 
 
-def _line(iteration: int, config: TrainingConfig, metrics: dict[str, float]) -> str:
+def _line(iteration: int, config: CollectConfig, metrics: dict[str, float]) -> str:
     return (
         f'iteration {iteration}/{config.iterations}: return {metrics["return_mean"]:.0f} '
         f'(standard deviation over rollouts {metrics["return_std"]:.0f}{_endings(metrics)}), '
-        f'held-out loss {metrics["held_out_loss"]:.4f}, '
+        f'validation loss {metrics["validation_loss"]:.4f}, '
         f'{metrics["environment_steps"]:.0f} steps, collect {metrics["collect_s"]:.0f} s, '
         f'fit {metrics["fit_s"]:.0f} s'
     )

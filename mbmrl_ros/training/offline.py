@@ -5,68 +5,54 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from mbmrl_ros.bundles.dynamics import Bundle, load_bundle, save_bundle
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data.dataset import Trajectory, held_out_every, split_long
-from mbmrl_ros.spec.robot import RobotSpec
-from mbmrl_ros.training.model_based import Algorithm, fit_to, make_generator
+from mbmrl_ros.training.fit_model import ConfigT, ModelTraining, fit_model
 from mbmrl_ros.training.publish import fit_metrics, make_bundle
 from mbmrl_ros.training.run import Run
-from mbmrl_ros.training.settings import TrainingConfig
-from mbmrl_ros.training.train_state import checkpoint, restore, start
+from mbmrl_ros.training.train_state import checkpoint, restore
 
 
 def train_offline(
-    algorithm: Algorithm,
-    spec: RobotSpec,
-    task: str,
-    trajectories: list[Trajectory],
-    config: TrainingConfig,
-    run: Run,
-    seed: int,
+    training: ModelTraining[ConfigT], task: str, trajectories: list[Trajectory], run: Run
 ) -> Bundle:
     """Fit a model to trajectories, or return the one that the run folder holds already.
 
-    Every n-th trajectory is held out, to stop by; where no window would be, they are cut up.
-    UserError if they are too short for that.
+    Every n-th trajectory is for validation; where no window would be, they are cut up. UserError
+    if they are too short for that.
     """
-    fewest = held_out_every(config.held_out)
-    trajectories = _with_held_out(trajectories, fewest, config.past_steps + config.future_steps)
+    config = training.config
+    fewest = held_out_every(config.validation_fraction)
+    window = config.past_steps + config.future_steps
+    trajectories = _with_validation(trajectories, fewest, window)
     if len(trajectories) < fewest:
         raise UserError(
-            f'{len(trajectories)} trajectories are too few: for a share of {config.held_out:g} '
-            f'to be held out there must be at least {fewest}'
+            f'{len(trajectories)} trajectories are too few: for a validation_fraction of '
+            f'{config.validation_fraction:g} there must be at least {fewest}'
         )
-    config = config.model_copy(update=run.precisions())
-    learned, optimiser = start(spec, config, seed, algorithm.cell(config))
+    training = replace(training, config=config.model_copy(update=run.precisions()))
+    state = training.begin()
     done, tensors, _ = run.load()
-    if not config.fit_anew:
-        restore(learned, optimiser, tensors)
+    if not config.reinitialize:
+        restore(state, tensors)
     if done:
-        return load_bundle(run.folder / 'bundle', spec)
+        return load_bundle(run.folder / 'bundle', training.spec)
     data, began = [trajectories], time.monotonic()
-    dynamics, result = fit_to(
-        algorithm,
-        spec,
-        data,
-        config,
-        learned,
-        optimiser,
-        make_generator(seed, 1, 'fit'),
-        1,
-    )
-    metrics = fit_metrics(data, result, learned) | {'fit_s': time.monotonic() - began}
-    bundle = make_bundle(algorithm.name, task, config, spec, dynamics, learned, metrics)
+    dynamics, result = fit_model(training, state, data, 1)
+    metrics = fit_metrics(data, result, state) | {'fit_s': time.monotonic() - began}
+    bundle = make_bundle(training, task, dynamics, state, metrics)
     save_bundle(run.folder / 'bundle', bundle)
     run.log(1, metrics)
     run.save_data(1, trajectories)
-    run.save_checkpoint(1, checkpoint(learned, optimiser))
+    run.save_checkpoint(1, checkpoint(state))
     return bundle
 
 
-def _with_held_out(trajectories: list[Trajectory], every: int, window: int) -> list[Trajectory]:
-    """Return trajectories of which one at least that is held out has a window of that many steps.
+def _with_validation(trajectories: list[Trajectory], every: int, window: int) -> list[Trajectory]:
+    """Return trajectories, one of which at least is for validation and has so long a window.
 
     A single long recording is cut for that, and pieces that are too short are left out.
     """

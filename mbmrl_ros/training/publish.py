@@ -4,80 +4,57 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 
 from mbmrl_ros.bundles.dynamics import Bundle, BundleInfo
+from mbmrl_ros.bundles.files import robot_section
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.models.fit import FitResult
-from mbmrl_ros.models.kinds import DynamicsModel, build_model
-from mbmrl_ros.models.recurrent import Cell, RecurrentDynamics
+from mbmrl_ros.models.kinds import DynamicsModel
 from mbmrl_ros.rewards.reward import Reward
-from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.training.collect import ended_early
-from mbmrl_ros.training.settings import TrainingConfig
-from mbmrl_ros.training.train_state import TrainState, start
+from mbmrl_ros.training.fit_model import ConfigT, ModelTraining
+from mbmrl_ros.training.train_state import TrainState
 
 
 def make_bundle(
-    algorithm: str,
+    training: ModelTraining[ConfigT],
     task: str,
-    config: TrainingConfig,
-    spec: RobotSpec,
     dynamics: DynamicsModel,
-    learned: TrainState,
+    state: TrainState,
     metrics: dict[str, float],
 ) -> Bundle:
     """Copy what was learned into a bundle that further training does not change.
 
     task: its name.
     """
+    config = training.config
     info = BundleInfo(
-        algorithm=algorithm,
+        algorithm=training.learner.name,
         task=task,
-        robot=spec.name,
-        robot_hash=spec.hash,
-        interface=json.loads(json.dumps(spec.interface)),
+        **robot_section(training.spec),
         hidden_sizes=config.hidden_sizes,
         past_steps=config.past_steps,
         future_steps=config.future_steps,
-        inner_steps=config.inner_steps,
-        minimum_gain=config.minimum_gain,
-        gain_to_keep=config.gain_to_keep,
-        newest_steps=config.newest_steps,
         input_limit=config.input_limit,
-        cell=dynamics.cell if isinstance(dynamics, RecurrentDynamics) else None,
-        memory=config.recurrent.memory,
         precision=dynamics.precision,
         planner=config.control_planner,
         training=config.model_dump(mode='json'),
         metrics=metrics,
+        **training.learner.describe(config),
     )
-    fixed = {name: value.detach().clone() for name, value in learned.params.items()}
-    steps = {name: value.detach().clone() for name, value in learned.step_sizes.items()}
+    fixed = {name: value.detach().clone() for name, value in state.params.items()}
+    steps = {name: value.detach().clone() for name, value in state.step_sizes.items()}
     return Bundle(info, dynamics, fixed, steps)
 
 
-def untrained_bundle(
-    algorithm: str,
-    task: str,
-    config: TrainingConfig,
-    spec: RobotSpec,
-    seed: int = 0,
-    cell: Cell | None = None,
-) -> Bundle:
-    """Return a bundle as it is before any training: for trying nodes out and for timing them.
-
-    cell: of the algorithm's network, if that is recurrent.
-    """
-    learned, _ = start(spec, config, seed, cell)
-    dynamics = build_model(spec, config.hidden_sizes, cell, input_limit=config.input_limit)
-    return make_bundle(algorithm, task, config, spec, dynamics, learned, {})
+def untrained_bundle(training: ModelTraining[ConfigT], task: str) -> Bundle:
+    """Return a bundle as it is before any training: for trying nodes out and for timing them."""
+    return make_bundle(training, task, training.model(), training.begin(), {})
 
 
 def return_metrics(
-    reward: Reward, data: list[list[Trajectory]], config: TrainingConfig
+    reward: Reward, data: list[list[Trajectory]], rollout_steps: int
 ) -> dict[str, float]:
     """Return what a row of metrics.csv says of the newest rollouts.
 
@@ -87,22 +64,22 @@ def return_metrics(
     return {
         'return_mean': float(np.mean(returns)),
         'return_std': float(np.std(returns)),
-        'rollout_steps': float(config.rollout_steps),
-        'ended_early': float(ended_early(data[-1], config.rollout_steps)),
+        'rollout_steps': float(rollout_steps),
+        'ended_early': float(ended_early(data[-1], rollout_steps)),
     }
 
 
 def fit_metrics(
-    data: list[list[Trajectory]], result: FitResult, learned: TrainState
+    data: list[list[Trajectory]], result: FitResult, state: TrainState
 ) -> dict[str, float]:
     """Return what a row of metrics.csv says of all data and the fit to it."""
     metrics = {
         'environment_steps': float(sum(t.steps for group in data for t in group)),
         'training_loss': result.training[max(result.best_epoch - 1, 0)],
-        'held_out_loss': result.validation[result.best_epoch],
+        'validation_loss': result.validation[result.best_epoch],
         'epochs': float(len(result.training)),
     }
     return metrics | {
         f'step_size/{name}': float(value.detach().mean())
-        for name, value in learned.step_sizes.items()
+        for name, value in state.step_sizes.items()
     }

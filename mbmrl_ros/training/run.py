@@ -13,6 +13,7 @@ be started again and goes on from the last whole iteration.
 from __future__ import annotations
 
 import csv
+import functools
 import json
 import shutil
 from collections.abc import Callable
@@ -21,16 +22,20 @@ from typing import Any
 
 import torch
 import yaml
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from mbmrl_ros.config import UserError, read_yaml
+from mbmrl_ros.config import Config, UserError, current_names, read_yaml
 from mbmrl_ros.data.dataset import Trajectory, load_trajectories, save_trajectories
 from mbmrl_ros.models.device import Precision, choose_precision
 from mbmrl_ros.system.outputs import reason, replacing
 from mbmrl_ros.system.outputs import write_text as write_text
+
+Present = Callable[[dict[str, Any]], dict[str, Any]]
+"""What a file says -> the same by the names of now."""
 
 # What is chosen by itself where it is `auto`.
 PRECISIONS = ('precision', 'fit_precision')
@@ -42,14 +47,10 @@ class Run:
     def __init__(
         self,
         folder: Path,
-        config: dict[str, Any],
+        config: Config,
         identity: dict[str, Any],
-        defaults: dict[str, Any] | None = None,
     ) -> None:
-        """Open or create; UserError if the folder holds a training with other settings.
-
-        defaults: of settings that a run of an older version does not name.
-        """
+        """Open or create; UserError if the folder holds a training with other settings."""
         self.folder = folder
         self._writer: SummaryWriter | None = None
         try:
@@ -57,15 +58,17 @@ class Run:
             (folder / 'bundles').mkdir(exist_ok=True)
         except OSError as error:
             raise UserError(f'cannot create the run folder {folder}: {reason(error)}') from error
-        self._claim('run.json', identity, _as_json, {})
-        self._claim('config.yaml', config, _as_yaml, defaults or {})
+        self._claim('run.json', identity, _as_json, dict)
+        settings = config.model_dump(mode='json')
+        present = functools.partial(present_settings, type(config))
+        self._claim('config.yaml', settings, _as_yaml, present)
 
     def _claim(
         self,
         name: str,
         settings: dict[str, Any],
         dump: Callable[[dict[str, Any]], str],
-        defaults: dict[str, Any],
+        present: Present,
     ) -> None:
         """Write the settings, or compare; a run may go on for more iterations than it had.
 
@@ -74,13 +77,13 @@ class Run:
         """
         path = self.folder / name
         if path.exists():
-            other = _difference(path, settings, defaults)
+            other = _difference(path, settings, present)
             if other:
                 raise UserError(
                     f'{path} is of a training with other settings ({other}); choose another '
                     '--out, or start again with the same settings to go on with that one'
                 )
-            began = defaults | read_yaml(path)
+            began = present(read_yaml(path))
             kept = {key: began.get(key, settings[key]) for key in PRECISIONS if key in settings}
             settings = settings | kept
             if path.read_text() == dump(settings):
@@ -215,11 +218,21 @@ def finished_iterations(source: Path) -> int:
     return last
 
 
-def _difference(path: Path, settings: dict[str, Any], defaults: dict[str, Any]) -> str:
+def present_settings(record: type[Config], found: dict[str, Any]) -> dict[str, Any]:
+    """Return settings of a run that an older version may have begun, as they are called now.
+
+    What it did not name has its default; a run of before named those of other algorithms as well.
+    """
+    named = current_names(record, found)
+    known = {name: value for name, value in named.items() if name in record.model_fields}
+    return record.model_validate(known).model_dump(mode='json')
+
+
+def _difference(path: Path, settings: dict[str, Any], present: Present) -> str:
     """Return the first setting that a file has otherwise, the number of iterations apart."""
     try:
-        found = defaults | read_yaml(path)
-    except UserError:
+        found = present(read_yaml(path))
+    except (UserError, ValidationError):
         return 'it cannot be read'
     for key in sorted((set(settings) | set(found)) - {'iterations'}):
         if not same_setting(key, found.get(key), settings.get(key)):

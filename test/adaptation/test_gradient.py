@@ -11,7 +11,6 @@ from torch.func import functional_call, grad, hessian, vmap
 from mbmrl_ros.adaptation.gradient import (
     detach,
     gradient_step,
-    gradient_step_twice,
     uniform_step_sizes,
 )
 from mbmrl_ros.models.dynamics import MLPDynamics
@@ -279,7 +278,7 @@ def test_rows_do_not_influence_each_other():
     past.next_states[3] = torch.inf
     after = gradient_step(DYNAMICS.loss, params, step_sizes(params), past)[0]
     for name in before:
-        if not name.startswith(('weight', 'rates')):
+        if not name.startswith(('weight', 'lowrank_lr')):
             others = [0, 1, 4]
             assert torch.equal(after[name][others], before[name][others])
             assert not after[name][2].isfinite().all()
@@ -323,28 +322,3 @@ def test_the_meta_gradient_goes_through_a_step_of_the_scale_alone():
         gradients.append(torch.autograd.grad(loss, list(leaves.values())))
     for ours, expected in zip(*gradients):
         torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-14)
-
-
-def per_unit(params: Params) -> Params:
-    """Return a step size of its own for every unit of every layer, and for every input."""
-    numbers = {
-        name: torch.arange(len(value), dtype=torch.float64) for name, value in params.items()
-    }
-    return {name: 0.05 + 0.01 * number for name, number in numbers.items()}
-
-
-@pytest.mark.parametrize('newest', [1, 2, PAST - 1])
-@pytest.mark.parametrize('kind', ['layer', 'unit', 'inputs'])
-def test_one_gradient_gives_the_step_with_the_newest_transitions_and_the_one_without(newest, kind):
-    params, past = parameters(), window(PAST, seed=10)
-    sizes = per_unit(params) if kind == 'unit' else step_sizes(params)
-    if kind == 'inputs':
-        sizes = {name: sizes[name] for name in ('scale', 'shift')}
-    older = Transitions(*(tensor[:, :-newest] for tensor in past))
-    whole, without, loss = gradient_step_twice(DYNAMICS.loss, params, sizes, past, newest)
-    expected, before = gradient_step(DYNAMICS.loss, params, sizes, past)
-    assert set(whole) == set(without) == set(expected)
-    assert all(torch.equal(whole[name], expected[name]) for name in expected)
-    assert torch.equal(loss, before)
-    assert_equal(without, gradient_step(DYNAMICS.loss, params, sizes, older)[0], 1e-12)
-    assert not any(value.requires_grad for each in (whole, without) for value in each.values())

@@ -10,27 +10,26 @@ import pytest
 import torch
 
 from mbmrl_ros.adaptation.adapter import DynamicEvaluation, GradientAdapter, NoAdaptation
-from mbmrl_ros.algorithms import ALGORITHMS
+from mbmrl_ros.algorithms import ALGORITHMS, LEARNERS
 from mbmrl_ros.algorithms.adapters import make_adapter
 from mbmrl_ros.bundles.dynamics import Bundle, BundleInfo
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data.dataset import Trajectory, all_transitions
 from mbmrl_ros.data.windows import Windows
 from mbmrl_ros.models.dynamics import MLPDynamics, build_dynamics
-from mbmrl_ros.models.fit import fit
+from mbmrl_ros.models.fit import FitSchedule, fit
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.planners.mppi import MPPIConfig
 from mbmrl_ros.spec.robot import load_robot
-from mbmrl_ros.training.fit_model import Objective
+from mbmrl_ros.training.fit_model import FitData, Objective
 from mbmrl_ros.training.meta_loss import losses_before_and_after
-from mbmrl_ros.training.settings import TrainingConfig
 from mbmrl_ros.training.train_state import TrainState
 
 PAST, FUTURE = 8, 5
-CONFIG = TrainingConfig(
-    past_steps=PAST, future_steps=FUTURE, rollout_steps=40, rollouts=40, batch_size=16,
-    held_out=0.25,
-)  # fmt: skip
+SHARED = {
+    'past_steps': PAST, 'future_steps': FUTURE, 'rollout_steps': 40, 'rollouts': 40,
+    'batch_size': 16, 'validation_fraction': 0.25,
+}  # fmt: skip
 
 
 def robots(count: int, seed: int) -> list[Trajectory]:
@@ -53,7 +52,7 @@ def make_learned(dynamics: MLPDynamics, step_size: float) -> TrainState:
     log_sizes = {name: torch.tensor(math.log(step_size)) for name in params}
     for value in (*params.values(), *log_sizes.values()):
         value.requires_grad_()
-    return TrainState(params, log_sizes)
+    return TrainState(params, log_sizes, torch.optim.Adam(params.values()))
 
 
 class Lesson(NamedTuple):
@@ -73,17 +72,17 @@ def lesson(algorithm: str, step_size: float, **changes: float) -> Lesson:
     dynamics = MLPDynamics(2, 1, (1,), (32, 32), Normalizer.fit(all_transitions(training)))
     learned = make_learned(dynamics, step_size)
     generator = torch.Generator().manual_seed(0)
-    config = CONFIG.model_copy(update=changes)
-    make = ALGORITHMS[algorithm].objective
+    config = ALGORITHMS[algorithm].Config(**SHARED, **changes)
+    data = FitData(training, held_out, generator)
     return Lesson(
-        dynamics, learned, make(dynamics, learned, training, held_out, config, generator)
+        dynamics, learned, LEARNERS[algorithm].objective(dynamics, learned, data, config)
     )
 
 
 def learn(algorithm: str, step_size: float, learn_sizes: bool) -> Lesson:
     """Train for 300 updates."""
     result = lesson(algorithm, step_size)
-    params, log_sizes = result.learned
+    params, log_sizes, _ = result.learned
     groups = [
         {'params': list(params.values()), 'lr': 5e-3},
         {'params': list(log_sizes.values()), 'lr': 0.01 if learn_sizes else 0.0},
@@ -91,8 +90,8 @@ def learn(algorithm: str, step_size: float, learn_sizes: bool) -> Lesson:
     everything = params | {f'log_{name}': value for name, value in log_sizes.items()}
     _, _, objective = result
     fit(
-        everything, torch.optim.Adam(groups), objective.batch_loss, objective.validation_loss,
-        epochs=15, batches_per_epoch=20, persistency=0.9, patience=5,
+        everything, torch.optim.Adam(groups), objective,
+        FitSchedule(epochs=15, batches_per_epoch=20, persistency=0.9, patience=5),
     )  # fmt: skip
     return result
 
@@ -184,21 +183,20 @@ def test_a_share_of_the_loss_is_that_without_adaptation():
     # The same generator draws the same windows; without a step there is no adaptation.
     changes = ((0.1, 0.0), (1e-12, 0.0), (0.1, 0.3))
     after, before, mixed = (
-        lesson('grbal', size, prior_share=share).objective.batch_loss().item()
+        lesson('grbal', size, unadapted_loss_weight=share).objective.batch_loss().item()
         for size, share in changes
     )
     assert mixed == pytest.approx(0.7 * after + 0.3 * before, rel=1e-5)
     assert mixed != pytest.approx(after, rel=1e-3)
 
 
-@pytest.mark.parametrize('virtual', ['motor_gains', 'motor_offsets'])
-def test_virtual_motors_are_for_training_only_and_for_grbal_only(virtual):
-    for algorithm, changes in (('grbal', True), ('mb', False)):
-        plain, varied = lesson(algorithm, 0.1), lesson(algorithm, 0.1, **{virtual: 1.0})
-        validation = [each.objective.validation_loss() for each in (plain, varied)]
-        assert validation[0] == validation[1]
-        losses = [each.objective.batch_loss().item() for each in (plain, varied)]
-        assert (losses[0] != losses[1]) == changes
+@pytest.mark.parametrize('virtual', ['actuator_gain_range', 'actuator_bias_range'])
+def test_other_actuators_are_for_training_only(virtual):
+    plain, varied = lesson('grbal', 0.1), lesson('grbal', 0.1, **{virtual: 1.0})
+    validation = [each.objective.validation_loss() for each in (plain, varied)]
+    assert validation[0] == validation[1]
+    losses = [each.objective.batch_loss().item() for each in (plain, varied)]
+    assert losses[0] != losses[1]
 
 
 @pytest.mark.parametrize('algorithm', ['grbal', 'mb'])
@@ -237,22 +235,13 @@ def judged(**fields: float) -> Bundle:
 
 
 def test_a_bundle_says_what_its_adaptation_is_judged_by():
-    told = judged(minimum_gain=0.1, gain_to_keep=0.05, newest_steps=3)
+    told = judged(accept_improvement=0.1, keep_improvement=0.05)
     adapter = make_adapter(told, 'auto')
     assert isinstance(adapter, GradientAdapter)
-    assert (adapter.minimum_gain, adapter.newest_steps) == (0.1, 3)
-    assert adapter.gain_to_keep == 0.05
+    assert (adapter.accept_improvement, adapter.keep_improvement) == (0.1, 0.05)
     plain = make_adapter(judged(), 'auto')
     assert isinstance(plain, GradientAdapter)
-    assert (plain.minimum_gain, plain.newest_steps) == (0.0, 0)
-    assert plain.gain_to_keep is None
-
-
-@pytest.mark.parametrize('newest', [-1, 4, 5])
-def test_what_does_not_leave_a_transition_to_adapt_to_is_refused_in_one_line(newest):
-    with pytest.raises(UserError, match=rf'at least 0 and below past_steps \(4\), got {newest}'):
-        make_adapter(judged(newest_steps=newest), 'auto')
-    make_adapter(judged(newest_steps=newest), 'none')
+    assert (plain.accept_improvement, plain.keep_improvement) == (0.0, None)
 
 
 @pytest.mark.parametrize('algorithm', ['grbal', 'mb'])

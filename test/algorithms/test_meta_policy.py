@@ -34,7 +34,7 @@ def config_of(name, **changes):
 
 def trained(name, folder, seed=0, **changes):
     config = config_of(name, **{'iterations': 2} | changes)
-    run = Run(folder, config.model_dump(mode='json'), {'algorithm': name})
+    run = Run(folder, config, {'algorithm': name})
     return ALGORITHMS[name].train(TASK, config, run, seed)
 
 
@@ -178,13 +178,13 @@ def test_wrong_settings_are_one_line(tmp_path):
     goalless = TASK.__class__(**vars(TASK) | {'goals': TASK.goals.__class__((), None, None)})
     config = config_of('promp')
     with pytest.raises(UserError, match='has no goals'):
-        PROMP.train(goalless, config, Run(tmp_path, {}, {}), 0)
+        PROMP.train(goalless, config, Run(tmp_path, config, {}), 0)
 
 
 def test_an_update_that_is_not_finite_keeps_the_iteration_before(tmp_path):
     trained('maml_vpg', tmp_path / 'run', iterations=1)
     config = config_of('maml_vpg', iterations=2)
-    run = Run(tmp_path / 'run', config.model_dump(mode='json'), {'algorithm': 'maml_vpg'})
+    run = Run(tmp_path / 'run', config, {'algorithm': 'maml_vpg'})
     learner = init_learner(2, 2, config, 0)
     kept = (tmp_path / 'run/checkpoint.safetensors').read_bytes()
 

@@ -12,8 +12,9 @@ import torch
 
 from mbmrl_ros.adaptation.adapter import NoAdaptation
 from mbmrl_ros.adaptation.recurrent import RecurrentAdapter
-from mbmrl_ros.algorithms import ALGORITHMS
+from mbmrl_ros.algorithms import ALGORITHMS, LEARNERS
 from mbmrl_ros.algorithms.adapters import make_adapter
+from mbmrl_ros.algorithms.rebal import ReBALConfig
 from mbmrl_ros.bundles.dynamics import Bundle, load_bundle
 from mbmrl_ros.cli.main import main
 from mbmrl_ros.config import UserError
@@ -21,7 +22,7 @@ from mbmrl_ros.data.dataset import Trajectory, all_transitions
 from mbmrl_ros.data.windows import Windows
 from mbmrl_ros.envs.tasks import load_task
 from mbmrl_ros.evaluation.predictions import prediction_losses
-from mbmrl_ros.models.fit import fit
+from mbmrl_ros.models.fit import FitSchedule, fit
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.models.recurrent import RecurrentDynamics
 from mbmrl_ros.planners.kinds import make_planner
@@ -31,15 +32,15 @@ from mbmrl_ros.robot.command import from_units
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.robot.latency import Latency
 from mbmrl_ros.spec.robot import load_robot
+from mbmrl_ros.training.fit_model import FitData, ModelTraining
 from mbmrl_ros.training.publish import untrained_bundle
-from mbmrl_ros.training.settings import TrainingConfig
 from mbmrl_ros.training.train_state import TrainState
 from mbmrl_ros.types import Reading, Transitions
 
 PAST, FUTURE, STEPS = 8, 5, 40
-CONFIG = TrainingConfig(
+CONFIG = ReBALConfig(
     past_steps=PAST, future_steps=FUTURE, rollout_steps=STEPS, rollouts=40, batch_size=16,
-    held_out=0.25,
+    validation_fraction=0.25,
 )  # fmt: skip
 TASK = load_task('half_cheetah/disabled_joint')
 SPEC = load_robot(TASK.robot)
@@ -72,14 +73,15 @@ def lesson(memory: str, cell: str = 'lstm', settings: dict | None = None, **chan
         2, 1, (1,), (24,), Normalizer.fit(all_transitions(training)), cell=cell
     )
     params = dynamics.init(torch.Generator().manual_seed(0))
-    learned = TrainState({name: value.requires_grad_() for name, value in params.items()}, {})
+    params = {name: value.requires_grad_() for name, value in params.items()}
+    learned = TrainState(params, {}, torch.optim.Adam(params.values()))
     recurrent = {'memory': memory, 'cell': cell, **changes}
-    config = TrainingConfig.model_validate(
+    config = ReBALConfig.model_validate(
         CONFIG.model_dump() | {'recurrent': recurrent, **(settings or {})}
     )
     generator = torch.Generator().manual_seed(0)
-    objective = ALGORITHMS['rebal'].objective(
-        dynamics, learned, training, held_out, config, generator
+    objective = LEARNERS['rebal'].objective(
+        dynamics, learned, FitData(training, held_out, generator), config
     )
     return dynamics, learned, objective
 
@@ -106,8 +108,8 @@ MEMORYLESS = 0.475
 def test_it_learns_to_tell_masses_apart_from_their_past(memory, cell):
     dynamics, learned, objective = lesson(memory, cell)
     fit(
-        learned.params, torch.optim.Adam(learned.params.values(), lr=0.01), objective.batch_loss,
-        objective.validation_loss, epochs=15, batches_per_epoch=20, persistency=0.9, patience=15,
+        learned.params, torch.optim.Adam(learned.params.values(), lr=0.01), objective,
+        FitSchedule(epochs=15, batches_per_epoch=20, persistency=0.9, patience=15),
     )  # fmt: skip
     before, after = losses_on_new_masses(dynamics, learned.params)
     assert after < 0.3 * MEMORYLESS
@@ -118,7 +120,7 @@ def test_it_learns_to_tell_masses_apart_from_their_past(memory, cell):
 
 
 @MEMORIES
-@pytest.mark.parametrize('setting', ['motor_gains', 'motor_offsets'])
+@pytest.mark.parametrize('setting', ['actuator_gain_range', 'actuator_bias_range'])
 def test_virtual_motors_are_for_training_only(memory, setting):
     plain, varied = (lesson(memory, settings={setting: value})[2] for value in (0.0, 1.0))
     assert plain.validation_loss() == varied.validation_loss()
@@ -162,12 +164,14 @@ def test_an_epoch_sees_as_much_as_there_is():
 
 
 def small_bundle(algorithm: str = 'rebal', memory: str = 'window', cell: str = 'lstm') -> Bundle:
-    config = TrainingConfig(
-        past_steps=4, future_steps=4, hidden_sizes=(8,), recurrent={'memory': memory},
-        control_planner={'candidates': 16, 'horizon': 3},
-    )  # fmt: skip
-    recurrent = cell if algorithm == 'rebal' else None
-    return untrained_bundle(algorithm, TASK.name, config, SPEC, cell=recurrent)
+    settings = {
+        'past_steps': 4, 'future_steps': 4, 'hidden_sizes': (8,),
+        'control_planner': {'candidates': 16, 'horizon': 3},
+    }  # fmt: skip
+    if algorithm == 'rebal':
+        settings['recurrent'] = {'memory': memory, 'cell': cell}
+    config = ALGORITHMS[algorithm].Config(**settings)
+    return untrained_bundle(ModelTraining(LEARNERS[algorithm], SPEC, config, 0), TASK.name)
 
 
 @MEMORIES
@@ -291,7 +295,7 @@ def test_bundles_of_another_kind_take_over_between_two_ticks(memory):
     bundle, clock = small_bundle(memory=memory), [10.0]
     controller = Controller(SPEC, driver(small_bundle('grbal')), lambda: clock[0])
     before = drive(controller, clock, 6)
-    controller.use(driver(bundle))
+    controller.switch_to(driver(bundle))
     ticks = drive(controller, clock, 2)
     # What the history holds is remembered at once: past_steps are 4, and the last states these.
     states = torch.stack([torch.from_numpy(tick.state).float() for tick in (*before, ticks[0])])
@@ -301,7 +305,7 @@ def test_bundles_of_another_kind_take_over_between_two_ticks(memory):
     past = Transitions(states[None, 2:6], actions[None, 2:6], states[None, 3:7])
     expected, _ = bundle.dynamics.unroll(bundle.params, bundle.dynamics.empty(1), past)
     torch.testing.assert_close(ticks[0].decision.adapted.carry, expected)
-    controller.use(driver(small_bundle('grbal')))
+    controller.switch_to(driver(small_bundle('grbal')))
     ticks += drive(controller, clock, 2)
     assert ticks[-1].decision.carry is None
     assert not any(tick.command.fallback for tick in ticks)
@@ -310,7 +314,8 @@ def test_bundles_of_another_kind_take_over_between_two_ticks(memory):
 
 TINY = [
     'iterations=2', 'rollouts=4', 'rollout_steps=60', 'past_steps=4', 'future_steps=4',
-    'hidden_sizes=[16]', 'batch_size=8', 'epochs=1', 'held_out=0.5', 'recurrent.episodes=2',
+    'hidden_sizes=[16]', 'batch_size=8', 'epochs=1', 'validation_fraction=0.5',
+    'recurrent.episodes=2',
     'recurrent.backprop_steps=20', 'planner={candidates: 4, horizon: 3}',
     'control_planner={candidates: 4, horizon: 3}',
 ]  # fmt: skip
@@ -360,7 +365,8 @@ def test_evaluate_and_report_know_it(trained, tmp_path, capsys):
 
 
 def test_it_takes_over_the_data_of_mb_and_none_of_its_weights(tmp_path):
-    settings = [part for item in TINY for part in ('--set', item)]
+    shared = [item for item in TINY if not item.startswith('recurrent')]
+    settings = [part for item in shared for part in ('--set', item)]
     mb = tmp_path / 'mb'
     assert main(['train', 'mb', '--task', TASK.name, '--out', str(mb), *settings]) == 0
     assert train(tmp_path / 'rebal', start_from=mb) == 0

@@ -15,7 +15,7 @@ from mbmrl_ros.spec.robot import load_robot
 
 TINY = [
     'iterations=2', 'rollouts=4', 'rollout_steps=60', 'past_steps=4', 'future_steps=4',
-    'hidden_sizes=[16]', 'batch_size=8', 'epochs=1', 'held_out=0.5',
+    'hidden_sizes=[16]', 'batch_size=8', 'epochs=1', 'validation_fraction=0.5',
     'planner={candidates: 4, horizon: 3}', 'control_planner={candidates: 4, horizon: 3}',
 ]  # fmt: skip
 TASK = 'half_cheetah/disabled_joint'
@@ -63,7 +63,7 @@ def test_lists_say_what_there_is(what, capsys):
         (['train', 'mb', '--task', TASK, '--set', 'epochs=many'], "got 'many'"),
         (['train', 'mb', '--task', TASK, '--set', 'epochs'], 'key=value'),
         (['train', 'mb', '--task', TASK, '--set', 'planner.noise=-1'], 'planner.noise'),
-        (['train', 'mb', '--task', TASK, '--config', 'two_coers'], "did you mean 'two_cores'"),
+        (['train', 'mb', '--task', TASK, '--config', 'two_cores'], 'is called default now'),
         (['train', 'grbal', '--task', TASK, '--config', 'from_mb'], '--start-from RUN'),
         (['train', 'mb', '--task', TASK, '--seed', '-1'], 'at least 0'),
         (['evaluate', '--bundle', 'nowhere'], "no bundle 'nowhere'"),

@@ -18,7 +18,7 @@ from mbmrl_ros.system.outputs import claimed
 SPEC = load_robot('millirobot')
 TINY = [
     'past_steps=6', 'future_steps=6', 'hidden_sizes=[16]', 'batch_size=16', 'epochs=2',
-    'held_out=0.5',
+    'validation_fraction=0.5',
 ]  # fmt: skip
 
 
@@ -151,7 +151,7 @@ def test_settings_for_recordings_of_any_robot_are_there(algorithm):
     for robot in ('half_cheetah', 'millirobot'):
         config = recordings_config(algorithm, load_robot(robot))
         assert config.weight_decay > 0
-        assert config.turn_about_vertical == (robot == 'millirobot')
+        assert config.yaw_augmentation == (robot == 'millirobot')
 
 
 def test_what_is_wrong_is_said_in_one_line_and_leaves_nothing(
@@ -169,8 +169,8 @@ def test_what_is_wrong_is_said_in_one_line_and_leaves_nothing(
         'is no dataset of recordings': ('train', 'mb', '--data', bags, '--out', out),
         "did you mean 'grbal'": ('train', 'grabl', '--data', data, '--out', out),
         'has no channel': (
-            'train', 'mb', '--data', data, '--out', out, '--set', 'sensor_offsets={zz: 1}',
-            '--set', 'held_out=0.5',
+            'train', 'mb', '--data', data, '--out', out, '--set', 'sensor_bias_std={zz: 1}',
+            '--set', 'validation_fraction=0.5',
         ),
         'made for robot millirobot with other channels': (
             'evaluate', '--bundle', trained, '--data', data, '--robot', 'half_cheetah',

@@ -7,8 +7,10 @@ import shutil
 
 import numpy as np
 import pytest
+from opengl import drawable
 from rosbags.highlevel import AnyReader
 
+from mbmrl_ros.algorithms import ALGORITHMS, LEARNERS
 from mbmrl_ros.bundles.dynamics import save_bundle
 from mbmrl_ros.cli.main import main
 from mbmrl_ros.config import UserError
@@ -22,8 +24,8 @@ from mbmrl_ros.nodes.episode.read_bag import read_run
 from mbmrl_ros.planners.mppi import MPPIConfig
 from mbmrl_ros.rewards.path import path_segments
 from mbmrl_ros.spec.robot import load_robot
+from mbmrl_ros.training.fit_model import ModelTraining
 from mbmrl_ros.training.publish import untrained_bundle
-from mbmrl_ros.training.settings import TrainingConfig
 
 STEPS = 100
 SPEC, MILLIROBOT = load_robot('half_cheetah'), load_robot('millirobot')
@@ -40,12 +42,13 @@ def demo(tmp_path_factory):
 def bundles(tmp_path_factory):
     """Models of the millirobot that have learned nothing, and are fast."""
     folder = tmp_path_factory.mktemp('bundles')
-    config = TrainingConfig(
-        past_steps=6, future_steps=6, hidden_sizes=(32,),
-        control_planner=MPPIConfig(candidates=32, horizon=4),
-    )  # fmt: skip
     for algorithm in ('mb', 'grbal'):
-        bundle = untrained_bundle(algorithm, 'millirobot/path', config, MILLIROBOT)
+        config = ALGORITHMS[algorithm].Config(
+            past_steps=6, future_steps=6, hidden_sizes=(32,),
+            control_planner=MPPIConfig(candidates=32, horizon=4),
+        )  # fmt: skip
+        training = ModelTraining(LEARNERS[algorithm], MILLIROBOT, config, 0)
+        bundle = untrained_bundle(training, 'millirobot/path')
         save_bundle(folder / algorithm, bundle)
     return folder
 
@@ -156,6 +159,8 @@ def test_page_is_self_contained(shown):
     _, folder = shown
     page = (folder / 'report.html').read_text()
     assert page.count('data:image/png;base64,') == 4
+    # Where nothing can be drawn, there is a page without a video.
+    assert page.count('data:video/mp4;base64,') == drawable() == (folder / 'video.mp4').exists()
     assert 'src="http' not in page and '<script' not in page
     assert (folder / 'overview.png').stat().st_size > 5000
 
@@ -226,7 +231,7 @@ def test_the_robot_breaks_at_a_step_of_the_run_which_begins_with_the_first_state
         (['--robot', 'milirobot'], "no demo of robot 'milirobot'; did you mean 'millirobot'"),
         (['--robot', ''], 'half_cheetah, millirobot'),
         (['--robot', 'millirobot', '--task', SHOWS['half_cheetah'].task], 'is for robot half_ch'),
-        (['--task', 'pr2_left_arm/reach'], "no demo of robot 'pr2_left_arm'"),
+        (['--task', 'ant/crippled_leg'], "no demo of robot 'ant'"),
     ],
 )
 def test_a_robot_without_a_demo_is_answered_by_those_that_have_one(capsys, arguments, said):

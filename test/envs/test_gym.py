@@ -1,10 +1,14 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
+import warnings
+
 import gymnasium
 import numpy as np
 import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
+from gymnasium.utils.passive_env_checker import env_render_passive_checker
+from opengl import needs_opengl
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.gym import TaskEnv, environment_id
@@ -85,9 +89,54 @@ def test_the_step_that_ends_an_episode_earns_nothing_and_no_step_after_it():
     env.reset(seed=0)
     sound = env.step(np.zeros(env.action_space.shape, np.float32))
     assert sound[1] != 0 and not sound[2]
-    env._robots._world.healthy[:] = False
+    env._one._world.healthy = False
     for _ in range(2):
         _, reward, terminated, truncated, info = env.step(np.zeros(8, np.float32))
         assert (reward, terminated, truncated) == (0.0, True, False)
         assert set(info['reward_terms'].values()) == {0.0}
     env.close()
+
+
+@needs_opengl
+def test_pictures_show_robot_task_and_plan():
+    env = gymnasium.make(
+        environment_id('millirobot/right'), setting='mid_run', render_mode='rgb_array'
+    )
+    state, _ = env.reset(seed=0)
+    picture = env.render()
+    assert picture.shape == (360, 480, 3) and picture.dtype == np.uint8
+    plan = np.tile(state, (5, 1))
+    plan[:, 0] += np.linspace(0.0, 0.2, 5)
+    env.unwrapped.plan = plan
+    planned = env.render()
+    blue = planned[..., 2].astype(int) - planned[..., 0]
+    assert (blue > 120).sum() > 50 and not (np.ptp(picture, axis=-1) > 120).any()
+    env.reset(seed=0)
+    assert env.unwrapped.plan is None, 'a plan is of one episode'
+    env.close()
+    with pytest.raises(UserError, match='closed'):
+        env.unwrapped.render()
+
+
+@needs_opengl
+def test_gymnasium_finds_nothing_wrong_with_the_pictures():
+    env = gymnasium.make(environment_id('ant/crippled_leg'), render_mode='rgb_array')
+    env.reset(seed=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        env_render_passive_checker(env.unwrapped)
+    # Twenty milliseconds per step.
+    assert env.metadata['render_fps'] == 50
+    env.close()
+
+
+def test_a_mode_that_there_is_not_is_answered_with_the_valid_ones():
+    with pytest.raises(UserError, match=r"unknown render_mode 'rgb'; .*valid: human, rgb_array"):
+        TaskEnv('half_cheetah/slopes', render_mode='rgb')
+
+
+def test_without_a_display_a_window_is_refused_in_one_line(monkeypatch):
+    monkeypatch.delenv('DISPLAY', raising=False)
+    monkeypatch.delenv('WAYLAND_DISPLAY', raising=False)
+    with pytest.raises(UserError, match=r"there is no display .*render_mode='rgb_array'"):
+        TaskEnv('half_cheetah/slopes', render_mode='human')

@@ -4,17 +4,19 @@ import numpy as np
 import pytest
 import torch
 
+from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.envs.path_tasks import GROUNDS, HARD, LADDERS, PATH_TASKS, UNSEEN
 from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.rewards.path import SHAPES
 from mbmrl_ros.rewards.reward import build_reward
 from mbmrl_ros.sim.disturbances import active, check
 from mbmrl_ros.spec.robot import load_robot
-from mbmrl_ros.training.settings import load_training_config
+from mbmrl_ros.training.recipes import load_recipe
+from mbmrl_ros.training.settings import ModelBasedConfig
 
 ROBOT = load_robot('millirobot')
 TASK = PATH_TASKS[0]
-VARIANTS = (None, 'two_cores')
+VARIANTS = ('default', 'paper')
 
 
 def test_there_is_a_task_for_every_shape():
@@ -86,7 +88,8 @@ def test_rates_of_change_are_those_of_the_signals():
     ],
 )
 def test_training_configurations_are_valid(algorithm, variant):
-    config = load_training_config(algorithm, TASK.name, variant)
+    config = load_recipe(ALGORITHMS[algorithm].Config, algorithm, TASK.name, variant)
+    assert isinstance(config, ModelBasedConfig)
     # Section 6.5 of the thesis' robot: 23 steps; the planner looks half a second ahead or more.
     assert config.past_steps == config.future_steps == 23
     assert config.planner.horizon >= 5

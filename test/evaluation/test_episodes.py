@@ -13,8 +13,10 @@ from mbmrl_ros.bundles.dynamics import Bundle, save_bundle
 from mbmrl_ros.cli.main import main
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.robot_env import RobotEnv
+from mbmrl_ros.envs.robot_task import open_task
 from mbmrl_ros.envs.tasks import load_task
 from mbmrl_ros.evaluation.episodes import (
+    Trial,
     endings_summary,
     evaluate,
     interval95,
@@ -27,7 +29,7 @@ EPISODES, STEPS = 3, 30
 
 def run_test(bundle: Bundle, adaptation: str = 'auto', test: str = 'undisturbed', seed: int = 0):
     adapter = make_adapter(bundle, adaptation)
-    return evaluate(bundle, adapter, TASK, test, EPISODES, STEPS, seed)
+    return evaluate(bundle, adapter, Trial(open_task(TASK), test, EPISODES, STEPS, seed))
 
 
 def test_episodes_are_counted_and_adaptations_too(bundle):

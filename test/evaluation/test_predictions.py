@@ -10,8 +10,9 @@ import torch
 from mbmrl_ros.algorithms.adapters import make_adapter
 from mbmrl_ros.bundles.dynamics import Bundle
 from mbmrl_ros.data.dataset import Trajectory
+from mbmrl_ros.envs.robot_task import open_task
 from mbmrl_ros.envs.tasks import load_task
-from mbmrl_ros.evaluation.episodes import evaluate
+from mbmrl_ros.evaluation.episodes import Trial, evaluate
 from mbmrl_ros.evaluation.predictions import prediction_losses
 from mbmrl_ros.types import Transitions
 
@@ -22,7 +23,8 @@ EPISODES, STEPS = 3, 30
 def recorded(bundle: Bundle, lengths: list[int]) -> list[Trajectory]:
     """Return episodes of the bundle, cut to these lengths."""
     adapter = make_adapter(bundle, 'auto')
-    whole = evaluate(bundle, adapter, TASK, 'held_out', EPISODES, STEPS, 0).trajectories
+    trial = Trial(open_task(TASK), 'held_out', EPISODES, STEPS, 0)
+    whole = evaluate(bundle, adapter, trial).trajectories
     return [
         Trajectory(one.states[: steps + 1], one.actions[:steps], one.disturbance[:steps])
         for one, steps in zip(whole, lengths)

@@ -16,7 +16,7 @@ TRAINED = MPPIConfig(candidates=500, horizon=20, temperature=0.2, noise=0.7, noi
 
 
 def planners(name, method='mb_first', **chosen):
-    jobs, _ = expand([name], Selection(methods=(method,), seeds=(0,), **chosen))
+    jobs = expand([name], Selection(methods=(method,), seeds=(0,), **chosen))
     works = [job.work for job in jobs if isinstance(job.work, Measurement)]
     return {work.variant.name: planner_of(work, TRAINED) for work in works}
 

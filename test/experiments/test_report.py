@@ -81,7 +81,7 @@ def result_of(work):
 
 def write_cells(folder, names, methods=tuple(RETURNS), tasks=(JOINT,)):
     chosen = Selection(tasks, (), (0, 1))
-    for job in expand(names, chosen)[0]:
+    for job in expand(names, chosen):
         work = job.work
         if not isinstance(work, Measurement) or work.method not in methods:
             continue

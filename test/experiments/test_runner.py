@@ -106,7 +106,7 @@ def test_results_of_either_precision_count_where_it_is_chosen_by_itself(serial):
     def found(precision):
         assignments = (*TINY, f'fit_precision={precision}')
         chosen = Selection((JOINT,), ('mb',), (0,), assignments, steps=20, quick=True)
-        return [finished(job, serial) for job in expand(['recovery'], chosen)[0]]
+        return [finished(job, serial) for job in expand(['recovery'], chosen)]
 
     assert all(found('auto'))
     with pytest.raises(UserError, match='fit_precision was float32, is bfloat16 now'):
@@ -116,7 +116,7 @@ def test_results_of_either_precision_count_where_it_is_chosen_by_itself(serial):
 def test_a_training_may_go_on_for_more_iterations(serial):
     assignments = (*TINY, f'iterations={ITERATIONS + 1}')
     chosen = Selection((JOINT,), ('mb',), (0,), assignments, steps=20, quick=True)
-    training = expand(['recovery'], chosen)[0][0]
+    training = expand(['recovery'], chosen)[0]
     assert not finished(training, serial)
 
 
@@ -215,7 +215,7 @@ def test_errors_of_windows_of_other_lengths_are_of_the_same_moments(serial):
     chosen = Selection((JOINT,), (), (0,), (*settings, 'iterations=1'), steps=80, quick=True)
     wanted = ('as_trained', 'T1_64')
     first = set()
-    for job in expand(['test-time'], chosen)[0]:
+    for job in expand(['test-time'], chosen):
         name = job.work.path.parent.name
         if isinstance(job.work, Training) and 'fixed' not in str(job.work.folder):
             do(job, serial / 'windows')
@@ -231,7 +231,7 @@ def test_the_oracle_has_the_weights_of_mb_and_data_of_its_test_alone(tmp_path):
     # What is not trained shows where it went on from.
     settings = (*TINY, 'mb_oracle:learning_rate=0')
     chosen = Selection((JOINT,), ('mb_oracle_first',), (0,), settings, steps=20, quick=True)
-    ordinary, oracle = (job for job in expand(['generalisation'], chosen)[0][:2])
+    ordinary, oracle = (job for job in expand(['generalisation'], chosen)[:2])
     do(ordinary, tmp_path)
     result = do(oracle, tmp_path)
     assert result['environment_steps'] == 4 * 24 * ITERATIONS // 2
@@ -251,11 +251,11 @@ def test_the_oracle_has_the_weights_of_mb_and_data_of_its_test_alone(tmp_path):
 
 def test_a_training_on_a_longer_one_is_not_gone_on_with(tmp_path):
     chosen = Selection((JOINT,), ('mb_oracle_first',), (0,), TINY, steps=20, quick=True)
-    oracle = expand(['generalisation'], chosen)[0][1]
+    oracle = expand(['generalisation'], chosen)[1]
     path = tmp_path / oracle.work.path
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({'settings': oracle.settings}))
     assert finished(oracle, tmp_path)
     longer = replace(chosen, assignments=(*TINY, f'iterations={2 * ITERATIONS}'))
     with pytest.raises(UserError, match='was made with other settings'):
-        finished(expand(['generalisation'], longer)[0][1], tmp_path)
+        finished(expand(['generalisation'], longer)[1], tmp_path)

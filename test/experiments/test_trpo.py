@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from mbmrl_ros.algorithms.mb import MBConfig
 from mbmrl_ros.envs.tasks import load_task
 from mbmrl_ros.experiments.cells import expand
 from mbmrl_ros.experiments.grid import Selection
@@ -17,20 +18,24 @@ from mbmrl_ros.experiments.outcomes import do
 from mbmrl_ros.reports.run import read_metrics
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training.run import Run
-from mbmrl_ros.training.settings import TrainingConfig
 
 pytest.importorskip('sb3_contrib', reason='needs mbmrl_ros[baselines]')
 from mbmrl_ros.experiments import trpo
 
 TASK = load_task('half_cheetah/disabled_joint')
-CONFIG = TrainingConfig(
-    iterations=3, rollouts=2, rollout_steps=40, past_steps=4, future_steps=4, held_out=0.5
+CONFIG = MBConfig(
+    iterations=3,
+    rollouts=2,
+    rollout_steps=40,
+    past_steps=4,
+    future_steps=4,
+    validation_fraction=0.5,
 )
 
 
 def train(folder, iterations=3):
     config = CONFIG.model_copy(update={'iterations': iterations})
-    run = Run(folder, config.model_dump(mode='json'), {'algorithm': 'trpo'})
+    run = Run(folder, config, {'algorithm': 'trpo'})
     trpo.train_trpo(TASK, config, run, seed=0)
 
 
@@ -85,7 +90,7 @@ def test_a_policy_acts_alike_on_each_of_many_robots_and_without_absolute_positio
 def test_the_grid_trains_and_measures_it(tmp_path):
     settings = ('rollout_steps=40', 'past_steps=4', 'future_steps=4')
     chosen = Selection((TASK.name,), ('trpo',), (0,), settings, steps=30, quick=True)
-    jobs, _ = expand(['learning-curve'], chosen)
+    jobs = expand(['learning-curve'], chosen)
     for job in jobs:
         do(job, tmp_path)
     measured = [job.work for job in jobs if isinstance(job.work, Measurement)]
@@ -98,7 +103,7 @@ def test_the_grid_trains_and_measures_it(tmp_path):
 
 def test_by_the_numbers_of_the_thesis_it_sees_what_there_is_and_steps_as_far(tmp_path):
     config = CONFIG.model_copy(update={'iterations': 1})
-    run = Run(tmp_path, config.model_dump(mode='json'), {'algorithm': 'trpo_thesis'})
+    run = Run(tmp_path, config, {'algorithm': 'trpo_thesis'})
     trpo.train_trpo(TASK, config, run, 0, tuned=False)
     spec = load_robot('half_cheetah')
     states = torch.randn(3, spec.state_size, generator=torch.Generator().manual_seed(0))

@@ -6,7 +6,9 @@ import torch
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.robot_env import RobotEnv
+from mbmrl_ros.envs.robot_task import open_task
 from mbmrl_ros.envs.tasks import load_task
+from mbmrl_ros.evaluation.episodes import Trial
 from mbmrl_ros.experiments.cells import expand
 from mbmrl_ros.experiments.grid import Selection
 from mbmrl_ros.experiments.measure import perform
@@ -55,18 +57,20 @@ def test_a_candidate_whose_physics_fail_has_no_states():
 def test_a_plan_by_the_true_physics_runs_where_standing_pays_nothing():
     task = load_task(JOINT)
     planner = MPPIConfig(candidates=32, horizon=15)
-    rewards = drive_by_physics(task, 'undisturbed', planner, 2, 60, seed=3).rewards
+    trial = Trial(open_task(task), 'undisturbed', 2, 60, seed=3)
+    rewards = drive_by_physics(trial, planner).rewards
     assert rewards.shape == (60, 2)
     # In 0.6 s from rest: 0.5 m/s on average would be 30, standing still is 0.
     assert (rewards.sum(0) > 15).all()
-    again = drive_by_physics(task, 'undisturbed', planner, 2, 60, seed=3).rewards
+    again = drive_by_physics(trial, planner).rewards
     assert torch.equal(rewards, again)
 
 
 def test_a_robot_whose_motors_remember_is_refused():
     task = load_task('millirobot/path')
     with pytest.raises(UserError, match='motors or sensors that remember cannot be copied'):
-        drive_by_physics(task, 'mid_run', MPPIConfig(candidates=4, horizon=2), 1, 5, seed=0)
+        trial = Trial(open_task(task), 'mid_run', 1, 5, seed=0)
+        drive_by_physics(trial, MPPIConfig(candidates=4, horizon=2))
 
 
 def test_copies_are_a_multiple():
@@ -77,8 +81,7 @@ def test_copies_are_a_multiple():
 
 def test_it_is_a_method_of_the_experiments(tmp_path):
     chosen = Selection((JOINT,), ('true_physics',), (0,), episodes=2, steps=12, candidates=4)
-    jobs, missing = expand(['true-physics'], chosen)
-    assert not missing
+    jobs = expand(['true-physics'], chosen)
     titles = [job.work.title for job in jobs]
     assert titles[0] == f'train true_physics on {JOINT}, seed 0'
     # Nothing is trained for it, and every test of the task is measured.

@@ -3,11 +3,25 @@
 """Fitting: when it stops, what it leaves behind, that it finds the minimum."""
 
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import pytest
 import torch
 
-from mbmrl_ros.models.fit import fit
+from mbmrl_ros.models import fit as fitting
+from mbmrl_ros.models.fit import FitResult, FitSchedule
+
+
+class Losses(NamedTuple):
+    batch_loss: Callable[[], torch.Tensor]
+    validation_loss: Callable[[], float]
+
+
+def fit(params, optimiser, batch_loss, validation_loss, **how) -> FitResult:
+    names = ('epochs', 'batches_per_epoch', 'persistency', 'patience')
+    schedule = FitSchedule(**{name: how.pop(name) for name in names})
+    return fitting.fit(params, optimiser, Losses(batch_loss, validation_loss), schedule, **how)
 
 
 def scripted(losses: list[float], persistency: float, patience: int, epochs: int = 100):

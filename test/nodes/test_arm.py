@@ -6,7 +6,7 @@ import pytest
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, String
 
-from mbmrl_ros.nodes.controller.stats import STATS
+from mbmrl_ros.nodes.controller.report import STATS
 from mbmrl_ros.spec.robot import load_robot
 
 pytest.importorskip('pinocchio', reason='points need Pinocchio: pip install pin')

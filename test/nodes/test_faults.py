@@ -14,7 +14,7 @@ from std_srvs.srv import Trigger
 from wires import put
 
 from mbmrl_ros.nodes.common.messages import stamp_ns
-from mbmrl_ros.nodes.controller.stats import STATS
+from mbmrl_ros.nodes.controller.report import STATS
 from mbmrl_ros.robot.bounds import Statistics
 from mbmrl_ros.spec.robot import load_robot
 

@@ -18,7 +18,7 @@ from std_srvs.srv import SetBool, Trigger
 from mbmrl_ros.nodes.common.messages import command_message, stamp_ns
 from mbmrl_ros.nodes.common.settings import ControllerSettings
 from mbmrl_ros.nodes.controller.assembly import build_brain
-from mbmrl_ros.nodes.controller.stats import STATS
+from mbmrl_ros.nodes.controller.report import STATS
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.sim.disturbances import Disturbance
 from mbmrl_ros.sim.world import World
@@ -35,7 +35,7 @@ def in_one_process(bundle, steps: int, seed: int = 1) -> tuple[np.ndarray, float
     """Return the commands [steps, A] without any ROS, and the seconds they took."""
     brain = build_brain(SPEC, ControllerSettings(bundle=str(bundle), seed=seed))
     now = [0.0]
-    controller = Controller(SPEC, brain.mpc, clock=lambda: now[0])
+    controller = Controller(SPEC, brain.source, clock=lambda: now[0])
     world = World(SPEC)
     world.reset(np.random.default_rng(seed))
     places = {topic: [SPEC.signals.index(s) for s in SPEC.topic_signals(topic)]

@@ -32,7 +32,7 @@ from std_msgs.msg import Float64MultiArray, String
 
 from mbmrl_ros.data.bags import Bag
 from mbmrl_ros.nodes.common.messages import MESSAGES, stamp_ns
-from mbmrl_ros.nodes.controller.stats import STATS
+from mbmrl_ros.nodes.controller.report import STATS
 from mbmrl_ros.nodes.recording import player_node, recorder_node
 from mbmrl_ros.nodes.recording.recorder import BagRecorder
 from mbmrl_ros.recordings.cut import read_recordings
@@ -206,7 +206,7 @@ def test_a_disk_that_is_full_leaves_a_bag_that_ends_before(written, tmp_path, mo
     recorder.flush()
     write(30)
     recorder.close()
-    assert recorder.fault == 'cannot write on: No space left on device; free some space'
+    assert recorder.problem == 'cannot write on: No space left on device; free some space'
     assert recorder.counts == {'/odom': 40, '/joint_states': 20}
     bag = Bag(tmp_path / 'bag')
     assert not (index and bag.damage)
@@ -221,7 +221,7 @@ def test_a_bag_without_metadata_for_lack_of_space_is_whole(written, tmp_path, mo
     recorder, _ = written
     monkeypatch.setattr(Path, 'write_text', full_disk)
     recorder.close()
-    assert recorder.fault.startswith('cannot finish the bag: No space left')
+    assert recorder.problem.startswith('cannot finish the bag: No space left')
     monkeypatch.undo()
     bag = Bag(tmp_path / 'bag')
     assert bag.damage == '' and len(list(bag.messages({'/odom', '/joint_states'}))) == 60

@@ -16,7 +16,7 @@ from std_srvs.srv import SetBool, Trigger
 from mbmrl_ros.nodes.common import lifecycle
 from mbmrl_ros.nodes.common.messages import stamp_ns
 from mbmrl_ros.nodes.controller import visuals
-from mbmrl_ros.nodes.controller.stats import STATS
+from mbmrl_ros.nodes.controller.report import STATS
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
 
 SPEC = load_robot('half_cheetah')
@@ -143,7 +143,7 @@ def test_planners_are_exchanged_while_they_drive(bench, robot, stats):
         assert node.set_parameters_atomically(parameters).successful
         bench.until(
             lambda kind=kind: (
-                node._topics.controller._driver.planner.config.kind == (kind or 'mppi')
+                node._topics.controller._source.planner.config.kind == (kind or 'mppi')
             )
         )
         bench.until(lambda candidates=candidates: latest(stats, 'candidates') == candidates)
@@ -244,7 +244,7 @@ def test_every_parameter_of_the_planner_counts_while_it_runs(bench, robot, stats
     node = bench.controller()
     bench.until(lambda: len(stats) > 3)
     assert set_parameter(node, f'planner.{name}', value).successful
-    mpc = node._topics._brain.mpc
+    mpc = node._topics._brain.source
     bench.until(lambda: getattr(mpc._planner.config, name) == value)
     count = len(stats)
     bench.until(lambda: len(stats) > count + 3)

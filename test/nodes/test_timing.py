@@ -20,7 +20,7 @@ from std_srvs.srv import Trigger
 from mbmrl_ros.nodes.common.messages import stamp_ns
 from mbmrl_ros.nodes.controller import period_timer
 from mbmrl_ros.nodes.controller.period_timer import PeriodTimer
-from mbmrl_ros.nodes.controller.stats import STATS
+from mbmrl_ros.nodes.controller.report import STATS
 from mbmrl_ros.spec.robot import load_robot
 
 SPEC = load_robot('half_cheetah')
@@ -142,7 +142,7 @@ def test_parameters_that_change_keep_the_warm_start(
 
     def mean():
         node._topics.loop.wait(lambda: None)
-        return controller._driver._planner_state.mean
+        return controller._source._planner_state.mean
 
     before = mean()
     assert before.abs().max() > 0 and before.shape == (1, 5, 6)
@@ -153,10 +153,10 @@ def test_parameters_that_change_keep_the_warm_start(
     set_parameter(node, 'budget.share', 0.3)
     assert torch.equal(mean(), before)
     set_parameter(node, 'bundle', str(make_bundle(tmp_path / 'other', slow_spec, seed=3)))
-    old = controller._driver
+    old = controller._source
     assert bench.call(Trigger, 'controller_node/reload').success
-    assert torch.equal(mean(), before) and controller._driver is not old
-    assert controller._driver.planner.config.noise == 0.25, 'and the planner its parameters'
+    assert torch.equal(mean(), before) and controller._source is not old
+    assert controller._source.planner.config.noise == 0.25, 'and the planner its parameters'
     set_parameter(node, 'planner.horizon', 7)
     assert torch.equal(mean()[:, :5], before)
     set_parameter(node, 'planner.horizon', 3)

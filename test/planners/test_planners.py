@@ -8,6 +8,7 @@ import math
 import pytest
 import torch
 
+from mbmrl_ros.config import parse
 from mbmrl_ros.planners.cem import CEM, CEMConfig, CEMState, elite_candidates
 from mbmrl_ros.planners.mppi import MPPI, MPPIConfig, MPPIState, path_integral_weights
 from mbmrl_ros.planners.random_shooting import RandomShooting, RandomShootingConfig
@@ -374,7 +375,7 @@ def test_without_a_finite_return_there_are_no_elites():
 
 
 def test_cem_fits_mean_and_deviation_to_the_elites_of_what_was_simulated():
-    config = CEMConfig(candidates=64, horizon=HORIZON, iterations=1, elites=8, inertia=0.25)
+    config = CEMConfig(candidates=64, horizon=HORIZON, iterations=1, elites=8, alpha=0.25)
     planner = CEM(config, ACTION)
     mean = torch.rand(BATCH, HORIZON, ACTION, generator=generator(5)) - 0.5
     _, result = plan(planner, start(), memory=CEMState(mean))
@@ -385,7 +386,7 @@ def test_cem_fits_mean_and_deviation_to_the_elites_of_what_was_simulated():
 
 
 def test_cem_still_selects_when_a_time_budget_leaves_few_candidates():
-    config = CEMConfig(candidates=8, horizon=HORIZON, iterations=1, elites=50, inertia=0)
+    config = CEMConfig(candidates=8, horizon=HORIZON, iterations=1, elites=50, alpha=0)
     _, result = plan(CEM(config, ACTION), start())
     for row in range(BATCH):
         best = result.returns[row].argsort(descending=True)[:4]
@@ -394,7 +395,7 @@ def test_cem_still_selects_when_a_time_budget_leaves_few_candidates():
 
 def test_cem_narrows_about_the_optimum_and_no_further_than_its_floor():
     # One step, reward -(a - 0.4)^2: the optimum is 0.4 in every dimension.
-    config = CEMConfig(candidates=400, horizon=1, iterations=12, elites=40, minimum_noise=0.01)
+    config = CEMConfig(candidates=400, horizon=1, iterations=12, elites=40, min_std=0.01)
     _, result = CEM(config, ACTION).plan(
         generator(),
         CEM(config, ACTION).initial(1),
@@ -428,7 +429,7 @@ def test_random_shooting_draws_over_the_whole_box_and_takes_the_best():
         (MPPIConfig, {'smoothing': 0}),
         (MPPIConfig, {'smoothing': 1.1}),
         (MPPIConfig, {'candidates': 1}),
-        (CEMConfig, {'inertia': 1}),
+        (CEMConfig, {'alpha': 1}),
         (CEMConfig, {'elites': 1}),
         (RandomShootingConfig, {'horizon': 0}),
     ],
@@ -436,3 +437,8 @@ def test_random_shooting_draws_over_the_whole_box_and_takes_the_best():
 def test_settings_out_of_range_are_refused(make, changes):
     with pytest.raises(ValueError, match=next(iter(changes))):
         make(**changes)
+
+
+def test_parameters_of_cem_are_read_by_their_old_names():
+    config = parse(CEMConfig, {'inertia': 0.3, 'minimum_noise': 0.01}, 'bundle.json')
+    assert (config.alpha, config.min_std) == (0.3, 0.01)

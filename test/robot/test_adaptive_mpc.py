@@ -17,7 +17,7 @@ from mbmrl_ros.models.packed import PackedMLP
 from mbmrl_ros.models.recurrent import RecurrentDynamics
 from mbmrl_ros.planners.mppi import MPPI, MPPIConfig, MPPIState
 from mbmrl_ros.planners.random_shooting import RandomShooting, RandomShootingConfig
-from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC
+from mbmrl_ros.robot.adaptive_mpc import AdaptiveModel, AdaptiveMPC
 from mbmrl_ros.robot.budget import with_candidates
 from mbmrl_ros.types import Adapter, Transitions
 
@@ -39,7 +39,9 @@ def grbal() -> GradientAdapter:
 
 def make(adapter: Adapter, batch: int = BATCH, reward_fn=reward, seed: int = 0) -> AdaptiveMPC:
     generator = torch.Generator().manual_seed(seed)
-    return AdaptiveMPC(DYNAMICS, adapter, PLANNER, reward_fn, generator, PAST, batch)
+    return AdaptiveMPC(
+        AdaptiveModel(DYNAMICS, adapter, PAST), PLANNER, reward_fn, generator, batch
+    )
 
 
 def window(seed: int = 0) -> Transitions:
@@ -105,7 +107,9 @@ def test_a_reset_forgets_warm_start_and_adapters_memory():
 
     def one() -> AdaptiveMPC:
         generator = torch.Generator().manual_seed(0)
-        return AdaptiveMPC(DYNAMICS, adapter, planner, reward, generator, PAST, BATCH)
+        return AdaptiveMPC(
+            AdaptiveModel(DYNAMICS, adapter, PAST), planner, reward, generator, BATCH
+        )
 
     mpc, fresh = one(), one()
     for tick in range(3):
@@ -253,7 +257,8 @@ def recurrent(span: str, cell: str = 'lstm') -> tuple[AdaptiveMPC, RecurrentAdap
     params = dynamics.init(torch.Generator().manual_seed(0))
     adapter = RecurrentAdapter(dynamics, params, span, PAST)
     generator = torch.Generator().manual_seed(0)
-    return AdaptiveMPC(dynamics, adapter, PLANNER, reward, generator, PAST, BATCH), adapter
+    model = AdaptiveModel(dynamics, adapter, PAST)
+    return AdaptiveMPC(model, PLANNER, reward, generator, BATCH), adapter
 
 
 def episode(steps: int) -> Transitions:
@@ -283,14 +288,14 @@ def test_plans_begin_with_what_is_remembered_and_leave_it_as_it_is(span, cell):
         # What only remembers, and neither plans nor looks ahead, remembers the same.
         memory, adapted = adapter.adapt(memory, past, EVERY)
         assert torch.equal(decision.adapted.carry, adapted.carry)
-        carry, ahead = mpc._dynamics.step(
+        carry, ahead = mpc._model.dynamics.step(
             adapter.params, adapted.carry, state[:, None], pending[0][0][:, None]
         )
         assert torch.equal(decision.carry, carry) and torch.equal(decision.start, ahead[:, 0])
         planner_state, plan = PLANNER.plan(
             generator,
             planner_state,
-            mpc._dynamics.planning_step(adapter.params),
+            mpc._model.dynamics.planning_step(adapter.params),
             reward,
             carry,
             ahead[:, 0],
@@ -338,8 +343,8 @@ def test_imagining_ends_when_time_is_up_and_that_is_said():
     calm, hurried = make(grbal()), make(grbal())
     whole = calm.act(window(), EVERY, start())
     cut = hurried.act(window(), EVERY, start(), until_s=0.0)
-    assert (whole.cut, cut.cut) == (False, True)
+    assert (whole.truncated, cut.truncated) == (False, True)
     assert cut.valid.all() and not torch.equal(whole.plan.returns, cut.plan.returns)
     # The same candidates; the next tick has its time again.
     assert torch.equal(whole.plan.candidates, cut.plan.candidates)
-    assert not hurried.act(window(1), EVERY, start()).cut
+    assert not hurried.act(window(1), EVERY, start()).truncated

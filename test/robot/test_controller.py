@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mbmrl_ros.config import parse
-from mbmrl_ros.robot.adaptive_mpc import Decision
+from mbmrl_ros.robot.action_source import Decision
 from mbmrl_ros.robot.command import from_units
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.robot.latency import Latency
@@ -220,6 +220,23 @@ def test_whatever_planning_raises_the_robot_is_made_safe(error):
     assert np.array_equal(tick.command.values, SPEC.action.fallback)
 
 
+@pytest.mark.parametrize(
+    ('error', 'kind'),
+    [
+        (RuntimeError('out of memory'), 'planning failed'),
+        (FloatingPointError('overflow'), 'planning failed'),
+        (TypeError('one argument too many'), 'internal error'),
+        (IndexError('3'), 'internal error'),
+    ],
+)
+def test_a_mistake_in_the_program_does_not_look_like_a_plan_that_failed(error, kind):
+    controller, _, clock = make(FakeMPC(error=error))
+    tick = drive(controller, clock, 1)[0]
+    assert tick.command.reason.startswith(f'{kind}: {type(error).__name__}: ')
+    assert 'in act' in tick.trace and str(error) in tick.trace
+    assert drive(make()[0], clock, 1)[0].trace == ''
+
+
 def test_no_finite_rollout_gives_the_fallback():
     controller, _, clock = make(FakeMPC(valid=False))
     tick = drive(controller, clock, 1)[0]
@@ -240,7 +257,7 @@ def test_plans_that_were_cut_are_counted_and_driven():
     def cut(window, attempted, state, pending, until_s):
         until.append(until_s)
         decision = FakeMPC.act(mpc, window, attempted, state, pending, until_s)
-        return dataclasses.replace(decision, cut=True)
+        return dataclasses.replace(decision, truncated=True)
 
     mpc.act = cut
     feed(controller, clock, 0.02)
@@ -421,14 +438,14 @@ def test_another_model_goes_on_from_what_is_known_with_its_own_window():
     controller, mpc, clock = make()
     drive(controller, clock, WINDOW + 1)
     shorter, longer = FakeMPC(window_size=2), FakeMPC(window_size=WINDOW + 2)
-    controller.use(shorter)
+    controller.switch_to(shorter)
     drive(controller, clock, 1, start=WINDOW + 1)
     assert shorter.taken_over is mpc
     # The one before had seen the last of these two transitions, and the one before that.
     window, attempted, _ = shorter.asked[0]
     assert attempted and torch.equal(window.actions, mpc.asked[-1][0].actions[:, -2:])
     # Two transitions are left of the history; the tick of each adds one until there are six.
-    controller.use(longer)
+    controller.switch_to(longer)
     drive(controller, clock, 5, start=WINDOW + 2)
     assert [attempted for _, attempted, _ in longer.asked] == [False] * 3 + [True] * 2
 

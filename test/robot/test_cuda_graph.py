@@ -18,7 +18,7 @@ from mbmrl_ros.models.recurrent import RecurrentDynamics
 from mbmrl_ros.planners.cem import CEM, CEMConfig
 from mbmrl_ros.planners.mppi import MPPI, MPPIConfig
 from mbmrl_ros.robot import cuda_graph
-from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC
+from mbmrl_ros.robot.adaptive_mpc import AdaptiveModel, AdaptiveMPC
 from mbmrl_ros.robot.cuda_graph import CudaGraph, map_tensors, tensors
 from mbmrl_ros.types import Transitions
 
@@ -156,7 +156,7 @@ def make_mpc(adapter_name: str, planner_name: str, device: torch.device) -> Adap
     def reward(state, action, next_state):
         return next_state[..., 0] - action.square().sum(-1)
 
-    return AdaptiveMPC(dynamics, adapter, planner, reward, generator, PAST, batch=2)
+    return AdaptiveMPC(AdaptiveModel(dynamics, adapter, PAST), planner, reward, generator, batch=2)
 
 
 def situation(seed: int) -> tuple[Transitions, torch.Tensor, torch.Tensor]:
@@ -171,7 +171,7 @@ def situation(seed: int) -> tuple[Transitions, torch.Tensor, torch.Tensor]:
 @ADAPTERS
 def test_a_recorded_controller_decides_as_a_plain_one(adapter, planner, stand_in):
     plain, recorded = (make_mpc(adapter, planner, torch.device('cpu')) for _ in range(2))
-    recorded._adapt = CudaGraph(plain._adapter.adapt, recorded._generator)
+    recorded._adapt = CudaGraph(plain._model.adapter.adapt, recorded._generator)
     recorded._plan = CudaGraph(recorded._imagine_and_choose, recorded._generator)
     for tick in range(4):
         expected, decision = (mpc.act(*situation(tick)) for mpc in (plain, recorded))
@@ -182,7 +182,7 @@ def test_a_recorded_controller_decides_as_a_plain_one(adapter, planner, stand_in
 @ADAPTERS
 def test_a_reset_does_not_record_anew(adapter, stand_in):
     mpc = make_mpc(adapter, 'mppi', torch.device('cpu'))
-    mpc._adapt = CudaGraph(mpc._adapter.adapt, mpc._generator)
+    mpc._adapt = CudaGraph(mpc._model.adapter.adapt, mpc._generator)
     for _ in range(2):
         for tick in range(3):
             mpc.act(*situation(tick))
@@ -195,7 +195,7 @@ def test_a_reset_does_not_record_anew(adapter, stand_in):
 @ADAPTERS
 def test_on_a_gpu_a_recorded_controller_decides_as_a_plain_one(adapter, planner):
     plain, recorded = (make_mpc(adapter, planner, torch.device('cuda')) for _ in range(2))
-    plain._adapt, plain._plan = plain._adapter.adapt, plain._imagine_and_choose
+    plain._adapt, plain._plan = plain._model.adapter.adapt, plain._imagine_and_choose
     for tick in range(4):
         expected, decision = (mpc.act(*situation(tick)) for mpc in (plain, recorded))
         torch.testing.assert_close(decision.action, expected.action, rtol=0, atol=1e-4)

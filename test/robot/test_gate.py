@@ -27,7 +27,7 @@ def robot(*changes):
     return parse(RobotSpec, override(data, changes), 'test')
 
 
-class TestBench:
+class Bench:
     """A gate, and everything around it that is well until a test says otherwise."""
 
     def __init__(self, spec=None, **options):
@@ -87,7 +87,7 @@ class TestBench:
 
 @pytest.fixture
 def rig():
-    rig = TestBench(deadman_timeout_s=0.25)
+    rig = Bench(deadman_timeout_s=0.25)
     assert rig.run(1.0).kind == ''
     return rig
 
@@ -98,7 +98,7 @@ def test_a_command_passes_unchanged_while_all_is_well(rig):
 
 
 def test_nothing_moves_before_everything_is_there():
-    rig = TestBench(deadman_timeout_s=0.25)
+    rig = Bench(deadman_timeout_s=0.25)
     expected = [
         ('deadman', 'deadman: nothing yet'),
         ('battery', 'battery: nothing yet'),
@@ -234,7 +234,7 @@ def test_a_silent_battery_counts_after_its_own_time_out(rig):
 @pytest.mark.parametrize('what', ['command', 'sensors'])
 def test_every_shipped_robot_is_at_the_fallback_within_0_3_s_of_silence(name, what):
     spec = load_robot(name)
-    rig = TestBench(spec)
+    rig = Bench(spec)
     resting = {'pose:pose.position.z': 0.1}
     for signal in spec.signals:
         if signal in resting:
@@ -253,7 +253,7 @@ def test_every_shipped_robot_is_at_the_fallback_within_0_3_s_of_silence(name, wh
 
 def test_a_command_out_of_limits_is_clamped_and_one_that_jumps_is_slowed_down():
     slow = robot('action.rate_limit=[100, 100, 100, 100, 100, 100]')
-    rig = TestBench(slow)
+    rig = Bench(slow)
     rig.command = PUSH * 1000
     passed = [rig.period() for _ in range(300)]
     assert passed[-1].kind == 'limited'
@@ -266,7 +266,7 @@ def test_a_command_out_of_limits_is_clamped_and_one_that_jumps_is_slowed_down():
 def test_commands_that_jitter_get_a_whole_period_and_a_flood_no_more_than_the_rate():
     rate = 100.0
     slow = robot(f'action.rate_limit={[rate] * 6}')
-    rig = TestBench(slow)
+    rig = Bench(slow)
     rig.run(0.5)
     gate, now_s, sent = rig.gate, rig.now_s, []
     # Commands that move by exactly the limit per period, 5 and 15 ms apart in turns.
@@ -289,7 +289,7 @@ def test_commands_that_jitter_get_a_whole_period_and_a_flood_no_more_than_the_ra
 
 
 def test_after_a_fault_a_command_starts_from_the_fallback():
-    rig = TestBench(robot('action.rate_limit=[100, 100, 100, 100, 100, 100]'))
+    rig = Bench(robot('action.rate_limit=[100, 100, 100, 100, 100, 100]'))
     assert rig.run(1.0).kind == ''
     rig.silent = {'odom'}
     rig.until_fallback()
@@ -319,7 +319,7 @@ def test_the_gravest_reason_is_the_one_that_is_told(rig):
 
 def test_whatever_comes_nothing_raises_and_what_goes_out_is_within_limits():
     rng = np.random.default_rng(0)
-    rig = TestBench(deadman_timeout_s=0.25)
+    rig = Bench(deadman_timeout_s=0.25)
     odd = [math.nan, math.inf, -math.inf, 1e308, -1e308, 0.0]
     lower, upper = np.array(CHEETAH.action.lower), np.array(CHEETAH.action.upper)
     moved = 0

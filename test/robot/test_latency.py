@@ -11,7 +11,8 @@ from mbmrl_ros.config import parse
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.models.recurrent import RecurrentDynamics
 from mbmrl_ros.planners.mppi import MPPI, MPPIConfig
-from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC, Decision
+from mbmrl_ros.robot.action_source import Decision
+from mbmrl_ros.robot.adaptive_mpc import AdaptiveModel, AdaptiveMPC
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.robot.latency import Latency, predict_forward, transport_s
 from mbmrl_ros.spec.robot import RobotSpec
@@ -91,7 +92,7 @@ def drive(ticks, tick_s=0.0, latency_s=0.0, compensate=True, send_after_s=0.0):
     planner = MPPI(MPPIConfig(candidates=256, horizon=15), 1)
     generator = torch.Generator().manual_seed(0)
     adapter = NoAdaptation(dynamics.loss, {})
-    mpc = AdaptiveMPC(dynamics, adapter, planner, reward, generator, WINDOW)
+    mpc = AdaptiveMPC(AdaptiveModel(dynamics, adapter, WINDOW), planner, reward, generator)
     windows, act = [], mpc.act
 
     def slow(window, attempted, state, pending, until_s):

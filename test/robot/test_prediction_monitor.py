@@ -84,7 +84,7 @@ class Planner:
         pass
 
     def act(self, window, attempted, state, pending, until_s):
-        from mbmrl_ros.robot.adaptive_mpc import Decision
+        from mbmrl_ros.robot.action_source import Decision
 
         self.windows.append((window, bool(attempted[0])))
         action, yes, loss = torch.full((1, A), 0.9), torch.tensor([True]), torch.tensor([0.5])

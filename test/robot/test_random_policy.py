@@ -14,6 +14,7 @@ from mbmrl_ros.robot.command import to_units
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.robot.random_policy import Collector, RandomPolicy, WayBack
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
+from mbmrl_ros.spec.tasks import Collection
 from mbmrl_ros.types import Reading
 
 WALKER, CHEETAH = load_robot('millirobot'), load_robot('half_cheetah')
@@ -94,7 +95,7 @@ def test_inside_actions_are_uniform_and_new_in_every_period():
 
 
 def test_a_command_can_last_for_several_periods():
-    policy = RandomPolicy(with_collection(WALKER, hold_steps=3), generator())
+    policy = RandomPolicy(with_collection(WALKER, action_repeat=3), generator())
     actions = torch.cat([policy.act(at((0.0, 0.0, 0.0))) for _ in range(9)])
     for begin in (0, 3, 6):
         assert (actions[begin : begin + 3] == actions[begin]).all()
@@ -132,7 +133,7 @@ def test_a_controller_drives_at_random_without_a_model_and_says_so():
             values = [0.5] * len(CHEETAH.topic_signals(topic))
             controller.on_reading(Reading(topic, now_s, now_s, tuple(values)))
         tick = controller.tick(now_s)
-        assert (tick.diagnostics.doing, tick.command.fallback) == ('collecting', False)
+        assert (tick.diagnostics.mode, tick.command.fallback) == ('collecting', False)
         assert math.isnan(tick.diagnostics.loss_before) and not tick.diagnostics.adapted
         commands.append(tick.command.values)
     actions = torch.rand((1, 6), generator=generator()) * 2 - 1
@@ -163,3 +164,8 @@ def test_an_area_that_cannot_be_is_refused_in_one_line(changes, said):
 
 def test_an_area_is_no_part_of_what_a_model_depends_on():
     assert with_collection(WALKER, area=None).hash == WALKER.hash
+
+
+def test_the_old_name_of_the_action_repeat_is_read():
+    assert parse(Collection, {'hold_steps': 3}, 'robot.yaml').action_repeat == 3
+    assert 'hold_steps' not in parse(Collection, {'hold_steps': 3}, 'robot.yaml').model_dump()

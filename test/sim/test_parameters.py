@@ -4,6 +4,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.meta_tasks import load_meta_task
@@ -56,6 +57,15 @@ def test_the_random_parameters_of_a_task_are_all_there_are_of_its_robot(name):
         # The published code scales everything; what is 0 stays 0.
         assert np.allclose(after, 2 * before), array
     assert all(is_parameter(goal) for goal in task.goals.names)
+    # Drawn as 1.5^U(-3, 3), dampings 1.3^U(-3, 3); held out is another mass of the torso.
+    drawn = task.goals.draw(torch.Generator().manual_seed(0), 500).double().log()
+    bases = [1.3 if goal.startswith('damping') else 1.5 for goal in task.goals.names]
+    exponents = (drawn / torch.tensor(bases, dtype=torch.float64).log()).abs()
+    assert (exponents.max(0).values <= 3 + 1e-4).all() and (exponents.max(0).values > 2.9).all()
+    held_out = task.goals.held_out(torch.Generator().manual_seed(0), 500).double().log()
+    assert (
+        task.goals.names[0] == 'mass:torso' and held_out[:, 0].abs().min() > 3 * np.log(1.5) - 1e-4
+    )
     assert not is_parameter('direction')
 
 

@@ -11,7 +11,7 @@ from mbmrl_ros.config import UserError, parse
 from mbmrl_ros.sim.batch import BatchWorld
 from mbmrl_ros.sim.disturbances import Disturbance, check, disturbed
 from mbmrl_ros.sim.disturbances import parse as parse_disturbance
-from mbmrl_ros.sim.drawing import SideView
+from mbmrl_ros.sim.pose import PoseReader
 from mbmrl_ros.sim.world import World
 from mbmrl_ros.spec.robot import RobotSpec
 
@@ -442,7 +442,9 @@ def test_a_joint_of_any_name_is_simulated_drawn_and_broken(tmp_path, joint):
     world.reset(np.random.default_rng(0))
     world.step(np.ones(1))
     assert (world.signals() > 0).all()
-    SideView(spec)._pose(world.signals())
+    address = world.model.joint(joint).qposadr[0]
+    read = PoseReader(spec, world.model).positions(world.signals())
+    assert read[address] == world.data.qpos[address]
     for value in (0.0, 0.5):
         broken = Disturbance('disabled_joint', joint, value)
         assert parse_disturbance(str(broken), spec) == broken

@@ -238,6 +238,17 @@ def test_a_robot_is_found_by_name_and_by_path(tmp_path):
     assert load_robot(str(path)) == cart()
 
 
+def test_a_robot_may_extend_a_shipped_one_and_one_beside_it_comes_first(tmp_path):
+    path = tmp_path / 'mine.yaml'
+    path.write_text('extends: hopper.yaml\nname: mine\n')
+    assert load_robot(str(path)).state == load_robot('hopper').state
+    (tmp_path / 'hopper.yaml').write_text(yaml.safe_dump(CART))
+    assert load_robot(str(path)).state == cart().state
+    path.write_text('extends: hoper.yaml\n')
+    with pytest.raises(UserError, match=r'hoper\.yaml'):
+        load_robot(str(path))
+
+
 def test_an_unknown_robot_is_refused_with_the_closest_name():
     with pytest.raises(
         UserError, match="unknown robot 'half_cheeta'; did you mean 'half_cheetah'"

@@ -17,7 +17,7 @@ from mbmrl_ros.training.augment import (
     unchanged,
     with_offsets,
 )
-from mbmrl_ros.training.settings import TrainingConfig
+from mbmrl_ros.training.settings import AugmentationConfig
 from mbmrl_ros.types import Transitions
 
 SPEC = load_robot('millirobot')
@@ -143,11 +143,11 @@ def test_past_and_future_are_seen_alike():
     whole = windows(steps=8)
     past = Transitions(*(tensor[:, :5] for tensor in whole))
     future = Transitions(*(tensor[:, 5:] for tensor in whole))
-    config = TrainingConfig(
-        turn_about_vertical=True,
-        own_turns={'yaw_rate': 2.0},
-        own_drift=0.2,
-        sensor_offsets={'z': 0.1},
+    config = AugmentationConfig(
+        yaw_augmentation=True,
+        yaw_rate_bias={'yaw_rate': 2.0},
+        velocity_bias=0.2,
+        sensor_bias_std={'z': 0.1},
     )
     see = make_augmentation(SPEC, config)
     parts = augment_pair(see, past, future, make_generator())
@@ -160,19 +160,25 @@ def test_past_and_future_are_seen_alike():
 
 def test_nothing_is_changed_unless_asked_for():
     before = windows()
-    see = make_augmentation(SPEC, TrainingConfig())
+    see = make_augmentation(SPEC, AugmentationConfig())
     for one, other in zip(see(before, make_generator()), unchanged(before, make_generator())):
         assert torch.equal(one, other)
 
 
 def test_an_unknown_channel_is_refused():
-    for wrong in (TrainingConfig(sensor_offsets={'zz': 0.1}), TrainingConfig(own_turns={'zz': 1})):
+    for wrong in (
+        AugmentationConfig(sensor_bias_std={'zz': 0.1}),
+        AugmentationConfig(yaw_rate_bias={'zz': 1}),
+    ):
         with pytest.raises(UserError, match="has no channel 'zz'"):
             make_augmentation(SPEC, wrong)
 
 
 def test_what_moves_is_read_off_the_robot_file():
-    before, config = windows(), TrainingConfig(own_turns={'yaw_rate': 2.0}, own_drift=0.2)
+    before, config = (
+        windows(),
+        AugmentationConfig(yaw_rate_bias={'yaw_rate': 2.0}, velocity_bias=0.2),
+    )
     after = make_augmentation(SPEC, config)(before, generator := make_generator())
     again = make_generator()
     expected = turning(before, MOVING, RATE, 2.0, SPEC.period_s, again)

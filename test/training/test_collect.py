@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Collecting: what is stored is what was applied, and windows are those the robot adapted to."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,19 +12,28 @@ from mbmrl_ros.adaptation.adapter import GradientAdapter
 from mbmrl_ros.adaptation.gradient import uniform_step_sizes
 from mbmrl_ros.data.windows import Windows
 from mbmrl_ros.envs.robot_env import RobotEnv
+from mbmrl_ros.envs.robot_task import RobotTask
 from mbmrl_ros.envs.tasks import DEAD_JOINTS, load_task
 from mbmrl_ros.models.dynamics import build_dynamics
 from mbmrl_ros.planners.mppi import MPPI, MPPIConfig
 from mbmrl_ros.rewards.reward import build_reward
-from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC
+from mbmrl_ros.robot.adaptive_mpc import AdaptiveModel, AdaptiveMPC
 from mbmrl_ros.robot.history import stack_windows
 from mbmrl_ros.sim.disturbances import Event
 from mbmrl_ros.spec.robot import load_robot
-from mbmrl_ros.training.collect import ActFn, Rollouts, collect, mpc_actions, random_actions
+from mbmrl_ros.training.collect import (
+    ActFn,
+    EpisodePlan,
+    Rollouts,
+    collect,
+    mpc_actions,
+    random_actions,
+)
 
 TASK = load_task('half_cheetah/disabled_joint')
 SPEC = load_robot(TASK.robot)
 REWARD = build_reward(SPEC, TASK.reward)
+PROBLEM = RobotTask(TASK, SPEC, REWARD)
 ROBOTS, STEPS, PAST = 3, 20, 4
 HEALTHY = ((),) * ROBOTS
 
@@ -34,7 +45,7 @@ def env() -> RobotEnv:
 
 def drive(env: RobotEnv, act: ActFn, schedules=HEALTHY, seed: int = 0, **keywords) -> Rollouts:
     rng = np.random.default_rng(seed)
-    return collect(env, REWARD, act, schedules, DEAD_JOINTS, STEPS, PAST, rng, **keywords)
+    return collect(env, PROBLEM, act, EpisodePlan(schedules, STEPS, PAST), rng, **keywords)
 
 
 def random(seed: int = 0) -> ActFn:
@@ -115,7 +126,7 @@ def test_the_planner_is_called_once_per_step_for_all_robots(env):
     adapter = GradientAdapter(dynamics.loss, params, uniform_step_sizes(params, 0.01))
     planner = MPPI(MPPIConfig(candidates=8, horizon=3), SPEC.action_size)
     generator = torch.Generator().manual_seed(0)
-    mpc = AdaptiveMPC(dynamics, adapter, planner, REWARD, generator, PAST, ROBOTS)
+    mpc = AdaptiveMPC(AdaptiveModel(dynamics, adapter, PAST), planner, REWARD, generator, ROBOTS)
     decisions = []
     rollouts = drive(env, mpc_actions(mpc, decisions.append))
     assert len(decisions) == STEPS
@@ -197,8 +208,9 @@ def test_a_robot_that_ended_earns_nothing_more_and_is_counted(env, monkeypatch, 
         return torch.where(broken, torch.nan, REWARD(state, action, next_state) + 1.0)
 
     rng = np.random.default_rng(0)
-    rollouts = collect(env, reward, watching, HEALTHY, DEAD_JOINTS, STEPS, PAST, rng,
-                       lambda: steps.append(1))  # fmt: skip
+    problem = replace(PROBLEM, reward=reward)
+    plan = EpisodePlan(HEALTHY, STEPS, PAST)
+    rollouts = collect(env, problem, watching, plan, rng, lambda: steps.append(1))
     assert rollouts.ended_early == 1
     assert rollouts.rewards[ends_after:, 1].abs().max() == 0
     # One return for one rollout, in training (of trajectories) and in evaluation (of rewards).

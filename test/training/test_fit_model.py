@@ -8,15 +8,16 @@ import pytest
 import torch
 
 from mbmrl_ros.training.fit_model import OVERSHOOT, Objective, fit_objective
-from mbmrl_ros.training.settings import TrainingConfig
+from mbmrl_ros.training.settings import FitConfig
 from mbmrl_ros.training.train_state import TrainState
 
-CONFIG = TrainingConfig(epochs=20, learning_rate=0.1)
+CONFIG = FitConfig(epochs=20, learning_rate=0.1)
 
 
 def fit(objective: Objective, weight: torch.Tensor):
     optimiser = torch.optim.Adam([{'params': [weight], 'lr': CONFIG.learning_rate}])
-    return fit_objective(objective, TrainState({'weight': weight}, {}), optimiser, CONFIG, 1)
+    state = TrainState({'weight': weight}, {}, optimiser)
+    return fit_objective(objective, state, CONFIG, 'a fit')
 
 
 @pytest.mark.parametrize(
@@ -31,7 +32,7 @@ def test_steps_that_make_the_model_worse_from_the_start_are_said(adapted, warns,
     said = capsys.readouterr().out
     assert ('warning: adapted with these step sizes' in said) == warns
     assert ('1.0000 without adapting; choose a smaller step_size' in said) == warns
-    assert ('never had a finite held-out loss' in said) == math.isnan(adapted)
+    assert ('never had a finite validation loss' in said) == math.isnan(adapted)
 
 
 def test_a_fit_descends_in_place_and_without_steps_there_is_nothing_to_say(capsys):

@@ -8,12 +8,11 @@ import torch
 from mbmrl_ros.adaptation.gradient import uniform_step_sizes
 from mbmrl_ros.models.dynamics import MLPDynamics
 from mbmrl_ros.models.normalizer import Normalizer
+from mbmrl_ros.training.augment import with_actuator_biases, with_actuator_gains
 from mbmrl_ros.training.meta_loss import (
     adapt,
     losses_before_and_after,
     meta_loss,
-    with_motor_gains,
-    with_motor_offsets,
 )
 from mbmrl_ros.types import Transitions
 
@@ -70,7 +69,7 @@ def motors(seed: int, gains: torch.Tensor, past: int, future: int) -> list[Trans
 def test_virtual_motor_gains_are_motors_of_these_gains():
     past, future = motors(0, torch.ones(500, 3), past=4, future=2)
     generator = torch.Generator().manual_seed(0)
-    new_past, new_future = with_motor_gains(past, future, 1.5, generator)
+    new_past, new_future = with_actuator_gains(past, future, 1.5, generator)
     gains = past.actions / new_past.actions
     # The same motor at every step of both windows, and motors and rows of their own.
     torch.testing.assert_close(gains, gains[:, :1].expand_as(gains), rtol=1e-5, atol=0)
@@ -93,7 +92,7 @@ def test_virtual_motor_gains_are_motors_of_these_gains():
 
 def test_no_spread_of_gains_changes_nothing():
     past, future = motors(0, torch.ones(5, 3), past=4, future=2)
-    same = with_motor_gains(past, future, 0.0, torch.Generator().manual_seed(0))
+    same = with_actuator_gains(past, future, 0.0, torch.Generator().manual_seed(0))
     for before, after in zip((past, future), same):
         assert torch.equal(before.actions, after.actions)
 
@@ -101,7 +100,7 @@ def test_no_spread_of_gains_changes_nothing():
 def test_virtual_motor_offsets_are_motors_that_are_pulled_by_a_constant():
     past, future = motors(0, torch.ones(500, 3), past=4, future=2)
     generator = torch.Generator().manual_seed(0)
-    new_past, new_future = with_motor_offsets(past, future, 0.6, generator)
+    new_past, new_future = with_actuator_biases(past, future, 0.6, generator)
     offsets = past.actions - new_past.actions
     # The same constant at every step of both windows, and rows and motors of their own.
     torch.testing.assert_close(offsets, offsets[:, :1].expand_as(offsets), rtol=0, atol=1e-6)

@@ -15,31 +15,32 @@ import torch
 
 from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.algorithms.adapters import make_adapter
-from mbmrl_ros.bundles import dynamics as bundles
+from mbmrl_ros.algorithms.grbal import GrBALConfig
+from mbmrl_ros.algorithms.mb import MBConfig
+from mbmrl_ros.bundles import files as bundle_files
 from mbmrl_ros.bundles.dynamics import Bundle, load_bundle
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data import dataset
 from mbmrl_ros.data.dataset import load_trajectories
 from mbmrl_ros.data.windows import Windows
 from mbmrl_ros.envs.robot_env import RobotEnv
-from mbmrl_ros.envs.tasks import load_task
+from mbmrl_ros.envs.tasks import Task, load_task
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training import fit_model as objective
 from mbmrl_ros.training import model_based
 from mbmrl_ros.training import run as runs
-from mbmrl_ros.training.model_based import train
 from mbmrl_ros.training.run import Run
-from mbmrl_ros.training.settings import TrainingConfig
+from mbmrl_ros.training.settings import ModelBasedConfig
 from mbmrl_ros.types import Transitions
 
 TASK = load_task('half_cheetah/disabled_joint')
 SPEC = load_robot(TASK.robot)
 PLANNER = {'candidates': 8, 'horizon': 3}
-CONFIG = TrainingConfig(
+CONFIG = GrBALConfig(
     iterations=3, rollouts=2, rollout_steps=80, past_steps=8, future_steps=6, hidden_sizes=(16,),
-    batch_size=4, epochs=2, held_out=0.5, planner=PLANNER, control_planner=PLANNER,
-    precision='float32', step_size=0.02, motor_step_size=0.05,
+    batch_size=4, epochs=2, validation_fraction=0.5, planner=PLANNER, control_planner=PLANNER,
+    precision='float32', step_size=0.02, actuator_step_size=0.05,
 )  # fmt: skip
 
 
@@ -47,13 +48,32 @@ class Interrupted(BaseException):
     """What stands for Ctrl-C and for the end of the process."""
 
 
-def open_run(folder: Path, algorithm: str = 'grbal', config: TrainingConfig = CONFIG) -> Run:
+# What MB has of them: it has no step sizes.
+MB_CONFIG = MBConfig.model_validate(
+    {name: value for name, value in CONFIG.model_dump().items() if name in MBConfig.model_fields}
+)
+
+
+def train(task: Task, config: ModelBasedConfig, run: Run, algorithm: str = 'grbal') -> Bundle:
+    bundle: Bundle = ALGORITHMS[algorithm].train(task, config, run, 0)
+    return bundle
+
+
+def config_of(algorithm: str) -> ModelBasedConfig:
+    return MB_CONFIG if algorithm == 'mb' else CONFIG
+
+
+def open_run(
+    folder: Path, algorithm: str = 'grbal', config: ModelBasedConfig | None = None
+) -> Run:
     identity = {'algorithm': algorithm, 'task': TASK.name, 'seed': 0}
-    return Run(folder, config.model_dump(mode='json'), identity)
+    return Run(folder, config or config_of(algorithm), identity)
 
 
 def run_training(folder: Path, algorithm: str = 'grbal', seed: int = 0) -> Bundle:
-    return train(ALGORITHMS[algorithm], TASK, CONFIG, open_run(folder, algorithm), seed)
+    run = open_run(folder, algorithm)
+    bundle: Bundle = ALGORITHMS[algorithm].train(TASK, config_of(algorithm), run, seed)
+    return bundle
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -211,7 +231,7 @@ def disk_full() -> OSError:
     ('owner', 'name', 'call'),
     [
         (dataset, 'save_file', 2),
-        (bundles, 'save_file', 2),
+        (bundle_files, 'save_file', 2),
         (runs, 'save_file', 2),
         # In the second iteration: each has 15 or more metrics.
         (runs.SummaryWriter, 'add_scalar', 20),
@@ -226,7 +246,7 @@ def test_a_full_disk_costs_at_most_the_iteration(
     with monkeypatch.context() as patch:
         raise_at_call(patch, owner, name, call, disk_full())
         with pytest.raises(UserError, match=r'No space left on device.*free some') as caught:
-            train(ALGORITHMS['grbal'], TASK, CONFIG, run, 0)
+            train(TASK, CONFIG, run)
     assert '\n' not in str(caught.value)
     assert not list(tmp_path.rglob('*.partial'))
     assert open_run(tmp_path).load()[0] == 1, 'the checkpoint of the iteration before is whole'
@@ -270,11 +290,12 @@ def test_a_bundle_says_how_it_was_made(algorithm, tmp_path):
     assert (info.algorithm, info.task, info.robot) == (algorithm, TASK.name, 'half_cheetah')
     assert (info.past_steps, info.future_steps, info.inner_steps) == (8, 6, 1)
     assert info.planner == CONFIG.control_planner
-    assert TrainingConfig.model_validate(info.training) == CONFIG
+    config = config_of(algorithm)
+    assert type(config).model_validate(info.training) == config
     last = rows(tmp_path)[-1]
     # Three iterations of two rollouts of 80 steps.
     assert (last['iteration'], float(last['environment_steps'])) == ('3', 480.0)
-    for key in ('return_mean', 'held_out_loss', 'training_loss'):
+    for key in ('return_mean', 'validation_loss', 'training_loss'):
         assert info.metrics[key] == pytest.approx(float(last[key]), rel=1e-6)
 
 
@@ -301,9 +322,9 @@ def test_the_first_iteration_is_random_and_later_ones_follow_the_planner(referen
 
 
 def test_only_inputs_have_step_sizes_where_only_they_adapt(tmp_path):
-    config = CONFIG.model_copy(update={'adapts': 'inputs', 'iterations': 1})
+    config = CONFIG.model_copy(update={'adapted_parameters': 'input_scale', 'iterations': 1})
     run = open_run(tmp_path, 'grbal', config)
-    bundle = train(ALGORITHMS['grbal'], TASK, config, run, 0)
+    bundle = train(TASK, config, run)
     assert set(bundle.step_sizes) == {'scale'}
     adapter = make_adapter(load_bundle(tmp_path / 'bundle', SPEC), 'auto')
     trajectory = load_trajectories(tmp_path / 'data/0001.safetensors')[0]
@@ -319,22 +340,23 @@ def test_only_inputs_have_step_sizes_where_only_they_adapt(tmp_path):
 
 
 def test_step_sizes_are_learned_where_the_algorithm_uses_them(reference, tmp_path):
-    grbal = load_bundle(reference / 'bundle', SPEC).step_sizes
-    mb = run_training(tmp_path, 'mb').step_sizes
-    for name, value in mb.items():
+    bundle = load_bundle(reference / 'bundle', SPEC)
+    grbal = bundle.step_sizes
+    assert set(grbal) == set(bundle.params)
+    assert not run_training(tmp_path, 'mb').step_sizes
+    for name, value in grbal.items():
         start = torch.full_like(value, 0.02)
         if name == 'scale':
             # The last inputs are the motors.
             start[-SPEC.action_size :] = 0.05
-        torch.testing.assert_close(value, start)
-        assert (grbal[name] > 0).all()
+        assert (value > 0).all()
         moved = (grbal[name] / start).log().abs()
         assert (moved > 1e-4).all()
 
 
 @pytest.mark.parametrize('anew', [False, True])
 def test_a_fit_anew_owes_nothing_to_the_weights_before(reference, tmp_path, anew):
-    config = CONFIG.model_copy(update={'fit_anew': anew})
+    config = CONFIG.model_copy(update={'reinitialize': anew})
     made = []
     for name, factor in (('first', 1.0), ('second', 1.5)):
         run = open_run(tmp_path / name, config=config)
@@ -343,29 +365,29 @@ def test_a_fit_anew_owes_nothing_to_the_weights_before(reference, tmp_path, anew
         weights = {k: factor * v for k, v in tensors.items() if k.startswith('params/weight')}
         assert len(weights) == 2
         run.save_checkpoint(iteration, tensors | weights)
-        made.append(train(ALGORITHMS['grbal'], TASK, config, run, 0))
+        made.append(train(TASK, config, run))
     same = torch.equal(made[0].params['weight1'], made[1].params['weight1'])
     assert same == anew
 
 
 @pytest.mark.parametrize('anew', [False, True])
 def test_only_a_fit_anew_takes_the_data_of_a_network_of_another_size(reference, tmp_path, anew):
-    config = CONFIG.model_copy(update={'fit_anew': anew, 'hidden_sizes': (8, 8)})
+    config = CONFIG.model_copy(update={'reinitialize': anew, 'hidden_sizes': (8, 8)})
     run = open_run(tmp_path, config=config)
     run.adopt(reference)
     if not anew:
         with pytest.raises(UserError, match='choose the same hidden_sizes'):
-            train(ALGORITHMS['grbal'], TASK, config, run, 0)
+            train(TASK, config, run)
         return
-    made = train(ALGORITHMS['grbal'], TASK, config, run, 0)
+    made = train(TASK, config, run)
     assert made.params['weight1'].shape == (8, 8)
     assert run.load()[2][0][0].actions.equal(open_run(reference).load()[2][0][0].actions)
 
 
 def test_fits_anew_end_the_same_where_a_run_was_left_and_goes_on(tmp_path):
-    config = CONFIG.model_copy(update={'fit_anew': True})
-    whole = train(ALGORITHMS['grbal'], TASK, config, open_run(tmp_path / 'a', config=config), 0)
+    config = CONFIG.model_copy(update={'reinitialize': True})
+    whole = train(TASK, config, open_run(tmp_path / 'a', config=config))
     for iterations in (1, 3):
         part = config.model_copy(update={'iterations': iterations})
-        made = train(ALGORITHMS['grbal'], TASK, part, open_run(tmp_path / 'b', config=part), 0)
+        made = train(TASK, part, open_run(tmp_path / 'b', config=part))
     assert_same_bundle(made, whole)

@@ -5,21 +5,23 @@
 import pytest
 import torch
 
-from mbmrl_ros.algorithms import ALGORITHMS
+from mbmrl_ros.algorithms import LEARNERS
+from mbmrl_ros.algorithms.grbal import GrBALConfig
+from mbmrl_ros.algorithms.mb import MBConfig
 from mbmrl_ros.bundles.dynamics import load_bundle
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training import offline
+from mbmrl_ros.training.fit_model import ModelTraining
 from mbmrl_ros.training.offline import train_offline
 from mbmrl_ros.training.run import Run
-from mbmrl_ros.training.settings import TrainingConfig
 
 SPEC = load_robot('millirobot')
-CONFIG = TrainingConfig(
+CONFIG = MBConfig(
     past_steps=4, future_steps=4, hidden_sizes=(16,), batch_size=16, epochs=4, patience=4,
-    held_out=0.25, turn_about_vertical=True, sensor_offsets={'z': 0.03}, weight_decay=0.1,
-    learning_rate_decay='cosine', step_sizes='unit', precision='float32',
+    validation_fraction=0.25, yaw_augmentation=True, sensor_bias_std={'z': 0.03}, weight_decay=0.1,
+    learning_rate_decay='cosine', precision='float32',
 )  # fmt: skip
 
 
@@ -38,12 +40,13 @@ def recordings(count: int = 8, steps: int = 30) -> list[Trajectory]:
 
 
 def train(folder, algorithm='mb', source=None, config=CONFIG, data=None):
-    run = Run(folder, config.model_dump(mode='json'), {'algorithm': algorithm})
+    if algorithm == 'grbal':
+        config = GrBALConfig(**config.model_dump(), step_sizes='unit')
+    run = Run(folder, config, {'algorithm': algorithm})
     if source is not None:
         run.adopt(source)
-    return train_offline(
-        ALGORITHMS[algorithm], SPEC, 'millirobot/recordings', data or recordings(), config, run, 0
-    )
+    training = ModelTraining(LEARNERS[algorithm], SPEC, config, 0)
+    return train_offline(training, 'millirobot/recordings', data or recordings(), run)
 
 
 def test_a_model_learns_and_its_bundle_is_the_robots(tmp_path):
@@ -53,7 +56,7 @@ def test_a_model_learns_and_its_bundle_is_the_robots(tmp_path):
     assert torch.equal(loaded.params['weight0'], bundle.params['weight0'])
     assert (loaded.info.task, loaded.info.robot) == ('millirobot/recordings', 'millirobot')
     # A model that knows nothing has the variance of normalised changes, 1, for its loss.
-    assert bundle.info.metrics['held_out_loss'] < 0.7
+    assert bundle.info.metrics['validation_loss'] < 0.7
     assert 'return_mean' not in bundle.info.metrics
 
 
@@ -64,7 +67,7 @@ def test_the_same_seed_gives_the_same_model(tmp_path):
 
 def test_a_run_that_is_done_is_not_done_again(tmp_path, monkeypatch):
     first = train(tmp_path)
-    monkeypatch.setattr(offline, 'fit_to', None)
+    monkeypatch.setattr(offline, 'fit_model', None)
     second = train(tmp_path)
     assert torch.equal(first.params['weight0'], second.params['weight0'])
 
@@ -113,9 +116,8 @@ def test_the_learning_rate_falls_to_zero_by_a_cosine(tmp_path, monkeypatch):
 
     rates = []
 
-    def fit(parameters, optimiser, batch_loss, validation_loss, epochs, *rest):
-        on_epoch = rest[-1]
-        for epoch in range(epochs):
+    def fit(parameters, optimiser, losses, schedule, precision, on_epoch):
+        for epoch in range(schedule.epochs):
             rates.append(optimiser.param_groups[0]['lr'])
             optimiser.step()
             on_epoch(epoch, 0.0, 0.0)
@@ -136,12 +138,12 @@ def test_too_few_trajectories_are_refused(tmp_path):
 
 def test_one_long_recording_is_cut_so_that_a_part_of_it_can_be_held_out(tmp_path):
     train(tmp_path, data=recordings(1, steps=80))
-    pieces = Run(tmp_path, CONFIG.model_dump(mode='json'), {'algorithm': 'mb'}).load_data(1)
+    pieces = Run(tmp_path, CONFIG, {'algorithm': 'mb'}).load_data(1)
     assert [piece.steps for piece in pieces] == [20] * 4
 
 
 def test_pieces_without_a_window_are_left_out_where_only_such_would_be_held_out(tmp_path):
     short = recordings(4, steps=7)
     train(tmp_path, data=[*short[:1], *recordings(1, steps=80), *short[1:]])
-    pieces = Run(tmp_path, CONFIG.model_dump(mode='json'), {'algorithm': 'mb'}).load_data(1)
+    pieces = Run(tmp_path, CONFIG, {'algorithm': 'mb'}).load_data(1)
     assert [piece.steps for piece in pieces] == [20] * 4

@@ -6,19 +6,34 @@ import csv
 import errno
 import os
 from pathlib import Path
+from typing import ClassVar, Literal
 
 import pytest
 import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from mbmrl_ros.config import UserError
+from mbmrl_ros.config import Config, UserError
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.models import device
 from mbmrl_ros.training import run as runs
 from mbmrl_ros.training.run import Run, optimiser_tensors, restore_optimiser, write_text
 
-CONFIG, IDENTITY = {'epochs': 3, 'rate': 0.1}, {'algorithm': 'grbal', 'seed': 0}
+Precision = Literal['auto', 'float32', 'bfloat16']
+
+
+class Settings(Config):
+    renamed: ClassVar[dict[str, str]] = {'passes': 'epochs'}
+
+    iterations: int = 10
+    epochs: int = 3
+    rate: float = 0.1
+    decay: float = 0.5
+    precision: Precision = 'float32'
+    fit_precision: Precision = 'float32'
+
+
+CONFIG, IDENTITY = Settings(), {'algorithm': 'grbal', 'seed': 0}
 
 
 def trajectory(seed: int) -> Trajectory:
@@ -61,39 +76,46 @@ def test_a_checkpoint_and_the_data_up_to_it_come_back(run):
 
 
 def test_a_run_may_go_on_for_more_iterations(run):
-    longer = CONFIG | {'iterations': 99}
-    again = Run(run.folder, longer, IDENTITY)
-    assert yaml.safe_load((run.folder / 'config.yaml').read_text()) == longer
+    again = Run(run.folder, Settings(iterations=99), IDENTITY)
+    assert yaml.safe_load((run.folder / 'config.yaml').read_text())['iterations'] == 99
     assert again.load()[0] == run.load()[0]
 
 
-def test_a_setting_that_an_older_version_did_not_know_has_its_default(run):
-    newer = CONFIG | {'decay': 0.5}
-    Run(run.folder, newer, IDENTITY, {'decay': 0.5})
+def test_a_run_of_an_older_version_goes_on(run):
+    # It did not know the decay, called the epochs otherwise, and named another algorithm's keys.
+    before = {'iterations': 10, 'passes': 3, 'rate': 0.1, 'inner_steps': 1}
+    path = run.folder / 'config.yaml'
+    path.write_text(yaml.safe_dump(before))
+    Run(run.folder, CONFIG, IDENTITY)
+    path.write_text(yaml.safe_dump(before))
     with pytest.raises(UserError, match=r'decay: 0.5 there, 0.7 here'):
-        Run(run.folder, CONFIG | {'decay': 0.7}, IDENTITY, {'decay': 0.5})
+        Run(run.folder, Settings(decay=0.7), IDENTITY)
+    path.write_text(yaml.safe_dump(before | {'passes': 4}))
+    with pytest.raises(UserError, match=r'epochs: 4 there, 3 here'):
+        Run(run.folder, CONFIG, IDENTITY)
+    path.write_text(yaml.safe_dump(before | {'rate': 'fast'}))
+    with pytest.raises(UserError, match='it cannot be read'):
+        Run(run.folder, CONFIG, IDENTITY)
 
 
 def test_a_precision_that_is_chosen_by_itself_may_have_been_either(tmp_path):
     for there in ('float32', 'bfloat16', 'auto'):
         folder = tmp_path / there
-        Run(folder, CONFIG | {'fit_precision': there}, IDENTITY)
+        Run(folder, Settings(fit_precision=there), IDENTITY)
         before = (folder / 'config.yaml').read_bytes()
-        Run(folder, CONFIG | {'fit_precision': 'auto'}, IDENTITY)
+        Run(folder, Settings(fit_precision='auto'), IDENTITY)
         assert (folder / 'config.yaml').read_bytes() == before
-        Run(folder, CONFIG | {'fit_precision': there}, IDENTITY)
+        Run(folder, Settings(fit_precision=there), IDENTITY)
         # What is asked for by name is that, and nothing else is chosen by itself.
-        for other in ({'bfloat16': 'float32'}.get(there, 'bfloat16'), None):
-            with pytest.raises(UserError, match=f"fit_precision: '{there}' there"):
-                Run(folder, CONFIG | {'fit_precision': other}, IDENTITY)
-        with pytest.raises(UserError, match="epochs: 3 there, 'auto' here"):
-            Run(folder, CONFIG | {'fit_precision': there, 'epochs': 'auto'}, IDENTITY)
+        other = {'bfloat16': 'float32'}.get(there, 'bfloat16')
+        with pytest.raises(UserError, match=f"fit_precision: '{there}' there"):
+            Run(folder, Settings(fit_precision=other), IDENTITY)
 
 
 def test_what_was_chosen_by_itself_is_written_down_and_kept_on_another_machine(
     tmp_path, monkeypatch
 ):
-    settings = CONFIG | {'precision': 'auto', 'fit_precision': 'float32'}
+    settings = Settings(precision='auto')
 
     def chosen(features):
         monkeypatch.setattr(device, 'cpu_features', lambda: frozenset(features))
@@ -102,13 +124,13 @@ def test_what_was_chosen_by_itself_is_written_down_and_kept_on_another_machine(
     began = chosen({'amx_bf16'})
     assert began == {'precision': 'bfloat16', 'fit_precision': 'float32'}
     assert chosen({'avx2'}) == began
-    assert yaml.safe_load((tmp_path / 'config.yaml').read_text()) == settings | began
+    assert yaml.safe_load((tmp_path / 'config.yaml').read_text()) == settings.model_dump() | began
 
 
 def test_a_folder_with_other_settings_is_refused_and_left_alone(run):
     before = {path: path.read_bytes() for path in run.folder.glob('*.*')}
     for config, identity in (
-        (CONFIG | {'epochs': 4}, IDENTITY),
+        (Settings(epochs=4), IDENTITY),
         (CONFIG, IDENTITY | {'seed': 1}),
         (CONFIG, IDENTITY | {'algorithm': 'mb'}),
     ):
@@ -242,7 +264,7 @@ def test_an_optimiser_that_is_restored_goes_on_as_if_nothing_had_been(tmp_path):
     descend(optimiser, whole, 7)
     first, optimiser = make(start)
     descend(optimiser, first, 3)
-    run = Run(tmp_path / 'run', {}, {})
+    run = Run(tmp_path / 'run', CONFIG, {})
     run.save_checkpoint(1, {'w': first} | optimiser_tensors(optimiser))
     run.save_data(1, [])
     _, tensors, _ = run.load()

@@ -13,6 +13,8 @@ from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from std_msgs.msg import Bool
+from std_srvs.srv import Trigger
 
 from mbmrl_ros.nodes.common.messages import MESSAGES
 from mbmrl_ros.nodes.common.node_resources import NodeResources
@@ -75,11 +77,11 @@ class Sensors:
             )
 
     def conflicts(self) -> list[str]:
-        """Say which topics have several senders, and which one counts."""
+        """Return which topics have several senders, and which one counts."""
         return self._senders.conflicts()
 
     def notices(self) -> list[str]:
-        """Say which stamps are of another clock than this node's, and which joints never moved."""
+        """Return which stamps are of another clock than ours, and which joints never moved."""
         return self._clocks.notices() + [
             f'{topic}: every value has been exactly zero so far'
             for topic, count in list(self._never_moved.items())
@@ -147,3 +149,30 @@ def subscribe_to_latched(
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     resources.subscription(kind, topic, callback, latched, warn=False)
     resources.subscription(kind, topic, callback, QoSProfile(depth=1))
+
+
+def offer_e_stop(
+    resources: NodeResources, stop: Callable[[str], object], release: Callable[[], str | None]
+) -> None:
+    """Let topic (true) and service latch the stop; ~/release alone unlatches it.
+
+    stop: gets where it came from. release: returns why it stays latched; None if it does not.
+    """
+
+    def on_message(message: Bool) -> None:
+        if message.data:
+            stop('emergency stop by topic')
+
+    def on_stop(request: Any, response: Any) -> Any:
+        stop('emergency stop by service')
+        response.success, response.message = True, 'latched; ~/release unlatches it'
+        return response
+
+    def on_release(request: Any, response: Any) -> Any:
+        problem = release()
+        response.success, response.message = problem is None, problem or 'released'
+        return response
+
+    subscribe_to_latched(resources, Bool, 'e_stop', on_message)
+    resources.service(Trigger, '~/e_stop', on_stop)
+    resources.service(Trigger, '~/release', on_release)

@@ -8,11 +8,12 @@ valid. A nested record becomes a group: `planner.horizon`.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
@@ -20,7 +21,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from mbmrl_ros.config import UserError, closest, parse, read_yaml
+from mbmrl_ros.config import PACKAGE, UserError, closest, parse, read_yaml
 
 # Parameters that rclpy declares by itself, so that they are not unknown.
 _BUILT_IN = ('use_sim_time', 'start_type_description_service', 'qos_overrides.')
@@ -28,9 +29,13 @@ _LARGEST_INTEGER = 2**63 - 1
 
 
 class Settings(BaseModel):
-    """Base of a node's settings: immutable, strict about keys and types."""
+    """Base of a node's settings: immutable, strict about keys and types.
+
+    renamed: what parameters were called before, with what they are called now.
+    """
 
     model_config = ConfigDict(frozen=True, extra='forbid', strict=True, validate_default=True)
+    renamed: ClassVar[dict[str, str]] = {}
 
 
 SettingsType = TypeVar('SettingsType', bound=Settings)
@@ -56,7 +61,7 @@ def declare(node: Node, model: type[SettingsType]) -> SettingsType:
         for name, parameter in node._parameter_overrides.items()
         if not name.startswith(_BUILT_IN) and parameter.value is not None
     }
-    settings = validate(model, given, 'parameter')
+    settings = validate(model, _by_present_names(model, given), 'parameter')
     values = dict(flat_values(settings))
     for name, field in flat_fields(model):
         node.declare_parameter(name, _to_ros(values[name]), _descriptor(field), True)
@@ -106,6 +111,25 @@ def flat_fields(model: type[BaseModel], prefix: str = '') -> Iterator[tuple[str,
             yield from flat_fields(field.annotation, f'{prefix}{name}.')
         else:
             yield f'{prefix}{name}', field
+
+
+def _by_present_names(model: type[Settings], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return flat values by the present names of parameters; say what old ones are called now."""
+    former = dict(_former_names(model))
+    for name in former.keys() & values.keys():
+        logging.getLogger(PACKAGE).warning(
+            f'parameter {name} is called {former[name]} now; the old name is read for one release'
+        )
+    return {former.get(name, name): value for name, value in values.items()}
+
+
+def _former_names(model: type[Settings], prefix: str = '') -> Iterator[tuple[str, str]]:
+    """Yield what parameters were called before, with what they are called now."""
+    for former, name in model.renamed.items():
+        yield f'{prefix}{former}', f'{prefix}{name}'
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
+            yield from _former_names(field.annotation, f'{prefix}{name}.')
 
 
 def flat_values(settings: BaseModel, prefix: str = '') -> Iterator[tuple[str, Any]]:

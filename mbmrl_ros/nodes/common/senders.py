@@ -91,7 +91,7 @@ class Senders:
         }
 
     def conflicts(self) -> list[str]:
-        """Say of every topic with several senders which one counts."""
+        """Return of every topic with several senders which one counts."""
         now_s = time.monotonic()
         found = []
         for topic, source in self._sources.items():
@@ -121,7 +121,7 @@ class CommandTopic:
     """The topic on which a node commands a robot: its publisher, and who else publishes there.
 
     The receiver takes everything, so that two who command it alternate. Only messages count: a
-    publisher may belong to a node that is inactive, or was killed a moment ago.
+    publisher may belong to a node that is inactive, or was killed just now.
     """
 
     def __init__(
@@ -164,7 +164,7 @@ class CommandTopic:
         return ', '.join(self._names.of(self._topic, senders))
 
     def conflicts(self) -> list[str]:
-        """Say who else sends commands."""
+        """Return who else sends commands."""
         others = self.others
         return [f'{others} sends commands too, on {self._topic}'] if others else []
 

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -56,6 +56,7 @@ class SimSettings(Settings):
         description='stamp with the present, as a robot does, and not with simulated time; no '
         '/clock then; without lockstep, at speed factor 1',
     )
+    viewer: bool = Field(False, description="show the robot in MuJoCo's viewer; needs a display")
     seed: int = Field(0, ge=0, description='of the start states; changed, the stream starts anew')
     schedule: tuple[str, ...] = Field(
         (), description='disturbances by control step: kind:target@from or kind:target@from-to'
@@ -124,6 +125,8 @@ class PlannerSettings(Settings):
     A kind that is not the bundle's begins with defaults of its own.
     """
 
+    renamed: ClassVar[dict[str, str]] = {'inertia': 'alpha', 'minimum_noise': 'min_std'}
+
     kind: Literal['', 'mppi', 'random_shooting', 'cem'] = Field(
         '', description="mppi, random_shooting or cem; empty: the bundle's"
     )
@@ -150,12 +153,10 @@ class PlannerSettings(Settings):
     elites: int = Field(
         0, ge=0, le=100_000, description="cem: candidates to refit to; 0: the bundle's"
     )
-    inertia: float = Field(
-        0.0, ge=0, le=1, description="cem: share of the old distribution; 0: the bundle's"
+    alpha: float = Field(
+        0.0, ge=0, le=1, description="cem: share of the old mean and std; 0: the bundle's"
     )
-    minimum_noise: float = Field(
-        0.0, ge=0, le=10, description="cem: floor of the noise; 0: the bundle's"
-    )
+    min_std: float = Field(0.0, ge=0, le=10, description="cem: floor of the std; 0: the bundle's")
 
 
 class BudgetSettings(Settings):
@@ -218,7 +219,7 @@ class ControllerSettings(Settings):
     bounds: BoundsSettings = BoundsSettings()
     even_commands: bool = Field(
         True,
-        description='send at the moment of the period at which almost all ticks are done, and '
+        description='send at the time of the period at which almost all ticks are done, and '
         'not when each is done',
     )
     follow_sensors: bool = Field(

@@ -51,28 +51,24 @@ def run(
     # adapting and planning, which have a thread of their own with its own number.
     torch.set_num_threads(1)
     stopping: list[int] = []
-    executor_to_wake: list[SingleThreadedExecutor] = []
+    executors: list[SingleThreadedExecutor] = []
 
     def on_signal(number: int, frame: Any) -> None:
         stopping.append(number)
-        for executor in executor_to_wake:
+        for executor in executors:
             executor.wake()
 
     caught = catch(on_signal)
     try:
         _init(arguments)
-        executor_to_wake.append(SingleThreadedExecutor())
-        node = create()
-        node.owns_process = True
-        refused = raise_process(node.realtime_priority)
-        if refused:
-            node.get_logger().warning(refused)
+        executors.append(SingleThreadedExecutor())
+        node = _own_process(create())
         try:
-            _spin(node, executor_to_wake[0], stopping)
+            _spin(node, executors[0], stopping)
         finally:
             # A second signal must not cut the shutdown short, nor the end of the interpreter.
             ignore(caught)
-            _end(node, executor_to_wake[0])
+            _end(node, executors[0])
         return exit_code(stopping[0]) if stopping else 0
     except UserError as error:
         print(f'{name}: {error}', file=sys.stderr)
@@ -80,6 +76,15 @@ def run(
     finally:
         ignore(caught)
         rclpy.try_shutdown()
+
+
+def _own_process(node: ManagedNode) -> ManagedNode:
+    """Give a node the process that it has to itself, with the priority that it asks for."""
+    node.owns_process = True
+    refused = raise_process(node.realtime_priority)
+    if refused:
+        node.get_logger().warning(refused)
+    return node
 
 
 def _init(arguments: list[str]) -> None:
@@ -116,7 +121,7 @@ def _end(node: ManagedNode, executor: SingleThreadedExecutor) -> None:
 
 
 def _start(node: ManagedNode, executor: SingleThreadedExecutor, stopping: list[int]) -> None:
-    """Take the node to active, with a moment in between to hear what is latched (e_stop)."""
+    """Activate the node, a little later than configured, to hear what is latched (e_stop)."""
     _demand(node, node.trigger_configure())
     end = time.monotonic() + SETTLE_S
     while not stopping and time.monotonic() < end:

@@ -5,19 +5,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
 from mbmrl_ros.algorithms.adapters import make_adapter
-from mbmrl_ros.bundles.dynamics import (
-    Bundle,
-    bundle_names,
-    find_bundle,
-    load_bundle,
-    on_device,
-    read_info,
-)
+from mbmrl_ros.bundles.dynamics import Bundle, load_bundle, on_device, read_info
+from mbmrl_ros.bundles.files import bundle_names, find_bundle
 from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.envs.tasks import Task, load_task
 from mbmrl_ros.models.device import choose_device, choose_precision
@@ -28,6 +23,8 @@ from mbmrl_ros.rewards.reward import Reward, along, build_reward, route_of
 from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC, make_mpc
 from mbmrl_ros.robot.budget import CandidateBudget, with_candidates
 from mbmrl_ros.robot.controller import Controller
+from mbmrl_ros.robot.latency import Latency
+from mbmrl_ros.robot.prediction_monitor import PredictionMonitor
 from mbmrl_ros.robot.random_policy import Collector
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Planner, Transitions
@@ -48,7 +45,7 @@ class Brain:
 
     name: str
     bundle: Bundle | None
-    mpc: AdaptiveMPC | Collector
+    source: AdaptiveMPC | Collector
     generator: torch.Generator
     task: Task | None = None
     route: Route | None = None
@@ -78,6 +75,24 @@ def build_brain(
     planner = build_planner(spec, bundle, settings.planner)
     mpc = make_mpc(bundle, adapter, planner, reward, generator)
     return Brain(name, bundle, mpc, generator, task, route, notice)
+
+
+def build_controller(spec: RobotSpec, brain: Brain, settings: ControllerSettings) -> Controller:
+    """Put the controller around what decides; UserError where shadow mode cannot be."""
+    # In lockstep time stands still while a plan is computed: no deadline, constant rates.
+    clock: Callable[[], float] = (lambda: 0.0) if settings.lockstep else time.monotonic
+    compensated = settings.compensate_latency and not settings.lockstep
+    if settings.shadow and not compensated:
+        raise UserError('shadow mode goes with compensate_latency and without lockstep')
+    latency = Latency(spec) if compensated else None
+    return Controller(spec, brain.source, clock, latency, build_monitor(brain, settings))
+
+
+def build_monitor(brain: Brain, settings: ControllerSettings) -> PredictionMonitor | None:
+    """Return what scores the predictions of a model in shadow mode."""
+    if brain.bundle is None or not settings.shadow:
+        return None
+    return PredictionMonitor(brain.bundle.dynamics)
 
 
 def task_reward(spec: RobotSpec, task: Task, route: Route | None) -> tuple[Reward, Route | None]:
@@ -145,27 +160,27 @@ def warm_up(spec: RobotSpec, brain: Brain, controller: Controller | None = None)
         if count >= WARM_UP_TICKS:
             fits = controller is None or controller.pace(tick_s)
             done = fits or (budget is not None and budget.overloaded)
-    fitting = brain.mpc.planner
+    fitting = brain.source.planner
     if fitting and budget and brain.generator.device.type == 'cpu':
         end_s = time.monotonic() + WARM_UP_S
         for candidates in budget.rehearsal:
             if time.monotonic() > end_s:
                 break
-            brain.mpc.use_planner(with_candidates(fitting, candidates))
+            brain.source.use_planner(with_candidates(fitting, candidates))
             _tick_on_zeros(spec, brain)
-        brain.mpc.use_planner(fitting)
-    brain.mpc.reset()
+        brain.source.use_planner(fitting)
+    brain.source.reset()
     brain.generator.set_state(stream)
 
 
 def _tick_on_zeros(spec: RobotSpec, brain: Brain) -> float:
     """Return how long it took."""
-    size = brain.mpc.window_size
+    size = brain.source.window_size
     window = Transitions(
         torch.zeros(1, size, spec.state_size),
         torch.zeros(1, size, spec.action_size),
         torch.zeros(1, size, spec.state_size),
     )
     started_s = time.monotonic()
-    brain.mpc.act(window, torch.ones(1, dtype=torch.bool), torch.zeros(1, spec.state_size))
+    brain.source.act(window, torch.ones(1, dtype=torch.bool), torch.zeros(1, spec.state_size))
     return time.monotonic() - started_s

@@ -4,9 +4,9 @@
 
 Subscribes to the sensor topics of the robot file and to e_stop (true latches; it is released by
 ~/release only). Publishes the command topic of the robot file (with `gate`: wanted_commands; with
-`shadow` it subscribes to that one, and publishes ~/shadow_commands),
-~/stats (one row per tick, see stats.py), /diagnostics, and what RViz shows (see visuals.py). Where
-the reward has a path: see following.py.
+`shadow` it subscribes to that one, and publishes ~/shadow_commands), ~/stats (one row per tick)
+and /diagnostics (see report.py), and what RViz shows (see visuals.py). Where the reward has a
+path: see reference_path.py.
 Services (all Trigger): ~/reset, ~/e_stop, ~/release, ~/reload.
 """
 
@@ -15,7 +15,6 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -25,8 +24,13 @@ from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 
 from mbmrl_ros.config import UserError
-from mbmrl_ros.nodes.common.e_stop import offer_e_stop
-from mbmrl_ros.nodes.common.inputs import RELIABLE_SENSORS, SENSORS, WANTED_COMMANDS, Sensors
+from mbmrl_ros.nodes.common.inputs import (
+    RELIABLE_SENSORS,
+    SENSORS,
+    WANTED_COMMANDS,
+    Sensors,
+    offer_e_stop,
+)
 from mbmrl_ros.nodes.common.limits import state_bounds
 from mbmrl_ros.nodes.common.messages import MESSAGES, command_message, to_nanoseconds
 from mbmrl_ros.nodes.common.node_resources import NodeResources
@@ -36,23 +40,21 @@ from mbmrl_ros.nodes.controller.assembly import (
     Brain,
     build_brain,
     build_budget,
+    build_controller,
+    build_monitor,
     build_planner,
     warm_up,
 )
-from mbmrl_ros.nodes.controller.control_loop import ControlLoop
-from mbmrl_ros.nodes.controller.following import Following
+from mbmrl_ros.nodes.controller.control_loop import ControlLoop, LoopSettings, Outputs
 from mbmrl_ros.nodes.controller.period_timer import PeriodTimer
-from mbmrl_ros.nodes.controller.report import ControllerReport
-from mbmrl_ros.nodes.controller.stats import stats_message
+from mbmrl_ros.nodes.controller.reference_path import ReferencePath
+from mbmrl_ros.nodes.controller.report import ControllerReport, stats_message
 from mbmrl_ros.nodes.controller.visuals import Visuals
 from mbmrl_ros.rewards.path import read_route
 from mbmrl_ros.robot.bounds import Bounds
 from mbmrl_ros.robot.budget import SendTimeController
 from mbmrl_ros.robot.command import Command
-from mbmrl_ros.robot.controller import Controller
-from mbmrl_ros.robot.latency import Latency
 from mbmrl_ros.robot.phase import SensorPhaseLock
-from mbmrl_ros.robot.prediction_monitor import PredictionMonitor
 from mbmrl_ros.robot.readings import Read, read_command, sensor_reader
 from mbmrl_ros.robot.tick import Tick
 from mbmrl_ros.spec.robot import load_robot
@@ -66,42 +68,29 @@ SHADOW_COMMANDS = '~/shadow_commands'
 
 
 class ControllerTopics:
-    """Everything of the controller that exists from configure to cleanup."""
+    """Everything of the controller that exists from configure to cleanup.
+
+    Threads: all of it in the executor's, unless a method says otherwise. The worker's and the
+    reporter's get their jobs by `loop.submit` and `loop.reporter.submit`.
+    """
 
     def __init__(self, node: Node, settings: ControllerSettings) -> None:
         """Load robot and bundle, warm up; UserError if anything is wrong."""
         self._node, self._settings = node, settings
         self._spec = spec = load_robot(settings.robot)
-        self._brain = brain = build_brain(spec, settings, read_route(settings.path))
-        if brain.notice:
-            node.get_logger().warning(brain.notice)
-        # In lockstep time stands still while a plan is computed: no deadline, constant rates.
-        clock: Callable[[], float] = (lambda: 0.0) if settings.lockstep else time.monotonic
-        real_time = not settings.lockstep
-        latency = Latency(spec) if real_time and settings.compensate_latency else None
-        if settings.shadow and latency is None:
-            raise UserError('shadow mode goes with compensate_latency and without lockstep')
-        self.controller = Controller(spec, brain.mpc, clock, latency, self._monitor(brain))
-        self.controller.use_bounds(self._bounds(brain))
-        watchdog_s = min(topic.timeout_s for topic in spec.topics.values())
-        simulated = node.get_parameter('use_sim_time').value
-        follow = real_time and settings.follow_sensors and not simulated
-        self._phase = SensorPhaseLock(spec.period_s) if follow else None
-        self.loop = ControlLoop(
-            self.controller,
-            settings.lockstep,
-            settings.lockstep_timeout_s if settings.lockstep else watchdog_s,
-            settings.threads,
-            self._publish_command,
-            self._on_tick,
-            self._on_fault,
-            SendTimeController(spec.period_s) if real_time and settings.even_commands else None,
-            self._phase,
-        )
+        self._brain = build_brain(spec, settings, read_route(settings.path))
+        if self._brain.notice:
+            node.get_logger().warning(self._brain.notice)
+        self.controller = build_controller(spec, self._brain, settings)
+        self.controller.use_bounds(self._bounds(self._brain))
+        self._phase = SensorPhaseLock(spec.period_s) if self._follows_sensors else None
+        self.loop = self._make_loop()
         readers = {topic: sensor_reader(spec, topic) for topic in spec.topics}
         self._warm_up()
         self._resources = NodeResources(node)
-        self._create_topics(readers)
+        self._create_commands()
+        self._create_reports()
+        self._subscribe(readers)
         self._create_services()
 
     def start(self) -> None:
@@ -124,7 +113,7 @@ class ControllerTopics:
     def check(self, settings: ControllerSettings) -> None:
         """Raise UserError if changed parameters cannot be used."""
         self._planner(self._brain, settings)
-        self._following.reward(read_route(settings.path))
+        self._path.reward(read_route(settings.path))
 
     def use(self, settings: ControllerSettings) -> None:
         """Apply changed parameters between two ticks; the warm start stays."""
@@ -133,12 +122,27 @@ class ControllerTopics:
             planner = self._planner(self._brain, settings)
             self.loop.submit(functools.partial(self._use_planner, planner))
         if settings.path != before.path:
-            self._following.follow(read_route(settings.path))
+            self._path.follow(read_route(settings.path))
 
-    def _monitor(self, brain: Brain) -> PredictionMonitor | None:
-        if brain.bundle is None or not self._settings.shadow:
-            return None
-        return PredictionMonitor(brain.bundle.dynamics)
+    @property
+    def _follows_sensors(self) -> bool:
+        settings = self._settings
+        simulated = self._node.get_parameter('use_sim_time').value
+        return settings.follow_sensors and not settings.lockstep and not simulated
+
+    def _make_loop(self) -> ControlLoop:
+        spec, settings = self._spec, self._settings
+        watchdog_s = min(topic.timeout_s for topic in spec.topics.values())
+        if settings.lockstep:
+            watchdog_s = settings.lockstep_timeout_s
+        even = settings.even_commands and not settings.lockstep
+        return ControlLoop(
+            self.controller,
+            LoopSettings(settings.lockstep, watchdog_s, settings.threads),
+            Outputs(self._publish_command, self._on_tick, self._on_error),
+            SendTimeController(spec.period_s) if even else None,
+            self._phase,
+        )
 
     def _bounds(self, brain: Brain) -> Bounds:
         bounds = self._settings.bounds
@@ -151,6 +155,7 @@ class ControllerTopics:
         return build_planner(self._spec, brain.bundle, settings.planner)
 
     def _use_planner(self, planner: Planner | None) -> None:
+        """Exchange planner and budget, in the worker's thread."""
         if planner is None:
             return
         now = self.controller.candidates
@@ -168,7 +173,8 @@ class ControllerTopics:
             self.loop.close()
             raise
 
-    def _create_topics(self, readers: dict[str, Read]) -> None:
+    def _create_commands(self) -> None:
+        """Publish commands; in shadow mode, on a topic of their own, and listen to the others."""
         spec, resources = self._spec, self._resources
         command = MESSAGES[spec.action.type]
         topic = WANTED_COMMANDS if self._settings.gate else spec.action.topic
@@ -179,22 +185,28 @@ class ControllerTopics:
             resources, command, topic, spec.action.timeout_s, self._on_other_commands
         )
         self._commands = self._topic.publisher
-        self._sensors = Sensors(self._node, spec, self.loop.put, not self._settings.lockstep)
+
+    def _create_reports(self) -> None:
+        spec, resources, settings = self._spec, self._resources, self._settings
+        self._sensors = Sensors(self._node, spec, self.loop.put, not settings.lockstep)
         self._stats = resources.publisher(Float64MultiArray, '~/stats', KEPT, keep=True)
-        route = read_route(self._settings.path)
-        self._following = Following(resources, self.loop, self._brain, route)
+        self._path = ReferencePath(resources, self.loop, self._brain, read_route(settings.path))
         self._report = ControllerReport(
-            resources, self._topic, self.loop, self._following, self._sensors
+            resources, self._topic, self.loop, self._path, self._sensors
         )
         later = self.loop.reporter.submit
-        self._visuals = Visuals(resources, spec, self._settings.publish_tf, later)
+        self._visuals = Visuals(resources, spec, settings.publish_tf, later)
+
+    def _subscribe(self, readers: dict[str, Read]) -> None:
+        """Listen to sensors and the emergency stop, and begin control periods."""
+        resources, lockstep = self._resources, self._settings.lockstep
         # In lockstep a lost reading would cost a while.
-        sensors = RELIABLE_SENSORS if self._settings.lockstep else SENSORS
-        self._sensors.subscribe(resources, readers, sensors)
+        self._sensors.subscribe(resources, readers, RELIABLE_SENSORS if lockstep else SENSORS)
         offer_e_stop(resources, self.loop.e_stop, self._release)
-        resources.timer(REPORT_S, functools.partial(later, self._report.publish))
-        if not self._settings.lockstep:
-            PeriodTimer(resources, spec.period_s, self.loop.wake, self._phase)
+        report = functools.partial(self.loop.reporter.submit, self._report.publish)
+        resources.timer(REPORT_S, report)
+        if not lockstep:
+            PeriodTimer(resources, self._spec.period_s, self.loop.wake, self._phase)
 
     def _create_services(self) -> None:
         resources = self._resources
@@ -220,6 +232,7 @@ class ControllerTopics:
         return not (self._settings.gate or self._settings.lockstep)
 
     def _publish_command(self, command: Command) -> None:
+        """Publish, in whatever thread `Outputs.publish` says."""
         stamp_s = command.stamp_s
         nanoseconds = (
             to_nanoseconds(stamp_s)
@@ -230,7 +243,7 @@ class ControllerTopics:
         self._commands.publish(command_message(self._spec, command.values, nanoseconds, label))
 
     def _on_tick(self, tick: Tick) -> None:
-        """Report a tick; one way of doing so that fails leaves the others alone."""
+        """Report a tick, in the reporter's thread; a report that fails leaves the others alone."""
         with ExitStack() as reports:
             reports.callback(self._show, tick)
             reports.callback(lambda: self._stats.publish(stats_message(tick)))
@@ -240,7 +253,7 @@ class ControllerTopics:
         bundle, beginning = self._brain.bundle, self.controller.counters.beginnings
         self._visuals.show(bundle.dynamics if bundle else None, tick, beginning)
 
-    def _on_fault(self, trace: str) -> None:
+    def _on_error(self, trace: str) -> None:
         self._node.get_logger().error(trace)
 
     def _on_reset(self, request: Any, response: Any) -> Any:
@@ -250,6 +263,7 @@ class ControllerTopics:
         return response
 
     def _restart_random_stream(self) -> None:
+        """Draw the same random numbers again, in the worker's thread."""
         self._brain.generator.manual_seed(self._settings.seed)
 
     def _release(self) -> str | None:
@@ -263,18 +277,19 @@ class ControllerTopics:
         Meanwhile the worker goes on, and readings wait in their queues.
         """
         try:
-            brain = build_brain(self._spec, self._settings, self._following.route)
+            brain = build_brain(self._spec, self._settings, self._path.route)
         except UserError as error:
-            driver = 'old bundle' if self._brain.bundle is not None else 'random policy'
-            response.success, response.message = False, f'{error}; the {driver} drives on'
+            source = 'old bundle' if self._brain.bundle is not None else 'random policy'
+            response.success, response.message = False, f'{error}; the {source} drives on'
             return response
         self.loop.submit(functools.partial(self._exchange, brain, self._bounds(brain)))
-        self._following.go_on(brain)
+        self._path.go_on(brain)
         response.success, response.message = True, f'driving with {brain.name}'
         return response
 
     def _exchange(self, brain: Brain, bounds: Bounds) -> None:
+        """Drive with another bundle, in the worker's thread."""
         self.controller.use_bounds(bounds)
-        self.controller.use(brain.mpc, self._monitor(brain))
+        self.controller.switch_to(brain.source, build_monitor(brain, self._settings))
         self._brain = brain
         self._use_planner(self._planner(brain, self._settings))

@@ -70,10 +70,10 @@ class ReadingQueue:
     def passed(
         self, items: Sequence[Reading | Refusal], stamp_s: float, period_s: float
     ) -> list[int]:
-        """Return how many items belong to the periods before the newest one, oldest period first.
+        """Return how many items had come at the end of every period but the newest, oldest first.
 
-        stamp_s: of the state before all of them. Periods are counted so that they are as long as
-        each other, and each ends with the state that is next to its end.
+        stamp_s: of the state before all items. The time from there to the newest state is divided
+        into periods of equal length; the state nearest to the end of each ends it.
         """
         whole = self._whole_stamps(items)
         newest_s = whole[-1] if whole else -math.inf
@@ -103,9 +103,8 @@ class ReadingQueue:
             self._stamps.clear()
             self._unseen = set(self._awaited)
 
-    @property
     def newest_stamp_s(self) -> float:
-        """The newest stamp of any topic; NaN if nothing came."""
+        """Return the newest stamp of any topic; NaN if nothing came."""
         with self._changed:
             return max(self._stamps.values(), default=math.nan)
 
@@ -134,7 +133,7 @@ def deliver(
         return None, time.monotonic(), ''
     received_s = max(item.received_s for item in items)
     if reading_queue.lockstep:
-        # Messages of one moment count as one arrival, however busy the machine is.
+        # Messages of one stamp count as one arrival, however busy the machine is.
         items = [replace(item, received_s=received_s) for item in items]
     reasons, done = [], 0
     for count in reading_queue.passed(items, controller.stamp_s, controller.spec.period_s):

@@ -1,16 +1,18 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The controller's entry of /diagnostics."""
+"""What the controller says of its ticks: ~/stats, a row each, and its entry of /diagnostics."""
 
 from __future__ import annotations
 
 import math
 import statistics
+from array import array
 from collections import deque
 from dataclasses import replace
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
+from std_msgs.msg import Float64MultiArray, MultiArrayDimension
 
 from mbmrl_ros.nodes.common.diagnostics import (
     ERROR,
@@ -24,8 +26,28 @@ from mbmrl_ros.nodes.common.inputs import Sensors
 from mbmrl_ros.nodes.common.node_resources import NodeResources
 from mbmrl_ros.nodes.common.senders import CommandTopic
 from mbmrl_ros.nodes.controller.control_loop import ControlLoop
-from mbmrl_ros.nodes.controller.following import Following
+from mbmrl_ros.nodes.controller.reference_path import ReferencePath
 from mbmrl_ros.robot.tick import Tick
+
+STATS = (
+    'stamp', 'tick_s', 'adapt_s', 'plan_s', 'loss_before', 'loss_after', 'adapted', 'refused',
+    'nonfinite', 'expected_return', 'fallback', 'candidates', 'latency_s', 'period_error_s',
+    'prediction_loss', 'no_change_loss',
+)  # fmt: skip
+
+
+def stats_message(tick: Tick) -> Float64MultiArray:
+    """Return a tick as one row of numbers, in the order of STATS, which label the dimensions."""
+    report = tick.diagnostics
+    row = (
+        tick.command.stamp_s, report.tick_s, report.adapt_s, report.plan_s, report.loss_before,
+        report.loss_after, report.adapted, report.adaptation_refused, report.nonfinite_rollouts,
+        report.expected_return, tick.command.fallback, report.candidates, report.latency_s,
+        report.period_error_s, *report.prediction_error,
+    )  # fmt: skip
+    message = Float64MultiArray(data=array('d', row))
+    message.layout.dim = [MultiArrayDimension(label=name, size=1, stride=1) for name in STATS]
+    return message
 
 
 class ControllerReport:
@@ -36,12 +58,12 @@ class ControllerReport:
         resources: NodeResources,
         commands: CommandTopic,
         loop: ControlLoop,
-        following: Following,
+        path: ReferencePath,
         sensors: Sensors,
     ) -> None:
         """commands: its publisher shows whether somebody listens."""
         self._node, self._commands, self._loop = resources.node, commands, loop
-        self._following, self._sensors = following, sensors
+        self._path, self._sensors = path, sensors
         self._ticks: deque[Tick] = deque(maxlen=10_000)
         self._last: Tick | None = None
         self._adapted = self._adaptations_refused = 0
@@ -49,7 +71,7 @@ class ControllerReport:
         self._publisher = resources.publisher(DiagnosticArray, '/diagnostics', 10)
 
     def add(self, tick: Tick) -> None:
-        """Take a tick."""
+        """Keep a tick for the next report."""
         # Without the plan: a second's worth of candidates is megabytes.
         self._ticks.append(replace(tick, decision=None))
 
@@ -59,12 +81,27 @@ class ControllerReport:
         self._last = ticks[-1] if ticks else self._last
         self._adapted += sum(tick.diagnostics.adapted for tick in ticks)
         self._adaptations_refused += sum(tick.diagnostics.adaptation_refused for tick in ticks)
-        controller = self._loop.controller
-        values: dict[str, Any] = {
+        values = self._totals() | _durations(ticks) | self._pace(ticks) | self._losses()
+        values |= self._traffic() | self._refusals() | self._sensors.values()
+        level, message = self._judge(ticks, values)
+        if values['active']:
+            conflicts = [*self._commands.conflicts(), *self._sensors.conflicts()]
+            notices = self._sensors.notices()
+            level, message = with_notices(level, message, values, conflicts, notices)
+        robot = self._loop.controller.spec.name
+        self._publisher.publish(
+            diagnostic_message(self._node, 'control', robot, level, message, values)
+        )
+        self._before = {key: values[key] for key in self._before}
+
+    def _totals(self) -> dict[str, Any]:
+        """Return what the controller is doing, and its counters since the start."""
+        controller, reporter = self._loop.controller, self._loop.reporter
+        return {
             'active': self._loop.active,
             'reason': self._reason(),
             'e_stop': controller.stopped,
-            **({'path': self._following.text} if self._following.text else {}),
+            **({'path': self._path.text} if self._path.text else {}),
             'listeners': self._commands.listeners,
             'ticks': controller.counters.ticks,
             'commands': controller.counters.commands,
@@ -72,25 +109,16 @@ class ControllerReport:
             'late_ticks': controller.counters.overruns,
             'plans_cut': controller.counters.plans_cut,
             'periods_missed': self._loop.periods_missed,
-            'reports_failed': self._loop.reporter.failed,
-            'reports_dropped': self._loop.reporter.dropped,
+            'reports_failed': reporter.failed,
+            'reports_dropped': reporter.dropped,
             'adaptations': self._adapted,
             'adaptations_refused': self._adaptations_refused,
         }
-        values |= _durations(ticks) | self._pace(ticks) | self._losses()
-        values |= self._traffic()
-        refused = dict(controller.counters.refused)
-        values['refused'] = sum(refused.values())
-        values |= reasons('refused_readings', refused) | self._sensors.values()
-        level, message = self._judge(ticks, values)
-        if values['active']:
-            conflicts = [*self._commands.conflicts(), *self._sensors.conflicts()]
-            notices = self._sensors.notices()
-            level, message = with_notices(level, message, values, conflicts, notices)
-        self._publisher.publish(
-            diagnostic_message(self._node, 'control', controller.spec.name, level, message, values)
-        )
-        self._before = {key: values[key] for key in self._before}
+
+    def _refusals(self) -> dict[str, int]:
+        """Return how many readings were refused, and the most frequent reasons."""
+        refused = dict(self._loop.controller.counters.refused)
+        return {'refused': sum(refused.values())} | reasons('refused_readings', refused)
 
     def _pace(self, ticks: list[Tick]) -> dict[str, Any]:
         """Return what the ticks made of their period."""
@@ -114,10 +142,10 @@ class ControllerReport:
 
     def _traffic(self) -> dict[str, int]:
         """Return how many messages came, and how many did not where that can be told."""
-        box = self._loop.reading_queue
-        counts = {f'received: {topic}': count for topic, count in sorted(box.received.items())}
-        counts |= {f'lost: {topic}': count for topic, count in sorted(box.lost.items())}
-        return counts | {'lost': sum(box.lost.values())}
+        queue = self._loop.reading_queue
+        counts = {f'received: {topic}': count for topic, count in sorted(queue.received.items())}
+        counts |= {f'lost: {topic}': count for topic, count in sorted(queue.lost.items())}
+        return counts | {'lost': sum(queue.lost.values())}
 
     def _reason(self) -> str:
         return '' if self._last is None else self._last.command.reason
@@ -153,7 +181,7 @@ class ControllerReport:
         fallbacks = sum(tick.command.fallback for tick in ticks)
         if fallbacks:
             return WARN, f'{fallbacks} of {len(ticks)} commands were the fallback'
-        return OK, self._last.diagnostics.doing if ticks and self._last else 'no tick yet'
+        return OK, self._last.diagnostics.mode if ticks and self._last else 'no tick yet'
 
 
 def _durations(ticks: list[Tick]) -> dict[str, float]:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A thread that reports, draws and keeps statistics, so that control never waits for them.
 
-Nothing it does reaches a command: what raises is said once, what is slow holds up nobody, and
+Nothing it does reaches a command: what raises is reported once, what is slow holds up nobody, and
 where reports come faster than they can be made, the oldest are dropped and counted.
 """
 
@@ -22,7 +22,7 @@ from mbmrl_ros.nodes.common.priority import yield_to_messages
 Job = Callable[[], object]
 # Ticks carry their candidates, megabytes of them.
 MOST_JOBS = 64
-# Kinds of faults that are said.
+# Kinds of errors that are reported.
 MOST_KINDS = 100
 JOIN_S = 2.0
 
@@ -33,13 +33,13 @@ class Reporter:
     dropped: reports that nobody got, since others took too long. failed: those that raised.
     """
 
-    def __init__(self, on_fault: Callable[[str], object]) -> None:
-        """on_fault: gets the trace of whatever goes wrong, here or elsewhere, once per kind."""
+    def __init__(self, on_error: Callable[[str], object]) -> None:
+        """on_error: gets the trace of whatever goes wrong, here or elsewhere, once per kind."""
         self.dropped = self.failed = 0
-        self._on_fault = on_fault
+        self._on_error = on_error
         self._work = threading.Condition()
         self._jobs: deque[Job] = deque()
-        self._faults: deque[str] = deque()
+        self._errors: deque[str] = deque()
         self._said: set[tuple[str, ...]] = set()
         self._busy = self._closing = False
         self._thread: threading.Thread | None = None
@@ -53,24 +53,24 @@ class Reporter:
             self._jobs.append(job)
             self._wake()
 
-    def fault(self, trace: str) -> None:
-        """Say what went wrong, unless the same was said before."""
+    def error(self, trace: str) -> None:
+        """Report the trace of an error, unless one of its kind was reported before."""
         kind = _kind(trace)
         with self._work:
             if kind not in self._said and len(self._said) < MOST_KINDS:
                 self._said.add(kind)
-                self._faults.append(trace)
+                self._errors.append(trace)
                 self._wake()
 
     def forget(self) -> None:
-        """Say again what was said before, should it come again."""
+        """Report errors again that were reported before, should they come again."""
         with self._work:
             self._said.clear()
 
     def flush(self, timeout_s: float) -> None:
         """Wait until all is reported."""
         with self._work:
-            self._work.wait_for(lambda: not (self._busy or self._jobs or self._faults), timeout_s)
+            self._work.wait_for(lambda: not (self._busy or self._jobs or self._errors), timeout_s)
 
     def close(self) -> None:
         """End the thread after what there is to report, or leave it to what it is stuck in."""
@@ -97,18 +97,18 @@ class Reporter:
                 job()
             except Exception:  # of no importance to the robot
                 self.failed += 1
-                self.fault(traceback.format_exc())
+                self.error(traceback.format_exc())
 
     def _next(self) -> Job | None:
         with self._work:
             self._busy = False
             self._work.notify_all()
-            self._work.wait_for(lambda: self._jobs or self._faults or self._closing)
-            if not (self._jobs or self._faults):
+            self._work.wait_for(lambda: self._jobs or self._errors or self._closing)
+            if not (self._jobs or self._errors):
                 return None
             self._busy = True
-            if self._faults:
-                return functools.partial(self._on_fault, self._faults.popleft())
+            if self._errors:
+                return functools.partial(self._on_error, self._errors.popleft())
             return self._jobs.popleft()
 
 

@@ -17,16 +17,16 @@ import numpy as np
 import torch
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Path
-from sensor_msgs.msg import PointCloud2
+from sensor_msgs.msg import PointCloud2, PointField
 from torch import Tensor
 
 from mbmrl_ros.models.kinds import DynamicsModel
-from mbmrl_ros.nodes.common.messages import to_nanoseconds
+from mbmrl_ros.nodes.common.messages import to_nanoseconds, to_stamp
 from mbmrl_ros.nodes.common.node_resources import NodeResources
 from mbmrl_ros.nodes.controller.body_frame import body_publisher
-from mbmrl_ros.nodes.controller.geometry import cloud_message, path_message, pose_message
 from mbmrl_ros.planners.rollout import imagine
 from mbmrl_ros.robot.tick import Tick
+from mbmrl_ros.spec.positions import position_channels
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array
 
@@ -69,7 +69,7 @@ class Visuals:
             resources.timer(SHOW_S, functools.partial(later, self._publish))
 
     def show(self, dynamics: DynamicsModel | None, tick: Tick, beginning: int) -> None:
-        """Take a tick, from the thread that draws.
+        """Keep a tick until it is drawn; in the thread that draws.
 
         dynamics: what plans, if anything does. beginning: a track ends where it changes.
         """
@@ -124,7 +124,7 @@ class Track:
         self._frame, self._beginning, self._stamp_s = frame, 0, -np.inf
 
     def add(self, beginning: int, stamp_s: float, point: Array) -> None:
-        """Add a position [3] of a moment."""
+        """Add the position [3] at a stamp."""
         if beginning != self._beginning:
             self._poses.clear()
             self._beginning, self._stamp_s = beginning, -np.inf
@@ -140,23 +140,6 @@ class Track:
         return path
 
 
-def position_channels(spec: RobotSpec) -> dict[int, int]:
-    """Return the channel of every axis (0 x, 1 y, 2 z) that the robot knows its position along.
-
-    Of an arm: its first point's.
-    """
-    point = next(iter(spec.kinematics.points), None) if spec.kinematics else None
-    return {
-        'xyz'.index(channel.field[-1]): index
-        for index, channel in enumerate(spec.state)
-        if channel.encoding == 'raw'
-        and (
-            channel.field.rpartition('.')[0].endswith('position')
-            or (channel.point is not None and channel.point == point)
-        )
-    }
-
-
 def imagined(dynamics: DynamicsModel, tick: Tick) -> tuple[Tensor, Tensor, Array]:
     """Roll out the plan and a sample of candidates: [H+1, S], [K, H+1, S], returns [K]."""
     assert tick.decision is not None and tick.decision.start is not None
@@ -170,3 +153,36 @@ def imagined(dynamics: DynamicsModel, tick: Tick) -> tuple[Tensor, Tensor, Array
             tick.decision.carry, tick.decision.start, actions,
         )[0].cpu()  # fmt: skip
     return states[0], states[1:], plan.returns[0, chosen].double().cpu().numpy()
+
+
+def pose_message(point: Array, nanoseconds: int, frame: str) -> PoseStamped:
+    """Return a position [3] as a pose."""
+    pose = PoseStamped()
+    pose.header.frame_id, pose.header.stamp = frame, to_stamp(nanoseconds)
+    position = pose.pose.position
+    position.x, position.y, position.z = map(float, point)
+    return pose
+
+
+def path_message(points: Array, nanoseconds: int, frame: str) -> Path:
+    """Return positions [H+1, 3] as a path."""
+    path = Path(poses=[pose_message(point, nanoseconds, frame) for point in points])
+    path.header.frame_id, path.header.stamp = frame, to_stamp(nanoseconds)
+    return path
+
+
+def cloud_message(points: Array, returns: Array, nanoseconds: int, frame: str) -> PointCloud2:
+    """Return positions [K, H+1, 3] as points with the return [K] of their trajectory."""
+    count, steps, _ = points.shape
+    rows = np.empty((count, steps, 4), np.float32)
+    rows[..., :3] = points
+    rows[..., 3] = returns[:, None]
+    cloud = PointCloud2(height=1, width=count * steps, point_step=16, is_dense=True)
+    cloud.header.frame_id, cloud.header.stamp = frame, to_stamp(nanoseconds)
+    cloud.row_step = cloud.point_step * cloud.width
+    cloud.fields = [
+        PointField(name=name, offset=4 * place, datatype=PointField.FLOAT32, count=1)
+        for place, name in enumerate(('x', 'y', 'z', 'return'))
+    ]
+    cloud.data = rows.tobytes()
+    return cloud

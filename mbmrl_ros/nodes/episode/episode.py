@@ -15,6 +15,7 @@ from typing import Any
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
@@ -114,40 +115,50 @@ def run_episode(
     before it, or if the bag cannot be written on. stop: leave as soon as it is set, by `Stopped`.
     Both nodes are stopped in any case.
     """
-    namespace, wires = episode.wire or episode.namespace, episode.wires
     with ExitStack() as stack:
         stack.enter_context(ending_in_order())
-        context = rclpy.Context()
-        init_ros(context=context)
-        stack.callback(context.try_shutdown)
-        node = rclpy.create_node('recorder', context=context, namespace=namespace)
-        stack.callback(node.destroy_node)
+        node, executor = _make_recorder_node(stack, episode)
         if stop is not None:
             node.create_timer(LOOK_S, functools.partial(_leave_if, stop))
-        executor = SingleThreadedExecutor(context=context)
-        executor.add_node(node)
-        stack.callback(executor.shutdown)
         recorder = stack.enter_context(
-            BagRecorder(node, bag, episode.topics, episode.kept, wires=wires)
+            BagRecorder(node, bag, episode.topics, episode.kept, wires=episode.wires)
         )
-        common = {
-            'robot': episode.spec.name,
-            'lockstep': True,
-            'lockstep_timeout_s': LOCKSTEP_TIMEOUT_S,
-            'autostart': True,
-        }
-        simulation = common | {'schedule': list(episode.schedule)} | episode.sim
-        log, remap = bag.parent / 'log', {'/clock': wires['/clock']}
-        nodes = [
-            NodeProcess(
-                name, stack.enter_context(node_process(name, parameters, namespace, log, remap))
-            )
-            for name, parameters in (
-                ('controller_node', common | episode.controller),
-                ('sim_node', simulation),
-            )
-        ]
+        log = bag.parent / 'log'
+        nodes = _start_nodes(stack, episode, log)
         _spin(executor, recorder, episode, nodes, on_step, log)
+
+
+def _make_recorder_node(stack: ExitStack, episode: Episode) -> tuple[Node, SingleThreadedExecutor]:
+    """Return a node in a context of its own, and what spins it."""
+    context = rclpy.Context()
+    init_ros(context=context)
+    stack.callback(context.try_shutdown)
+    namespace = episode.wire or episode.namespace
+    node = rclpy.create_node('recorder', context=context, namespace=namespace)
+    stack.callback(node.destroy_node)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    stack.callback(executor.shutdown)
+    return node, executor
+
+
+def _start_nodes(stack: ExitStack, episode: Episode, log: Path) -> list[NodeProcess]:
+    """Start controller and simulator in lockstep; log: folder for what they print."""
+    common = {
+        'robot': episode.spec.name,
+        'lockstep': True,
+        'lockstep_timeout_s': LOCKSTEP_TIMEOUT_S,
+        'autostart': True,
+    }
+    parameters = {
+        'controller_node': common | episode.controller,
+        'sim_node': common | {'schedule': list(episode.schedule)} | episode.sim,
+    }
+    namespace, remap = episode.wire or episode.namespace, {'/clock': episode.wires['/clock']}
+    return [
+        NodeProcess(name, stack.enter_context(node_process(name, own, namespace, log, remap)))
+        for name, own in parameters.items()
+    ]
 
 
 def _leave_if(stop: threading.Event) -> None:
@@ -169,8 +180,8 @@ def _spin(
     while until_ns is None or not _all_came(recorder, episode, until_ns):
         executor.spin_once(timeout_sec=LOOK_S)
         now_s = time.monotonic()
-        if recorder.fault:
-            raise UserError(f'the recording broke off: {recorder.fault}')
+        if recorder.problem:
+            raise UserError(f'the recording broke off: {recorder.problem}')
         for node in nodes:
             if node.process.poll() is not None:
                 raise UserError(f'{node.name} {node.state} before the end: {last_words(log)}')

@@ -61,7 +61,7 @@ def node_process(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start a node; stop it at the end, by SIGINT first so that it can leave in order.
 
-    node: its module in mbmrl_ros.nodes. log: folder for what it prints. remap: topics to other
+    node: the name of its executable. log: folder for what it prints. remap: topics to other
     names.
     """
     log.mkdir(parents=True, exist_ok=True)

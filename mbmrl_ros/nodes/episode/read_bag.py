@@ -38,6 +38,28 @@ class RecordedRun:
 
 def read_run(bag: Path, episode: Episode) -> RecordedRun:
     """Read the first `steps` steps of a run; UserError if the bag holds fewer."""
+    spec = episode.spec
+    readings, commands, stats = _read_messages(bag, episode)
+    lead, stamps = lead_periods(spec), sorted(set(commands).intersection(*readings.values()))
+    if len(stamps) < lead + episode.steps + 1:
+        raise UserError(f'{bag} holds {len(stamps) - 1 - lead} steps instead of {episode.steps}')
+    run = slice(lead, lead + episode.steps + 1)
+    states, stamps = _states(spec, readings, stamps)[run], stamps[run]
+    actions = np.stack([from_units(spec, commands[stamp]) for stamp in stamps[:-1]])
+    trajectory = Trajectory(
+        torch.from_numpy(states).float(),
+        torch.from_numpy(actions).float(),
+        torch.full((episode.steps,), -1),
+    )
+    ticks = {name: np.array(values[lead : lead + episode.steps]) for name, values in stats.items()}
+    signals = np.stack([_signals(spec, readings, stamp) for stamp in stamps])
+    return RecordedRun(signals, trajectory, ticks)
+
+
+def _read_messages(
+    bag: Path, episode: Episode
+) -> tuple[Readings, dict[int, Array], dict[str, list[float]]]:
+    """Return readings by topic and stamp [ns], commands [A] by stamp, and columns of stats."""
     spec, root = episode.spec, f'/{episode.namespace}/'
     readers = {topic: sensor_reader(spec, topic) for topic in spec.topics}
     readings: Readings = {topic: {} for topic in spec.topics}
@@ -56,24 +78,11 @@ def read_run(bag: Path, episode: Episode) -> RecordedRun:
         elif full == episode.stats:
             for dimension, value in zip(message.layout.dim, message.data):
                 stats.setdefault(dimension.label, []).append(float(value))
-    lead, stamps = lead_periods(spec), sorted(set(commands).intersection(*readings.values()))
-    if len(stamps) < lead + episode.steps + 1:
-        raise UserError(f'{bag} holds {len(stamps) - 1 - lead} steps instead of {episode.steps}')
-    run = slice(lead, lead + episode.steps + 1)
-    states, stamps = _states(spec, readings, stamps)[run], stamps[run]
-    actions = np.stack([from_units(spec, commands[stamp]) for stamp in stamps[:-1]])
-    trajectory = Trajectory(
-        torch.from_numpy(states).float(),
-        torch.from_numpy(actions).float(),
-        torch.full((episode.steps,), -1),
-    )
-    ticks = {name: np.array(values[lead : lead + episode.steps]) for name, values in stats.items()}
-    signals = np.stack([_signals(spec, readings, stamp) for stamp in stamps])
-    return RecordedRun(signals, trajectory, ticks)
+    return readings, commands, stats
 
 
 def _states(spec: RobotSpec, readings: Readings, stamps: list[int]) -> Array:
-    """Return the states [T, S] of moments that follow each other, as the robot put them together.
+    """Return the states [T, S] of stamps in order, as the robot put them together.
 
     Arrivals are the stamps: in lockstep no message is under way while time passes.
     """
@@ -89,7 +98,7 @@ def _states(spec: RobotSpec, readings: Readings, stamps: list[int]) -> Array:
 
 
 def _signals(spec: RobotSpec, readings: Readings, stamp: int) -> Array:
-    """Put the readings of one moment in the order of the robot file: [R]."""
+    """Return the readings of one stamp in the order of the robot file: [R]."""
     values = {
         signal: value
         for topic, by_stamp in readings.items()

@@ -31,7 +31,7 @@ STATES = {
 
 
 class NodeProcess(NamedTuple):
-    """A node of a run, by the name of its module."""
+    """A node of a run, by the name of its executable."""
 
     name: str
     process: subprocess.Popen[bytes]

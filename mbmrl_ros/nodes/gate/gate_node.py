@@ -30,8 +30,13 @@ from mbmrl_ros.nodes.common.diagnostics import (
     reasons,
     with_notices,
 )
-from mbmrl_ros.nodes.common.e_stop import offer_e_stop
-from mbmrl_ros.nodes.common.inputs import SENSORS, WANTED_COMMANDS, Refusal, Sensors
+from mbmrl_ros.nodes.common.inputs import (
+    SENSORS,
+    WANTED_COMMANDS,
+    Refusal,
+    Sensors,
+    offer_e_stop,
+)
 from mbmrl_ros.nodes.common.lifecycle import ManagedNode
 from mbmrl_ros.nodes.common.limits import state_bounds
 from mbmrl_ros.nodes.common.messages import MESSAGES, command_message
@@ -181,7 +186,7 @@ class GateTopics:
             self._on_change()
 
     def _on_change(self) -> None:
-        """Say at once what has changed; not more often than anybody can follow."""
+        """Report at once what has changed; not more often than anybody can follow."""
         if time.monotonic() - self._reported_s < AGAIN_S:
             return
         self._report()

@@ -55,8 +55,8 @@ class BagRecorder:
     """Subscribes raw and writes every message.
 
     Bytes are not decoded, so nothing is lost or changed. What was flushed before a kill stays
-    readable (MCAP). `fault` says why nothing is written any more; empty while all is well. With a
-    fault the bag is closed: it ends with what was flushed, and `counts` with it.
+    readable (MCAP). `problem` says why nothing is written any more; empty while all is well. With
+    a problem the bag is closed: it ends with what was flushed, and `counts` with it.
     `counts` and `newest`: messages written and the last of them, by topic.
     """
 
@@ -79,7 +79,7 @@ class BagRecorder:
         self.counts: Counter[str] = Counter()
         self.newest: dict[str, bytes] = {}
         self.bytes = 0
-        self.fault = ''
+        self.problem = ''
         self._node, self._now_ns, self._wires = node, now_ns, wires or {}
         self._stamp_ns = 0
         self._writer = Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP)
@@ -123,7 +123,7 @@ class BagRecorder:
         )
 
     def _write(self, topic: str, connection: Any, raw: bytes, stamped: bool) -> None:
-        if self.fault:
+        if self.problem:
             return
         if stamped:
             # After the 4 bytes that say how it is encoded comes the stamp: seconds, nanoseconds.
@@ -147,7 +147,7 @@ class BagRecorder:
 
         rosbags by itself does so per megabyte, which of a slow robot is minutes.
         """
-        if self.fault or not self._storage.chunk.msgs:
+        if self.problem or not self._storage.chunk.msgs:
             return
         try:
             self._storage.close_chunk()
@@ -157,11 +157,11 @@ class BagRecorder:
 
     def close(self) -> None:
         """Finish the bag."""
-        if self.fault:
+        if self.problem:
             return
         self.flush()
         try:
-            if not self.fault:
+            if not self.problem:
                 self._writer.close()
         except OSError as error:
             self._give_up(f'cannot finish the bag: {reason(error)}')
@@ -182,12 +182,12 @@ class BagRecorder:
             self.counts.copy(),
         )
 
-    def _give_up(self, fault: str) -> None:
+    def _give_up(self, problem: str) -> None:
         """End the bag behind the last chunk that is whole, by an index if there is space for it.
 
         What a full disk took of the next one is cut off, which makes space.
         """
-        self.fault, safe = fault, self._safe
+        self.problem, safe = problem, self._safe
         if self._writer.storage is None:
             self._cut_off(safe.size)
             return

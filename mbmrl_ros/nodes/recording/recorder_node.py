@@ -41,8 +41,8 @@ class RecorderTopics:
         """Find a folder; UserError if it holds something already."""
         self._node = node
         self._spec = spec = load_robot(settings.robot)
-        moment = datetime.now(UTC).strftime('%Y_%m_%d_%H_%M_%S')
-        self.folder = Path(settings.out or f'bags/{spec.name}_{moment}')
+        now = datetime.now(UTC).strftime('%Y_%m_%d_%H_%M_%S')
+        self.folder = Path(settings.out or f'bags/{spec.name}_{now}')
         if self.folder.exists():
             raise UserError(f'{self.folder} exists; a recording needs a folder of its own')
         names = (*spec.topics, spec.action.topic, 'e_stop', *settings.also)
@@ -76,8 +76,8 @@ class RecorderTopics:
         recorder.close()
         total = sum(recorder.counts.values())
         text = f'{total} messages in {self.folder}'
-        if recorder.fault:
-            self._node.get_logger().error(f'{recorder.fault}; {text} were recorded before')
+        if recorder.problem:
+            self._node.get_logger().error(f'{recorder.problem}; {text} were recorded before')
         else:
             self._node.get_logger().info(text)
 
@@ -94,7 +94,7 @@ class RecorderTopics:
 
     def _look(self) -> None:
         """Subscribe to topics that have got a publisher."""
-        if self._recorder is None or self._recorder.fault:
+        if self._recorder is None or self._recorder.problem:
             return
         for topic in sorted(self._missing):
             publishers = self._node.get_publishers_info_by_topic(topic)
@@ -127,8 +127,8 @@ class RecorderTopics:
         level, text = OK, 'recording'
         if recorder is None:
             text = 'inactive'
-        elif recorder.fault:
-            level, text = ERROR, recorder.fault
+        elif recorder.problem:
+            level, text = ERROR, recorder.problem
         elif self._missing or self._unknown:
             silent = ', '.join(sorted({*self._missing, *self._unknown}))
             level, text = WARN, f'recording, without: {silent}'
@@ -141,8 +141,12 @@ class RecorderTopics:
         self._diagnostics.publish(
             diagnostic_message(self._node, 'recorder', self._spec.name, level, text, values)
         )
-        if recorder is not None and recorder.fault and getattr(self._node, 'owns_process', False):
-            raise UserError(f'{recorder.fault}; what came before is in {self.folder}')
+        if (
+            recorder is not None
+            and recorder.problem
+            and getattr(self._node, 'owns_process', False)
+        ):
+            raise UserError(f'{recorder.problem}; what came before is in {self.folder}')
 
 
 # From the least demanding on.

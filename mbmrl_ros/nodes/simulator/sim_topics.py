@@ -45,6 +45,7 @@ from mbmrl_ros.nodes.simulator.schedules import disturbances_of, parse_schedule,
 from mbmrl_ros.nodes.simulator.simulation import Applied, Simulation
 from mbmrl_ros.robot.readings import message_stamp_ns, read_command
 from mbmrl_ros.sim.disturbances import Disturbance, parse
+from mbmrl_ros.sim.viewer import Viewer
 from mbmrl_ros.spec.robot import load_robot
 
 # /clock at 200 Hz at most: every subscriber pays for it (rclpy handles it in Python).
@@ -73,6 +74,7 @@ class SimTopics:
             self._command_timeout_s(settings),
             settings.lockstep_timeout_s,
         )
+        self._viewer = Viewer(spec) if settings.viewer else None
         self._active = False
         self._clock_sent_s = self._state_sent_s = 0.0
         self._state_ns = 0
@@ -96,6 +98,8 @@ class SimTopics:
         """Remove all topics and services."""
         self.stop()
         self._resources.close()
+        if self._viewer is not None:
+            self._viewer.close()
 
     def check(self, settings: SimSettings) -> None:
         """Raise UserError if simulated time is to be the present and cannot keep up with it."""
@@ -190,6 +194,8 @@ class SimTopics:
             if simulation.step_count % every == 0:
                 publisher.publish(write(signals, stamp_ns))
         self._state_sent_s = now_s = time.monotonic()
+        if self._viewer is not None:
+            self._viewer.show(simulation.world.data.qpos, simulation.world.disturbances)
         if now_s - self._clock_sent_s >= CLOCK_S and not wall_time:
             self._clock_sent_s = now_s
             self._clock.publish(ClockMessage(clock=to_stamp(stamp_ns)))
@@ -258,7 +264,7 @@ class SimTopics:
         )
 
     def _rivals(self) -> list[str]:
-        """Say who else publishes sensors of this robot: whoever reads them gets two robots."""
+        """Return who else publishes sensors of this robot: whoever reads them gets two robots."""
         node, names = self._node, Names(self._node)
         found = []
         for _, _, publisher in self._sensors:

@@ -132,7 +132,7 @@ class Simulation:
         return self.step_count // self.rates.steps
 
     def offer(self, command: Array | str, stamp_ns: int | None, now_s: float) -> bool:
-        """Take a command, or the reason why it is none; True if a step is due now."""
+        """Store a command, or the reason why it is none; return whether a step is due now."""
         answers = stamp_ns == self.stamp_ns
         if self.lockstep and stamp_ns is None:
             self.refused['lockstep needs commands with a stamp'] += 1

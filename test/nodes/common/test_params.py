@@ -1,7 +1,7 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import rclpy
@@ -147,3 +147,26 @@ def test_the_defaults_of_the_nodes_are_valid_and_described(model, context):
             node.get_parameter(name)
         except ParameterUninitializedException:
             pytest.fail(f'{name} has no value')
+
+
+class Renamed(Settings):
+    renamed: ClassVar[dict[str, str]] = {'strength': 'gain'}
+
+    gain: float = Field(1.0, description='of the inner loop')
+
+
+class AroundRenamed(Settings):
+    inner: Renamed = Renamed()
+
+
+def test_a_parameter_is_read_by_its_old_name_which_says_the_new_one(context, caplog):
+    node = node_with(context, inner__strength=3.0)
+    assert declare(node, AroundRenamed).inner.gain == 3.0
+    assert node.get_parameter('inner.gain').value == 3.0
+    assert 'inner.strength is called inner.gain now' in caplog.text
+
+
+def test_the_planners_old_parameters_are_read(context):
+    node = node_with(context, planner__inertia=0.3, planner__minimum_noise=0.01)
+    planner = declare(node, ControllerSettings).planner
+    assert (planner.alpha, planner.min_std) == (0.3, 0.01)

@@ -22,7 +22,7 @@ def actions(brain, ticks: int = 3) -> torch.Tensor:
     window = Transitions(torch.zeros(1, 8, 19), torch.zeros(1, 8, 6), torch.zeros(1, 8, 19))
     nothing = torch.zeros(1, dtype=torch.bool)
     return torch.cat(
-        [brain.mpc.act(window, nothing, torch.zeros(1, 19)).action for _ in range(ticks)]
+        [brain.source.act(window, nothing, torch.zeros(1, 19)).action for _ in range(ticks)]
     )
 
 
@@ -37,7 +37,7 @@ def actions(brain, ticks: int = 3) -> torch.Tensor:
 )
 def test_the_adaptation_is_the_bundles_own_or_the_one_asked_for(bundle, adaptation, kind):
     settings = ControllerSettings(bundle=str(bundle), adaptation=adaptation, step_size=0.5)
-    adapter = build_brain(SPEC, settings).mpc._adapter
+    adapter = build_brain(SPEC, settings).source._model.adapter
     assert isinstance(adapter, kind)
     if kind is DynamicEvaluation:
         assert all((size == 0.5).all() for size in adapter.step_sizes.values())
@@ -45,7 +45,7 @@ def test_the_adaptation_is_the_bundles_own_or_the_one_asked_for(bundle, adaptati
 
 def test_planner_settings_of_zero_are_the_bundles(bundle):
     settings = ControllerSettings(bundle=str(bundle), planner=PlannerSettings(horizon=7))
-    config = build_brain(SPEC, settings).mpc._planner.config
+    config = build_brain(SPEC, settings).source._planner.config
     assert (config.candidates, config.horizon, config.noise) == (64, 7, 0.5)
 
 
@@ -60,7 +60,7 @@ def test_planner_settings_of_zero_are_the_bundles(bundle):
 def test_another_kind_of_planner_begins_at_its_own_defaults(bundle, changes, candidates, horizon):
     settings = ControllerSettings(bundle=str(bundle), planner=PlannerSettings(**changes))
     brain = build_brain(SPEC, settings)
-    config = brain.mpc.planner.config
+    config = brain.source.planner.config
     assert (config.kind, config.candidates, config.horizon) == (
         changes['kind'], candidates, horizon,
     )  # fmt: skip
@@ -84,32 +84,32 @@ def test_warming_up_changes_nothing_that_comes_after(bundle):
 def test_numbers_up_to_half_above_the_one_that_fits_are_tried_before_the_robot_moves(bundle):
     settings = ControllerSettings(bundle=str(bundle), seed=4)
     cold, brain = build_brain(SPEC, settings), build_brain(SPEC, settings)
-    controller = Controller(SPEC, brain.mpc)
+    controller = Controller(SPEC, brain.source)
     budget = CandidateBudget(1e-9, 4, 40, 16)
-    controller.use_planner(brain.mpc.planner, budget)
+    controller.use_planner(brain.source.planner, budget)
     used = []
-    act = brain.mpc.act
+    act = brain.source.act
 
     def counted(*arguments):
-        used.append(brain.mpc.planner.config.candidates)
+        used.append(brain.source.planner.config.candidates)
         return act(*arguments)
 
-    brain.mpc.act = counted
+    brain.source.act = counted
     warm_up(SPEC, brain, controller)
     assert used[-len(budget.rehearsal) :] == budget.rehearsal
     assert set(budget.rehearsal) < set(budget.ladder)
     # And nothing of that stays.
-    assert brain.mpc.planner.config.candidates == budget.candidates
-    cold.mpc.use_planner(with_candidates(cold.mpc.planner, budget.candidates))
+    assert brain.source.planner.config.candidates == budget.candidates
+    cold.source.use_planner(with_candidates(cold.source.planner, budget.candidates))
     assert torch.equal(actions(cold), actions(brain))
 
 
 def test_warming_up_ends_where_no_number_of_candidates_fits(bundle, monkeypatch):
     monkeypatch.setattr(assembly, 'WARM_UP_S', 1e9)
     brain = build_brain(SPEC, ControllerSettings(bundle=str(bundle), seed=4))
-    controller = Controller(SPEC, brain.mpc)
+    controller = Controller(SPEC, brain.source)
     monkeypatch.setattr(CandidateBudget, 'rehearsal', [])
-    controller.use_planner(brain.mpc.planner, CandidateBudget(1e-9, 4, 40, 16))
+    controller.use_planner(brain.source.planner, CandidateBudget(1e-9, 4, 40, 16))
     warm_up(SPEC, brain, controller)
     assert controller.candidates == 4 and not controller.pace(1.0)
 
@@ -117,14 +117,14 @@ def test_warming_up_ends_where_no_number_of_candidates_fits(bundle, monkeypatch)
 def test_another_planner_keeps_the_warm_start_as_far_as_it_reaches(bundle):
     brain = build_brain(SPEC, ControllerSettings(bundle=str(bundle)))
     actions(brain)
-    before = brain.mpc._planner_state.mean
+    before = brain.source._planner_state.mean
     assert before.abs().max() > 0
     config = brain.bundle.info.planner
-    brain.mpc.use_planner(MPPI(config.model_copy(update={'noise': 0.1}), 6))
-    assert torch.equal(brain.mpc._planner_state.mean, before)
-    brain.mpc.use_planner(MPPI(config.model_copy(update={'horizon': 9}), 6))
-    assert brain.mpc._planner_state.mean.shape == (1, 9, 6)
-    assert torch.equal(brain.mpc._planner_state.mean[:, :5], before)
+    brain.source.use_planner(MPPI(config.model_copy(update={'noise': 0.1}), 6))
+    assert torch.equal(brain.source._planner_state.mean, before)
+    brain.source.use_planner(MPPI(config.model_copy(update={'horizon': 9}), 6))
+    assert brain.source._planner_state.mean.shape == (1, 9, 6)
+    assert torch.equal(brain.source._planner_state.mean[:, :5], before)
 
 
 def test_without_a_bundle_the_shipped_one_that_adapts_is_taken(make_bundle, tmp_path, monkeypatch):

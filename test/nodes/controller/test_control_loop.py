@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from mbmrl_ros.nodes.common.inputs import Refusal
-from mbmrl_ros.nodes.controller.control_loop import ControlLoop
-from mbmrl_ros.robot.adaptive_mpc import Decision
+from mbmrl_ros.nodes.controller.control_loop import ControlLoop, LoopSettings, Outputs
+from mbmrl_ros.robot.action_source import Decision
 from mbmrl_ros.robot.budget import SendTimeController
 from mbmrl_ros.robot.command import Command
 from mbmrl_ros.robot.controller import Controller
@@ -79,28 +79,29 @@ class Heard(SensorPhaseLock):
         self.intervals.append(interval_s)
 
 
-class TestBench:
+class NodeBench:
     """A loop whose commands and ticks end up in lists."""
 
     def __init__(
         self, lockstep: bool, watchdog_s: float, send_after_s: float, latency: Latency | None
     ) -> None:
-        moment = SendTimeController(PERIOD_S)
-        moment.after_s = send_after_s
+        send_time = SendTimeController(PERIOD_S)
+        send_time.after_s = send_after_s
         self.planner = Planner()
         clock = (lambda: 0.0) if lockstep else time.monotonic
         self.controller = Controller(SPEC, self.planner, clock, latency)
         self.commands: list[Command] = []
         self.sent_s: list[float] = []
         self.ticks: list[Tick] = []
-        self.faults: list[str] = []
+        self.errors: list[str] = []
         self.phase = Heard()
         self.loop = ControlLoop(
-            self.controller, lockstep, watchdog_s, 1,
-            self.publish, self.ticks.append, self.faults.append,
-            moment if send_after_s else None,
+            self.controller,
+            LoopSettings(lockstep, watchdog_s, threads=1),
+            Outputs(self.publish, self.ticks.append, self.errors.append),
+            send_time if send_after_s else None,
             self.phase,
-        )  # fmt: skip
+        )
         self.loop.open()
         self.loop.activate()
 
@@ -119,7 +120,7 @@ class TestBench:
     def until(self, condition: Callable[[], bool]) -> None:
         end = time.monotonic() + PATIENCE_S
         while not condition():
-            assert time.monotonic() < end, (self.commands, self.faults)
+            assert time.monotonic() < end, (self.commands, self.errors)
             time.sleep(0.001)
 
     def settle(self) -> None:
@@ -128,16 +129,16 @@ class TestBench:
 
 
 @pytest.fixture
-def make() -> Iterator[Callable[..., TestBench]]:
-    rigs: list[TestBench] = []
+def make() -> Iterator[Callable[..., NodeBench]]:
+    rigs: list[NodeBench] = []
 
     def build(
         lockstep: bool = False,
         watchdog_s: float = 1000.0,
         send_after_s: float = 0.0,
         latency: Latency | None = None,
-    ) -> TestBench:
-        rigs.append(TestBench(lockstep, watchdog_s, send_after_s, latency))
+    ) -> NodeBench:
+        rigs.append(NodeBench(lockstep, watchdog_s, send_after_s, latency))
         return rigs[-1]
 
     yield build
@@ -154,7 +155,7 @@ def is_fallback(command: Command) -> bool:
     return command.fallback and bool((command.values == 0).all())
 
 
-def begin_slow_plan(rig: TestBench, stamp_s: float = 1.0) -> None:
+def begin_slow_plan(rig: NodeBench, stamp_s: float = 1.0) -> None:
     # A period that begins while the thread is still at the last one may be missed.
     rig.settle()
     rig.planner.pass_on.clear()
@@ -477,8 +478,8 @@ def test_what_a_job_raises_reaches_whoever_waits_for_it_and_the_thread_lives_on(
     with pytest.raises(ValueError, match='a job'):
         rig.loop.wait(fail)
     rig.loop.submit(fail)
-    rig.until(lambda: len(rig.faults) == 1)
-    assert 'a job' in rig.faults[0]
+    rig.until(lambda: len(rig.errors) == 1)
+    assert 'a job' in rig.errors[0]
     assert is_fallback(rig.commands[-1]), 'nobody knows what state an error left behind'
     rig.settle()
     rig.feed(1.0)
@@ -514,7 +515,7 @@ def test_a_reset_in_lockstep_drops_a_state_that_waits_for_its_tick(make):
     assert rig.planner.plans == 2
 
 
-def drive(rig: TestBench, ticks: int, first: int = 0) -> None:
+def drive(rig: NodeBench, ticks: int, first: int = 0) -> None:
     """Make so many ticks, one after the other, of states that follow each other."""
     for step in range(first, first + ticks):
         count = rig.controller.counters.ticks
@@ -529,7 +530,7 @@ def recorded(latency: Latency) -> list[float]:
     return [float(action[0]) for _, action in list(latency._sent)[1:]]
 
 
-def in_effect(rig: TestBench) -> list[float]:
+def in_effect(rig: NodeBench) -> list[float]:
     return [float(command.values[0] / SPEC.action.upper[0]) for command in rig.commands]
 
 
@@ -542,20 +543,20 @@ def test_a_report_that_raises_changes_no_command_and_is_said_once(make):
     rig.loop._on_tick = raising
     drive(rig, 6)
     assert len(rig.commands) == 6 and all(planned(command) for command in rig.commands)
-    assert len(rig.faults) == 1 and 'cannot be drawn' in rig.faults[0]
+    assert len(rig.errors) == 1 and 'cannot be drawn' in rig.errors[0]
     assert rig.loop.reporter.failed == 6
     assert rig.controller.counters.fallbacks == 0
     # Another start may say it again.
     rig.loop.deactivate('stopped')
     rig.loop.activate()
     drive(rig, 1)
-    assert len(rig.faults) == 2
+    assert len(rig.errors) == 2
 
 
 def test_faults_that_cannot_even_be_said_do_no_harm(make):
     rig = make()
     rig.loop._on_tick = raising
-    rig.loop.reporter._on_fault = raising
+    rig.loop.reporter._on_error = raising
     drive(rig, 3)
     assert [planned(command) for command in rig.commands] == [True] * 3
 
@@ -577,39 +578,39 @@ def test_a_report_that_blocks_holds_up_neither_commands_nor_a_stop(make):
     rig.settle()
 
 
-@pytest.mark.parametrize('what', ['pace', 'moment', 'phase'])
+@pytest.mark.parametrize('what', ['pace', 'send_time', 'phase'])
 def test_what_is_learned_from_a_tick_comes_behind_its_command(make, what):
     rig = make(send_after_s=1e-9)
-    places = {'pace': (rig.controller, 'pace'), 'moment': (rig.loop._moment, 'record'),
+    places = {'pace': (rig.controller, 'pace'), 'send_time': (rig.loop._send_time, 'record'),
               'phase': (rig.phase, 'record')}  # fmt: skip
     setattr(*places[what], raising)
     drive(rig, 3)
     assert [planned(command) for command in rig.commands] == [True] * 3
-    assert len(rig.faults) == 1 and len(rig.ticks) == 3
+    assert len(rig.errors) == 1 and len(rig.ticks) == 3
 
 
-def stop(rig: TestBench) -> None:
+def stop(rig: NodeBench) -> None:
     rig.loop.deactivate('stopped')
 
 
-def press(rig: TestBench) -> None:
+def press(rig: NodeBench) -> None:
     rig.loop.e_stop('pressed')
 
 
-def hold(rig: TestBench) -> None:
-    rig.loop._began_s = time.monotonic() - 2 * SPEC.safety.deadline_s
+def hold(rig: NodeBench) -> None:
+    rig.loop._outbox._planning_since_s = time.monotonic() - 2 * SPEC.safety.deadline_s
     rig.loop.wake()
     # Jobs come before the tick that is due.
     rig.settle()
     rig.settle()
 
 
-def fail_a_job(rig: TestBench) -> None:
+def fail_a_job(rig: NodeBench) -> None:
     rig.loop.submit(lambda: raising())
     rig.settle()
 
 
-def fail_a_tick(rig: TestBench) -> None:
+def fail_a_tick(rig: NodeBench) -> None:
     rig.controller.tick, tick = raising, rig.controller.tick
     rig.loop.wake()
     rig.settle()
@@ -617,7 +618,7 @@ def fail_a_tick(rig: TestBench) -> None:
     rig.controller.tick = tick
 
 
-def fail_for_good(rig: TestBench) -> None:
+def fail_for_good(rig: NodeBench) -> None:
     rig.controller.fall_back, fall_back = raising, rig.controller.fall_back
     fail_a_tick(rig)
     rig.controller.fall_back = fall_back
@@ -686,13 +687,13 @@ def test_a_command_that_cannot_be_published_is_said_and_was_not_applied(make):
             raising()
         rig.publish(command)
 
-    rig.loop._publish = publish
+    rig.loop._outbox._publish = publish
     drive(rig, 1, first=2)
     rig.loop.e_stop('pressed')
     rig.loop.wait(rig.controller.release)
     hold(rig)
     assert recorded(latency) == [1.0, 1.0] and rig.controller.counters.commands == 2
-    assert {trace.splitlines()[-1].split(' at ')[0] for trace in rig.faults} == {
+    assert {trace.splitlines()[-1].split(' at ')[0] for trace in rig.errors} == {
         'ValueError: cannot be drawn'
     }
     broken.clear()
@@ -707,7 +708,7 @@ def test_a_tick_that_fails_every_time_is_said_once(make):
         rig.loop.wake()
         rig.until(lambda step=step: len(rig.commands) == step + 1)
         rig.settle()
-    assert all(is_fallback(command) for command in rig.commands) and len(rig.faults) == 1
+    assert all(is_fallback(command) for command in rig.commands) and len(rig.errors) == 1
     assert [tick.diagnostics.reason for tick in rig.ticks] == ['internal error'] * 5
 
 
@@ -744,7 +745,7 @@ def test_threads_that_send_at_once_leave_one_account(make):
     for thread in threads:
         thread.join()
     rig.settle()
-    assert not rig.faults
+    assert not rig.errors
     assert rig.controller.counters.commands == len(rig.commands)
     assert recorded(latency) == pytest.approx(in_effect(rig)[-len(recorded(latency)) :])
 

@@ -26,9 +26,9 @@ def test_a_mailbox_keeps_the_order_and_tells_when_stamps_meet():
     reading_queue = ReadingQueue({'a': topic(), 'b': topic()})
     items = [Refusal(topic, stamp, 0.0, '') for topic, stamp in [('a', 1.0), ('a', 2.0)]]
     assert [reading_queue.put(item) for item in items] == [False, False]
-    assert np.isnan(ReadingQueue({'a': topic()}).newest_stamp_s)
+    assert np.isnan(ReadingQueue({'a': topic()}).newest_stamp_s())
     last = Refusal('b', 2.0, 0.0, '')
-    assert reading_queue.put(last) and reading_queue.newest_stamp_s == 2.0
+    assert reading_queue.put(last) and reading_queue.newest_stamp_s() == 2.0
     assert reading_queue.take() == ([*items, last], 2.0)
     assert reading_queue.take() == ([], 2.0)
     reading_queue.clear()

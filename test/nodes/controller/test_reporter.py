@@ -50,7 +50,7 @@ def test_a_fault_is_said_before_reports_that_wait_and_of_countless_kinds_some_ar
     said: list[str] = []
     reporter = Reporter(said.append)
     for number in range(2 * MOST_KINDS):
-        reporter.fault(f'  File "a.py", line {number}, in f\nValueError: no')
+        reporter.error(f'  File "a.py", line {number}, in f\nValueError: no')
     reporter.flush(PATIENCE_S)
     assert len(said) == MOST_KINDS
     reporter.close()
@@ -59,13 +59,13 @@ def test_a_fault_is_said_before_reports_that_wait_and_of_countless_kinds_some_ar
 def test_who_cannot_say_a_fault_is_asked_no_more_than_once_for_each():
     asked: list[str] = []
 
-    def on_fault(trace: str) -> None:
+    def on_error(trace: str) -> None:
         asked.append(trace)
         raise OSError('no log')
 
-    reporter = Reporter(on_fault)
+    reporter = Reporter(on_error)
     for _ in range(3):
-        reporter.fault('ValueError: no')
+        reporter.error('ValueError: no')
         reporter.flush(PATIENCE_S)
     assert len(asked) == 2, 'the fault, and that it could not be said'
     reporter.close()

@@ -15,18 +15,19 @@ from nav_msgs.msg import Path
 from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import Trigger
 
+from mbmrl_ros.algorithms.rebal import LEARNER, ReBALConfig
 from mbmrl_ros.bundles.dynamics import save_bundle
 from mbmrl_ros.models.kinds import build_model
 from mbmrl_ros.nodes.controller import visuals
 from mbmrl_ros.nodes.controller.body_frame import BodyFrame, body_publisher
-from mbmrl_ros.nodes.controller.geometry import cloud_message
-from mbmrl_ros.nodes.controller.visuals import MOST_POSES, Track, position_channels
+from mbmrl_ros.nodes.controller.visuals import MOST_POSES, Track, cloud_message
 from mbmrl_ros.planners.rollout import imagine
 from mbmrl_ros.robot.state import encode
 from mbmrl_ros.sim.world import World
+from mbmrl_ros.spec.positions import position_channels
 from mbmrl_ros.spec.robot import load_robot
+from mbmrl_ros.training.fit_model import ModelTraining
 from mbmrl_ros.training.publish import untrained_bundle
-from mbmrl_ros.training.settings import TrainingConfig
 
 CONFIG = File(__file__).resolve().parents[3] / 'config'
 ROBOT = load_robot('millirobot')
@@ -218,11 +219,13 @@ def test_what_is_shown_of_a_model_that_remembers_begins_with_what_it_remembers()
 @pytest.mark.parametrize('memory', ['window', 'episode'])
 def test_a_node_drives_with_a_model_that_remembers(bench, robot, tmp_path, memory):
     spec, task = load_robot('half_cheetah'), 'half_cheetah/disabled_joint'
-    config = TrainingConfig(
+    config = ReBALConfig(
         past_steps=8, future_steps=8, hidden_sizes=(16,), recurrent={'memory': memory},
         control_planner={'candidates': 16, 'horizon': 5},
     )  # fmt: skip
-    save_bundle(tmp_path / 'rebal', untrained_bundle('rebal', task, config, spec, cell='lstm'))
+    save_bundle(
+        tmp_path / 'rebal', untrained_bundle(ModelTraining(LEARNER, spec, config, 0), task)
+    )
     bench.controller(bundle=str(tmp_path / 'rebal'), adaptation='rebal')
     clouds = bench.listen(PointCloud2, 'controller_node/candidate_trajectories')
     bench.until(lambda: len(clouds) >= 3)

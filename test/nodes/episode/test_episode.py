@@ -53,7 +53,7 @@ def test_a_topic_that_never_came_is_waited_for():
 
 def test_a_run_that_can_no_longer_be_recorded_ends_at_once(tmp_path):
     broken = recorder(None, UNTIL_NS)
-    broken.fault = 'cannot write on: No space left on device; free some space'
+    broken.problem = 'cannot write on: No space left on device; free some space'
     spins = []
     executor = SimpleNamespace(spin_once=lambda timeout_sec: spins.append(timeout_sec))
     with pytest.raises(UserError, match=r'broke off: cannot write on.*No space left.*free'):

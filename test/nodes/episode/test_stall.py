@@ -62,7 +62,7 @@ def held(state_ns, command_ns=None):
     if command_ns:
         message = command_message(SPEC, np.zeros(SPEC.action_size), command_ns, label=True)
         newest[COMMAND] = serialize_message(message)
-    return SimpleNamespace(newest=newest, counts=Counter(), fault='')
+    return SimpleNamespace(newest=newest, counts=Counter(), problem='')
 
 
 def test_a_step_may_take_long_where_steps_and_machine_are_slow(monkeypatch):

@@ -1,0 +1,71 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Train from a script, or from the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mbmrl_ros.algorithms import ALGORITHMS
+from mbmrl_ros.config import Config, UserError, closest
+from mbmrl_ros.envs.meta_task import MetaTask
+from mbmrl_ros.envs.task import Task
+from mbmrl_ros.system.outputs import claimed
+from mbmrl_ros.training.algorithm import Algorithm
+from mbmrl_ros.training.recipes import load_recipe
+from mbmrl_ros.training.run import Run
+from mbmrl_ros.training.settings import check_start
+
+
+def train(
+    algorithm: str,
+    task: str,
+    out: str | Path,
+    config: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> Path:
+    """Train, or go on with what the run folder `out` holds; return the folder of the bundle.
+
+    algorithm, task: as `mbmrl algorithms` and `mbmrl tasks` list them. config: a recipe, or a
+    YAML file. settings: changes, such as {'iterations': 3}. As `mbmrl train`; UserError likewise.
+    """
+    chosen = find_algorithm(algorithm)
+    found = chosen.load_task(task, '')
+    assignments = tuple(f'{key}={json.dumps(value)}' for key, value in (settings or {}).items())
+    record = load_recipe(chosen.Config, algorithm, found.name, config, assignments, chosen.recipes)
+    check_start(record, None)
+    return run_training(chosen, found, record, Path(out), seed)
+
+
+def find_algorithm(name: str) -> Algorithm:
+    """Return an algorithm by name; UserError names the valid ones."""
+    if name not in ALGORITHMS:
+        raise UserError(f'unknown algorithm {name!r}; {closest(name, ALGORITHMS)}')
+    return ALGORITHMS[name]
+
+
+def run_training(
+    algorithm: Algorithm,
+    task: Task | MetaTask,
+    config: Config,
+    folder: Path,
+    seed: int,
+    start_from: Path | None = None,
+) -> Path:
+    """Train in a folder that nobody else writes to; return that of the bundle.
+
+    start_from: a run whose data and weights are taken over.
+    """
+    identity = {'algorithm': algorithm.name, 'task': task.name, 'seed': seed}
+    if start_from:
+        identity['start_from'] = str(start_from)
+    with claimed(folder, 'mbmrl train'):
+        run = Run(folder, config, identity)
+        if start_from:
+            run.adopt(start_from, iterations=config.model_dump()['iterations'])
+        algorithm.train(task, config, run, seed)
+    return folder / 'bundle'
