@@ -55,7 +55,7 @@ from mbmrl_ros.bundles.files import bundle_names
 from mbmrl_ros.config import UserError, write_text
 from mbmrl_ros.envs.tasks import TASKS, load_task
 from mbmrl_ros.nodes.episode.processes import last_words
-from mbmrl_ros.robot.budget import period_error_s
+from mbmrl_ros.robot.pacing import period_error_s
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.system.outputs import output_file
 from mbmrl_ros.training.fit_model import ModelTraining

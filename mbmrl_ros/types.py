@@ -172,6 +172,13 @@ class TaskEnv(Protocol):
         """Act by [N, R, A]; return observations [N, R, S], rewards [N, R], done [N, R]."""
 
 
+class Root(NamedTuple):
+    """Where plans begin: state [B, S], and what the model remembers then."""
+
+    carry: Carry
+    state: Tensor
+
+
 class Planner(Protocol):
     """A sampling planner: pure; the model and the reward enter as functions."""
 
@@ -188,11 +195,10 @@ class Planner(Protocol):
         planner_state: Any,
         step_fn: StepFn,
         reward_fn: RewardFn,
-        carry: Carry,
-        state: Tensor,
+        root: Root,
         out_of_time: OutOfTime = never,
     ) -> tuple[Any, Plan]:
-        """Plan from state [B, S]; return the warm start of the next call, and the plan.
+        """Plan from the root; return the warm start of the next call, and the plan.
 
         out_of_time: whether the time is up; what was imagined until then has to do.
         """

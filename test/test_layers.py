@@ -3,37 +3,19 @@
 """Imports run one way: what a part of the package may use, and which outside libraries."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import layers
 import pytest
+from layers import LAYERS
 
 PACKAGE = Path(__file__).resolve().parent.parent / 'mbmrl_ros'
 MODULES = sorted(PACKAGE.rglob('*.py'))
 
-# Parts in the order in which they may be imported; parts of one line do not see each other.
-LAYERS = [
-    {'types', 'system'},
-    {'config'},
-    {'spec'},
-    {'networks', 'objectives', 'planners', 'trajopt'},
-    {'rewards', 'policies'},
-    {'models'},
-    {'data', 'sim'},
-    {'bundles', 'adaptation'},
-    {'robot'},
-    {'envs', 'recordings'},
-    {'training'},
-    {'evaluation', 'algorithms'},
-    {'reports'},
-    {'api'},
-    {'nodes'},
-    {'demo', 'bench'},
-    {'experiments'},
-    {'cli'},
-]
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
 ROS = {'rclpy', 'launch', 'launch_ros', 'ament_index_python', 'tf2_ros', 'rosbag2_py'}
 ROS_SUFFIXES = ('_msgs', '_srvs', '_interfaces')
@@ -96,6 +78,21 @@ def test_a_module_imports_only_parts_below_its_own(module):
     for used in parts_used(module.read_text()) - {part, '__version__'}:
         assert used in RANK, f'{used} has no place in LAYERS'
         assert RANK[used] < RANK[part], f'{part} may not import {used}'
+
+
+def test_every_room_has_a_place_and_no_place_is_empty():
+    rooms = {part_of(module) for module in MODULES} - {'__init__'}
+    assert rooms == set(RANK)
+
+
+def test_the_page_of_the_architecture_shows_the_layers_as_they_are():
+    page = layers.PAGE.read_text()
+    assert layers.with_diagram(page) == page, 'python test/helpers/layers.py draws it anew'
+    # What the page names is there.
+    named = re.findall(r'`([a-z_/]+\.py)`', page)
+    assert len(named) > 20
+    for name in named:
+        assert (PACKAGE / name).exists() or (PACKAGE.parent / name).exists(), name
 
 
 # Folders of nodes/, each a process or what processes share, in the order of the imports.

@@ -23,7 +23,7 @@ from mbmrl_ros.rewards.reward import build_reward
 from mbmrl_ros.robot.adaptive_mpc import make_mpc
 from mbmrl_ros.robot.history import History, stack_windows
 from mbmrl_ros.spec.robot import load_robot
-from mbmrl_ros.types import Adapted, Transitions
+from mbmrl_ros.types import Adapted, Root, Transitions
 
 Numbers = NDArray[np.float32]
 
@@ -116,7 +116,7 @@ class Agent:
         decision = self._mpc.act(window, attempted, torch.from_numpy(row).float()[None])
         if not bool(decision.valid[0]):
             raise ValueError('no imagined rollout was finite: is the state?')
-        self._model = decision.adapted
+        self._model = decision.adapted or self._model
         action = decision.action[0].numpy()
         self._history.applied(action)
         self._steps, self._acted = self._steps + 1, True
@@ -152,7 +152,7 @@ class Agent:
         with torch.no_grad():
             _, plan = self._planner.plan(
                 self._generator, self._planner.initial(1), step, self._reward,
-                self._model.carry, start,
+                Root(self._model.carry, start),
             )  # fmt: skip
         if not bool(plan.valid[0]):
             raise ValueError('no imagined rollout was finite: is the state?')

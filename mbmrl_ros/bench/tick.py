@@ -99,7 +99,8 @@ class _Tick:
     def run(self) -> dict[str, float]:
         """Tick once, on a window that comes from the CPU as a robot's does."""
         decision = self._mpc.act(self._window, self._attempted, self._state)
-        self.accepted = self.accepted and bool(decision.adapted.accepted.all())
+        adapted = decision.adapted
+        self.accepted &= adapted is not None and bool(adapted.accepted.all())
         return {'adapt_ms': decision.adapt_s * 1e3, 'plan_ms': decision.plan_s * 1e3}
 
 

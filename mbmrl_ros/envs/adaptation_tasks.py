@@ -8,6 +8,8 @@ where it differs; docs/environments.md lists the differences.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from mbmrl_ros.envs.task import (
     Task,
     from_the_start,
@@ -58,12 +60,18 @@ FORCES = tuple(
 )
 
 
+class Scene(NamedTuple):
+    """Who does what, for how many steps."""
+
+    robot: str
+    reward: tuple[TermConfig, ...]
+    steps: int
+
+
 def _broken(
     name: str,
     description: str,
-    robot: str,
-    reward: tuple[TermConfig, ...],
-    steps: int,
+    scene: Scene,
     training: tuple[Disturbance, ...],
     held_out: Disturbance,
     published: bool = False,
@@ -77,13 +85,13 @@ def _broken(
     return Task(
         name=name,
         description=description,
-        robot=robot,
-        reward=reward,
-        episode_steps=steps,
+        robot=scene.robot,
+        reward=scene.reward,
+        episode_steps=scene.steps,
         disturbances=(held_out, *training),
         training=once_per_rollout(training)
         if published
-        else switching_schedule(usual, shortest=steps // 10, longest=2 * steps // 5),
+        else switching_schedule(usual, shortest=scene.steps // 10, longest=2 * scene.steps // 5),
         tests={
             'undisturbed': undisturbed,
             'held_out': from_the_start(held_out),
@@ -112,27 +120,27 @@ def _slopes(name: str, description: str, training: tuple[Disturbance, ...]) -> T
 ADAPTATION_TASKS = (
     # Joints 1 to 5 fail in training (thesis, appendix E).
     _broken('half_cheetah/disabled_joint',
-            'run forward while joints go dead; bthigh never fails in training', 'half_cheetah',
-            RUN, 1000, DEAD_JOINTS[1:], DEAD_JOINTS[0]),
+            'run forward while joints go dead; bthigh never fails in training',
+            Scene('half_cheetah', RUN, 1000), DEAD_JOINTS[1:], DEAD_JOINTS[0]),
     _slopes('half_cheetah/slopes', 'run up and down slopes, unseen and steeper ones in tests',
             RAMPS),
     _broken('half_cheetah/pier', 'run over floating blocks of unknown damping and friction',
-            'half_cheetah_pier', RUN, 1000, BLOCKS,
+            Scene('half_cheetah_pier', RUN, 1000), BLOCKS,
             Disturbance('blocks', 'damping_and_friction', 1000)),
     _broken('ant/crippled_leg', 'walk forward while legs are crippled; back_right only in tests',
-            'ant', WALK, 500, LEGS[:3], LEGS[3]),
+            Scene('ant', WALK, 500), LEGS[:3], LEGS[3]),
     _broken('arm_7dof/force', 'bring an object to a place while a force pulls it down',
-            'arm_7dof', REACH, 500, FORCES, Disturbance('force', 'z', -2.0)),
+            Scene('arm_7dof', REACH, 500), FORCES, Disturbance('force', 'z', -2.0)),
     _broken('published/half_cheetah_disabled_joint', 'one dead joint for each whole rollout',
-            'half_cheetah', RUN, 1000, DEAD_JOINTS[1:], DEAD_JOINTS[0],
+            Scene('half_cheetah', RUN, 1000), DEAD_JOINTS[1:], DEAD_JOINTS[0],
             published=True),
     _slopes('published/half_cheetah_slopes', 'trained on ground that goes up and down', ROLLING),
     _broken('published/half_cheetah_pier', 'a light robot, blocks of the same friction',
-            'half_cheetah_pier_published', RUN, 1000, DAMPED_BLOCKS,
+            Scene('half_cheetah_pier_published', RUN, 1000), DAMPED_BLOCKS,
             Disturbance('blocks', 'damping', 1000), published=True),
     _broken('published/ant_crippled_leg', 'a crippled leg at all times, effort is free',
-            'ant', (WALK[0], WALK[2]), 500, LEGS[:3], LEGS[3], published=True),
+            Scene('ant', (WALK[0], WALK[2]), 500), LEGS[:3], LEGS[3], published=True),
     _broken('published/arm_7dof_force', 'a force at all times, distance and effort count',
-            'arm_7dof', PUBLISHED_REACH, 500, FORCES, Disturbance('force', 'z', -2.0),
+            Scene('arm_7dof', PUBLISHED_REACH, 500), FORCES, Disturbance('force', 'z', -2.0),
             published=True),
 )  # fmt: skip

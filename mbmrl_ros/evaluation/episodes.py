@@ -113,8 +113,9 @@ class _Tick(NamedTuple):
 
 
 def _tick(decision: Decision) -> _Tick:
-    adapted = decision.adapted
-    counts = int(adapted.accepted.sum()), int(adapted.refused.sum())
+    adapted, counts = decision.adapted, (0, 0)
+    if adapted is not None:
+        counts = int(adapted.accepted.sum()), int(adapted.refused.sum())
     return _Tick(decision.adapt_s, decision.plan_s, *counts)
 
 

@@ -19,7 +19,7 @@ from mbmrl_ros.evaluation.episodes import Trial
 from mbmrl_ros.planners.kinds import PlannerConfig, make_planner
 from mbmrl_ros.robot.history import History
 from mbmrl_ros.training.collect import EpisodePlan, Rollouts, collect
-from mbmrl_ros.types import Carry, StepFn
+from mbmrl_ros.types import Carry, Root, StepFn
 
 
 def physics_step(env: RobotEnv, copies: RobotEnv) -> StepFn:
@@ -54,7 +54,7 @@ def drive_by_physics(trial: Trial, planner: PlannerConfig) -> Rollouts:
 
     def act(histories: Sequence[History], states: Tensor) -> Tensor:
         nonlocal state
-        state, plan = planning.plan(generator, state, step_fn, problem.reward, None, states)
+        state, plan = planning.plan(generator, state, step_fn, problem.reward, Root(None, states))
         return torch.where(plan.valid[:, None], plan.actions[:, 0], torch.nan)
 
     schedules = [problem.task.test(trial.test)(trial.steps)] * batch

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mbmrl_ros.config import Config
 from mbmrl_ros.planners.rollout import imagine, keep_behind, make_plan, next_mean, rollout_returns
-from mbmrl_ros.types import Carry, OutOfTime, Plan, RewardFn, StepFn, never
+from mbmrl_ros.types import OutOfTime, Plan, RewardFn, Root, StepFn, never
 
 
 class CEMConfig(Config):
@@ -58,8 +58,7 @@ class CEM:
         planner_state: CEMState,
         step_fn: StepFn,
         reward_fn: RewardFn,
-        carry: Carry,
-        state: Tensor,
+        root: Root,
         out_of_time: OutOfTime = never,
     ) -> tuple[CEMState, Plan]:
         """Sample, imagine, refit to the elites, several times; the plan is the last mean."""
@@ -70,7 +69,7 @@ class CEM:
             shape = (len(mean), config.candidates, *mean.shape[1:])
             noise = torch.randn(shape, generator=generator, device=mean.device)
             candidates = (mean[:, None] + std[:, None] * noise).clamp(-1.0, 1.0)
-            states = imagine(step_fn, carry, state, candidates, out_of_time)
+            states = imagine(step_fn, *root, candidates, out_of_time)
             returns = rollout_returns(reward_fn, states, candidates)
             # A time budget may leave so few candidates that all would be elites.
             count = max(1, min(config.elites, config.candidates // 2))

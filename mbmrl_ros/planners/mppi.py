@@ -20,7 +20,7 @@ from torch import Tensor
 
 from mbmrl_ros.config import Config
 from mbmrl_ros.planners.rollout import imagine, keep_behind, make_plan, next_mean, rollout_returns
-from mbmrl_ros.types import Carry, OutOfTime, Plan, RewardFn, StepFn, never
+from mbmrl_ros.types import OutOfTime, Plan, RewardFn, Root, StepFn, never
 
 # What files without `kind` mean where they name no noise.
 NOISE_BEFORE = 0.7
@@ -86,8 +86,7 @@ class MPPI:
         planner_state: MPPIState,
         step_fn: StepFn,
         reward_fn: RewardFn,
-        carry: Carry,
-        state: Tensor,
+        root: Root,
         out_of_time: OutOfTime = never,
     ) -> tuple[MPPIState, Plan]:
         """Sample about the warm start, imagine, weigh, average.
@@ -95,7 +94,7 @@ class MPPI:
         The first candidate is the warm start itself, so that a good plan is never lost to noise.
         """
         candidates = self._sample(generator, planner_state.mean)
-        states = imagine(step_fn, carry, state, candidates, out_of_time)
+        states = imagine(step_fn, *root, candidates, out_of_time)
         returns = rollout_returns(reward_fn, states, candidates)
         weights = path_integral_weights(returns, self.config.temperature)
         averaged = torch.einsum('bk,bkha->bha', weights, candidates)

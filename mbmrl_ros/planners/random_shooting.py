@@ -9,11 +9,10 @@ from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
 
 from mbmrl_ros.config import Config
 from mbmrl_ros.planners.rollout import best_candidate, imagine, make_plan, rollout_returns
-from mbmrl_ros.types import Carry, OutOfTime, Plan, RewardFn, StepFn, never
+from mbmrl_ros.types import OutOfTime, Plan, RewardFn, Root, StepFn, never
 
 
 class RandomShootingConfig(Config):
@@ -40,13 +39,12 @@ class RandomShooting:
         planner_state: None,
         step_fn: StepFn,
         reward_fn: RewardFn,
-        carry: Carry,
-        state: Tensor,
+        root: Root,
         out_of_time: OutOfTime = never,
     ) -> tuple[None, Plan]:
         """Draw uniformly over the whole box, imagine, take the best."""
-        shape = (len(state), self.config.candidates, self.config.horizon, self.action_size)
-        candidates = torch.rand(shape, generator=generator, device=state.device) * 2 - 1
-        states = imagine(step_fn, carry, state, candidates, out_of_time)
+        shape = (len(root.state), self.config.candidates, self.config.horizon, self.action_size)
+        candidates = torch.rand(shape, generator=generator, device=root.state.device) * 2 - 1
+        states = imagine(step_fn, *root, candidates, out_of_time)
         returns = rollout_returns(reward_fn, states, candidates)
         return None, make_plan(best_candidate(candidates, returns), candidates, returns)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -19,17 +19,18 @@ class Decision:
     """What one tick decided, and how.
 
     action: [B, A] in -1..1, zero where not valid. valid: [B]. Both are on the CPU, what else
-    there is lies where it was computed. adapt_s, plan_s: durations [s]. start: [B, S] the state
-    that the plan begins with, and carry what the model then remembers. mode: what the robot is
-    driven for, in words. truncated: whether time was up before all was imagined.
+    there is lies where it was computed. adapted, plan: of what adapts, and of what plans.
+    adapt_s, plan_s: durations [s]. start: [B, S] the state that the plan begins with, and carry
+    what the model then remembers. mode: what the robot is driven for, in words. truncated:
+    whether time was up before all was imagined.
     """
 
     action: Tensor
     valid: Tensor
-    adapted: Adapted
-    plan: Plan
-    adapt_s: float
-    plan_s: float
+    adapted: Adapted | None = None
+    plan: Plan | None = None
+    adapt_s: float = 0.0
+    plan_s: float = 0.0
     start: Tensor | None = None
     carry: Carry = None
     mode: str = 'controlling'
@@ -37,27 +38,14 @@ class Decision:
 
 
 class ActionSource(Protocol):
-    """What decides on actions: AdaptiveMPC, or the random policy that collects data."""
+    """What decides on actions: a planner in a model that adapts, or a policy."""
 
     @property
     def window_size(self) -> int:
         """M, transitions that it wants to see."""
 
-    @property
-    def planner(self) -> Planner | None:
-        """What plans, if anything does."""
-
     def reset(self) -> None:
         """Forget the past."""
-
-    def use_planner(self, planner: Planner) -> None:
-        """Exchange the planner, if it has one."""
-
-    def use_reward(self, reward: RewardFn) -> None:
-        """Exchange the reward, if it has one."""
-
-    def inherit_warm_start(self, other: object) -> None:
-        """Go on where another one stopped."""
 
     def act(
         self,
@@ -68,3 +56,21 @@ class ActionSource(Protocol):
         until_s: float = math.inf,
     ) -> Decision:
         """Choose the next action; see AdaptiveMPC."""
+
+
+@runtime_checkable
+class PlanningSource(ActionSource, Protocol):
+    """One that plans: planner and reward can be exchanged while it drives."""
+
+    @property
+    def planner(self) -> Planner:
+        """What plans."""
+
+    def use_planner(self, planner: Planner) -> None:
+        """Exchange the planner."""
+
+    def use_reward(self, reward: RewardFn) -> None:
+        """Exchange the reward."""
+
+    def inherit_warm_start(self, other: ActionSource) -> None:
+        """Go on where another one stopped."""

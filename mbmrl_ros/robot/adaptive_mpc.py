@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mbmrl_ros.bundles.dynamics import Bundle
 from mbmrl_ros.models.device import synchronize
-from mbmrl_ros.robot.action_source import Decision
+from mbmrl_ros.robot.action_source import ActionSource, Decision
 from mbmrl_ros.robot.cuda_graph import CudaGraph, map_tensors
 from mbmrl_ros.robot.latency import Pending, predict_forward
 from mbmrl_ros.types import (
@@ -27,6 +27,7 @@ from mbmrl_ros.types import (
     Plan,
     Planner,
     RewardFn,
+    Root,
     StepFn,
     Transitions,
     never,
@@ -109,7 +110,7 @@ class AdaptiveMPC:
         """Exchange the reward; the warm start stays."""
         self._use(self._planner, reward)
 
-    def inherit_warm_start(self, other: object) -> None:
+    def inherit_warm_start(self, other: ActionSource) -> None:
         """Go on with the warm start of another one, for the same robots, if it has any."""
         if isinstance(other, AdaptiveMPC):
             self._planner_state = _refitted(
@@ -171,7 +172,12 @@ class AdaptiveMPC:
         """Return the planner's next warm start, and its plan."""
         self._step = self._model.dynamics.planning_step(params, self._step)
         return self._planner.plan(
-            self._generator, planner_state, self._step, self._reward, carry, state, out_of_time
+            self._generator,
+            planner_state,
+            self._step,
+            self._reward,
+            Root(carry, state),
+            out_of_time,
         )
 
     def _use(self, planner: Planner, reward: RewardFn) -> None:

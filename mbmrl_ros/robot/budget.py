@@ -1,16 +1,11 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What fits into a control period: how many candidates, and when in it commands go out.
-
-Both follow what the controller measures of its own ticks.
-"""
+"""How many candidates fit into a control period, as the controller measures its own ticks."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 import statistics
-from collections import deque
 from typing import Any
 
 STEP = 1.1
@@ -23,12 +18,6 @@ AIM = 0.95
 LARGEST_GROWTH = 2.0
 # On a machine that is as busy later as now, numbers stay below so many times the one that fits.
 REHEARSED = 1.5
-# Of the time at which commands go out; shares of the ticks that are remembered, or of a period.
-REMEMBERED = 300
-ALMOST_ALL = 0.99
-MARGIN, LATEST, DRIFT = 0.03, 0.9, 0.01
-# When in its period imagining ends, so that there is time to choose and to send.
-IMAGINED = 0.75
 
 
 class CandidateBudget:
@@ -92,53 +81,6 @@ class CandidateBudget:
         self.settled, self.overloaded = fits and stays, stays and not fits
         if not stays:
             self.candidates, self._first = candidates, True
-
-
-class SendTimeController:
-    """Chooses when in the period commands go out: after almost all ticks are done.
-
-    So commands are a period apart, however long each tick took, and no later than they must be.
-    """
-
-    def __init__(self, period_s: float) -> None:
-        """after_s: from the begin of the period; 0 before the first tick."""
-        self.after_s = 0.0
-        self._period_s = period_s
-        self._ticks: deque[tuple[float, float, float]] = deque(maxlen=REMEMBERED)
-
-    def record(self, tick_s: float, waited_s: float = 0.0, begin_s: float = 0.0) -> None:
-        """Move the time of sending, by a hundredth of the period at most, after a tick of tick_s.
-
-        waited_s: of tick_s, for readings. begin_s: of `SensorPhaseLock`: where periods begin later
-        by now, earlier ticks would have waited less, and would have been done as much sooner.
-        """
-        self._ticks.append((begin_s, waited_s, tick_s - waited_s))
-        ends = sorted(
-            max(waited_s - max(begin_s - begun_s, 0.0), 0.0) + rest_s
-            for begun_s, waited_s, rest_s in self._ticks
-        )
-        most_s = ends[int(ALMOST_ALL * len(ends))]
-        wanted_s = min(most_s + MARGIN * self._period_s, LATEST * self._period_s)
-        step_s = DRIFT * self._period_s if self.after_s else math.inf
-        self.after_s = min(max(wanted_s, self.after_s - step_s), self.after_s + step_s)
-
-
-def planning_deadline_s(period_s: float, goal_s: float) -> float:
-    """Return how long after the begin of its period a tick may go on imagining.
-
-    goal_s: how long ticks are to take, NaN if nothing is done about it. One that keeps to a long
-    goal is not cut: of what the goal leaves of the period, a quarter may be used up.
-    """
-    if math.isnan(goal_s):
-        return IMAGINED * period_s
-    return max(IMAGINED * period_s, goal_s + (period_s - goal_s) / 4)
-
-
-def period_error_s(elapsed_s: float, period_s: float) -> float:
-    """Return how far two commands were from a whole number of periods apart; NaN stays NaN."""
-    if math.isnan(elapsed_s):
-        return math.nan
-    return elapsed_s - max(1, round(elapsed_s / period_s)) * period_s
 
 
 def _ladder(minimum: int, maximum: int) -> list[int]:

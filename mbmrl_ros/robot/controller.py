@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from mbmrl_ros.robot.action_source import ActionSource, Decision
+from mbmrl_ros.robot.action_source import ActionSource, Decision, PlanningSource
 from mbmrl_ros.robot.bounds import Bounds
 from mbmrl_ros.robot.budget import CandidateBudget, with_candidates
 from mbmrl_ros.robot.command import Command, to_units
@@ -187,19 +187,20 @@ class Controller:
 
         tick_s: how long the last one took, from its wake-up on.
         """
-        budget = self.budget
-        if budget is None:
+        budget, source = self.budget, self._source
+        if budget is None or not isinstance(source, PlanningSource):
             return True
         before = budget.candidates
         if budget.record(tick_s) != before:
-            self._source.use_planner(with_candidates(self._source.planner, budget.candidates))
+            source.use_planner(with_candidates(source.planner, budget.candidates))
         return budget.settled
 
     @property
     def candidates(self) -> int:
         """How many candidates the next plan imagines; 0 where nothing is planned."""
-        planner = self._source.planner
-        return 0 if planner is None else int(planner.config.candidates)
+        if not isinstance(self._source, PlanningSource):
+            return 0
+        return int(self._source.planner.config.candidates)
 
     @property
     def goal_s(self) -> float:
@@ -212,13 +213,15 @@ class Controller:
         budget: decides on the number of candidates in the planner's place.
         """
         self.budget = budget
-        self._source.use_planner(
-            with_candidates(planner, budget.candidates) if budget else planner
-        )
+        if isinstance(self._source, PlanningSource):
+            self._source.use_planner(
+                with_candidates(planner, budget.candidates) if budget else planner
+            )
 
     def use_reward(self, reward: RewardFn) -> None:
         """Exchange the reward between two ticks; everything else stays."""
-        self._source.use_reward(reward)
+        if isinstance(self._source, PlanningSource):
+            self._source.use_reward(reward)
 
     def switch_to(self, source: ActionSource, monitor: PredictionMonitor | None = None) -> None:
         """Exchange what decides between two ticks; what is known of the robot stays.
@@ -227,7 +230,8 @@ class Controller:
         planner's budget comes by `use_planner`.
         """
         self.budget = None
-        source.inherit_warm_start(self._source)
+        if isinstance(source, PlanningSource):
+            source.inherit_warm_start(self._source)
         self._source, self._monitor = source, monitor
         self._past.resize(source.window_size)
 
@@ -288,7 +292,8 @@ class Controller:
             self._diagnose(decision), latency_s=latency_s, prediction_error=prediction_error
         )
         if not bool(decision.valid[0]):
-            return _Proposal(None, 'no imagined rollout was finite', diagnostics, decision)
+            what = 'imagined rollout' if decision.plan is not None else 'action'
+            return _Proposal(None, f'no {what} was finite', diagnostics, decision)
         action = decision.action[0].detach().double().cpu().numpy()
         return _Proposal(to_units(self.spec, action), '', diagnostics, decision)
 
@@ -302,7 +307,7 @@ class Controller:
     def _diagnose(self, decision: Decision) -> Diagnostics:
         """Return how a decision came about, and remember what it predicts."""
         with self._counting('diagnostics'):
-            if self._monitor is not None:
+            if self._monitor is not None and decision.adapted is not None:
                 self._monitor.remember(decision.adapted.params, decision.adapted.carry)
             return diagnose(decision)
         return Diagnostics()

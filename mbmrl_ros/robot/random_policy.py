@@ -21,7 +21,7 @@ from mbmrl_ros.robot.command import from_units
 from mbmrl_ros.robot.latency import Pending
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.spec.tasks import Area
-from mbmrl_ros.types import Adapted, Plan, Transitions
+from mbmrl_ros.types import Transitions
 
 # The angle to the centre from which on the robot only turns.
 FULL_TURN_RAD = math.pi / 4
@@ -85,13 +85,9 @@ class WayBack:
 
 
 class Collector:
-    """The random policy of one robot where the controller has a model otherwise.
-
-    It adapts and plans nothing; its decisions say so with NaN.
-    """
+    """The random policy of one robot; it adapts and plans nothing."""
 
     window_size = 1
-    planner = None
 
     def __init__(self, spec: RobotSpec, generator: torch.Generator) -> None:
         """generator: of the random actions, on the CPU."""
@@ -100,15 +96,6 @@ class Collector:
     def reset(self) -> None:
         """Begin anew."""
         self._policy.reset()
-
-    def use_planner(self, planner: object) -> None:
-        """There is none to exchange."""
-
-    def use_reward(self, reward: object) -> None:
-        """There is none to exchange."""
-
-    def inherit_warm_start(self, other: object) -> None:
-        """There is nothing to take over."""
 
     def act(
         self,
@@ -120,15 +107,5 @@ class Collector:
     ) -> Decision:
         """Return the next action for a state [1, S]; what else there is does not matter to it."""
         action = self._policy.act(state)
-        unknown, no = torch.full((1,), math.nan), torch.zeros(1, dtype=torch.bool)
-        plan = Plan(
-            actions=action[:, None],
-            expected_return=unknown,
-            candidates=action[:, None, None],
-            returns=unknown[:, None],
-            nonfinite=torch.zeros(1, dtype=torch.int64),
-            valid=~no,
-        )
         mode = 'returning to the centre' if bool(self._policy.returning) else 'collecting'
-        adapted = Adapted({}, unknown, unknown, no, no)
-        return Decision(action, ~no, adapted, plan, 0.0, 0.0, mode=mode)
+        return Decision(action, torch.ones(1, dtype=torch.bool), mode=mode)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mbmrl_ros.robot.action_source import Decision
 from mbmrl_ros.robot.command import Command
@@ -81,16 +81,21 @@ class Counters:
 
 def diagnose(decision: Decision) -> Diagnostics:
     """Return how adapting and planning went."""
-    adapted = decision.adapted
-    return Diagnostics(
-        adapt_s=decision.adapt_s,
-        plan_s=decision.plan_s,
-        loss_before=float(adapted.loss_before[0]),
-        loss_after=float(adapted.loss_after[0]),
-        adapted=bool(adapted.accepted[0]),
-        adaptation_refused=bool(adapted.refused[0]),
-        nonfinite_rollouts=int(decision.plan.nonfinite[0]),
-        expected_return=float(decision.plan.expected_return[0]),
-        candidates=decision.plan.candidates.shape[1],
-        mode=decision.mode,
-    )
+    adapted, plan = decision.adapted, decision.plan
+    report = Diagnostics(adapt_s=decision.adapt_s, plan_s=decision.plan_s, mode=decision.mode)
+    if adapted is not None:
+        report = replace(
+            report,
+            loss_before=float(adapted.loss_before[0]),
+            loss_after=float(adapted.loss_after[0]),
+            adapted=bool(adapted.accepted[0]),
+            adaptation_refused=bool(adapted.refused[0]),
+        )
+    if plan is not None:
+        report = replace(
+            report,
+            nonfinite_rollouts=int(plan.nonfinite[0]),
+            expected_return=float(plan.expected_return[0]),
+            candidates=plan.candidates.shape[1],
+        )
+    return report

@@ -14,6 +14,7 @@ from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.sim.coupling import couple
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.spec.simulation import Arm
+from mbmrl_ros.types import Array
 
 TOOL = 'tool'
 
@@ -72,18 +73,28 @@ def add_tool(description: mujoco.MjSpec, spec: RobotSpec, arm: Arm) -> None:
             f'{spec.name}: simulation.arm: no link {arm.tool!r}; {closest(arm.tool, names)}'
         )
     hand.gravcomp = 0.0
-    held_at = np.zeros(3)
-    if arm.scene:
-        scene = mujoco.MjSpec.from_file(arm.scene)
-        # A keyframe is of the scene alone, and would come along with every body.
-        for key in list(scene.keys):
-            scene.delete(key)
-        for body in scene.worldbody.bodies:
-            held = body.name == TOOL
-            held_at = body.pos.copy() if held else held_at
-            place = hand if held else description.worldbody
-            place.add_frame().attach_body(body, 'scene/', '')
+    held_at = _attach_scene(description, hand, arm.scene) if arm.scene else np.zeros(3)
     hand.add_site(name=TOOL, pos=held_at)
+    _add_forces(description)
+
+
+def _attach_scene(description: mujoco.MjSpec, hand: mujoco.MjsBody, path: str) -> Array:
+    """Put the bodies of a scene into the hand and the world; return where what is held is [3]."""
+    held_at = np.zeros(3)
+    scene = mujoco.MjSpec.from_file(path)
+    # A keyframe is of the scene alone, and would come along with every body.
+    for key in list(scene.keys):
+        scene.delete(key)
+    for body in scene.worldbody.bodies:
+        held = body.name == TOOL
+        held_at = body.pos.copy() if held else held_at
+        place = hand if held else description.worldbody
+        place.add_frame().attach_body(body, 'scene/', '')
+    return held_at
+
+
+def _add_forces(description: mujoco.MjSpec) -> None:
+    """Add the motors for forces on what is held, along the axes of the world."""
     description.worldbody.add_site(name='world')
     for axis in range(3):
         force = description.add_actuator(

@@ -27,33 +27,39 @@ def set_start(spec: RobotSpec, model: mujoco.MjModel, start: Mapping[str, float]
     """
     if model.nkey:
         _place_mocap(model)
-    joints = {model.joint(number).name: number for number in range(model.njnt)}
-    lengths = _lengths(model) if start else np.zeros(0)
+    if not start:
+        return
+    lengths = _lengths(model)
     for name, position in start.items():
-        if name not in joints:
-            raise UserError(f'{spec.name}: start: no joint {name!r}; {closest(name, joints)}')
-        number = joints[name]
-        if model.jnt_type[number] not in _SCALARS:
-            raise UserError(
-                f'{spec.name}: start: joint {name!r} has several coordinates; start is for hinges '
-                'and slides, a keyframe of the model for others'
-            )
-        low, high = model.jnt_range[number]
-        if model.jnt_limited[number] and not low <= position <= high:
-            raise UserError(
-                f'{spec.name}: start: joint {name!r} goes from {low:g} to {high:g}, '
-                f'not to {position:g}'
-            )
+        number = _joint(spec, model, name, position)
         # In case that it stood there before: what drives it is told by what this moves.
         lengths[on_joint(model, number)] = np.nan
         model.key_qpos[0, model.jnt_qposadr[number]] = position
-    if not start:
-        return
     _check_followers(spec, model, start)
     # A servo that nobody commands stays where it is put, and does not drive off to zero.
     for actuator, length in enumerate(_lengths(model)):
         if length != lengths[actuator] and is_servo(model, actuator):
             hold(model, 0, actuator, length)
+
+
+def _joint(spec: RobotSpec, model: mujoco.MjModel, name: str, position: float) -> int:
+    """Return the number of a joint; UserError if it cannot be at a position [rad, m]."""
+    joints = {model.joint(number).name: number for number in range(model.njnt)}
+    if name not in joints:
+        raise UserError(f'{spec.name}: start: no joint {name!r}; {closest(name, joints)}')
+    number = joints[name]
+    if model.jnt_type[number] not in _SCALARS:
+        raise UserError(
+            f'{spec.name}: start: joint {name!r} has several coordinates; start is for hinges '
+            'and slides, a keyframe of the model for others'
+        )
+    low, high = model.jnt_range[number]
+    if model.jnt_limited[number] and not low <= position <= high:
+        raise UserError(
+            f'{spec.name}: start: joint {name!r} goes from {low:g} to {high:g}, '
+            f'not to {position:g}'
+        )
+    return number
 
 
 def _at_start(model: mujoco.MjModel) -> mujoco.MjData:

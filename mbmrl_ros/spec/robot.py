@@ -93,14 +93,7 @@ class RobotSpec(Config):
         if len(set(names)) != len(names):
             raise ValueError('channel names must be unique')
         for channel in self.state:
-            if channel.topic not in self.topics:
-                raise ValueError(f'channel {channel.name}: topic {channel.topic!r} is not listed')
-            if channel.point is not None:
-                self._check_point(channel)
-                continue
-            is_joint = self.topics[channel.topic].type == 'sensor_msgs/msg/JointState'
-            if is_joint != (channel.joint is not None):
-                raise ValueError(f'channel {channel.name}: a joint goes with JointState, only')
+            self._check_channel(channel)
         turning = [name for pair in self.heading for name in pair]
         for key, used in (('plausible', self.plausible), ('heading', turning)):
             for name in used:
@@ -116,12 +109,27 @@ class RobotSpec(Config):
                 raise ValueError(f'simulation.limbs: {limb} needs joints of the action')
         if all(topic.slow for topic in self.topics.values()):
             raise ValueError('topics: one at least must not be slow, to date the state')
+        self._check_limits(names)
+        return self
+
+    def _check_channel(self, channel: Channel) -> None:
+        """Refuse a channel of no topic, or of a joint where its topic has none."""
+        if channel.topic not in self.topics:
+            raise ValueError(f'channel {channel.name}: topic {channel.topic!r} is not listed')
+        if channel.point is not None:
+            self._check_point(channel)
+            return
+        is_joint = self.topics[channel.topic].type == 'sensor_msgs/msg/JointState'
+        if is_joint != (channel.joint is not None):
+            raise ValueError(f'channel {channel.name}: a joint goes with JointState, only')
+
+    def _check_limits(self, names: list[str]) -> None:
+        """Refuse limits of safety that are of no channel, or the wrong way round."""
         for name, (low, high) in self.safety.limits.items():
             if name not in names:
                 raise ValueError(f'safety.limits: no channel {name!r}; {closest(name, names)}')
             if low >= high:
                 raise ValueError(f'safety.limits: {name} needs lower < upper')
-        return self
 
     def _check_degrees(self) -> None:
         """Refuse angles in degrees of which a sine is taken, by an encoding or by kinematics."""

@@ -12,6 +12,7 @@ from mbmrl_ros.config import parse
 from mbmrl_ros.planners.cem import CEM, CEMConfig, CEMState, elite_candidates
 from mbmrl_ros.planners.mppi import MPPI, MPPIConfig, MPPIState, path_integral_weights
 from mbmrl_ros.planners.random_shooting import RandomShooting, RandomShootingConfig
+from mbmrl_ros.types import Root
 
 BATCH, HORIZON, ACTION, STATE = 3, 4, 2, 2
 PLANNERS = [
@@ -40,7 +41,7 @@ def start() -> torch.Tensor:
 
 def plan(planner, state, step_fn=drift, reward_fn=quadratic, memory=None, seed=0):
     memory = planner.initial(len(state)) if memory is None else memory
-    return planner.plan(generator(seed), memory, step_fn, reward_fn, None, state)
+    return planner.plan(generator(seed), memory, step_fn, reward_fn, Root(None, state))
 
 
 @EVERY
@@ -66,7 +67,7 @@ def test_when_time_is_up_at_once_a_plan_is_made_of_one_step(planner):
 
     state = start()
     _, result = planner.plan(
-        generator(), memory, counted, quadratic, None, state, out_of_time=lambda: True
+        generator(), memory, counted, quadratic, Root(None, state), out_of_time=lambda: True
     )
     assert len(calls) == 1
     assert result.valid.all() and result.actions.shape == (BATCH, HORIZON, ACTION)
@@ -315,8 +316,7 @@ def test_behind_what_was_imagined_a_cut_plan_keeps_the_mean_of_before(planner):
         type(planner.initial(1))(mean),
         drift,
         quadratic,
-        None,
-        start(),
+        Root(None, start()),
         late_after(2),
     )
     assert torch.equal(result.actions[:, 2:], mean[:, 2:])
@@ -330,7 +330,7 @@ def test_mppis_noise_is_smoothed_as_published():
     # with q = (1 - b)^2, and correlation with its predecessor.
     config = MPPIConfig(candidates=20_000, horizon=6, noise=0.2, smoothing=0.4, noise_of='filter')
     _, result = MPPI(config, 1).plan(
-        generator(), MPPI(config, 1).initial(1), drift, quadratic, None, torch.zeros(1, 1)
+        generator(), MPPI(config, 1).initial(1), drift, quadratic, Root(None, torch.zeros(1, 1))
     )
     noise = result.candidates[0, 1:, :, 0]
     variance = torch.tensor(
@@ -401,8 +401,7 @@ def test_cem_narrows_about_the_optimum_and_no_further_than_its_floor():
         CEM(config, ACTION).initial(1),
         drift,
         lambda s, a, n: -(a - 0.4).square().sum(-1),
-        None,
-        torch.zeros(1, STATE),
+        Root(None, torch.zeros(1, STATE)),
     )
     # The mean of 40 elites out of a deviation of 0.01 is good to 0.01 / sqrt(40) = 0.0016.
     torch.testing.assert_close(result.actions, torch.full((1, 1, ACTION), 0.4), rtol=0, atol=0.008)
@@ -413,7 +412,7 @@ def test_cem_narrows_about_the_optimum_and_no_further_than_its_floor():
 def test_random_shooting_draws_over_the_whole_box_and_takes_the_best():
     config = RandomShootingConfig(candidates=4000, horizon=2)
     planner = RandomShooting(config, 1)
-    _, result = planner.plan(generator(), None, drift, quadratic, None, torch.zeros(1, 1))
+    _, result = planner.plan(generator(), None, drift, quadratic, Root(None, torch.zeros(1, 1)))
     assert torch.equal(result.actions[0], result.candidates[0, result.returns[0].argmax()])
     # U(-1, 1) has variance 1/3; 8000 draws give it to sqrt(0.8/8000) = 1 %.
     assert float(result.candidates.var()) == pytest.approx(1 / 3, rel=0.05)

@@ -31,9 +31,16 @@ class FakeMPC:
     asked: list = field(default_factory=list)
     resets: int = 0
     taken_over: object = None
+    planner: object = None
 
     def reset(self):
         self.resets += 1
+
+    def use_planner(self, planner):
+        self.planner = planner
+
+    def use_reward(self, reward):
+        pass
 
     def inherit_warm_start(self, other):
         self.taken_over = other

@@ -20,6 +20,7 @@ from mbmrl_ros.nodes.common.settings import ControllerSettings, PlannerSettings
 from mbmrl_ros.planners.kinds import changed, make_planner
 from mbmrl_ros.rewards.path import Route
 from mbmrl_ros.rewards.reward import Reward, along, build_reward, route_of
+from mbmrl_ros.robot.action_source import PlanningSource
 from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC, make_mpc
 from mbmrl_ros.robot.budget import CandidateBudget, with_candidates
 from mbmrl_ros.robot.controller import Controller
@@ -160,15 +161,17 @@ def warm_up(spec: RobotSpec, brain: Brain, controller: Controller | None = None)
         if count >= WARM_UP_TICKS:
             fits = controller is None or controller.pace(tick_s)
             done = fits or (budget is not None and budget.overloaded)
-    fitting = brain.source.planner
-    if fitting and budget and brain.generator.device.type == 'cpu':
+    source = brain.source
+    on_cpu = brain.generator.device.type == 'cpu'
+    if isinstance(source, PlanningSource) and budget and on_cpu:
+        fitting = source.planner
         end_s = time.monotonic() + WARM_UP_S
         for candidates in budget.rehearsal:
             if time.monotonic() > end_s:
                 break
-            brain.source.use_planner(with_candidates(fitting, candidates))
+            source.use_planner(with_candidates(fitting, candidates))
             _tick_on_zeros(spec, brain)
-        brain.source.use_planner(fitting)
+        source.use_planner(fitting)
     brain.source.reset()
     brain.generator.set_state(stream)
 

@@ -20,7 +20,7 @@ import functools
 import math
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -29,10 +29,9 @@ from mbmrl_ros.nodes.controller.outbox import Outbox
 from mbmrl_ros.nodes.controller.reading_queue import ReadingQueue, deliver
 from mbmrl_ros.nodes.controller.reporter import Reporter
 from mbmrl_ros.nodes.controller.worker import Due, Job, Worker
-from mbmrl_ros.robot.budget import SendTimeController, period_error_s, planning_deadline_s
 from mbmrl_ros.robot.command import Command
 from mbmrl_ros.robot.controller import Controller
-from mbmrl_ros.robot.phase import SensorPhaseLock, interval_s, lateness_s
+from mbmrl_ros.robot.pacing import Pacing, TickTimes
 from mbmrl_ros.robot.tick import Diagnostics, Tick
 from mbmrl_ros.types import Reading
 
@@ -62,20 +61,6 @@ class Outputs(NamedTuple):
     on_error: Callable[[str], None]
 
 
-class _TickTimes(NamedTuple):
-    """Of a tick, on the steady clock: begin of its period, wake-up, and all readings there.
-
-    arrivals: of the readings, by topic. due: whether a period began, or the watchdog's patience
-    ended.
-    """
-
-    begin_s: float
-    woke_s: float
-    ready_s: float
-    arrivals: Mapping[str, Sequence[float]]
-    due: bool
-
-
 class ControlLoop:
     """A worker thread around a Controller.
 
@@ -88,21 +73,15 @@ class ControlLoop:
         controller: Controller,
         settings: LoopSettings,
         outputs: Outputs,
-        send_time: SendTimeController | None = None,
-        phase: SensorPhaseLock | None = None,
+        pacing: Pacing,
     ) -> None:
-        """send_time: when in its period a command goes out; None: when its tick is done.
-
-        phase: is told how readings come after the begin of the periods; whoever calls `wake` may
-        follow it.
-        """
+        """controller: gets its readings and jobs here. pacing: of ticks in real time."""
         self.controller = controller
         controller.records = False
         # One counter per thread: += is not atomic.
         self._missed_asleep = self._missed_busy = 0
         self._lockstep, self._period_s = settings.lockstep, controller.spec.period_s
-        self._send_time, self._phase = send_time, phase
-        self._on_tick = outputs.on_tick
+        self._pacing, self._on_tick = pacing, outputs.on_tick
         self.reading_queue = ReadingQueue(controller.spec.topics, settings.lockstep)
         self.reporter = Reporter(outputs.on_error)
         self._outbox = Outbox(
@@ -114,7 +93,6 @@ class ControlLoop:
             settings.watchdog_s, settings.threads, self._begin, self._on_job_error
         )
         self._answered: Command | None = None
-        self._sent_s = math.nan
         self.submit = self._worker.submit
         self.deactivate, self.e_stop = self._outbox.deactivate, self._outbox.e_stop
 
@@ -179,7 +157,8 @@ class ControlLoop:
         self._outbox.cover_late_plan()
 
     def _restart(self) -> None:
-        self._answered, self._sent_s = None, math.nan
+        self._answered = None
+        self._pacing.forget()
         self.controller.reset()
 
     def _begin(self, due: Due | None) -> None:
@@ -228,20 +207,15 @@ class ControlLoop:
         # just before the reading would see the old state again, and the history a gap.
         arrivals = self.reading_queue.wait_for_all(self._period_s / 2)
         deliver(self.reading_queue, self.controller)
-        times = _TickTimes(begin_s, woke_s, time.monotonic(), arrivals, due is not None)
-        send_s = self._send_s(times)
-        until_s = begin_s + planning_deadline_s(self._period_s, self.controller.goal_s)
+        times = TickTimes(begin_s, woke_s, time.monotonic(), arrivals, due is not None)
+        send_s = self._pacing.send_s(times)
+        until_s = self._pacing.until_s(times, self.controller.goal_s)
         with self._outbox.planning(times.ready_s):
             tick = self.controller.tick(times.ready_s, send_s, until_s)
         tick_s = time.monotonic() - begin_s
         if not tick.command.fallback:
             time.sleep(max(0.0, send_s - time.monotonic()))
         self._send(tick, tick_s, times)
-
-    def _send_s(self, times: _TickTimes) -> float:
-        """Return when the command of a tick is to go out; minus infinity: when it is done."""
-        after_s = self._send_time.after_s if self._send_time and times.due else 0.0
-        return times.begin_s + after_s if after_s else -math.inf
 
     def _tick_in_lockstep(self, due: Due | None) -> None:
         """Answer a new state; answer again if the simulator sent the same state again."""
@@ -263,44 +237,34 @@ class ControlLoop:
             tick = replace(tick, command=replace(tick.command, stamp_s=stamp_s))
         self._send(tick, time.monotonic() - began_s)
 
-    def _send(self, tick: Tick, tick_s: float, times: _TickTimes | None = None) -> None:
+    def _send(self, tick: Tick, tick_s: float, times: TickTimes | None = None) -> None:
         """Send the command of a tick, then learn from how it went, and have it reported."""
         sent = self._outbox.send(tick.command)
         if sent is None:
             return
-        sent_s = time.monotonic()
+        error_s = self._pacing.error_s(time.monotonic())
         if not math.isnan(sent.stamp_s):
             self._answered = sent
-        error_s = period_error_s(sent_s - self._sent_s, self._period_s)
-        self._sent_s = sent_s
+        late_s = self._learn(times, tick_s, tick.decision is not None) if times else math.nan
         diagnostics = replace(
-            tick.diagnostics,
-            tick_s=tick_s,
-            period_error_s=error_s,
-            sensors_late_s=self._learn(times, tick_s, tick.decision is not None),
+            tick.diagnostics, tick_s=tick_s, period_error_s=error_s, sensors_late_s=late_s
         )
         if tick.trace:
             self.reporter.error(tick.trace)
         report = replace(tick, command=sent, diagnostics=diagnostics)
         self.reporter.submit(functools.partial(self._on_tick, report))
 
-    def _learn(self, times: _TickTimes | None, tick_s: float, planned: bool) -> float:
+    def _learn(self, times: TickTimes, tick_s: float, planned: bool) -> float:
         """Choose when and how much the next ticks plan; return how late the readings were.
 
         What fails leaves the next ticks as they were.
         """
         late_s = math.nan
-        if times is None:
-            return late_s
         try:
-            late_s = lateness_s(times.arrivals, times.begin_s, self._period_s)
-            if self._phase and times.due:
-                self._phase.record(times.begin_s, late_s, interval_s(times.arrivals))
+            late_s = self._pacing.lateness_s(times)
             if planned:
                 self.controller.pace(tick_s)
-            if planned and self._send_time:
-                phase_s = self._phase.begin_s if self._phase else 0.0
-                self._send_time.record(tick_s, times.ready_s - times.woke_s, phase_s)
+                self._pacing.record(times, tick_s)
         except Exception:
             self.reporter.error(traceback.format_exc())
         return late_s

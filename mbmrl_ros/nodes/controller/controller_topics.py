@@ -52,8 +52,8 @@ from mbmrl_ros.nodes.controller.report import ControllerReport, stats_message
 from mbmrl_ros.nodes.controller.visuals import Visuals
 from mbmrl_ros.rewards.path import read_route
 from mbmrl_ros.robot.bounds import Bounds
-from mbmrl_ros.robot.budget import SendTimeController
 from mbmrl_ros.robot.command import Command
+from mbmrl_ros.robot.pacing import Pacing, SendTimeController
 from mbmrl_ros.robot.phase import SensorPhaseLock
 from mbmrl_ros.robot.readings import Read, read_command, sensor_reader
 from mbmrl_ros.robot.tick import Tick
@@ -136,12 +136,12 @@ class ControllerTopics:
         if settings.lockstep:
             watchdog_s = settings.lockstep_timeout_s
         even = settings.even_commands and not settings.lockstep
+        send_time = SendTimeController(spec.period_s) if even else None
         return ControlLoop(
             self.controller,
             LoopSettings(settings.lockstep, watchdog_s, settings.threads),
             Outputs(self._publish_command, self._on_tick, self._on_error),
-            SendTimeController(spec.period_s) if even else None,
-            self._phase,
+            Pacing(spec.period_s, send_time, self._phase),
         )
 
     def _bounds(self, brain: Brain) -> Bounds:

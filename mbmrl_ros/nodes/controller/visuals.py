@@ -142,15 +142,17 @@ class Track:
 
 def imagined(dynamics: DynamicsModel, tick: Tick) -> tuple[Tensor, Tensor, Array]:
     """Roll out the plan and a sample of candidates: [H+1, S], [K, H+1, S], returns [K]."""
-    assert tick.decision is not None and tick.decision.start is not None
-    plan, params = tick.decision.plan, tick.decision.adapted.params
+    decision = tick.decision
+    assert decision is not None and decision.start is not None
+    assert decision.plan is not None and decision.adapted is not None
+    plan, params = decision.plan, decision.adapted.params
     count = plan.candidates.shape[1]
     chosen = torch.linspace(0, count - 1, min(count, MOST_CANDIDATES)).long()
     actions = torch.cat([plan.actions[:, None], plan.candidates[:, chosen]], 1)
     with torch.no_grad():
         states = imagine(
             lambda carry, state, action: dynamics.step(params, carry, state, action),
-            tick.decision.carry, tick.decision.start, actions,
+            decision.carry, decision.start, actions,
         )[0].cpu()  # fmt: skip
     return states[0], states[1:], plan.returns[0, chosen].double().cpu().numpy()
 

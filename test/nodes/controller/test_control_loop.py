@@ -15,10 +15,10 @@ import torch
 from mbmrl_ros.nodes.common.inputs import Refusal
 from mbmrl_ros.nodes.controller.control_loop import ControlLoop, LoopSettings, Outputs
 from mbmrl_ros.robot.action_source import Decision
-from mbmrl_ros.robot.budget import SendTimeController
 from mbmrl_ros.robot.command import Command
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.robot.latency import Latency
+from mbmrl_ros.robot.pacing import Pacing, SendTimeController
 from mbmrl_ros.robot.phase import SensorPhaseLock
 from mbmrl_ros.robot.tick import Tick
 from mbmrl_ros.spec.robot import load_robot
@@ -99,8 +99,7 @@ class NodeBench:
             self.controller,
             LoopSettings(lockstep, watchdog_s, threads=1),
             Outputs(self.publish, self.ticks.append, self.errors.append),
-            send_time if send_after_s else None,
-            self.phase,
+            Pacing(PERIOD_S, send_time if send_after_s else None, self.phase),
         )
         self.loop.open()
         self.loop.activate()
@@ -581,8 +580,11 @@ def test_a_report_that_blocks_holds_up_neither_commands_nor_a_stop(make):
 @pytest.mark.parametrize('what', ['pace', 'send_time', 'phase'])
 def test_what_is_learned_from_a_tick_comes_behind_its_command(make, what):
     rig = make(send_after_s=1e-9)
-    places = {'pace': (rig.controller, 'pace'), 'send_time': (rig.loop._send_time, 'record'),
-              'phase': (rig.phase, 'record')}  # fmt: skip
+    places = {
+        'pace': (rig.controller, 'pace'),
+        'send_time': (rig.loop._pacing.send_time, 'record'),
+        'phase': (rig.phase, 'record'),
+    }
     setattr(*places[what], raising)
     drive(rig, 3)
     assert [planned(command) for command in rig.commands] == [True] * 3

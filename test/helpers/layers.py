@@ -1,0 +1,67 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The rooms of the package, what each is for, and in which order they may import each other.
+
+python test/helpers/layers.py    puts the diagram into docs/architecture.md
+"""
+
+from pathlib import Path
+
+PAGE = Path(__file__).resolve().parents[2] / 'docs' / 'architecture.md'
+BEGIN, END = '<!-- rooms: begin -->\n', '<!-- rooms: end -->\n'
+
+# From the ground up: a room imports those of lines before its own; rooms of one line do not see
+# each other.
+LAYERS = [
+    {
+        'types': 'letters, records and function types that all share',
+        'system': 'threads, signals, files that are whole or not there',
+    },
+    {'config': 'YAML to typed settings, errors in one line'},
+    {'spec': 'what a robot file says'},
+    {
+        'networks': 'functions on dicts of tensors',
+        'objectives': 'returns, baselines, surrogates, trust region',
+        'planners': 'MPPI, CEM, random shooting',
+    },
+    {'rewards': 'reward terms, paths, when an episode ends', 'policies': 'Gaussian, recurrent'},
+    {'models': 'dynamics, their statistics, their fit'},
+    {'data': 'trajectories, windows, bags', 'sim': 'MuJoCo: robots, sensors, disturbances'},
+    {
+        'bundles': 'what was trained, as files',
+        'adaptation': 'gradient steps on a window or on rollouts, recurrence',
+    },
+    {'robot': 'from readings to a safe command, without ROS'},
+    {'envs': 'tasks and environments', 'recordings': 'bags cut into control steps'},
+    {'training': 'what algorithms share: collect, fit, improve, run folders'},
+    {'evaluation': 'episodes, prediction errors', 'algorithms': 'one file each, and the table'},
+    {'reports': 'a run as a page'},
+    {'api': 'import mbmrl_ros as mb'},
+    {'nodes': 'the only room that knows ROS'},
+    {'demo': 'mbmrl demo', 'bench': 'mbmrl bench'},
+    {'experiments': 'mbmrl experiment'},
+    {'cli': 'the command line'},
+]
+
+
+def diagram() -> str:
+    """Return the layers as a Mermaid diagram, the command line at the top."""
+    lines = ['```mermaid', 'flowchart TB']
+    for rank, layer in reversed(list(enumerate(LAYERS))):
+        lines.append(f'  subgraph L{rank}[" "]')
+        lines.append('    direction LR')
+        lines += [f'    {room}["<b>{room}</b><br/>{what}"]' for room, what in layer.items()]
+        lines.append('  end')
+    lines += [f'  L{rank} --> L{rank - 1}' for rank in range(len(LAYERS) - 1, 0, -1)]
+    return '\n'.join([*lines, '```', ''])
+
+
+def with_diagram(page: str) -> str:
+    """Return a page with the diagram between its marks."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return before + BEGIN + diagram() + END + after
+
+
+if __name__ == '__main__':
+    PAGE.write_text(with_diagram(PAGE.read_text()))
