@@ -44,7 +44,7 @@ def as_png(value: object) -> bytes | None:
     if isinstance(value, Figure):
         value.savefig(buffer, format='png', dpi=80, bbox_inches='tight')
     elif isinstance(value, Image.Image):
-        value.quantize(128).save(buffer, 'png', optimize=True)
+        value.quantize(256, method=Image.Quantize.MAXCOVERAGE).save(buffer, 'png', optimize=True)
     return buffer.getvalue() or None
 
 
