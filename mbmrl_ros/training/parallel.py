@@ -29,7 +29,9 @@ def threads() -> Iterator[Map]:
         return
     # Of a thread, the number of threads that its operations use is its own.
     pool = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
-    with pool:
-        yield lambda function, pieces: list(pool.map(function, pieces))
-    # What threads that are made later would begin with.
-    torch.set_num_threads(count)
+    try:
+        with pool:
+            yield lambda function, pieces: list(pool.map(function, pieces))
+    finally:
+        # What threads that are made later begin with.
+        torch.set_num_threads(count)

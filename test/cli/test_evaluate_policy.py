@@ -40,6 +40,7 @@ def test_returns_are_reported_for_every_update_in_and_outside_of_training(bundle
     [
         (['--test', 'sideways'], "training or held_out, got 'sideways'"),
         (['--task', 'point/nowhere'], 'unknown task'),
+        (['--task', 'point/line'], 'choose a task of the same robot'),
     ],
 )
 def test_wrong_input_is_one_line(bundle, options, said, capsys):
