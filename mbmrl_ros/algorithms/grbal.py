@@ -16,6 +16,7 @@ Algorithm 9, train time                              where
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
@@ -26,7 +27,6 @@ from mbmrl_ros.adaptation.adapter import GradientAdapter
 from mbmrl_ros.bundles.dynamics import Bundle
 from mbmrl_ros.config import Positive
 from mbmrl_ros.data.windows import Windows
-from mbmrl_ros.envs.task import Task
 from mbmrl_ros.models.dynamics import MLPDynamics
 from mbmrl_ros.models.kinds import build_model
 from mbmrl_ros.spec.robot import RobotSpec
@@ -41,7 +41,6 @@ from mbmrl_ros.training.fit_model import (
 )
 from mbmrl_ros.training.meta_loss import losses_before_and_after, meta_loss
 from mbmrl_ros.training.model_based import train
-from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.settings import ActuatorConfig, ModelBasedConfig
 from mbmrl_ros.training.train_state import TrainState, init_train_state
 from mbmrl_ros.types import Params
@@ -199,13 +198,7 @@ def describe(config: GrBALConfig) -> dict[str, Any]:
 
 LEARNER = ModelLearner('grbal', init, objective, adapter, describe)
 
-
-def train_grbal(task: Task, config: GrBALConfig, run: Run, seed: int) -> Bundle:
-    """Algorithm 9."""
-    return train(LEARNER, task, config, run, seed)
-
-
 GRBAL = Algorithm(
     'grbal', 'gradient steps on the last transitions, from meta-learned weights', GrBALConfig,
-    train_grbal,
+    partial(train, LEARNER),
 )  # fmt: skip
