@@ -70,8 +70,7 @@ class GrBALConfig(ModelBasedConfig, ActuatorConfig):
     )
     step_size: Positive = Field(0.01, description='psi at the start: inner step size (Table 6)')
     actuator_step_size: Positive = Field(
-        0.01,
-        description='psi at the start, of scale and shift of the actions (models/dynamics.py)',
+        0.01, description='psi at the start, of scale and shift of the actions'
     )
     step_size_learning_rate: float = Field(
         1e-3, ge=0, description='Adam, for log psi (eta; Algorithm 9, line 14); 0: fixed'
@@ -192,13 +191,10 @@ def adapter(bundle: Bundle) -> GradientAdapter:
 
 def describe(config: GrBALConfig) -> dict[str, Any]:
     """Return what bundle.json says of how the model adapts."""
-    names = ('inner_steps', 'accept_improvement', 'keep_improvement')
-    return {name: getattr(config, name) for name in names}
+    return config.model_dump(include={'inner_steps', 'accept_improvement', 'keep_improvement'})
 
 
 LEARNER = ModelLearner('grbal', init, objective, adapter, describe)
 
-GRBAL = Algorithm(
-    'grbal', 'gradient steps on the last transitions, from meta-learned weights', GrBALConfig,
-    partial(train, LEARNER),
-)  # fmt: skip
+SUMMARY = 'gradient steps on the last transitions, from meta-learned weights'
+GRBAL = Algorithm('grbal', SUMMARY, GrBALConfig, partial(train, LEARNER))
