@@ -12,8 +12,8 @@ from torch import Tensor
 from mbmrl_ros.bundles.policy import PolicyBundle, build_policy
 from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.policies.recurrent import RecurrentPolicy
-from mbmrl_ros.training.meta_learner import Inner, MetaLearner, init_learner, sample_rounds
-from mbmrl_ros.training.meta_policy import make_env
+from mbmrl_ros.training.meta_learner import Inner, sample_rounds
+from mbmrl_ros.training.meta_policy import make_env, restored_learner
 from mbmrl_ros.training.meta_settings import BatchConfig, MetaPolicyConfig
 from mbmrl_ros.training.samples import path_returns
 from mbmrl_ros.training.trials import TrialEnv, collect_trials
@@ -53,7 +53,7 @@ def adaptation_curve(
     """
     env = make_env(task, config)
     env.set_normalizers(bundle.tensors)
-    learner = _learner(bundle, config)
+    learner = restored_learner(bundle, config)
     generator = torch.Generator().manual_seed(seed)
     goals = task.goals.of(setting)(generator, config.tasks)
     rounds = sample_rounds(env, learner, goals, inner, generator)
@@ -79,13 +79,3 @@ def trial_curve(
     _, parts = collect_trials(TrialEnv(env), policy, bundle.params, goals, episodes, generator)
     returns = torch.stack([path_returns(paths).mean(1) for paths in parts])
     return AdaptationCurve(list(range(episodes)), returns)
-
-
-def _learner(bundle: PolicyBundle, config: MetaPolicyConfig) -> MetaLearner:
-    """Return a learner as it was when the bundle was published."""
-    info = bundle.info
-    learner = init_learner(info.observation_size, info.action_size, config, seed=0)
-    with torch.no_grad():
-        for name, value in learner.trained.items():
-            value.copy_(bundle.tensors[name])
-    return learner
