@@ -118,7 +118,9 @@ class PolicyDriver:
         if learner.recording and not waiting:
             self._acted = _Acted(state, observation, action, drawn)
         return Decision(
-            torch.where(finite[:, None], action / task.action_scale, 0.0).clamp(-1.0, 1.0),
+            torch.where(finite[:, None], action.double() / task.action_scale, 0.0).clamp(
+                -1.0, 1.0
+            ),
             finite,
             adapted,
             adapt_s=adapted_at - started,

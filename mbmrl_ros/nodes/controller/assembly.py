@@ -142,11 +142,8 @@ def default_bundle(spec: RobotSpec) -> str:
     """Return the shipped bundle of a robot, one that adapts first; UserError if there is none."""
     names = bundle_names()
     heads = {name: read_json(find_bundle(name)) for name in names}
-    algorithms = {
-        name: head.get('algorithm')
-        for name, head in heads.items()
-        if head.get('robot') == spec.name
-    }
+    own = {name: head for name, head in heads.items() if head.get('robot') == spec.name}
+    algorithms = {name: head.get('algorithm') for name, head in own.items()}
     if not algorithms:
         raise UserError(f'no shipped bundle is for {spec.name}: set bundle; {closest("", names)}')
     return min(algorithms, key=lambda name: (algorithms[name] != 'grbal', name))
