@@ -51,8 +51,8 @@ class Robot:
         nothing = torch.full((1, 1, SPEC.state_size), torch.nan)
         window = Transitions(nothing, torch.zeros(1, 1, SPEC.action_size), nothing)
         decision = self._act(window, False, state)
+        drawn = self._generator.get_state()
         for _ in range(steps):
-            drawn = self._generator.get_state()
             action = decision.action
             after, _ = self._system.step(action, torch.ones(1, dtype=torch.bool))
             window = Transitions(*(part[None].float() for part in (state, action, after)))
@@ -122,8 +122,6 @@ def test_the_parameters_after_the_inner_step_are_those_of_training(algorithm, ch
             assert torch.equal(ours.params[name], value[0])
     assert decision.adapted.loss_after < decision.adapted.loss_before
     assert decision.mode == 'policy: adapted'
-    mean = learner.policy.distribution(ours.params, torch.zeros(1, 17))['mean']
-    assert not torch.equal(mean, learner.policy.distribution(bundle.params, torch.zeros(1, 17)))
 
 
 @pytest.mark.parametrize('cell', ['gru', 'lstm'])
