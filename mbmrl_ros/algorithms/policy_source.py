@@ -65,7 +65,7 @@ def make_policy_source(
     known = {each.name: each for each in META_POLICY_SEARCH}
     if name not in known:
         raise UserError(f'the bundle is of algorithm {name!r}; {closest(name, known)}')
-    config = parse(known[name].Config, bundle.info.training, f'bundle of {name}, training')
+    config: Any = parse(known[name].Config, bundle.info.training, f'bundle of {name}, training')
     learner = _learner(bundle, config, task, settings.exploration, start)
     driven = drive_task(spec, bundle, task, config, settings.goal)
     generator = torch.Generator().manual_seed(settings.seed)
