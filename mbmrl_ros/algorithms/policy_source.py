@@ -18,6 +18,7 @@ from mbmrl_ros.bundles.policy import PolicyBundle, build_policy
 from mbmrl_ros.config import UserError, closest, parse
 from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.envs.task_env import normalized, scaled
+from mbmrl_ros.objectives.surrogates import likelihood_ratio
 from mbmrl_ros.policies.recurrent import RecurrentPolicy
 from mbmrl_ros.robot.policy_driver import DrivenTask, Exploration, PolicyDriver
 from mbmrl_ros.robot.policy_learners import (
@@ -93,13 +94,15 @@ def _learner(
 def take_inner_steps(learner: MetaLearner, inner: Inner, rounds: Sequence[Paths]) -> Adapted:
     """Take an inner step on each round of one task's rollouts [1, R, T, .], as training does.
 
-    Losses are minus the surrogate of the last round. The step is refused if a parameter is not
-    finite.
+    Losses are minus the mean of likelihood ratio times advantage over the last round: 0 before its
+    step, less after it. That of some algorithms' own surrogates (LVC, DiCE) is the same wherever
+    it is looked at. The step is refused if a parameter is not finite.
     """
     samples = [score(paths, learner.config, inner.credit) for paths in rounds]
     adapted = adapt(learner, learner.trained, samples, inner.surrogate)
-    before = value_of(adapted.before[-1], samples[-1], inner.surrogate).detach()
-    after = evaluate(learner, adapted.params, samples[-1], inner.surrogate)
+    judged = score(rounds[-1], learner.config)
+    before = value_of(adapted.before[-1], judged, likelihood_ratio).detach()
+    after = evaluate(learner, adapted.params, judged, likelihood_ratio)
     sound = torch.stack([value.isfinite().all() for value in adapted.params.values()]).all()[None]
     params = {name: value[0].detach() for name, value in adapted.params.items()}
     return Adapted(params, -before, -after, sound, ~sound)
