@@ -15,3 +15,6 @@ LEARNERS: dict[str, ModelLearner[Any]] = {
     learner.name: learner for learner in (grbal.LEARNER, mb.LEARNER, rebal.LEARNER)
 }
 """Those that fit a model and plan with it: what they bring to training/model_based.py."""
+
+INNER_STEPS = {'promp': promp.INNER} | {name: row.inner for name, row in maml.ROWS.items()}
+"""Of those whose policies adapt by policy gradients: by which."""

@@ -16,6 +16,7 @@ Algorithm 9, train time                              where
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
@@ -26,7 +27,6 @@ from mbmrl_ros.adaptation.adapter import GradientAdapter
 from mbmrl_ros.bundles.dynamics import Bundle
 from mbmrl_ros.config import Positive
 from mbmrl_ros.data.windows import Windows
-from mbmrl_ros.envs.task import Task
 from mbmrl_ros.models.dynamics import MLPDynamics
 from mbmrl_ros.models.kinds import build_model
 from mbmrl_ros.spec.robot import RobotSpec
@@ -41,7 +41,6 @@ from mbmrl_ros.training.fit_model import (
 )
 from mbmrl_ros.training.meta_loss import losses_before_and_after, meta_loss
 from mbmrl_ros.training.model_based import train
-from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.settings import ActuatorConfig, ModelBasedConfig
 from mbmrl_ros.training.train_state import TrainState, init_train_state
 from mbmrl_ros.types import Params
@@ -71,8 +70,7 @@ class GrBALConfig(ModelBasedConfig, ActuatorConfig):
     )
     step_size: Positive = Field(0.01, description='psi at the start: inner step size (Table 6)')
     actuator_step_size: Positive = Field(
-        0.01,
-        description='psi at the start, of scale and shift of the actions (models/dynamics.py)',
+        0.01, description='psi at the start, of scale and shift of the actions'
     )
     step_size_learning_rate: float = Field(
         1e-3, ge=0, description='Adam, for log psi (eta; Algorithm 9, line 14); 0: fixed'
@@ -193,19 +191,10 @@ def adapter(bundle: Bundle) -> GradientAdapter:
 
 def describe(config: GrBALConfig) -> dict[str, Any]:
     """Return what bundle.json says of how the model adapts."""
-    names = ('inner_steps', 'accept_improvement', 'keep_improvement')
-    return {name: getattr(config, name) for name in names}
+    return config.model_dump(include={'inner_steps', 'accept_improvement', 'keep_improvement'})
 
 
 LEARNER = ModelLearner('grbal', init, objective, adapter, describe)
 
-
-def train_grbal(task: Task, config: GrBALConfig, run: Run, seed: int) -> Bundle:
-    """Algorithm 9."""
-    return train(LEARNER, task, config, run, seed)
-
-
-GRBAL = Algorithm(
-    'grbal', 'gradient steps on the last transitions, from meta-learned weights', GrBALConfig,
-    train_grbal,
-)  # fmt: skip
+SUMMARY = 'gradient steps on the last transitions, from meta-learned weights'
+GRBAL = Algorithm('grbal', SUMMARY, GrBALConfig, partial(train, LEARNER))

@@ -8,6 +8,7 @@ evaluation) takes a model that was trained for no adaptation, and a gradient ste
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,14 +19,12 @@ from mbmrl_ros.adaptation.gradient import uniform_step_sizes
 from mbmrl_ros.bundles.dynamics import Bundle
 from mbmrl_ros.data.dataset import all_transitions
 from mbmrl_ros.data.windows import Windows
-from mbmrl_ros.envs.task import Task
 from mbmrl_ros.models.dynamics import MLPDynamics
 from mbmrl_ros.models.kinds import build_model
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.training.algorithm import Algorithm
 from mbmrl_ros.training.fit_model import VALIDATION_WINDOWS, FitData, ModelLearner, Objective
 from mbmrl_ros.training.model_based import train
-from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.settings import ModelBasedConfig
 from mbmrl_ros.training.train_state import TrainState, init_train_state
 from mbmrl_ros.types import Transitions
@@ -79,10 +78,6 @@ def describe(config: MBConfig) -> dict[str, Any]:
 
 LEARNER = ModelLearner('mb', init, objective, adapter, describe)
 
-
-def train_mb(task: Task, config: MBConfig, run: Run, seed: int) -> Bundle:
-    """Collect, fit, and plan with the model as it is."""
-    return train(LEARNER, task, config, run, seed)
-
-
-MB = Algorithm('mb', 'a model that stays as it is; MB+DE adapts it later', MBConfig, train_mb)
+MB = Algorithm(
+    'mb', 'a model that stays as it is; MB+DE adapts it later', MBConfig, partial(train, LEARNER)
+)

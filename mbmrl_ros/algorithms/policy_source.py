@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mbmrl_ros.algorithms import META_POLICY_SEARCH, maml, promp
+from mbmrl_ros.algorithms import INNER_STEPS, META_POLICY_SEARCH
 from mbmrl_ros.algorithms.rl2 import RL2Config
 from mbmrl_ros.bundles.policy import PolicyBundle, build_policy
 from mbmrl_ros.config import UserError, closest, parse
@@ -34,12 +34,6 @@ from mbmrl_ros.training.meta_policy import restored_learner
 from mbmrl_ros.training.meta_settings import BatchConfig
 from mbmrl_ros.training.samples import score
 from mbmrl_ros.types import Adapted, Paths
-
-INNER: dict[str, Inner] = {
-    'promp': promp.INNER,
-    **{name: row.inner for name, row in maml.ROWS.items()},
-}
-"""How the policies of an algorithm with an inner step adapt."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +80,7 @@ def _learner(
     # Actions that are not drawn say nothing of what others would have earned.
     inner_steps = 0 if exploration == 'never' else config.inner_steps
     schedule = Schedule(config.rollouts, config.horizon or task.horizon, inner_steps)
-    inner_steps_of = partial(take_inner_steps, learner, INNER[bundle.info.algorithm])
+    inner_steps_of = partial(take_inner_steps, learner, INNER_STEPS[bundle.info.algorithm])
     return GradientLearner(policy, bundle.params, inner_steps_of, schedule, start)
 
 

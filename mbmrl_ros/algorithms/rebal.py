@@ -16,6 +16,7 @@ Algorithm 9, train time                              where
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -26,7 +27,6 @@ from mbmrl_ros.adaptation.recurrent import RecurrentAdapter
 from mbmrl_ros.bundles.dynamics import Bundle
 from mbmrl_ros.config import Config
 from mbmrl_ros.data.windows import Windows
-from mbmrl_ros.envs.task import Task
 from mbmrl_ros.models.kinds import build_model
 from mbmrl_ros.models.recurrent import RecurrentDynamics
 from mbmrl_ros.spec.robot import RobotSpec
@@ -40,7 +40,6 @@ from mbmrl_ros.training.fit_model import (
     batches_of_windows,
 )
 from mbmrl_ros.training.model_based import train
-from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.settings import ActuatorConfig, ModelBasedConfig
 from mbmrl_ros.training.train_state import TrainState, init_train_state
 from mbmrl_ros.training.truncated_bptt import Episodes, truncated_errors
@@ -160,12 +159,9 @@ def describe(config: ReBALConfig) -> dict[str, Any]:
 
 LEARNER = ModelLearner('rebal', init, objective, adapter, describe)
 
-
-def train_rebal(task: Task, config: ReBALConfig, run: Run, seed: int) -> Bundle:
-    """Algorithm 9."""
-    return train(LEARNER, task, config, run, seed)
-
-
 REBAL = Algorithm(
-    'rebal', 'a recurrent model that remembers the last transitions', ReBALConfig, train_rebal
+    'rebal',
+    'a recurrent model that remembers the last transitions',
+    ReBALConfig,
+    partial(train, LEARNER),
 )

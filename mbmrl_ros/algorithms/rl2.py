@@ -10,7 +10,7 @@ for each iteration                                       where
     value actions by the return of the trial             training/samples.py, score
     for each epoch: over segments of a trial in turn,
         the state passed on, its gradient cut            below, _segments
-        PPO's surrogate; one step of Adam
+        PPO's surrogate; one step of Adam                below, _backward
 """
 
 from __future__ import annotations
@@ -84,20 +84,24 @@ def iteration(
             TrialEnv(env), learner.policy, learner.params, goals, config.episodes, generator
         )
     samples = score(_pooled(trials), config)
-    surrogate, counted = clipped(config.clip), samples.alive.sum()
     for _ in range(config.epochs):
         learner.optimiser.zero_grad()
-        carry, strayed = learner.policy.empty(samples.alive.shape[1]), 0.0
-        for part in _segments(samples, config.backprop_steps):
-            share = part.alive.sum() / counted
-            carry, now = learner.policy.unroll(
-                learner.params, carry.detach(), part.observations[0]
-            )
-            now = {'mean': now['mean'][None], 'log_std': now['log_std']}
-            torch.autograd.backward(-(share * value_of(now, part, surrogate)).sum())
-            strayed += float((share * divergence(part, now)).sum().detach())
+        strayed = _backward(learner, samples, config)
         learner.optimiser.step()
     return spent | _metrics(learner, samples, episodes) | {'kl_before': strayed}
+
+
+def _backward(learner: RecurrentLearner, samples: Samples, config: RL2Config) -> float:
+    """Add up PPO's gradient over segments of all trials; return the KL from what was sampled."""
+    surrogate, counted = clipped(config.clip), samples.alive.sum()
+    carry, strayed = learner.policy.empty(samples.alive.shape[1]), 0.0
+    for part in _segments(samples, config.backprop_steps):
+        share, inputs = part.alive.sum() / counted, part.observations[0]
+        carry, now = learner.policy.unroll(learner.params, carry.detach(), inputs)
+        now = {'mean': now['mean'][None], 'log_std': now['log_std']}
+        torch.autograd.backward(-(share * value_of(now, part, surrogate)).sum())
+        strayed += float((share * divergence(part, now)).sum().detach())
+    return strayed
 
 
 def _segments(samples: Samples, steps: int) -> Iterator[Samples]:

@@ -152,6 +152,9 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--step-size', type=float, help='of dynamic_evaluation')
     parser.add_argument('--episodes', type=_positive, default=10)
+    parser.add_argument(
+        '--updates', type=_positive, default=3, help='of a meta-learned policy, each by --episodes'
+    )
     parser.add_argument('--steps', type=_positive, help="default: the task's")
     parser.add_argument('--seed', type=_whole, default=0)
     parser.add_argument(

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mbmrl_ros.demo.figures import BROKEN, COLOURS
-from mbmrl_ros.demo.outcomes import Outcome, Scene, Show
+from mbmrl_ros.demo.outcomes import Outcome, Scene, Show, fault_words
 from mbmrl_ros.envs.marks import target_points, task_marks
 from mbmrl_ros.reports.video import Picture, check_video, write_video
 from mbmrl_ros.sim.disturbances import active
@@ -24,11 +24,6 @@ from mbmrl_ros.types import Array
 WIDTH, HEIGHT, BAR = 320, 240, 32
 PER_SECOND = 20
 _NEAR = 0.5
-_WORDS = {
-    'disabled_joint': 'the motor of {target} is dead',
-    'missing_leg': '{target} is missing',
-    'held_payload': '{value:g} kg hang from the {target}',
-}
 _INK, _PAPER = '#1b1f24', '#ffffff'
 
 
@@ -126,12 +121,7 @@ def _compose(
 
 
 def _state(scene: Scene, broken: bool) -> str:
-    if not broken:
-        return 'nothing is wrong'
-    fault = scene.task.test('mid_run')(len(scene.outcomes[0].rewards))[0].disturbance
-    words = _WORDS.get(fault.kind, '{kind}: {target} {value:g}')
-    kind, target = fault.kind.replace('_', ' '), fault.target.replace('_', ' ')
-    return words.format(kind=kind, target=target, value=fault.value)
+    return fault_words(scene.fault) if broken else 'nothing is wrong'
 
 
 def film_text(scene: Scene) -> str:

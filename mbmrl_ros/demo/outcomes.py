@@ -14,8 +14,15 @@ from mbmrl_ros.envs.tasks import Task
 from mbmrl_ros.evaluation.predictions import PredictionLosses
 from mbmrl_ros.nodes.episode.read_bag import RecordedRun
 from mbmrl_ros.reports.page import Section
+from mbmrl_ros.sim.disturbances import Disturbance
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array
+
+_WORDS = {
+    'disabled_joint': 'the motor of {target} is dead',
+    'missing_leg': '{target} is missing',
+    'held_payload': '{value:g} kg hang from the {target}',
+}
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,11 @@ class Scene(NamedTuple):
         return self.failure_step * self.spec.period_s
 
     @property
+    def fault(self) -> Disturbance:
+        """What goes wrong."""
+        return self.task.test('mid_run')(len(self.outcomes[0].rewards))[0].disturbance
+
+    @property
     def contenders(self) -> list[Contender]:
         """Those that have a run."""
         return [contender for contender in CONTENDERS if self.of(contender)]
@@ -72,6 +84,13 @@ class Scene(NamedTuple):
     def of(self, contender: Contender) -> list[Outcome]:
         """Return the runs of one contender."""
         return [outcome for outcome in self.outcomes if outcome.contender == contender]
+
+
+def fault_words(fault: Disturbance) -> str:
+    """Return what is wrong, for people."""
+    kind, target = fault.kind.replace('_', ' '), fault.target.replace('_', ' ')
+    words = _WORDS.get(fault.kind, '{kind}: {target} {value:g}')
+    return words.format(kind=kind, target=target, value=fault.value)
 
 
 class Column(NamedTuple):
@@ -90,6 +109,7 @@ class Show:
     numbers: of a run, with its failure step: `distance_m` and what else belongs into
     summary.json. columns: those of the table after the first. sections: of the page; the first
     figure is kept as overview.png too. live: what the video says of a run at a step.
+    headline: the number that the demo is about, and what it is, after the numbers.
     """
 
     task: str
@@ -98,6 +118,7 @@ class Show:
     columns: tuple[Column, ...]
     sections: Callable[[Scene], list[Section]]
     live: Callable[[Scene, Outcome, int], str]
+    headline: Column
 
 
 def summarise(scene: Scene, show: Show) -> dict[str, Any]:
@@ -142,6 +163,19 @@ def _numbers(scene: Scene, show: Show, outcome: Outcome) -> dict[str, Any]:
             'p99': float(np.percentile(ticks, 99)),
         },
     }
+
+
+def headline(scene: Scene, show: Show, summary: dict[str, Any]) -> str:
+    """Return what came out, in a sentence."""
+    means = [
+        f'{c.label} {float(np.mean(numbers[show.headline.key])):.{show.headline.digits}f}'
+        for c in CONTENDERS
+        if (numbers := summary['controllers'].get(c.key))
+    ]
+    runs = len(summary['seeds'])
+    of = 'one run each' if runs == 1 else f'means of {runs} runs each'
+    fault = fault_words(scene.fault)
+    return f'When {fault}: {", ".join(means)} {show.headline.header} ({of}).'
 
 
 def header(show: Show) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from mbmrl_ros.demo.figures import draw_losses, draw_ticks
 from mbmrl_ros.demo.film import film_text
-from mbmrl_ros.demo.outcomes import Scene, Show, header, table_rows
+from mbmrl_ros.demo.outcomes import Scene, Show, fault_words, header, headline, table_rows
 from mbmrl_ros.reports.page import Page, Section, png, write_page
 from mbmrl_ros.system.outputs import replacing
 
@@ -26,8 +26,12 @@ def write_demo_page(
         with replacing(path.with_name('overview.png')) as picture:
             picture.write_bytes(png(sections[0].figure))
     page = Page(
-        f'{scene.spec.name}: {summary["failure"]} at {scene.failure_s:.2f} s',
-        [_introduction(scene, len(summary['seeds'])), *_gaps(summary)],
+        f'{scene.spec.name}: {fault_words(scene.fault)}, from {scene.failure_s:.1f} s on',
+        [
+            headline(scene, show, summary),
+            _introduction(scene, len(summary['seeds'])),
+            *_gaps(summary),
+        ],
         [
             Section(
                 'Summary',
@@ -42,7 +46,8 @@ def write_demo_page(
             *sections,
             Section(
                 'Prediction error',
-                'Mean over runs: dotted with the parameters as trained, solid as adapted.',
+                'Mean over runs: dotted with the parameters as trained, solid as adapted. It is '
+                'that of the steps ahead, so that it rises a little before the failure.',
                 figure=draw_losses(scene),
             ),
             Section(
@@ -57,12 +62,12 @@ def write_demo_page(
 
 def _introduction(scene: Scene, seeds: int) -> str:
     return (
-        f'{scene.task.description}. Simulator and controller ran as ROS 2 nodes in processes of '
-        f'their own; every run is recorded in a bag. {seeds} seeds per controller; the '
-        'controllers share planner, network and seeds and differ in how the model follows '
+        f'The task: {scene.task.description}. Simulator and controller ran as ROS 2 nodes in '
+        f'processes of their own; every run is recorded in a bag. Seeds per controller: {seeds}. '
+        'The controllers share planner, network and seeds and differ in how the model follows '
         'the last transitions: MB not at all, MB+DE by a gradient step at every tick with '
-        'the weights carried over, GrBAL by one meta-learned gradient step from the '
-        'meta-learned weights.'
+        'the weights carried over, GrBAL by gradient steps afresh at every tick, with step sizes '
+        'that were meta-learned.'
     )
 
 

@@ -115,9 +115,10 @@ SHOW = Show(
         Column('cost after', 'cost_after', 2),
         Column('from path m, before', 'from_path_before_m', 3),
         Column('from path m, after', 'from_path_after_m', 3),
-        Column('loss before', 'loss_before', 3),
-        Column('loss after adapting', 'loss_after', 3),
+        Column('loss, as trained', 'loss_before', 3),
+        Column('loss, as adapted', 'loss_after', 3),
     ),
     sections=_sections,
     live=_live,
+    headline=Column('cost a step after the failure; less is better', 'cost_after', 2),
 )

@@ -73,9 +73,10 @@ SHOW = Show(
         Column('cm from goal, at the end', 'from_goal_final_cm', 1),
         Column('return before', 'return_before', 1),
         Column('return after', 'return_after', 1),
-        Column('loss before', 'loss_before', 3),
-        Column('loss after adapting', 'loss_after', 3),
+        Column('loss, as trained', 'loss_before', 3),
+        Column('loss, as adapted', 'loss_after', 3),
     ),
     sections=_sections,
     live=_live,
+    headline=Column('cm from the goal at the end; less is better', 'from_goal_final_cm', 1),
 )

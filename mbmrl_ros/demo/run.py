@@ -36,6 +36,7 @@ from mbmrl_ros.demo.outcomes import (
     Scene,
     Show,
     header,
+    headline,
     summarise,
     table_rows,
 )
@@ -138,6 +139,8 @@ class _Report:
         film = self._film(console, scene)
         page = write_demo_page(self._out / 'report.html', scene, self._show, summary, film)
         numbers = self._out / 'summary.json'
+        line = headline(scene, self._show, summary)
+        console.print(line, markup=False, highlight=False)
         console.print(f'page: {page}\nnumbers: {numbers}\nbags: {self._out}/*/bag')
 
     def _film(self, console: Console, scene: Scene) -> Path | None:

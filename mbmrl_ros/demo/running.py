@@ -84,9 +84,10 @@ SHOW = Show(
         Column('distance m', 'distance_m', 1),
         Column('return before', 'return_before', 0),
         Column('return after', 'return_after', 0),
-        Column('loss before', 'loss_before', 3),
-        Column('loss after adapting', 'loss_after', 3),
+        Column('loss, as trained', 'loss_before', 3),
+        Column('loss, as adapted', 'loss_after', 3),
     ),
     sections=_sections,
     live=_live,
+    headline=Column('return after the failure; more is better', 'return_after', 0),
 )

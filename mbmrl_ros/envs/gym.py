@@ -139,10 +139,11 @@ def make(task: str, **options: Any) -> gymnasium.Env[Observation, Observation]:
     """Return an environment that ends after the task's steps.
 
     task: as `mbmrl tasks` lists it. options: of TaskEnv, such as setting='mid_run',
-    render_mode='rgb_array', robot='my_robot.yaml'.
+    render_mode='rgb_array', robot='my_robot.yaml'; for a task with goals, of GoalTaskEnv.
     """
-    env = TaskEnv(task, **options)
-    return gymnasium.wrappers.TimeLimit(env, env.task.episode_steps)
+    env = (GoalTaskEnv if task in META_TASKS else TaskEnv)(task, **options)
+    steps = env.task.episode_steps if isinstance(env.task, Task) else env.task.horizon
+    return gymnasium.wrappers.TimeLimit(env, steps)
 
 
 class GoalTaskEnv(gymnasium.Env[Observation, Observation]):

@@ -21,7 +21,7 @@ PATH = (0.10, 0.10, 0.12, 0.9)
 TARGET = (0.16, 0.60, 0.25, 0.75)
 PLAN = (0.12, 0.44, 0.90, 1.0)
 # Widths in sizes of the robot.
-_LINE, _BALL = 0.03, 0.035
+_LINE, _BALL, _PLAN = 0.03, 0.035, 0.02
 # Above the ground, in sizes of the robot: on it half of a line would be hidden.
 _LIFT = 0.25
 
@@ -56,7 +56,7 @@ def plan_mark(spec: RobotSpec, states: Array, size_m: float) -> Mark | None:
     points = np.zeros((len(states), 3))
     for axis, channel in axes.items():
         points[:, axis] = np.asarray(states)[:, channel]
-    return Mark(points, PLAN, _LINE * size_m)
+    return Mark(points, PLAN, _PLAN * size_m)
 
 
 def _path_points(path: Route, height_m: float) -> Array:

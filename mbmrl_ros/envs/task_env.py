@@ -88,10 +88,10 @@ class MetaTaskEnv:
         taken = (actions.reshape(-1, self.action_size).double() / self._scale).clamp(-1.0, 1.0)
         state, sound = self.system.step(taken, moving)
         earned = self.task.reward(self._state, taken, state, self._goals)
-        failed = moving & ~(sound & earned.isfinite() & state.isfinite().all(-1))
+        # Who could not move stayed where its state is finite.
+        failed = moving & ~(sound & earned.isfinite())
         done = failed | ~moving | self.task.done(state)
-        # A failed row is shown where it was last sound.
-        self._state = torch.where(failed[:, None], self._state, state)
+        self._state = state
         if self.rewards is not None:
             earned = self.rewards.scaled(earned, moving & ~failed)
         earned = torch.where(moving, earned, 0.0)

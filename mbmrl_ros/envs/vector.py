@@ -18,7 +18,7 @@ from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.envs.settings import TRAINING, check_setting, draw_schedule
 from mbmrl_ros.envs.tasks import load_task
-from mbmrl_ros.rewards.reward import build_reward
+from mbmrl_ros.rewards.reward import build_done, build_reward
 from mbmrl_ros.sim.disturbances import Schedule
 from mbmrl_ros.spec.robot import load_robot
 
@@ -65,6 +65,7 @@ class VectorTaskEnv(VectorEnv):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._limit = max_episode_steps or self.task.episode_steps
         self._reward = build_reward(self.robot, self.task.reward)
+        self._done = build_done(self.robot, self.task.done)
         self._robots = RobotEnv(self.robot, num_envs, threads)
         self._states = torch.zeros(num_envs, size)
         self._elapsed = np.zeros(num_envs, np.int64)
@@ -90,7 +91,7 @@ class VectorTaskEnv(VectorEnv):
         ended = ~self._robots.healthy
         reward = torch.where(ended, 0.0, torch.stack(list(terms.values())).sum(0))
         self._elapsed += 1
-        terminated = ended.numpy()
+        terminated = (ended | self._done(self._states)).numpy()
         truncated = (self._elapsed >= self._limit) & ~terminated
         info: dict[str, Any] = {'reward_terms': {n: term.numpy() for n, term in terms.items()}}
         if terminated.any() or truncated.any():

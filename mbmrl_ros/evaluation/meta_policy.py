@@ -10,13 +10,16 @@ import torch
 from torch import Tensor
 
 from mbmrl_ros.bundles.policy import PolicyBundle, build_policy
+from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.policies.recurrent import RecurrentPolicy
+from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training.meta_learner import Inner, sample_rounds
 from mbmrl_ros.training.meta_policy import make_env, restored_learner
 from mbmrl_ros.training.meta_settings import BatchConfig, MetaPolicyConfig
 from mbmrl_ros.training.samples import path_returns
 from mbmrl_ros.training.trials import TrialEnv, collect_trials
+from mbmrl_ros.types import TaskEnv
 
 
 class AdaptationCurve(NamedTuple):
@@ -52,6 +55,7 @@ def adaptation_curve(
     of what it was trained on.
     """
     env = make_env(task, config)
+    _check_sizes(bundle, task, env)
     env.set_normalizers(bundle.tensors)
     learner = restored_learner(bundle, config)
     generator = torch.Generator().manual_seed(seed)
@@ -73,9 +77,25 @@ def trial_curve(
     policy = build_policy(bundle.info)
     assert isinstance(policy, RecurrentPolicy)
     env = make_env(task, config)
+    trials = TrialEnv(env)
+    _check_sizes(bundle, task, trials)
     env.set_normalizers(bundle.tensors)
     generator = torch.Generator().manual_seed(seed)
     goals = task.goals.of(setting)(generator, config.tasks)
-    _, parts = collect_trials(TrialEnv(env), policy, bundle.params, goals, episodes, generator)
+    _, parts = collect_trials(trials, policy, bundle.params, goals, episodes, generator)
     returns = torch.stack([path_returns(paths).mean(1) for paths in parts])
     return AdaptationCurve(list(range(episodes)), returns)
+
+
+def _check_sizes(bundle: PolicyBundle, task: MetaTask, env: TaskEnv) -> None:
+    info = bundle.info
+    if (info.robot, info.observation_size, info.action_size) != (
+        load_robot(task.robot).name if task.robot else '',
+        env.observation_size,
+        env.action_size,
+    ):
+        raise UserError(
+            f'the policy is of {info.task}, with {info.observation_size} observations and '
+            f'{info.action_size} actions; {task.name} is of another robot or has '
+            f'{env.observation_size} and {env.action_size}: choose a task of the same robot'
+        )

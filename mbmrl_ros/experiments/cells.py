@@ -21,7 +21,7 @@ from mbmrl_ros.experiments.figures import (
     QUICK_EPISODES,
     QUICK_STEPS,
 )
-from mbmrl_ros.experiments.grid import Figure, Selection, Setting, Variant, slug
+from mbmrl_ros.experiments.grid import Figure, Selection, Setting, Variant
 from mbmrl_ros.experiments.jobs import TRUE_PHYSICS, Job, Measurement, Training, Work
 from mbmrl_ros.experiments.methods import METHODS
 from mbmrl_ros.experiments.models import MODELS
@@ -100,7 +100,6 @@ def _of_seed(
             figure.test_seed,
             figure.scored_from,
             chosen.candidates,
-            cell_path(setting, method, variant, iteration, seed),
         )
 
 
@@ -113,16 +112,6 @@ def _length(figure: Figure | None, task: str, chosen: Selection) -> tuple[int, i
     if chosen.quick:
         usual = QUICK_EPISODES, QUICK_STEPS
     return chosen.episodes or usual[0], chosen.steps or usual[1]
-
-
-def cell_path(
-    setting: Setting, method: str, variant: Variant, iteration: int | None, seed: int | str
-) -> Path:
-    """Return where the result of a measurement lies; seed: `*` for a pattern."""
-    name = f'{method}-{slug(variant.name)}' if variant.name else method
-    after = '' if iteration is None else f'@{iteration:04d}'
-    folder = Path('cells') / setting.task / name
-    return folder / f'{slug(setting.test)}{after}_seed{seed}.json'
 
 
 def _iterations(training: Training) -> list[int | None]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mbmrl_ros.algorithms import ALGORITHMS
-from mbmrl_ros.experiments.grid import Variant
+from mbmrl_ros.experiments.grid import Variant, slug
 from mbmrl_ros.experiments.methods import METHODS
 from mbmrl_ros.training.settings import ModelBasedConfig
 
@@ -93,7 +93,14 @@ class Measurement:
     test_seed: int
     scored_from: int
     candidates: int | None
-    path: Path
+
+    @property
+    def path(self) -> Path:
+        """Its result."""
+        name = '-'.join(filter(None, (self.method, slug(self.variant.name))))
+        after = '' if self.iteration is None else f'@{self.iteration:04d}'
+        file = f'{slug(self.test)}{after}_seed{self.training.seed}.json'
+        return Path('cells') / self.training.task / name / file
 
     @property
     def needs(self) -> tuple[Path, ...]:
@@ -108,7 +115,7 @@ class Measurement:
     @property
     def title(self) -> str:
         """In a line of progress."""
-        name = ' '.join(part for part in (self.method, self.variant.name) if part)
+        name = ' '.join(filter(None, (self.method, self.variant.name)))
         after = f' after iteration {self.iteration}' if self.iteration else ''
         task, seed = self.training.task, self.training.seed
         return f'{name} on {task}, {self.test}, seed {seed}{after}'

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """TRPO over a task's distribution, model-free: sb3-contrib's on the gymnasium environments.
 
-An iteration of the training file is one update of the policy, with a KL constraint of 0.05
+An iteration of the recipe is one update of the policy, with a KL constraint of 0.05
 (thesis, Table 6). Tuned: observations and rewards are standardised and the rest is what RL Zoo has
 for TRPO on MuJoCo's half-cheetah. Otherwise nothing is standardised and the rest is what
 sb3-contrib has by itself: the thesis names neither.

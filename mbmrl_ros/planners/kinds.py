@@ -1,6 +1,6 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Planners by kind, as bundles, training files and parameters name them."""
+"""Planners by kind, as bundles, recipes and parameters name them."""
 
 from __future__ import annotations
 

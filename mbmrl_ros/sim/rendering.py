@@ -161,7 +161,7 @@ def make_camera(stage: Stage) -> mujoco.MjvCamera:
     camera.type = mujoco.mjtCamera.mjCAMERA_FREE
     camera.lookat[:] = stage.place
     if stage.spec.simulation is not None and stage.spec.simulation.arm is not None:
-        camera.azimuth, camera.elevation, camera.distance = 150.0, -20.0, 2.7 * stage.size_m
+        camera.azimuth, camera.elevation, camera.distance = 150.0, -20.0, 2.3 * stage.size_m
     elif _is_planar(stage.original):
         camera.azimuth, camera.elevation, camera.distance = 90.0, -12.0, 3.6 * stage.size_m
     else:

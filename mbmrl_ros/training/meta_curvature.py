@@ -29,6 +29,7 @@ from mbmrl_ros.training.meta_learner import (
     group,
     step_sizes,
 )
+from mbmrl_ros.training.parallel import threads
 from mbmrl_ros.training.policy_step import parts
 from mbmrl_ros.training.samples import Samples
 from mbmrl_ros.types import Params
@@ -48,14 +49,17 @@ class Slope(NamedTuple):
 
 def meta_curvature(learner: MetaLearner, rounds: Rounds, surrogate: Surrogate) -> Curvature:
     """Return v -> D^T F D v, for samples of all rounds and a row's inner surrogate."""
-    pieces = [
-        _Piece.of(learner, [samples.part(tasks) for samples in rounds.samples], surrogate)
-        for tasks in parts(rounds)
-    ]
+
+    def piece_of(part: slice) -> _Piece:
+        return _Piece.of(learner, [samples.part(part) for samples in rounds.samples], surrogate)
+
+    with threads() as each:
+        pieces = each(piece_of, parts(rounds))
     tasks = len(rounds.samples[0].alive)
 
     def product(vector: Params) -> Params:
-        images = [piece.image(vector) for piece in pieces]
+        with threads() as each:
+            images = each(lambda piece: piece.image(vector), pieces)
         return {name: torch.stack([i[name] for i in images]).sum(0) / tasks for name in vector}
 
     return product

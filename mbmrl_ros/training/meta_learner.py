@@ -176,8 +176,8 @@ def evaluate(
 
 def value_of(distribution: Distribution, samples: Samples, surrogate: Surrogate) -> Tensor:
     """Return the surrogate [N] of a distribution."""
-    score = log_prob(distribution, samples.actions)
-    return surrogate(score, samples.old_log_prob, samples.credit, samples.alive)
+    now = log_prob(distribution, samples.actions)
+    return surrogate(now, samples.old_log_prob, samples.credit, samples.alive)
 
 
 def divergence(samples: Samples, distribution: Distribution) -> Tensor:

@@ -8,6 +8,7 @@ from a random stream of its own, and a checkpoint holds all that lasts from one 
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -47,30 +48,39 @@ def train_policy(
     done, tensors = run.load_checkpoint()
     restore(learner, tensors)
     env.set_normalizers(learner.memory)
-    if done:
-        bundle = load_policy(run.publish(done))
-    for iteration in range(done + 1, last + 1):
-        started = time.perf_counter()
-        metrics = improve(iteration_generator(seed, iteration))
-        _check(learner, iteration)
-        learner.memory |= env.normalizers()
-        steps = metrics.pop('steps')
-        spent = time.perf_counter() - started
-        metrics = {'environment_steps': steps * iteration} | metrics
-        metrics |= {
-            'update_s': spent - metrics['physics_s'] - metrics['policy_s'],
-            'iteration_s': spent,
-        }
-        known = {name: value.detach().clone() for name, value in learner.trained.items()}
-        known |= env.normalizers()
-        update = {'iteration': iteration, 'metrics': metrics}
-        bundle = PolicyBundle(info.model_copy(update=update), known)
-        save_policy(run.publish(iteration), bundle)
-        run.log(iteration, metrics, step=int(metrics['environment_steps']))
-        run.save_checkpoint(iteration, checkpoint(learner))
-        tqdm.write(_line(iteration, last, metrics))
+    bundle = load_policy(run.publish(done)) if done else None
+    with contextlib.closing(env):
+        for iteration in range(done + 1, last + 1):
+            started = time.perf_counter()
+            metrics = improve(iteration_generator(seed, iteration))
+            _check(learner, iteration)
+            learner.memory |= env.normalizers()
+            metrics = _in_order(metrics, iteration, time.perf_counter() - started)
+            bundle = _bundle(info, learner, env, iteration, metrics)
+            save_policy(run.publish(iteration), bundle)
+            run.log(iteration, metrics, step=int(metrics['environment_steps']))
+            run.save_checkpoint(iteration, checkpoint(learner))
+            tqdm.write(_line(iteration, last, metrics))
+    if bundle is None:
+        raise ValueError('a training needs at least one iteration')
     save_policy(run.folder / 'bundle', bundle)
     return bundle
+
+
+def _in_order(measured: Metrics, iteration: int, spent: float) -> Metrics:
+    """Return a row of metrics.csv: steps first, seconds last."""
+    rest = {name: value for name, value in measured.items() if name != 'steps'}
+    update_s = spent - rest['physics_s'] - rest['policy_s']
+    seconds = {'update_s': update_s, 'iteration_s': spent}
+    return {'environment_steps': measured['steps'] * iteration} | rest | seconds
+
+
+def _bundle(
+    info: PolicyInfo, learner: Learner, env: TimedEnv, iteration: int, metrics: Metrics
+) -> PolicyBundle:
+    known = {name: value.detach().clone() for name, value in learner.trained.items()}
+    update = {'iteration': iteration, 'metrics': metrics}
+    return PolicyBundle(info.model_copy(update=update), known | env.normalizers())
 
 
 def iteration_generator(seed: int, iteration: int) -> torch.Generator:

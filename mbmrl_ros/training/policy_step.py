@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mbmrl_ros.objectives.trust_region import Curvature, trust_region_step
 from mbmrl_ros.training.meta_learner import MetaLearner, Metrics, Rounds
+from mbmrl_ros.training.parallel import threads
 from mbmrl_ros.types import Params
 
 TaskObjective = Callable[[Params, slice], Tensor]
@@ -35,13 +36,18 @@ def parts(rounds: Rounds) -> Iterator[slice]:
 
 def adam_steps(learner: MetaLearner, objective: TaskObjective, rounds: Rounds, steps: int) -> None:
     """Raise the mean over tasks by full-batch steps of Adam."""
-    for _ in range(steps):
-        learner.optimiser.zero_grad()
-        for tasks in parts(rounds):
+    tensors = list(learner.trained.values())
+    tasks = len(rounds.samples[0].alive)
+
+    def slope(part: slice) -> tuple[Tensor, ...]:
+        return torch.autograd.grad(objective(learner.trained, part).sum(), tensors)
+
+    with threads() as each:
+        for _ in range(steps):
             # Exact: the gradient of a sum over tasks is the sum of gradients.
-            loss = -objective(learner.trained, tasks).sum() / learner.config.tasks
-            torch.autograd.backward(loss)
-        learner.optimiser.step()
+            for value, *slopes in zip(tensors, *each(slope, parts(rounds))):
+                value.grad = torch.stack(slopes).sum(0) / -tasks
+            learner.optimiser.step()
 
 
 def trust_region(

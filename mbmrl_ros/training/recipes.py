@@ -80,8 +80,7 @@ def read_recipe(algorithm: str, task: str, name: str | None = None, otherwise: s
         if name is None and not path.parent.exists():
             return Recipe({}, '--set')
         raise UserError(f'there are no recipes for {task}; name a file by --config FILE.yaml')
-    recipes = read_extended(path)
-    return Recipe(_of_recipe(recipes, algorithm, name or DEFAULT, path), str(path))
+    return Recipe(_of_recipe(read_extended(path), algorithm, name or DEFAULT, path), str(path))
 
 
 def recipe_names(recipes: Mapping[str, Any], algorithm: str) -> list[str]:
@@ -92,10 +91,26 @@ def recipe_names(recipes: Mapping[str, Any], algorithm: str) -> list[str]:
 def _of_recipe(
     recipes: Mapping[str, Any], algorithm: str, name: str, path: Path
 ) -> dict[str, Any]:
+    for one, parts in recipes.items():
+        _check(parts, f'{path}: recipe {one!r}')
     valid = recipe_names(recipes, algorithm)
     if name not in valid:
         raise UserError(f'{_lacking(name, valid)} ({algorithm}, {path})')
     return _resolved(recipes, algorithm, name, path)
+
+
+def _check(parts: Any, where: str) -> None:
+    """Raise UserError where a recipe is not one of settings by algorithm."""
+    if not isinstance(parts, Mapping):
+        raise UserError(
+            f'{where} needs settings by algorithm, such as all: {{...}}, got {parts!r}'
+        )
+    for key, value in parts.items():
+        wanted: tuple[type, str] = (Mapping, 'a mapping of settings')
+        if key == UPON:
+            wanted = (str, 'the name of a recipe of the same file')
+        if not isinstance(value, wanted[0]):
+            raise UserError(f'{where}: {key} needs {wanted[1]}, got {value!r}')
 
 
 def _lacking(name: str, valid: list[str]) -> str:
@@ -121,7 +136,7 @@ def _resolved(
     if UPON in parts:
         settings = _resolved(recipes, algorithm, parts[UPON], path, (*above, name))
     for part in (SHARED, *_sections(parts, algorithm)):
-        settings = merged(settings, parts.get(part) or {})
+        settings = merged(settings, parts.get(part, {}))
     return settings
 
 

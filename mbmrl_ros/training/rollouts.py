@@ -79,11 +79,13 @@ class _Record:
     """Paths in the making. Where one is not alive all is 0: its robot stands still."""
 
     def __init__(self, env: TaskEnv) -> None:
-        self._shape = env.tasks, env.rollouts, env.horizon
-        self._observations = torch.zeros(*self._shape, env.observation_size)
-        self._rewards = torch.zeros(self._shape)
-        self._alive = torch.zeros(self._shape, dtype=torch.bool)
-        self._of_actions = {'actions': torch.zeros(*self._shape, env.action_size)}
+        shape = env.tasks, env.rollouts, env.horizon
+        self._rewards = torch.zeros(shape)
+        self._alive = torch.zeros(shape, dtype=torch.bool)
+        self._kept = {
+            'observations': torch.zeros(*shape, env.observation_size),
+            'actions': torch.zeros(*shape, env.action_size),
+        }
 
     def keep(
         self,
@@ -96,17 +98,19 @@ class _Record:
         """Keep a step [N, R, .]; of_actions: actions, and parameters of their distribution."""
         self._alive[:, :, step] = alive
         self._rewards[:, :, step] = torch.where(alive, rewards, 0.0)
-        self._observations[:, :, step] = torch.where(alive[..., None], observations, 0.0)
-        for name, value in of_actions.items():
-            if name not in self._of_actions:
-                self._of_actions[name] = torch.zeros_like(self._of_actions['actions'])
-            self._of_actions[name][:, :, step] = torch.where(alive[..., None], value, 0.0)
+        everyone = bool(alive.all())
+        for name, value in ({'observations': observations} | of_actions).items():
+            if name not in self._kept:
+                self._kept[name] = torch.zeros_like(self._kept['actions'])
+            # Most episodes lose nobody, and then nothing is to be masked.
+            value = value if everyone else torch.where(alive[..., None], value, 0.0)
+            self._kept[name][:, :, step] = value
 
     def paths(self, last_observation: Tensor, ended: Tensor) -> Paths:
         """Return what was kept."""
-        distribution = dict(self._of_actions)
+        distribution = dict(self._kept)
         return Paths(
-            observations=self._observations,
+            observations=distribution.pop('observations'),
             actions=distribution.pop('actions'),
             rewards=self._rewards,
             last_observation=last_observation,

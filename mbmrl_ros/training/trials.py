@@ -95,7 +95,7 @@ def collect_trials(
 def join(episodes: list[Paths]) -> Paths:
     """Put episodes one after the other, steps that count in front of all that do not.
 
-    `ended` is False: a trial ends by its number of episodes.
+    `ended` is True: nothing comes after the last episode, whatever ended it.
     """
     alive = torch.cat([paths.alive for paths in episodes], 2)
     order = (~alive).to(torch.uint8).argsort(dim=2, stable=True)
@@ -112,6 +112,6 @@ def join(episodes: list[Paths]) -> Paths:
         joined([paths.rewards for paths in episodes]),
         episodes[-1].last_observation,
         joined([paths.alive for paths in episodes]),
-        torch.zeros_like(episodes[-1].ended),
+        torch.ones_like(episodes[-1].ended),
         {name: joined([paths.distribution[name] for paths in episodes]) for name in names},
     )

@@ -133,6 +133,21 @@ def test_how_many_samples_are_taken_at_once_does_not_matter(tmp_path, monkeypatc
         torch.testing.assert_close(value, single.tensors[key], atol=1e-4, rtol=1e-3)
 
 
+def test_how_many_threads_there_are_does_not_matter(tmp_path, monkeypatch):
+    monkeypatch.setattr(policy_step, 'SAMPLES_AT_ONCE', 1)
+    count = torch.get_num_threads()
+    results = []
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        try:
+            results.append(trained('promp', tmp_path / str(threads), iterations=1).tensors)
+            assert torch.get_num_threads() == threads
+        finally:
+            torch.set_num_threads(count)
+    for key, value in results[0].items():
+        torch.testing.assert_close(value, results[1][key], atol=1e-5, rtol=1e-4)
+
+
 def test_a_trust_region_step_keeps_its_divergence(tmp_path):
     trained('maml_trpo', tmp_path / 'run', delta=1e-3)
     for row in rows(tmp_path / 'run'):
@@ -163,7 +178,7 @@ def test_a_policy_that_remembers_does_better_in_the_second_episode(tmp_path):
     """Goals are -1 and 1: jumping to 0, what one can do without knowing, earns 0.905 a step."""
     changes = {'tasks': 100, 'rollouts': 2, 'horizon': 5, 'learning_rate': 5e-3, 'units': 16}
     config = parse(RL2.Config, changes | {'iterations': 40}, 'test')
-    run = Run(tmp_path, config.model_dump(mode='json'), {'algorithm': 'rl2'})
+    run = Run(tmp_path, config, {'algorithm': 'rl2'})
     RL2.train(load_meta_task('point/line'), config, run, 0)
     last = rows(tmp_path)[-5:]
     assert sum(float(row['gain']) for row in last) / 5 > 0.1

@@ -8,8 +8,8 @@ import pytest
 import torch
 from small_policy import SMALL, TASK, small_policy
 
-from mbmrl_ros.algorithms import ALGORITHMS
-from mbmrl_ros.algorithms.policy_source import INNER, DriveSettings, goal_row, make_policy_source
+from mbmrl_ros.algorithms import ALGORITHMS, INNER_STEPS
+from mbmrl_ros.algorithms.policy_source import DriveSettings, goal_row, make_policy_source
 from mbmrl_ros.bundles.policy import PolicyBundle, build_policy
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.meta_tasks import load_meta_task
@@ -98,7 +98,7 @@ def test_the_parameters_after_the_inner_step_are_those_of_training(algorithm, ch
     robot, ours = Robot(driver, generator), driver._learner
 
     learner, env, stream = restored_learner(bundle, config), MetaTaskEnv(SHORT, 1, 1), seeded()
-    surrogate, credit = INNER[algorithm]
+    surrogate, credit = INNER_STEPS[algorithm]
     for step in range(config.inner_steps):
         before = ours.params
         for k in range(config.rollouts):

@@ -4,21 +4,21 @@ import numpy as np
 import pytest
 import torch
 
+from mbmrl_ros.algorithms import ALGORITHMS, LEARNERS
 from mbmrl_ros.algorithms.adapters import make_adapter
 from mbmrl_ros.api.agent import load
 from mbmrl_ros.bundles.dynamics import load_bundle, save_bundle
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.gym import make
-from mbmrl_ros.envs.robot_env import RobotEnv
-from mbmrl_ros.evaluation.episodes import run_episodes
 from mbmrl_ros.planners.kinds import changed, make_planner
 from mbmrl_ros.planners.mppi import MPPIConfig
 from mbmrl_ros.rewards.reward import build_reward
 from mbmrl_ros.robot.adaptive_mpc import make_mpc
+from mbmrl_ros.robot.history import History
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training.collect import mpc_actions
+from mbmrl_ros.training.fit_model import ModelTraining
 from mbmrl_ros.training.publish import untrained_bundle
-from mbmrl_ros.training.settings import TrainingConfig
 
 TASK, GRBAL = 'half_cheetah/disabled_joint', 'half_cheetah/disabled_joint/grbal'
 SPEC = load_robot('half_cheetah')
@@ -40,26 +40,22 @@ def drive(agent, steps, setting='undisturbed'):
     return np.stack(states), np.stack(actions)
 
 
-def test_it_acts_as_the_evaluation_does(agent, monkeypatch):
+def test_it_acts_as_training_and_evaluation_do(agent):
     steps = agent.window + 5
-    _, actions = drive(agent, steps)
+    states, actions = drive(agent, steps)
     bundle = load_bundle(GRBAL, SPEC)
     mpc = make_mpc(
         bundle, make_adapter(bundle, 'auto'),
         make_planner(changed(bundle.info.planner, '', SMALL), SPEC.action_size),
         build_reward(SPEC, agent.task.reward), torch.Generator().manual_seed(0),
     )  # fmt: skip
-    # The environment draws its start by a generator of its own: the same one here.
-    reset = RobotEnv.reset
-    monkeypatch.setattr(RobotEnv, 'reset', lambda env, rng, plans: reset(env, make_rng(), plans))
-    rollouts = run_episodes(agent.task, 'undisturbed', mpc_actions(mpc), 1, steps, 0, agent.window)
-    assert np.allclose(rollouts.trajectories[0].actions.numpy(), actions, atol=1e-6)
-
-
-def make_rng():
-    env = make(TASK).unwrapped
-    super(type(env), env).reset(seed=0)
-    return env.np_random
+    act = mpc_actions(mpc)
+    history = History(agent.window, SPEC.period_s, SPEC.state_size, SPEC.action_size)
+    for step in range(steps):
+        history.observe(step * SPEC.period_s, states[step])
+        [action] = act([history], torch.from_numpy(states[step])[None]).numpy()
+        assert np.array_equal(action, actions[step])
+        history.applied(action)
 
 
 def test_adapting_to_a_failure_predicts_what_comes_after_it_better(agent):
@@ -124,12 +120,12 @@ def test_what_was_really_done_counts_and_not_what_was_proposed(agent):
 
 @pytest.mark.parametrize('algorithm', ['mb', 'rebal'])
 def test_every_kind_of_bundle_adapts_and_predicts(tmp_path, algorithm):
-    config = TrainingConfig(
+    config = ALGORITHMS[algorithm].Config(
         past_steps=6, future_steps=6, hidden_sizes=(16,),
         control_planner=MPPIConfig(candidates=8, horizon=3),
     )  # fmt: skip
-    cell = 'gru' if algorithm == 'rebal' else None
-    save_bundle(tmp_path, untrained_bundle(algorithm, TASK, config, SPEC, cell=cell))
+    training = ModelTraining(LEARNERS[algorithm], SPEC, config, 0)
+    save_bundle(tmp_path, untrained_bundle(training, TASK))
     agent = load(tmp_path)
     states, actions = drive(agent, 10)
     assert agent.window == 6

@@ -62,9 +62,8 @@ def test_runs_are_beside_each_other_and_what_fails_turns_red(robot):
         reds = []
         for picture in (pictures[STEPS // 3 - 1], pictures[STEPS // 3]):
             r, g, b = np.moveaxis(picture[inside, columns].astype(int), -1, 0)
-            reds.append(int(((r > 1.25 * g) & (r > 1.25 * b) & (r - g > 25)).sum()))
-        # Parts of the half-cheetah have a reddish colour of their own.
-        assert reds[1] > reds[0] + (3 if robot == 'millirobot' else 50), reds
+            reds.append(int(((r > 100) & (r > 2.5 * g) & (r > 2.5 * b)).sum()))
+        assert reds[0] == 0 and reds[1] > 50, reds
 
 
 def test_the_seed_is_one_that_all_controllers_have():

@@ -102,3 +102,12 @@ def test_what_cannot_be_is_refused():
         VectorTaskEnv(TASK, num_envs=0)
     with pytest.raises(UserError, match='did you mean'):
         VectorTaskEnv('half_cheetah/slopes', setting='hil')
+
+
+def test_an_episode_ends_where_the_task_says_so():
+    env = VectorTaskEnv(TASK, num_envs=2, threads=1)
+    env._done = lambda states: torch.tensor([True, False])
+    env.reset(seed=0)
+    _, reward, terminated, *_ = env.step(actions(env))
+    assert terminated.tolist() == [True, False] and (reward != 0).all()
+    env.close()

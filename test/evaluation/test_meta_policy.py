@@ -20,7 +20,7 @@ CONFIG = ProMPConfig(
 
 @pytest.fixture(scope='module')
 def bundle(tmp_path_factory):
-    run = Run(tmp_path_factory.mktemp('run'), CONFIG.model_dump(mode='json'), {})
+    run = Run(tmp_path_factory.mktemp('run'), CONFIG, {})
     return PROMP.train(TASK, CONFIG, run, 0)
 
 
@@ -49,7 +49,7 @@ def test_a_setting_that_is_not_there_is_one_line(bundle):
 
 def test_learned_step_sizes_are_those_of_the_bundle(tmp_path):
     config = CONFIG.model_copy(update={'learn_step_sizes': True, 'iterations': 1})
-    bundle = PROMP.train(TASK, config, Run(tmp_path, config.model_dump(mode='json'), {}), 0)
+    bundle = PROMP.train(TASK, config, Run(tmp_path, config, {}), 0)
     none = {
         name: torch.zeros_like(value) if name.startswith('step_sizes/') else value
         for name, value in bundle.tensors.items()
@@ -64,7 +64,7 @@ def test_learned_step_sizes_are_those_of_the_bundle(tmp_path):
 
 def test_trials_have_a_return_per_episode(tmp_path):
     config = RL2Config(tasks=6, rollouts=2, horizon=5, iterations=1, units=8)
-    bundle = RL2.train(TASK, config, Run(tmp_path, config.model_dump(mode='json'), {}), 0)
+    bundle = RL2.train(TASK, config, Run(tmp_path, config, {}), 0)
     curve = trial_curve(bundle, TASK, config, 4, 'held_out', seed=1)
     assert curve.rollouts == [0, 1, 2, 3]
     assert curve.returns.shape == (4, 6)

@@ -7,9 +7,11 @@ import re
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from mbmrl_ros.cli.main import main
 from mbmrl_ros.config import UserError
+from mbmrl_ros.experiments import report
 from mbmrl_ros.experiments.cells import expand
 from mbmrl_ros.experiments.figures import FIGURES
 from mbmrl_ros.experiments.grid import Selection
@@ -90,6 +92,13 @@ def write_cells(folder, names, methods=tuple(RETURNS), tasks=(JOINT,)):
         cell = {'command': job.command, 'seed': work.training.seed, 'settings': job.settings,
                 'result': result_of(work)}  # fmt: skip
         path.write_text(json.dumps(cell))
+
+
+@pytest.fixture
+def plain_plots(monkeypatch):
+    """Draw nothing, where it is about the text."""
+    empty = dict.fromkeys(PLOTS, lambda figure, results: Figure(figsize=(1, 1)))
+    monkeypatch.setattr(report, 'PLOTS', empty)
 
 
 def rows(lines):
@@ -259,7 +268,7 @@ def test_what_adapting_costs_is_told_of_episodes_without_a_fault(tmp_path):
     assert chance[name, 'MB+DE'] == ['0 of 6', '9', '100 %', '0.90']
 
 
-def test_cells_that_say_nothing_of_recovery_leave_dashes(tmp_path):
+def test_cells_that_say_nothing_of_recovery_leave_dashes(tmp_path, plain_plots):
     write_cells(tmp_path, ['recovery'])
     for path in (tmp_path / 'cells').rglob('*.json'):
         cell = json.loads(path.read_text())
@@ -311,7 +320,7 @@ def test_figures_become_a_page_with_plots_and_say_what_is_missing(tmp_path):
     assert again.read_text() == text
 
 
-def test_what_a_person_wrote_stays(tmp_path):
+def test_what_a_person_wrote_stays(tmp_path, plain_plots):
     write_cells(tmp_path, ['recovery'])
     page = write_report(tmp_path)
     first = page.read_text()
@@ -331,7 +340,7 @@ def test_what_a_person_wrote_stays(tmp_path):
     assert 'MB+DE | 50.00 +- 0.00' not in before
 
 
-def test_quick_results_are_said_not_to_be_results(tmp_path):
+def test_quick_results_are_said_not_to_be_results(tmp_path, plain_plots):
     write_cells(tmp_path, ['recovery'])
     path = next((tmp_path / 'cells').rglob('*.json'))
     cell = json.loads(path.read_text())

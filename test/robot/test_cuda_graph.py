@@ -141,7 +141,7 @@ def make_mpc(adapter_name: str, planner_name: str, device: torch.device) -> Adap
         'rebal_episode': lambda: RecurrentAdapter(dynamics, params, 'episode', PAST),
         'none': lambda: NoAdaptation(dynamics.loss, params),
         'grbal': lambda: GradientAdapter(dynamics.loss, params, sizes, 2),
-        'grbal_judged': lambda: GradientAdapter(dynamics.loss, params, sizes, 2, 0.1, 2, 0.05),
+        'grbal_judged': lambda: GradientAdapter(dynamics.loss, params, sizes, 2, 0.1, 0.05),
         'grbal_inputs': lambda: GradientAdapter(
             dynamics.loss, params, {'scale': sizes['scale']}, 3
         ),

@@ -16,7 +16,7 @@ from mbmrl_ros.envs.robot_task import RobotTask
 from mbmrl_ros.envs.tasks import DEAD_JOINTS, load_task
 from mbmrl_ros.models.dynamics import build_dynamics
 from mbmrl_ros.planners.mppi import MPPI, MPPIConfig
-from mbmrl_ros.rewards.reward import build_reward
+from mbmrl_ros.rewards.reward import build_reward, never_done
 from mbmrl_ros.robot.adaptive_mpc import AdaptiveModel, AdaptiveMPC
 from mbmrl_ros.robot.history import stack_windows
 from mbmrl_ros.sim.disturbances import Event
@@ -43,9 +43,13 @@ def env() -> RobotEnv:
     return RobotEnv(SPEC, ROBOTS)
 
 
-def drive(env: RobotEnv, act: ActFn, schedules=HEALTHY, seed: int = 0, **keywords) -> Rollouts:
+def drive(
+    env: RobotEnv, act: ActFn, schedules=HEALTHY, seed: int = 0, done=never_done, **keywords
+) -> Rollouts:
     rng = np.random.default_rng(seed)
-    return collect(env, PROBLEM, act, EpisodePlan(schedules, STEPS, PAST), rng, **keywords)
+    return collect(
+        env, replace(PROBLEM, done=done), act, EpisodePlan(schedules, STEPS, PAST), rng, **keywords
+    )
 
 
 def random(seed: int = 0) -> ActFn:

@@ -8,6 +8,7 @@ import torch
 from mbmrl_ros.algorithms.maml import MAMLConfig
 from mbmrl_ros.envs.meta_tasks import load_meta_task
 from mbmrl_ros.objectives.surrogates import dice, log_likelihood, lvc
+from mbmrl_ros.training import policy_step
 from mbmrl_ros.training.meta_curvature import meta_curvature
 from mbmrl_ros.training.meta_learner import Inner, adapt, divergence, init_learner, sample_rounds
 from mbmrl_ros.training.meta_policy import make_env
@@ -19,7 +20,7 @@ from mbmrl_ros.training.meta_policy import make_env
     [{}, {'inner_steps': 2}, {'learn_step_sizes': True, 'inner_steps': 2}, {'first_order': True}],
     ids=['one_step', 'two_steps', 'learned_sizes', 'first_order'],
 )
-def test_it_is_the_second_derivative_of_the_mean_divergence(surrogate, changes):
+def test_it_is_the_second_derivative_of_the_mean_divergence(surrogate, changes, monkeypatch):
     config = MAMLConfig(
         tasks=3, rollouts=4, horizon=5, hidden_sizes=(6,), alpha=0.3, **changes
     )  # fmt: skip
@@ -41,3 +42,14 @@ def test_it_is_the_second_derivative_of_the_mean_divergence(surrogate, changes):
     assert set(found) == set(names)
     for name, value in zip(names, expected):
         torch.testing.assert_close(found[name], value, atol=2e-4, rtol=2e-3)
+
+    # Tasks in pieces of their own, on threads of their own.
+    monkeypatch.setattr(policy_step, 'SAMPLES_AT_ONCE', 1)
+    count = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        apart = meta_curvature(learner, rounds, surrogate)(vector)
+    finally:
+        torch.set_num_threads(count)
+    for name in names:
+        torch.testing.assert_close(apart[name], found[name], atol=1e-6, rtol=1e-4)

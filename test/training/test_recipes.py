@@ -116,6 +116,9 @@ def test_a_file_of_ones_own_has_settings_or_recipes(tmp_path):
     [
         ('default: {extends: default, mb: {}}', "'default' extends itself: default -> default"),
         ('default: {extends: papr, mb: {}}', "'default' extends 'papr', which there is not"),
+        ('default: {extends: [paper], mb: {}}', 'extends needs the name of a recipe'),
+        ('default: {mb: 3}', "recipe 'default': mb needs a mapping of settings, got 3"),
+        ('{default: {mb: {}}, paper: 3}', "recipe 'paper' needs settings by algorithm"),
     ],
 )
 def test_recipes_that_extend_nothing_or_themselves_are_refused(recipes, said, tmp_path):

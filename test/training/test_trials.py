@@ -91,6 +91,7 @@ def test_trials_are_joined_without_gaps():
             whole = paths.rewards[task, rollout][paths.alive[task, rollout]]
             assert torch.equal(whole, torch.cat(pieces))
     assert isinstance(join(episodes), Paths)
+    assert paths.ended.all(), 'nothing comes after a trial'
 
 
 def test_rows_do_not_influence_each_other():

@@ -9,11 +9,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from mbmrl_ros.nodes.controller.stats import STATS, stats_message
 from nav_msgs.msg import Path
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Float64MultiArray
 
+from mbmrl_ros.nodes.controller.report import STATS, stats_message
 from mbmrl_ros.nodes.controller.visuals import cloud_message
 from mbmrl_ros.robot.command import Command
 from mbmrl_ros.robot.tick import Diagnostics, Tick

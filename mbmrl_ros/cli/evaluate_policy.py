@@ -1,0 +1,89 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What `evaluate` does with a meta-learned policy: its return against the rollouts it has seen."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from mbmrl_ros.algorithms import ALGORITHMS, INNER_STEPS
+from mbmrl_ros.bundles.policy import PolicyBundle, load_policy
+from mbmrl_ros.config import UserError, closest, parse
+from mbmrl_ros.envs.meta_task import MetaTask
+from mbmrl_ros.envs.meta_tasks import load_meta_task
+from mbmrl_ros.evaluation.meta_policy import AdaptationCurve, adaptation_curve, trial_curve
+from mbmrl_ros.system.outputs import write_text
+
+SETTINGS = ('training', 'held_out')
+# Goals that are drawn per setting.
+TASKS = 40
+
+
+def evaluate_policy_command(options: argparse.Namespace) -> None:
+    """Adapt to new tasks, of training and from outside; print a table, write JSON."""
+    torch.set_num_threads(options.threads)
+    bundle = load_policy(options.bundle)
+    if bundle.info.algorithm not in ALGORITHMS:
+        known = closest(bundle.info.algorithm, ALGORITHMS)
+        raise UserError(f'{options.bundle} is of algorithm {bundle.info.algorithm!r}; {known}')
+    task = load_meta_task(options.task or bundle.info.task, options.robot or '')
+    settings = SETTINGS if options.test == 'all' else options.test.split(',')
+    for setting in settings:
+        task.goals.of(setting)
+    results = {name: _curve(bundle, task, name, options).summary() for name in settings}
+    if options.json:
+        _write(options.json, bundle, task, options, results)
+    _print_results(results)
+
+
+def _curve(
+    bundle: PolicyBundle, task: MetaTask, setting: str, options: argparse.Namespace
+) -> AdaptationCurve:
+    record = ALGORITHMS[bundle.info.algorithm].Config
+    asked: dict[str, Any] = {'tasks': TASKS, 'rollouts': options.episodes}
+    if options.steps:
+        asked['horizon'] = options.steps
+    inner = INNER_STEPS.get(bundle.info.algorithm)
+    if inner is None:
+        # A trial is some episodes of one robot: as many robots as there are to be rollouts.
+        config: Any = parse(record, bundle.info.training | asked, '--episodes, --steps')
+        return trial_curve(bundle, task, config, options.updates + 1, setting, options.seed)
+    asked['inner_steps'] = options.updates
+    config = parse(record, bundle.info.training | asked, '--updates, --episodes, --steps')
+    return adaptation_curve(bundle, task, config, inner, setting, options.seed)
+
+
+def _write(
+    path: Path,
+    bundle: PolicyBundle,
+    task: MetaTask,
+    options: argparse.Namespace,
+    results: dict[str, dict[str, Any]],
+) -> None:
+    head = {
+        'bundle': str(options.bundle),
+        'algorithm': bundle.info.algorithm,
+        'task': task.name,
+        'seed': options.seed,
+        'tasks': TASKS,
+    }
+    write_text(path, json.dumps(head | {'tests': results}, indent=2) + '\n')
+
+
+def _print_results(results: dict[str, dict[str, Any]]) -> None:
+    """Print a column per update; what is in brackets is the spread over tasks of one policy."""
+    rollouts = next(iter(results.values()))['rollouts']
+    heads = [f'after {count} rollouts (SD of tasks)' for count in rollouts]
+    table = Table('goals', *heads, 'gain')
+    for setting, result in results.items():
+        pairs = zip(result['return_mean'], result['return_std_over_tasks'])
+        cells = [f'{mean:.1f} ({std:.1f})' for mean, std in pairs]
+        table.add_row(setting, *cells, f'{result["gain"]:.1f}')
+    Console().print(table)
