@@ -92,6 +92,11 @@ def read_json(folder: Path) -> dict[str, Any]:
     return _of_format_1(data) if data.get('format') == 1 else data
 
 
+def bundle_kind(folder: Path) -> str:
+    """Return what bundle.json says that a bundle is; UserError if nobody can read it."""
+    return str(read_json(folder).get('kind', ''))
+
+
 def parse_head(record: type[Head], folder: Path, data: dict[str, Any]) -> Head:
     """Return what bundle.json says as a record; UserError if it is of another kind or format."""
     path = folder / 'bundle.json'
