@@ -82,8 +82,8 @@ DISTURBANCES = """# Disturbances
 
 What can happen to a simulated robot. Written `kind:target` or `kind:target:value`, as in
 `disabled_joint:bthigh` or `slope:x:12.5`, in tasks and in `schedule` of
-[sim_node](node_parameters.md); each is a service of the simulator too. The usual value counts where
-you name none. Targets are those of the first robot of the row.
+[sim_node](node_parameters.md); each is a service of the simulator too. The usual value
+counts where you name none. Targets are those of the first robot of the row.
 
 """
 BUNDLE = """# bundle.json

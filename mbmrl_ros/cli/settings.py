@@ -82,7 +82,13 @@ def settings_command(options: argparse.Namespace) -> None:
 def rows_of(record: type[BaseModel]) -> Iterator[Setting]:
     """Yield the settings of a record: its own first, then those of the parts it is made of."""
     schema = record.model_json_schema()
-    rows = list(_rows(schema, schema.get('$defs', {}), '', {}))
+    # As they are: a planner of before is written without what tells it from one of today.
+    held = {
+        name: dict(field.default)
+        for name, field in record.model_fields.items()
+        if isinstance(field.default, BaseModel)
+    }
+    rows = list(_rows(schema, schema.get('$defs', {}), '', held))
     seen: set[str] = set()
     for part in record.__mro__:
         own = set(vars(part).get('__annotations__', {})) - seen
@@ -101,15 +107,20 @@ def _rows(
     for name, field in schema.get('properties', {}).items():
         default = given.get(name, field.get('default'))
         inner, place = _record_in(field, records, default)
-        required = name in needed and name not in given
-        if inner is None or default is None or place:
-            yield Setting(
-                f'{prefix}{name}', type_text(field, records),
-                _default_text(field, default, required), bounds_text(field),
-                _meaning(field, records), _source(field), '',
-            )  # fmt: skip
+        row = Setting(
+            f'{prefix}{name}', type_text(field, records),
+            _default_text(field, default, name in needed and name not in given),
+            bounds_text(field), _meaning(field, records), _source(field), '',
+        )  # fmt: skip
+        values = default if isinstance(default, Mapping) and not place else {}
+        if inner is not None and 'oneOf' in field:
+            # Of several kinds: which there are, then the keys of the usual one.
+            kind = json.dumps(_constant(inner))
+            yield row._replace(name=f'{prefix}{name}.kind', default=kind)
+            inner = {'properties': {k: v for k, v in inner['properties'].items() if k != 'kind'}}
+        elif inner is None or default is None or place:
+            yield row
         if inner is not None:
-            values = default if isinstance(default, Mapping) and not place else {}
             yield from _rows(inner, records, f'{prefix}{name}{place}.', values)
 
 
