@@ -268,7 +268,7 @@ def refuse(found: Iterable[Mistake], info: ValidationInfo, within: str = '') -> 
     """
     if isinstance(info.context, list):
         head = (within,) if within else ()
-        info.context += [Mistake((*head, *place), text) for place, text in found]
+        info.context.extend(Mistake((*head, *place), text) for place, text in found)
         return
     for _, text in found:
         raise ValueError(text)

@@ -80,6 +80,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_experiment(commands.add_parser('experiment', help='the grid of a figure of the thesis'))
     _add_bag(commands.add_parser('bag', help='recordings to a dataset for train --data'))
     _add_bench(commands.add_parser('bench', help='how fast, beside peers, in one run'))
+    check = commands.add_parser('check', help='every mistake of a robot file, in one go')
+    check.add_argument('file', metavar='FILE', help='a .yaml, or the name of a shipped robot')
+    check.add_argument('--json', type=output_file, metavar='OUT', help='also write it here')
+    check.set_defaults(command_of=lambda options: _load('cli.own_robot', 'check_command'))
     report = commands.add_parser('report', help='a page of a training run, or of experiments')
     report.add_argument('run_folder', type=Path, metavar='RUN', help='or --out of experiment')
     report.add_argument(

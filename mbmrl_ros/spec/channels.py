@@ -183,10 +183,12 @@ class Action(Config):
                 yield Mistake((name,), text)
         if len(set(self.joints)) != len(self.joints):
             yield Mistake(('joints',), 'joints must be unique')
-        for joint, low, rest, high in zip(self.joints, self.lower, self.fallback, self.upper):
+        bounds = zip(self.joints, self.lower, self.fallback, self.upper)
+        for place, (joint, low, rest, high) in enumerate(bounds):
             # A joint that is locked has one command.
             if not low <= rest <= high:
-                yield Mistake((), f'{joint}: needs lower <= fallback <= upper')
+                text = f'{joint}: needs lower <= fallback <= upper'
+                yield Mistake(('fallback', place), text)
 
 
 class Point(Config):

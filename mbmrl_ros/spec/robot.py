@@ -108,7 +108,9 @@ class RobotSpec(Config):
         for key, used in (('plausible', self.plausible), ('heading', turning)):
             for name in used:
                 if name not in names:
-                    yield Mistake((key, name), f'{key}: no channel {name!r}; {closest(name, names)}')
+                    yield Mistake(
+                        (key, name), f'{key}: no channel {name!r}; {closest(name, names)}'
+                    )
         if self.collection.area is not None:
             for text in self._about_area(self.collection.area, names):
                 yield Mistake(('collection', 'area'), text)
@@ -306,6 +308,15 @@ def load_robot(name_or_path: str) -> RobotSpec:
 
     What is valid and hardly meant is warned of.
     """
+    path, data = read_robot(name_or_path)
+    spec = parse(RobotSpec, data, str(path))
+    for doubt in spec.doubts:
+        _warn_once(f'{path}: {doubt}')
+    return with_paths(spec, path.parent)
+
+
+def read_robot(name_or_path: str) -> tuple[Path, dict[str, Any]]:
+    """Return where a robot's file is, and what it and those that it extends hold."""
     shipped = share_directory() / 'config' / 'robots'
     if name_or_path.endswith(('.yaml', '.yml')):
         path = Path(name_or_path)
@@ -313,10 +324,7 @@ def load_robot(name_or_path: str) -> RobotSpec:
         path = shipped / f'{name_or_path}.yaml'
     else:
         raise UserError(f'unknown robot {name_or_path!r}; {closest(name_or_path, robot_names())}')
-    spec = parse(RobotSpec, read_extended(path, shipped), str(path))
-    for doubt in spec.doubts:
-        _warn_once(f'{path}: {doubt}')
-    return _with_paths(spec, path.parent)
+    return path, read_extended(path, shipped)
 
 
 @functools.cache
@@ -325,7 +333,7 @@ def _warn_once(text: str) -> None:
     logging.getLogger(__name__).warning(text)
 
 
-def _with_paths(spec: RobotSpec, folder: Path) -> RobotSpec:
+def with_paths(spec: RobotSpec, folder: Path) -> RobotSpec:
     """Return a robot whose files are found from anywhere."""
     changes: dict[str, Any] = {}
     simulation, kinematics = spec.simulation, spec.kinematics
