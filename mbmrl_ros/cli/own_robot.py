@@ -1,11 +1,12 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What `mbmrl check` does: all mistakes of a robot file, or what was understood."""
+"""What `mbmrl init` and `mbmrl check` do: a robot file of a model, and what is wrong with it."""
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -120,3 +121,23 @@ def _numbers(path: Path, lines: list[_Line], spec: RobotSpec | None) -> dict[str
             'doubts': list(spec.doubts),
         }
     return {'file': str(path), 'mistakes': mistakes, 'robot': robot}
+
+
+def init_command(options: argparse.Namespace) -> int:
+    """Write a robot file for a model, and check it; return 2 if it has to be completed."""
+    from mbmrl_ros.sim.model_files import model_path
+    from mbmrl_ros.sim.model_survey import survey
+    from mbmrl_ros.sim.scaffold import scaffold
+
+    model = options.model
+    path = model_path(model)
+    out = options.out or Path(f'{path.stem}.yaml')
+    if out.suffix not in ('.yaml', '.yml'):
+        raise UserError(f'--out is a robot file, NAME.yaml, got {out}')
+    if out.exists():
+        raise UserError(f'{out} is there already; remove it, or choose another --out')
+    if not model.startswith('gymnasium/'):
+        model = os.path.relpath(path, out.parent)
+    write_text(out, scaffold(out.stem, model, survey(path)))
+    print(f'{out}: written; look through it, above all at limits, fallback and tasks')
+    return check_command(argparse.Namespace(file=str(out), json=None))

@@ -23,6 +23,7 @@ from mbmrl_ros.bundles.dynamics import Bundle, load_bundle, on_device, read_info
 from mbmrl_ros.bundles.files import bundle_names, find_bundle, read_json
 from mbmrl_ros.cli.evaluate_policy import evaluate_policy_command
 from mbmrl_ros.envs.meta_tasks import META_TASKS
+from mbmrl_ros.envs.own_tasks import own_tasks
 from mbmrl_ros.envs.robot_task import open_task
 from mbmrl_ros.envs.tasks import TASKS, load_task
 from mbmrl_ros.evaluation.episodes import (
@@ -36,7 +37,7 @@ from mbmrl_ros.evaluation.episodes import (
 from mbmrl_ros.evaluation.predictions import prediction_losses
 from mbmrl_ros.models.device import choose_precision
 from mbmrl_ros.planners.kinds import PlannerConfig, changed
-from mbmrl_ros.spec.robot import load_robot, robot_names
+from mbmrl_ros.spec.robot import RobotSpec, load_robot, robot_names
 from mbmrl_ros.training.recipes import load_recipe
 from mbmrl_ros.training.run import finished_iterations, write_text
 from mbmrl_ros.training.settings import check_start
@@ -160,17 +161,31 @@ def _known(result: dict[str, Any], **digits: int) -> list[str]:
 
 def list_command(options: argparse.Namespace) -> None:
     """Print what there is, a line each."""
-    for line in LISTS[options.what]():
+    # Of a file of one's own, first what is in it.
+    own = _own(options.what, getattr(options, 'robot', None))
+    for line in [*own, *LISTS[options.what]()]:
         print(line)
 
 
+def _own(what: str, robot: str | None) -> list[str]:
+    if not robot:
+        return []
+    spec = load_robot(robot)
+    if what == 'robots':
+        return [f'{robot}: {_robot(spec)}']
+    tasks = own_tasks(spec, robot)
+    return [f'{task.name}: {task.description} ({robot})' for task in tasks.values()]
+
+
 def _robots() -> list[str]:
-    robots = [load_robot(name) for name in robot_names()]
-    return [
+    return [_robot(load_robot(name)) for name in robot_names()]
+
+
+def _robot(robot: RobotSpec) -> str:
+    return (
         f'{robot.name}: {robot.description} {1 / robot.period_s:g} Hz, state {robot.state_size}, '
         f'action {robot.action_size}'
-        for robot in robots
-    ]
+    )
 
 
 def _bundles() -> list[str]:

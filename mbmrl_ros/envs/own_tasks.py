@@ -64,7 +64,8 @@ def task_mistakes(spec: RobotSpec) -> Iterator[Mistake]:
     """Yield all that is wrong with the tasks of a robot file, and not only the first."""
     for name, section in spec.tasks.items():
         goals = tuple(section.goals)
-        found = []
+        found: list[Mistake] = []
+        attempt: Callable[[], object]
         for place, term in enumerate(section.reward):
             attempt = partial(build_reward, spec, (term,), goals)
             found += _objection((name, 'reward', place), attempt)

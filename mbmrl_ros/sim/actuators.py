@@ -98,7 +98,7 @@ def read_actuator(spec: RobotSpec, model: mujoco.MjModel, joint: str) -> Actuato
             f'{spec.name}: actuator {_name(model, number)} of {joint} does nothing: the model '
             f'turns it off by {off} in its option; take that out'
         )
-    field, unit = _field_of(model, number)
+    field, unit = field_of(model, number)
     if not field:
         raise UserError(
             f'{spec.name}: actuator {_name(model, number)} of {joint} is neither a motor nor a '
@@ -144,7 +144,7 @@ def _why_off(model: mujoco.MjModel, number: int) -> str:
     return f'actuatorgroupdisable="{group}"' if off else ''
 
 
-def _field_of(model: mujoco.MjModel, number: int) -> tuple[str, float]:
+def field_of(model: mujoco.MjModel, number: int) -> tuple[str, float]:
     """Return what an actuator takes, empty if it is none of them, and the unit of its control."""
     gear, gain = model.actuator_gear[number, 0], model.actuator_gainprm[number, 0]
     affine = model.actuator_biastype[number] == mujoco.mjtBias.mjBIAS_AFFINE
@@ -176,7 +176,7 @@ def _beyond_range(
     """Yield why commands within the limits of the robot file act alike in the model."""
     place, number = spec.action.joints.index(joint), actuator.number
     lower, upper = spec.action.lower[place], spec.action.upper[place]
-    for name, pair, unit in _ranges(model, joint, actuator):
+    for name, pair, unit in ranges(model, joint, actuator):
         low, high = sorted(pair * unit)
         slack = 1e-6 * (high - low)
         if lower < low - slack or upper > high + slack:
@@ -187,7 +187,7 @@ def _beyond_range(
             )
 
 
-def _ranges(
+def ranges(
     model: mujoco.MjModel, joint: str, actuator: Actuator
 ) -> Iterator[tuple[str, Array, float]]:
     """Yield name, range [2] and unit of what cuts off commands."""

@@ -43,19 +43,24 @@ def read_description(spec: RobotSpec, path: Path) -> tuple[mujoco.MjSpec, bool]:
 
     ValueError, as MuJoCo raises it, if it cannot be read.
     """
-    cannot = f'{spec.name}: MuJoCo cannot load {path}:'
+    description, is_urdf = load_description(path)
+    for name in _FOR_MJCF if is_urdf else _FOR_URDF:
+        if getattr(spec.simulation, name):
+            kinds = ('MJCF models', 'a URDF') if is_urdf else ('a URDF', 'MJCF models')
+            raise UserError(
+                f'{spec.name}: simulation.{name} is for {kinds[0]}, not for {kinds[1]}'
+            )
+    return description, is_urdf
+
+
+def load_description(path: Path) -> tuple[mujoco.MjSpec, bool]:
+    """Return what a model file says, as `read_description`, whatever robot it is of."""
+    cannot = f'MuJoCo cannot load {path}:'
     objection = _TO_DO.get(path.suffix.lower(), '') or why_no_model(path)
     if objection:
         raise UserError(f'{cannot} {objection}')
     text = path.read_bytes()
     is_urdf = path.suffix.lower() == '.urdf' or _root(text) == 'robot'
-    simulation = spec.simulation
-    for name in _FOR_MJCF if is_urdf else _FOR_URDF:
-        if getattr(simulation, name):
-            kinds = ('MJCF models', 'a URDF') if is_urdf else ('a URDF', 'MJCF models')
-            raise UserError(
-                f'{spec.name}: simulation.{name} is for {kinds[0]}, not for {kinds[1]}'
-            )
     description = mujoco.MjSpec.from_file(str(path))
     assets = (description.meshes, description.textures, description.hfields, description.skins)
     for asset in itertools.chain(*assets):
