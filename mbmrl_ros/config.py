@@ -15,7 +15,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, get_args
 from urllib.parse import unquote
 
 from pydantic import (
@@ -39,6 +39,13 @@ Positive = Annotated[FiniteFloat, Field(gt=0)]
 LONGEST_CHAIN = 20
 # Characters of a wrong value in a message.
 LONGEST_SHOWN = 200
+
+
+class Mistake(NamedTuple):
+    """What is wrong, in one line, at which place of a file: its keys from the top."""
+
+    place: tuple[str | int, ...]
+    text: str
 
 
 class Config(BaseModel):
@@ -250,7 +257,21 @@ def parse(model: type[ConfigType], data: Mapping[str, Any], source: str) -> Conf
     except ValidationError as error:
         # A key that is missing is often one that is misspelt.
         first = min(error.errors(), key=lambda found: found['type'] != 'extra_forbidden')
-        raise UserError(f'{source}: {_explain(model, first)}') from error
+        raise UserError(f'{source}: {explain(model, first)}') from error
+
+
+def refuse(found: Iterable[Mistake], info: ValidationInfo, within: str = '') -> None:
+    """Raise the first mistake of a record, if there is one, as a validator does.
+
+    Where the context of a validation is a list, all of them go there, and nothing is raised.
+    within: the place of the record in the file.
+    """
+    if isinstance(info.context, list):
+        head = (within,) if within else ()
+        info.context.extend(Mistake((*head, *place), text) for place, text in found)
+        return
+    for _, text in found:
+        raise ValueError(text)
 
 
 def override(data: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
@@ -273,7 +294,8 @@ def override(data: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, A
     return result
 
 
-def _explain(model: type[BaseModel], error: Any) -> str:
+def explain(model: type[BaseModel], error: Any) -> str:
+    """Return what is wrong by an error of pydantic, in one line with the key."""
     location = [str(part) for part in error['loc']]
     shown, _ = _follow(model, location)
     key = '.'.join(shown)

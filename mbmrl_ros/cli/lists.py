@@ -19,9 +19,26 @@ from mbmrl_ros.config import UserError, share_directory
 
 
 def list_command(options: argparse.Namespace) -> None:
-    """Print what there is, a line each."""
-    for line in LISTS[options.what]():
+    """Print what there is, a line each; of a robot file of one's own, first what is in it."""
+    own = _own(options.what, getattr(options, 'robot', None))
+    for line in [*own, *LISTS[options.what]()]:
         print(line)
+
+
+def _own(what: str, robot: str | None) -> list[str]:
+    """Return what a robot file is, or its tasks."""
+    if not robot:
+        return []
+    # They import the simulator's side, which the shipped lists do without.
+    from mbmrl_ros.envs.own_tasks import own_tasks
+    from mbmrl_ros.spec.robot import load_robot
+
+    spec = load_robot(robot)
+    if what == 'tasks':
+        tasks = own_tasks(spec, robot)
+        return [f'{task.name}: {task.description} ({robot})' for task in tasks.values()]
+    sizes = f'{1 / spec.period_s:g} Hz, state {spec.state_size}, action {spec.action_size}'
+    return [f'{robot}: {spec.name}: {spec.description} {sizes}']
 
 
 def _entries(what: str) -> dict[str, str]:

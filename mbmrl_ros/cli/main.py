@@ -81,6 +81,14 @@ def make_parser() -> argparse.ArgumentParser:
     _add_experiment(commands.add_parser('experiment', help='the grid of a figure of the thesis'))
     _add_bag(commands.add_parser('bag', help='recordings to a dataset for train --data'))
     _add_bench(commands.add_parser('bench', help='how fast, beside peers, in one run'))
+    init = commands.add_parser('init', help='a robot file for a MuJoCo model or a URDF')
+    init.add_argument('model', metavar='MODEL', help='MJCF, URDF, or gymnasium/<file>.xml')
+    init.add_argument('--out', type=output_file, metavar='FILE', help='default: MODEL.yaml, here')
+    init.set_defaults(command_of=lambda options: _load('cli.own_robot', 'init_command'))
+    check = commands.add_parser('check', help='every mistake of a robot file, in one go')
+    check.add_argument('file', metavar='FILE', help='a .yaml, or the name of a shipped robot')
+    check.add_argument('--json', type=output_file, metavar='OUT', help='also write it here')
+    check.set_defaults(command_of=lambda options: _load('cli.own_robot', 'check_command'))
     report = commands.add_parser('report', help='a page of a training run, or of experiments')
     report.add_argument('run_folder', type=Path, metavar='RUN', help='or --out of experiment')
     report.add_argument(
@@ -97,9 +105,10 @@ def make_parser() -> argparse.ArgumentParser:
     )
     settings.set_defaults(command_of=_settings)
     for name in ('tasks', 'algorithms', 'robots', 'bundles', 'experiments'):
-        commands.add_parser(name, help=f'list the {name}').set_defaults(
-            command_of=_list, what=name
-        )
+        lists = commands.add_parser(name, help=f'list the {name}')
+        lists.set_defaults(command_of=_list, what=name)
+        if name in ('tasks', 'robots'):
+            lists.add_argument('--robot', metavar='FILE', help='also those of this robot file')
     for name, (_, text) in NODES.items():
         commands.add_parser(name, help=f'{text}; takes --ros-args', add_help=False)
     return parser

@@ -4,6 +4,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from mbmrl_ros.config import Mistake, UserError
 from mbmrl_ros.envs.goals import interval, together
 from mbmrl_ros.envs.task import (
     Task,
@@ -38,11 +42,9 @@ def _own_task(spec: RobotSpec, robot: str, name: str, section: OwnTask) -> Task:
     build_reward(spec, section.reward, goals.names)
     build_done(spec, section.done)
     usual, held_out = (
-        tuple(parse(text, spec) for text in texts)
+        tuple(_disturbance(spec, text) for text in texts)
         for texts in (section.disturbances, section.held_out)
     )
-    for disturbance in (*usual, *held_out):
-        check(spec, disturbance)
     steps = section.episode_steps
     return Task(
         name=name,
@@ -56,6 +58,47 @@ def _own_task(spec: RobotSpec, robot: str, name: str, section: OwnTask) -> Task:
         goals=goals,
         done=section.done,
     )
+
+
+def task_mistakes(spec: RobotSpec) -> Iterator[Mistake]:
+    """Yield all that is wrong with the tasks of a robot file, and not only the first."""
+    for name, section in spec.tasks.items():
+        goals = tuple(section.goals)
+        found: list[Mistake] = []
+        attempt: Callable[[], object]
+        for place, term in enumerate(section.reward):
+            attempt = partial(build_reward, spec, (term,), goals)
+            found += _objection((name, 'reward', place), attempt)
+        if not found:
+            attempt = partial(build_reward, spec, section.reward, goals)
+            found += _objection((name, 'reward'), attempt)
+        for channel in section.done:
+            attempt = partial(spec.channel_index, channel)
+            found += _objection((name, 'done', channel), attempt)
+        for key, texts in (('disturbances', section.disturbances), ('held_out', section.held_out)):
+            for place, text in enumerate(texts):
+                attempt = partial(_disturbance, spec, text)
+                found += _objection((name, key, place), attempt)
+        if not found:
+            attempt = partial(_own_task, spec, spec.name, f'{spec.name}/{name}', section)
+            found += _objection((name,), attempt)
+        yield from found
+
+
+def _objection(place: tuple[str | int, ...], attempt: Callable[[], object]) -> list[Mistake]:
+    """Return why something cannot be made; nothing if it can."""
+    try:
+        attempt()
+    except UserError as error:
+        return [Mistake(('tasks', *place), str(error))]
+    return []
+
+
+def _disturbance(spec: RobotSpec, text: str) -> Disturbance:
+    """Return a disturbance that this robot can have; UserError if it can not."""
+    disturbance = parse(text, spec)
+    check(spec, disturbance)
+    return disturbance
 
 
 def _tests(held_out: tuple[Disturbance, ...]) -> dict[str, TestSchedule]:

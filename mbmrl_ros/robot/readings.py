@@ -91,9 +91,7 @@ def sensor_reader(spec: RobotSpec, topic: str) -> Read:
     if kind == NUMBER_ARRAY:
         return _array_reader(topic, [array_place(field) for field in fields])
     for field in fields:
-        if field not in NUMBERS[kind]:
-            valid = closest(field, NUMBERS[kind])
-            raise UserError(f'{spec.name}: {kind} has no number {field!r} ({topic}); {valid}')
+        check_field(kind, field, f'{spec.name}: {topic}')
     getters = [operator.attrgetter(field) for field in fields]
     variances = dict.fromkeys(place for field in fields for place in _variances(kind, field))
     checks = [(operator.attrgetter(path), place, name) for path, place, name in variances]
@@ -106,6 +104,18 @@ def sensor_reader(spec: RobotSpec, topic: str) -> Read:
         return Reading(topic, stamp_ns(message.header.stamp) / 1e9, received_s, values)
 
     return read
+
+
+def check_field(kind: str, field: str, where: str) -> None:
+    """Raise UserError if messages of a type hold no such number; joints are `joint_field`'s."""
+    if kind == JOINT_STATE:
+        joint_field(field)
+    elif kind == NUMBER_ARRAY:
+        array_place(field)
+    elif field not in NUMBERS[kind]:
+        raise UserError(
+            f'{where}: {kind} has no number {field!r}; {closest(field, NUMBERS[kind])}'
+        )
 
 
 def _variances(kind: str, field: str) -> Iterator[tuple[str, int, str]]:

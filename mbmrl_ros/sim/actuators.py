@@ -16,7 +16,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from mbmrl_ros.config import UserError
+from mbmrl_ros.config import Mistake, UserError
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array
 
@@ -57,16 +57,30 @@ def command_units(spec: RobotSpec, model: mujoco.MjModel) -> tuple[NDArray[np.in
     sends, or less of it.
     """
     chosen = [read_actuator(spec, model, joint) for joint in spec.action.joints]
-    for joint, actuator in zip(spec.action.joints, chosen):
-        if actuator.field != spec.action.field:
-            raise UserError(
-                f'{spec.name}: the actuator of {joint} {_TAKES[actuator.field]}, and the robot '
-                f'file commands {_COMMANDS[spec.action.field]}; say field: {actuator.field}, with '
-                'limits for it, or give the model another actuator'
-            )
-        _check_range(spec, model, joint, actuator)
+    for _, text in actuator_mistakes(spec, model):
+        raise UserError(f'{spec.name}: {text}')
     ids = np.array([actuator.number for actuator in chosen], np.int64)
     return ids, np.array([actuator.unit for actuator in chosen])
+
+
+def actuator_mistakes(spec: RobotSpec, model: mujoco.MjModel) -> Iterator[Mistake]:
+    """Yield the joints whose actuator takes something else than the robot file sends, or less."""
+    for place, joint in enumerate(spec.action.joints):
+        at = ('action', 'joints', place)
+        try:
+            actuator = read_actuator(spec, model, joint)
+        except UserError as error:
+            yield Mistake(at, str(error).removeprefix(f'{spec.name}: '))
+            continue
+        if actuator.field != spec.action.field:
+            yield Mistake(
+                at,
+                f'the actuator of {joint} {_TAKES[actuator.field]}, and the robot '
+                f'file commands {_COMMANDS[spec.action.field]}; say field: {actuator.field}, with '
+                'limits for it, or give the model another actuator',
+            )
+            continue
+        yield from (Mistake(at, text) for text in _beyond_range(spec, model, joint, actuator))
 
 
 def read_actuator(spec: RobotSpec, model: mujoco.MjModel, joint: str) -> Actuator:
@@ -84,7 +98,7 @@ def read_actuator(spec: RobotSpec, model: mujoco.MjModel, joint: str) -> Actuato
             f'{spec.name}: actuator {_name(model, number)} of {joint} does nothing: the model '
             f'turns it off by {off} in its option; take that out'
         )
-    field, unit = _field_of(model, number)
+    field, unit = field_of(model, number)
     if not field:
         raise UserError(
             f'{spec.name}: actuator {_name(model, number)} of {joint} is neither a motor nor a '
@@ -130,7 +144,7 @@ def _why_off(model: mujoco.MjModel, number: int) -> str:
     return f'actuatorgroupdisable="{group}"' if off else ''
 
 
-def _field_of(model: mujoco.MjModel, number: int) -> tuple[str, float]:
+def field_of(model: mujoco.MjModel, number: int) -> tuple[str, float]:
     """Return what an actuator takes, empty if it is none of them, and the unit of its control."""
     gear, gain = model.actuator_gear[number, 0], model.actuator_gainprm[number, 0]
     affine = model.actuator_biastype[number] == mujoco.mjtBias.mjBIAS_AFFINE
@@ -156,22 +170,24 @@ def _is_linear(model: mujoco.MjModel, number: int) -> bool:
     )
 
 
-def _check_range(spec: RobotSpec, model: mujoco.MjModel, joint: str, actuator: Actuator) -> None:
-    """Raise UserError if commands within the limits of the robot file act alike in the model."""
+def _beyond_range(
+    spec: RobotSpec, model: mujoco.MjModel, joint: str, actuator: Actuator
+) -> Iterator[str]:
+    """Yield why commands within the limits of the robot file act alike in the model."""
     place, number = spec.action.joints.index(joint), actuator.number
     lower, upper = spec.action.lower[place], spec.action.upper[place]
-    for name, pair, unit in _ranges(model, joint, actuator):
+    for name, pair, unit in ranges(model, joint, actuator):
         low, high = sorted(pair * unit)
         slack = 1e-6 * (high - low)
         if lower < low - slack or upper > high + slack:
-            raise UserError(
-                f'{spec.name}: {joint} may be sent {lower:g} to {upper:g} {spec.action.unit}, and '
+            yield (
+                f'{joint} may be sent {lower:g} to {upper:g} {spec.action.unit}, and '
                 f'{name} of its actuator {_name(model, number)} ends at {low:g} and {high:g}: '
                 'beyond, commands act alike; change the limits or the model'
             )
 
 
-def _ranges(
+def ranges(
     model: mujoco.MjModel, joint: str, actuator: Actuator
 ) -> Iterator[tuple[str, Array, float]]:
     """Yield name, range [2] and unit of what cuts off commands."""

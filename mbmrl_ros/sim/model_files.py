@@ -8,12 +8,13 @@ import contextlib
 import importlib.util
 import itertools
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
 import mujoco
 
-from mbmrl_ros.config import UserError, closest, find_file, is_uri
+from mbmrl_ros.config import Mistake, UserError, closest, find_file, is_uri
 from mbmrl_ros.spec.channels import read_signal
 from mbmrl_ros.spec.model_text import LFS, why_no_model
 from mbmrl_ros.spec.robot import RobotSpec
@@ -42,19 +43,24 @@ def read_description(spec: RobotSpec, path: Path) -> tuple[mujoco.MjSpec, bool]:
 
     ValueError, as MuJoCo raises it, if it cannot be read.
     """
-    cannot = f'{spec.name}: MuJoCo cannot load {path}:'
+    description, is_urdf = load_description(path)
+    for name in _FOR_MJCF if is_urdf else _FOR_URDF:
+        if getattr(spec.simulation, name):
+            kinds = ('MJCF models', 'a URDF') if is_urdf else ('a URDF', 'MJCF models')
+            raise UserError(
+                f'{spec.name}: simulation.{name} is for {kinds[0]}, not for {kinds[1]}'
+            )
+    return description, is_urdf
+
+
+def load_description(path: Path) -> tuple[mujoco.MjSpec, bool]:
+    """Return what a model file says, as `read_description`, whatever robot it is of."""
+    cannot = f'MuJoCo cannot load {path}:'
     objection = _TO_DO.get(path.suffix.lower(), '') or why_no_model(path)
     if objection:
         raise UserError(f'{cannot} {objection}')
     text = path.read_bytes()
     is_urdf = path.suffix.lower() == '.urdf' or _root(text) == 'robot'
-    simulation = spec.simulation
-    for name in _FOR_MJCF if is_urdf else _FOR_URDF:
-        if getattr(simulation, name):
-            kinds = ('MJCF models', 'a URDF') if is_urdf else ('a URDF', 'MJCF models')
-            raise UserError(
-                f'{spec.name}: simulation.{name} is for {kinds[0]}, not for {kinds[1]}'
-            )
     description = mujoco.MjSpec.from_file(str(path))
     assets = (description.meshes, description.textures, description.hfields, description.skins)
     for asset in itertools.chain(*assets):
@@ -97,11 +103,20 @@ def why(error: Exception, path: Path) -> str:
     return line
 
 
+def joint_kinds(description: mujoco.MjSpec) -> dict[str, mujoco.mjtJoint]:
+    """Return the joints of a model that have a name, each with its type."""
+    return {joint.name: joint.type for joint in description.joints if joint.name}
+
+
+def joints_of(spec: RobotSpec) -> list[str]:
+    """Return the joints that a robot file names, those of the action first."""
+    signals = [read_signal(signal).joint for signal in spec.signals]
+    return list(dict.fromkeys([*spec.action.joints, *(joint for joint in signals if joint)]))
+
+
 def check_joints(description: mujoco.MjSpec, spec: RobotSpec, path: Path) -> None:
     """Raise UserError that names all joints of the robot file that the model has not."""
-    kinds = {joint.name: joint.type for joint in description.joints if joint.name}
-    signals = [read_signal(signal).joint for signal in spec.signals]
-    wanted = dict.fromkeys([*spec.action.joints, *(joint for joint in signals if joint)])
+    kinds, wanted = joint_kinds(description), joints_of(spec)
     missing = [joint for joint in wanted if joint not in kinds]
     if missing:
         hints = ', '.join(_with_hint(joint, kinds) for joint in missing)
@@ -115,28 +130,29 @@ def check_joints(description: mujoco.MjSpec, spec: RobotSpec, path: Path) -> Non
             )
 
 
-def check_bodies(description: mujoco.MjSpec, spec: RobotSpec) -> None:
-    """Raise UserError if the robot file names a body that the model has not."""
+def missing_bodies(description: mujoco.MjSpec, spec: RobotSpec) -> Iterator[Mistake]:
+    """Yield the bodies that the robot file names and the model has not."""
     names = [body.name for body in description.bodies if body.name]
     simulation = spec.simulation
     assert simulation is not None
-    for key, wanted in (('bodies', simulation.bodies.values()), ('legs', simulation.legs)):
-        for name in wanted:
+    legs = dict(enumerate(simulation.legs))
+    for key, wanted in (('bodies', simulation.bodies), ('legs', legs)):
+        for place, name in wanted.items():
             if name not in names:
-                raise UserError(
-                    f'{spec.name}: simulation.{key}: no body {name!r}; {closest(name, names)}'
-                )
+                text = f'simulation.{key}: no body {name!r}; {closest(name, names)}'
+                yield Mistake(('simulation', key, place), text)
 
 
-def check_odometry(spec: RobotSpec, model: mujoco.MjModel) -> None:
-    """Raise UserError if an odometry is about a body that cannot move."""
+def odometry_mistakes(spec: RobotSpec, model: mujoco.MjModel) -> Iterator[Mistake]:
+    """Yield the odometries that are about a body that cannot move."""
     assert spec.simulation is not None
     for topic, body in spec.simulation.bodies.items():
         fixed = model.body_weldid[model.body(body).id] == 0
         if fixed and spec.topics[topic].type == 'nav_msgs/msg/Odometry':
-            raise UserError(
-                f'{spec.name}: {topic} is the odometry of body {body!r}, which no joint moves; a '
-                'robot that moves about needs a <freejoint/> in its model, or slides and hinges'
+            yield Mistake(
+                ('simulation', 'bodies', topic),
+                f'{topic} is the odometry of body {body!r}, which no joint moves; a robot that '
+                'moves about needs a <freejoint/> in its model, or slides and hinges',
             )
 
 

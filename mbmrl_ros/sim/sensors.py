@@ -5,29 +5,29 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from mbmrl_ros.config import UserError, closest
-from mbmrl_ros.sim.actuators import command_units
+from mbmrl_ros.config import Mistake, UserError, closest
+from mbmrl_ros.sim.actuators import actuator_mistakes
 from mbmrl_ros.sim.arm import complete_arm
 from mbmrl_ros.sim.mjcf import complete_mjcf
 from mbmrl_ros.sim.model_files import (
-    check_bodies,
     check_joints,
-    check_odometry,
+    missing_bodies,
     model_path,
+    odometry_mistakes,
     read_description,
     why,
 )
 from mbmrl_ros.sim.pier import scale_robot
 from mbmrl_ros.sim.start import START, set_start
 from mbmrl_ros.sim.terrain import make_level
-from mbmrl_ros.sim.units import check_units
+from mbmrl_ros.sim.units import unit_mistakes
 from mbmrl_ros.sim.urdf import complete_legs, use_terrain
 from mbmrl_ros.spec.channels import Signal, read_signal
 from mbmrl_ros.spec.robot import RobotSpec
@@ -62,6 +62,16 @@ def load_model(
     UserError if the file cannot be read, lacks a body or joint, has another time step, or takes
     other commands than the robot file sends.
     """
+    model = build_model(spec, dress)
+    for _, text in mistakes_against(spec, model):
+        raise UserError(f'{spec.name}: {text}')
+    return model
+
+
+def build_model(
+    spec: RobotSpec, dress: Callable[[mujoco.MjSpec], None] | None = None
+) -> mujoco.MjModel:
+    """Return the model as `load_model`, whatever else the robot file says of it."""
     simulation = simulation_of(spec)
     path = model_path(simulation.model)
     try:
@@ -73,17 +83,21 @@ def load_model(
         raise
     except (ValueError, OSError) as error:
         raise UserError(f'{spec.name}: MuJoCo cannot load {path}: {why(error, path)}') from error
-    _check_period(spec, model)
     if simulation.slopes is not None:
         make_level(spec, model)
     if simulation.pier is not None and simulation.pier.robot_mass_kg is not None:
         scale_robot(model, simulation.pier.robot_mass_kg)
     if simulation.terrains:
         use_terrain(model, next(iter(simulation.terrains.values())))
-    check_odometry(spec, model)
-    command_units(spec, model)
-    check_units(spec, model)
     return model
+
+
+def mistakes_against(spec: RobotSpec, model: mujoco.MjModel) -> Iterator[Mistake]:
+    """Yield what the robot file says and the model, as it was built, does not."""
+    yield from _period_mistakes(spec, model)
+    yield from odometry_mistakes(spec, model)
+    yield from actuator_mistakes(spec, model)
+    yield from unit_mistakes(spec, model)
 
 
 def _compile(
@@ -99,7 +113,8 @@ def _compile(
     else:
         start = complete_legs(description, spec, path)
     check_joints(description, spec, path)
-    check_bodies(description, spec)
+    for _, text in missing_bodies(description, spec):
+        raise UserError(f'{spec.name}: {text}')
     # They are how signals are read; the model may have no use for its own.
     description.option.disableflags &= ~int(mujoco.mjtDisableBit.mjDSBL_SENSOR)
     _check_names_free(description, spec)
@@ -139,12 +154,13 @@ def signal_columns(spec: RobotSpec, model: mujoco.MjModel) -> NDArray[np.int64]:
     return np.array(columns, np.int64)
 
 
-def _check_period(spec: RobotSpec, model: mujoco.MjModel) -> None:
+def _period_mistakes(spec: RobotSpec, model: mujoco.MjModel) -> Iterator[Mistake]:
     steps, step_s = simulation_of(spec).physics_steps, model.opt.timestep
     if abs(steps * step_s - spec.period_s) > 1e-9:
-        raise UserError(
-            f'{spec.name}: period_s is {spec.period_s:g}, but physics_steps {steps} of '
-            f'{step_s:g} s each make {steps * step_s:g}'
+        yield Mistake(
+            ('simulation', 'physics_steps'),
+            f'period_s is {spec.period_s:g}, but physics_steps {steps} of '
+            f'{step_s:g} s each make {steps * step_s:g}',
         )
 
 
@@ -176,15 +192,23 @@ def _check_names_free(description: mujoco.MjSpec, spec: RobotSpec) -> None:
             )
 
 
+def check_signal(simulation: Simulation, signal: str) -> Signal:
+    """Return what the name of a signal's sensor is made of; UserError if MuJoCo has none such."""
+    topic, field, joint = parts = read_signal(_sensor_of(signal)[0])
+    if joint is not None and field not in _JOINT_SENSORS:
+        valid = closest(field, _JOINT_SENSORS)
+        raise UserError(f'{signal}: no such field of a joint; {valid}')
+    if joint is None and topic not in simulation.bodies:
+        raise UserError(f'simulation.bodies does not say which body {topic} is about')
+    return parts
+
+
 def _add_sensor(description: mujoco.MjSpec, simulation: Simulation, signal: str) -> None:
     name, _ = _sensor_of(signal)
     if any(sensor.name == name for sensor in description.sensors):
         return
-    topic, field, joint = read_signal(name)
+    topic, field, joint = check_signal(simulation, signal)
     if joint is not None:
-        if field not in _JOINT_SENSORS:
-            valid = closest(field, _JOINT_SENSORS)
-            raise UserError(f'{signal}: no such field of a joint; {valid}')
         description.add_sensor(
             name=name,
             type=_JOINT_SENSORS[field],
@@ -192,8 +216,6 @@ def _add_sensor(description: mujoco.MjSpec, simulation: Simulation, signal: str)
             objname=joint,
         )
         return
-    if topic not in simulation.bodies:
-        raise UserError(f'simulation.bodies does not say which body {topic} is about')
     description.add_sensor(
         name=name,
         type=_BODY_SENSORS[field][0],

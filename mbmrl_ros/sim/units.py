@@ -9,10 +9,11 @@ here (counts, volts, '1') is the user's own and passes.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import mujoco
 
-from mbmrl_ros.config import UserError
+from mbmrl_ros.config import Mistake
 from mbmrl_ros.spec.channels import Channel, read_signal
 from mbmrl_ros.spec.robot import RobotSpec
 
@@ -38,17 +39,19 @@ _OF_BODIES = {'position': 'm', 'linear': 'm/s', 'angular': 'rad/s', 'angular_vel
 _PER_SECOND = {'rad': 'rad/s', 'm': 'm/s'}
 
 
-def check_units(spec: RobotSpec, model: mujoco.MjModel) -> None:
-    """Raise UserError if a channel or the action has the unit of something else."""
+def unit_mistakes(spec: RobotSpec, model: mujoco.MjModel) -> Iterator[Mistake]:
+    """Yield the channels, and the joints of the action, that have the unit of something else."""
     for joint in spec.action.joints:
         right = _OF_JOINTS[int(model.joint(joint).type[0])][spec.action.field]
         if spec.simulation is not None and spec.simulation.motors is None:
-            _check(spec, f'the action ({joint})', spec.action.unit, right)
-    for channel in spec.state:
+            for text in _wrong(f'the action ({joint})', spec.action.unit, right):
+                yield Mistake(('action', 'unit'), text)
+    for place, channel in enumerate(spec.state):
         right = _of_channel(channel, model)
         if channel.encoding == 'rate':
             right = _PER_SECOND.get(right, '')
-        _check(spec, f'channel {channel.name}', channel.unit, right)
+        for text in _wrong(f'channel {channel.name}', channel.unit, right):
+            yield Mistake(('state', place, 'unit'), text)
 
 
 def _of_channel(channel: Channel, model: mujoco.MjModel) -> str:
@@ -64,11 +67,11 @@ def _of_channel(channel: Channel, model: mujoco.MjModel) -> str:
     return _OF_BODIES.get(parts[-2], '') if len(parts) > 1 else ''
 
 
-def _check(spec: RobotSpec, what: str, unit: str, right: str) -> None:
+def _wrong(what: str, unit: str, right: str) -> Iterator[str]:
     plain = re.sub(r'[\s*·⋅]', '', unit)
     meant = _MEANT.get(plain, plain if plain in _OTHERS else '')
     if right and meant and meant != right:
-        raise UserError(
-            f'{spec.name}: the unit of {what} is {unit!r}, and in the simulation it is {right}; '
+        yield (
+            f'the unit of {what} is {unit!r}, and in the simulation it is {right}; '
             'nothing converts it: write limits, and what else there is of it, in that'
         )

@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import AfterValidator, Field, FiniteFloat, model_validator
+from pydantic import AfterValidator, Field, FiniteFloat, ValidationInfo, model_validator
 
-from mbmrl_ros.config import Config, Positive
+from mbmrl_ros.config import Config, Mistake, Positive, refuse
 
 Angle = Literal['rotation_y', 'roll', 'pitch', 'yaw']
 SENSOR_TYPES = Literal[
@@ -171,17 +172,23 @@ class Action(Config):
     timeout_s: Positive = Field(description='the receiver falls back by itself after this long')
 
     @model_validator(mode='after')
-    def _consistent(self) -> Self:
+    def _consistent(self, info: ValidationInfo) -> Self:
+        refuse(self._mistakes(), info, within='action')
+        return self
+
+    def _mistakes(self) -> Iterator[Mistake]:
         for name in ('lower', 'upper', 'rate_limit', 'fallback'):
             if len(getattr(self, name)) != len(self.joints):
-                raise ValueError(f'{name} needs one value per joint ({len(self.joints)})')
+                text = f'{name} needs one value per joint ({len(self.joints)})'
+                yield Mistake((name,), text)
         if len(set(self.joints)) != len(self.joints):
-            raise ValueError('joints must be unique')
-        for joint, low, rest, high in zip(self.joints, self.lower, self.fallback, self.upper):
+            yield Mistake(('joints',), 'joints must be unique')
+        bounds = zip(self.joints, self.lower, self.fallback, self.upper)
+        for place, (joint, low, rest, high) in enumerate(bounds):
             # A joint that is locked has one command.
             if not low <= rest <= high:
-                raise ValueError(f'{joint}: needs lower <= fallback <= upper')
-        return self
+                text = f'{joint}: needs lower <= fallback <= upper'
+                yield Mistake(('fallback', place), text)
 
 
 class Point(Config):

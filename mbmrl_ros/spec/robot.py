@@ -12,21 +12,24 @@ import functools
 import hashlib
 import json
 import logging
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import Field, FiniteFloat, model_validator
+from pydantic import Field, FiniteFloat, ValidationInfo, model_validator
 
 from mbmrl_ros.config import (
     Config,
+    Mistake,
     Positive,
     UserError,
     closest,
     find_file,
     parse,
     read_extended,
+    refuse,
     share_directory,
 )
 from mbmrl_ros.spec.channels import (
@@ -88,102 +91,117 @@ class RobotSpec(Config):
         return data
 
     @model_validator(mode='after')
-    def _consistent(self) -> Self:
+    def _consistent(self, info: ValidationInfo) -> Self:
+        refuse(self._mistakes(), info)
+        return self
+
+    def _mistakes(self) -> Iterator[Mistake]:
+        """Yield what does not fit together."""
         names = [channel.name for channel in self.state]
-        if len(set(names)) != len(names):
-            raise ValueError('channel names must be unique')
-        for channel in self.state:
-            self._check_channel(channel)
+        for place, name in enumerate(names):
+            if name in names[:place]:
+                text = f'channel names must be unique; {name!r} is there twice'
+                yield Mistake(('state', place, 'name'), text)
+        for place, channel in enumerate(self.state):
+            yield from (Mistake(('state', place), text) for text in self._about_channel(channel))
         turning = [name for pair in self.heading for name in pair]
         for key, used in (('plausible', self.plausible), ('heading', turning)):
             for name in used:
                 if name not in names:
-                    raise ValueError(f'{key}: no channel {name!r}; {closest(name, names)}')
+                    yield Mistake(
+                        (key, name), f'{key}: no channel {name!r}; {closest(name, names)}'
+                    )
         if self.collection.area is not None:
-            self._check_area(self.collection.area, names)
-        self._check_degrees()
+            for text in self._about_area(self.collection.area, names):
+                yield Mistake(('collection', 'area'), text)
+        yield from self._degrees()
         if self.simulation is not None:
-            self._check_simulation(self.simulation)
-        for limb, joints in (self.simulation.limbs if self.simulation else {}).items():
-            if not joints or not set(joints) <= set(self.action.joints):
-                raise ValueError(f'simulation.limbs: {limb} needs joints of the action')
+            yield from self._about_simulation(self.simulation)
         if all(topic.slow for topic in self.topics.values()):
-            raise ValueError('topics: one at least must not be slow, to date the state')
-        self._check_limits(names)
-        return self
+            text = 'topics: one at least must not be slow, to date the state'
+            yield Mistake(('topics',), text)
+        yield from self._about_limits(names)
 
-    def _check_channel(self, channel: Channel) -> None:
-        """Refuse a channel of no topic, or of a joint where its topic has none."""
+    def _about_channel(self, channel: Channel) -> Iterator[str]:
+        """Yield what is wrong: a channel of no topic, or of a joint where its topic has none."""
         if channel.topic not in self.topics:
-            raise ValueError(f'channel {channel.name}: topic {channel.topic!r} is not listed')
+            valid = closest(channel.topic, self.topics)
+            yield f'channel {channel.name}: topic {channel.topic!r} is not listed; {valid}'
+            return
         if channel.point is not None:
-            self._check_point(channel)
+            yield from self._about_point(channel)
             return
         is_joint = self.topics[channel.topic].type == 'sensor_msgs/msg/JointState'
         if is_joint != (channel.joint is not None):
-            raise ValueError(f'channel {channel.name}: a joint goes with JointState, only')
+            yield f'channel {channel.name}: a joint goes with JointState, only'
 
-    def _check_limits(self, names: list[str]) -> None:
-        """Refuse limits of safety that are of no channel, or the wrong way round."""
+    def _about_limits(self, names: list[str]) -> Iterator[Mistake]:
+        """Yield limits of safety that are of no channel, or the wrong way round."""
         for name, (low, high) in self.safety.limits.items():
+            place = ('safety', 'limits', name)
             if name not in names:
-                raise ValueError(f'safety.limits: no channel {name!r}; {closest(name, names)}')
+                text = f'safety.limits: no channel {name!r}; {closest(name, names)}'
+                yield Mistake(place, text)
             if low >= high:
-                raise ValueError(f'safety.limits: {name} needs lower < upper')
+                yield Mistake(place, f'safety.limits: {name} needs lower < upper')
 
-    def _check_degrees(self) -> None:
-        """Refuse angles in degrees of which a sine is taken, by an encoding or by kinematics."""
+    def _degrees(self) -> Iterator[Mistake]:
+        """Yield angles in degrees of which a sine is taken, by an encoding or by kinematics."""
         taken = {s for c in self.state if c.encoding in ('sin', 'cos') for s in c.signals}
         if self.kinematics is not None:
             taken.update(self.kinematics.signals(self.action.joints))
-        for channel in self.state:
+        for place, channel in enumerate(self.state):
             if channel.unit in DEGREES and taken.intersection(channel.signals):
-                raise ValueError(
+                yield Mistake(
+                    ('state', place, 'unit'),
                     f'channel {channel.name} is in {channel.unit}, and a sine is taken of the '
-                    'same number, which needs rad'
+                    'same number, which needs rad',
                 )
 
-    def _check_simulation(self, simulation: Simulation) -> None:
+    def _about_simulation(self, simulation: Simulation) -> Iterator[Mistake]:
         for key in ('bodies', 'sensing'):
             for name in getattr(simulation, key):
                 if name not in self.topics:
                     valid = closest(name, self.topics)
-                    raise ValueError(f'simulation.{key}: no topic {name!r}; {valid}')
+                    text = f'simulation.{key}: no topic {name!r}; {valid}'
+                    yield Mistake(('simulation', key, name), text)
         for signal, readout in (simulation.motors.readouts if simulation.motors else {}).items():
-            place = 'simulation.motors.readouts'
+            place, key = ('simulation', 'motors', 'readouts', signal), 'simulation.motors.readouts'
             if signal not in self.signals:
-                raise ValueError(f'{place}: no signal {signal!r}; {closest(signal, self.signals)}')
+                text = f'{key}: no signal {signal!r}; {closest(signal, self.signals)}'
+                yield Mistake(place, text)
             if readout.quantity == 'back_emf' and readout.joint not in self.action.joints:
                 valid = closest(readout.joint, self.action.joints)
-                raise ValueError(f'{place}.{signal}: no joint {readout.joint!r}; {valid}')
+                yield Mistake(place, f'{key}.{signal}: no joint {readout.joint!r}; {valid}')
+        for limb, joints in simulation.limbs.items():
+            if not joints or not set(joints) <= set(self.action.joints):
+                text = f'simulation.limbs: {limb} needs joints of the action'
+                yield Mistake(('simulation', 'limbs', limb), text)
 
-    def _check_point(self, channel: Channel) -> None:
+    def _about_point(self, channel: Channel) -> Iterator[str]:
         place = f'channel {channel.name}'
         if self.kinematics is None or channel.point not in self.kinematics.points:
-            raise ValueError(f'{place}: kinematics has no point {channel.point!r}')
+            yield f'{place}: kinematics has no point {channel.point!r}'
+            return
         if channel.topic != self.kinematics.topic or channel.field not in ('x', 'y', 'z'):
-            raise ValueError(f'{place}: of a point are x, y and z, of the topic of kinematics')
+            yield f'{place}: of a point are x, y and z, of the topic of kinematics'
         if channel.joint is not None or channel.encoding != 'raw':
-            raise ValueError(f'{place}: a point has neither a joint nor an encoding')
+            yield f'{place}: a point has neither a joint nor an encoding'
         if self.topics[channel.topic].type != 'sensor_msgs/msg/JointState':
-            raise ValueError(f'{place}: points come from a JointState')
+            yield f'{place}: points come from a JointState'
 
-    def _check_area(self, area: Area, names: list[str]) -> None:
+    def _about_area(self, area: Area, names: list[str]) -> Iterator[str]:
         for name in (*area.position, *area.heading):
             if name not in names:
-                raise ValueError(f'collection.area: no channel {name!r}; {closest(name, names)}')
+                yield f'collection.area: no channel {name!r}; {closest(name, names)}'
         action = self.action
         for key in ('forward', 'left', 'right'):
             command = getattr(area, key)
             if len(command) != len(action.joints):
-                raise ValueError(
-                    f'collection.area.{key} needs one value per joint ({len(action.joints)})'
-                )
+                yield f'collection.area.{key} needs one value per joint ({len(action.joints)})'
             for low, value, high in zip(action.lower, command, action.upper):
                 if not low <= value <= high:
-                    raise ValueError(
-                        f'collection.area.{key}: {value:g} is outside {low:g} to {high:g}'
-                    )
+                    yield f'collection.area.{key}: {value:g} is outside {low:g} to {high:g}'
 
     @property
     def doubts(self) -> tuple[str, ...]:
@@ -290,6 +308,15 @@ def load_robot(name_or_path: str) -> RobotSpec:
 
     What is valid and hardly meant is warned of.
     """
+    path, data = read_robot(name_or_path)
+    spec = parse(RobotSpec, data, str(path))
+    for doubt in spec.doubts:
+        _warn_once(f'{path}: {doubt}')
+    return with_paths(spec, path.parent)
+
+
+def read_robot(name_or_path: str) -> tuple[Path, dict[str, Any]]:
+    """Return where a robot's file is, and what it and those that it extends hold."""
     shipped = share_directory() / 'config' / 'robots'
     if name_or_path.endswith(('.yaml', '.yml')):
         path = Path(name_or_path)
@@ -297,10 +324,7 @@ def load_robot(name_or_path: str) -> RobotSpec:
         path = shipped / f'{name_or_path}.yaml'
     else:
         raise UserError(f'unknown robot {name_or_path!r}; {closest(name_or_path, robot_names())}')
-    spec = parse(RobotSpec, read_extended(path, shipped), str(path))
-    for doubt in spec.doubts:
-        _warn_once(f'{path}: {doubt}')
-    return _with_paths(spec, path.parent)
+    return path, read_extended(path, shipped)
 
 
 @functools.cache
@@ -309,7 +333,7 @@ def _warn_once(text: str) -> None:
     logging.getLogger(__name__).warning(text)
 
 
-def _with_paths(spec: RobotSpec, folder: Path) -> RobotSpec:
+def with_paths(spec: RobotSpec, folder: Path) -> RobotSpec:
     """Return a robot whose files are found from anywhere."""
     changes: dict[str, Any] = {}
     simulation, kinematics = spec.simulation, spec.kinematics

@@ -1,0 +1,217 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Every mistake of a robot file in one go, and not only the first.
+
+A record that cannot be read hides what is wrong elsewhere. So what is wrong is noted, mended by
+the likeliest guess or left out, and read again; what follows from a guess alone is not reported.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from mbmrl_ros.config import Mistake, explain
+from mbmrl_ros.spec.robot import RobotSpec
+
+Place = tuple[str | int, ...]
+# Each round mends something, or is the last one.
+ROUNDS = 50
+_NUMBERS = ('greater_than', 'less_than', 'finite_number', 'float', 'int')
+
+
+class Rest(NamedTuple):
+    """What could be made of a robot file.
+
+    mistakes: all that is wrong in itself. spec: None if too little is left. original: from a place
+    in the spec to that in the file, of which entries may have been left out.
+    """
+
+    mistakes: list[Mistake]
+    spec: RobotSpec | None
+    original: Callable[[Place], Place]
+
+
+def read_leniently(data: Mapping[str, Any]) -> Rest:
+    """Return all that is wrong with the data of a robot file, and what can be made of it."""
+    mender = _Mender(data)
+    for _ in range(ROUNDS):
+        inconsistent: list[Mistake] = []
+        try:
+            spec = RobotSpec.model_validate(mender.data, context=inconsistent)
+        except ValidationError as error:
+            if not mender.mend(error):
+                break
+            continue
+        found = [
+            Mistake(mender.original(place), text)
+            for place, text in inconsistent
+            if not mender.guessed_at(place, text)
+        ]
+        return Rest(mender.found + found, spec, mender.original)
+    return Rest(mender.found, None, mender.original)
+
+
+class _Mender:
+    """Data of a robot file that gets more valid, and what was wrong with it.
+
+    guesses: places that are no longer as in the file, and names of entries that were left out.
+    """
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        self.data: dict[str, Any] = copy.deepcopy(dict(data))
+        self.found: list[Mistake] = []
+        self._guesses: set[Place] = set()
+        self._names: set[str] = set()
+        self._left_out: dict[Place, list[int]] = {}
+
+    def mend(self, error: ValidationError) -> bool:
+        """Note what is wrong and mend it; return whether that could be done."""
+        # Keys first: what else is wrong may come of them, and is told again.
+        unknown = [each for each in error.errors() if each['type'] == 'extra_forbidden']
+        errors = unknown or error.errors()
+        # From the back: what is left out changes the places behind it.
+        errors.sort(key=lambda each: [str(part).zfill(6) for part in each['loc']], reverse=True)
+        mended = True
+        for each in errors:
+            place = self._place(each['loc'])
+            at = self.original(place)
+            if not self.guessed_at(place, ''):
+                self.found.append(Mistake(at, explain(RobotSpec, each | {'loc': at})))
+            if unknown:
+                self._rename(place)
+            else:
+                mended = self._mend_one(each['type'], place, each) and mended
+        return mended
+
+    def original(self, place: Place) -> Place:
+        """Return where something stood in the file, before entries of lists were left out."""
+        result: list[str | int] = []
+        for depth, part in enumerate(place):
+            if isinstance(part, int):
+                for index in sorted(self._left_out.get(place[:depth], [])):
+                    part += index <= part
+            result.append(part)
+        return tuple(result)
+
+    def guessed_at(self, place: Place, text: str) -> bool:
+        """Return whether a mistake at a place may come of a guess alone."""
+        at = self.original(place)
+        if any(at[: len(guess)] == guess or guess[: len(at)] == at for guess in self._guesses):
+            return bool(at)
+        return any(re.search(rf'(?<!\w){re.escape(name)}(?!\w)', text) for name in self._names)
+
+    def _rename(self, place: Place) -> None:
+        """Give a key that nobody knows the name it was meant to have, or take it out."""
+        *parent, key = place
+        record, holder = record_at(tuple(parent)), self._at(tuple(parent))
+        free = record.model_fields.keys() - holder.keys() if record else set()
+        value = holder.pop(key)
+        for meant in difflib.get_close_matches(str(key), free, n=1):
+            holder[meant] = value
+
+    def _mend_one(self, kind: str, place: Place, error: Any) -> bool:
+        at = self.original(place)
+        again = at in self._guesses
+        self._guesses.add(at)
+        if kind == 'literal_error' and not again:
+            valid = re.findall(r"'([^']*)'", error['ctx']['expected'])
+            self._set(place, difflib.get_close_matches(str(error['input']), valid, 1, 0.0)[0])
+            return True
+        if kind.startswith(_NUMBERS) and not again:
+            self._set(place, 1)
+            return True
+        return self._leave_out(place)
+
+    def _leave_out(self, place: Place) -> bool:
+        """Leave out the smallest part around a place that the file may do without."""
+        for depth in range(len(place), 0, -1):
+            parent, key = place[: depth - 1], place[depth - 1]
+            record, holder = record_at(parent), self._at(parent)
+            if record and (
+                key not in record.model_fields or record.model_fields[key].is_required()
+            ):
+                continue
+            origin = self.original(place[:depth])[-1]
+            if isinstance(holder, dict) and key in holder:
+                value = holder.pop(key)
+            elif isinstance(holder, list) and isinstance(key, int) and key < len(holder):
+                value = holder.pop(key)
+                self._left_out.setdefault(parent, []).append(int(origin))
+            else:
+                continue
+            self._guesses.add((*self.original(parent), origin if record is None else key))
+            named = value.get('name') if isinstance(value, dict) else None
+            if named or (record is None and isinstance(key, str)):
+                self._names.add(str(named or key))
+            return True
+        return False
+
+    def _place(self, location: Any) -> Place:
+        """Return an error's place in the file, without what pydantic adds: kinds, `[key]`."""
+        value: Any = self.data
+        for depth, part in enumerate(location):
+            inside = isinstance(value, list) and isinstance(part, int) and part < len(value)
+            if not inside and not (isinstance(value, dict) and part in value):
+                # A key that is missing is of a mapping.
+                return tuple(location[: depth + isinstance(value, dict)])
+            value = value[part]
+        return tuple(location)
+
+    def _at(self, place: Place) -> Any:
+        value: Any = self.data
+        for part in place:
+            value = value[part]
+        return value
+
+    def _set(self, place: Place, value: Any) -> None:
+        self._at(place[:-1])[place[-1]] = value
+
+
+def record_at(place: Place) -> type[BaseModel] | None:
+    """Return the record at a place of a robot file; None where there is a list or a mapping."""
+    annotation: Any = RobotSpec
+    for part in place:
+        record = _record(annotation)
+        if record is not None:
+            field = record.model_fields.get(str(part))
+            annotation = None if field is None else field.annotation
+            continue
+        arguments = [each for each in get_args(annotation) if each not in (str, type(None), ...)]
+        annotation = arguments[-1] if arguments else None
+    return _record(annotation)
+
+
+def _record(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if get_origin(annotation) in (dict, tuple, list):
+        return None
+    return next(filter(None, map(_record, get_args(annotation))), None)
+
+
+def line_of(file: Path, place: Place) -> int:
+    """Return the line where a place stands in a YAML file, or the nearest that is around it."""
+    node, line = yaml.compose(file.read_bytes(), Loader=yaml.SafeLoader), 1
+    for part in place:
+        if isinstance(node, yaml.MappingNode):
+            pairs = ((key, value) for key, value in node.value if key.value == str(part))
+            key, node = next(pairs, (None, None))
+            line = line if key is None else key.start_mark.line + 1
+        elif (
+            isinstance(node, yaml.SequenceNode)
+            and isinstance(part, int)
+            and part < len(node.value)
+        ):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line
