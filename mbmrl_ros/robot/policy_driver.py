@@ -117,10 +117,9 @@ class PolicyDriver:
         finite = action.isfinite().all(-1)
         if learner.recording and not waiting:
             self._acted = _Acted(state, observation, action, drawn)
+        scaled = (action.double() / task.action_scale).clamp(-1.0, 1.0)
         return Decision(
-            torch.where(finite[:, None], action.double() / task.action_scale, 0.0).clamp(
-                -1.0, 1.0
-            ),
+            torch.where(finite[:, None], scaled, 0.0),
             finite,
             adapted,
             adapt_s=adapted_at - started,
@@ -137,7 +136,9 @@ class PolicyDriver:
     def _observe(self, window: Transitions, attempted: Tensor, state: Tensor) -> None:
         """Add what came of the last action to the rollout, or begin it anew."""
         acted, self._acted = self._acted, None
-        disowned, self._known = self._disowned != self._known, self._disowned
+        # Read once: another thread may count on.
+        count = self._disowned
+        disowned, self._known = count != self._known, count
         if acted is None:
             return
         before, action, after = (part[:, -1].double() for part in window)
