@@ -97,6 +97,11 @@ def read_json(folder: Path) -> dict[str, Any]:
     return _of_format_1(data) if data.get('format') == 1 else data
 
 
+def bundle_kind(folder: Path) -> str:
+    """Return what bundle.json says that a bundle is; UserError if nobody can read it."""
+    return str(read_json(folder).get('kind', ''))
+
+
 def read_head(folder: Path) -> BundleHead:
     """Read what bundles of every kind say of themselves; UserError if it is damaged."""
     data = read_json(folder)

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from mbmrl_ros.algorithms.adapters import make_adapter
 from mbmrl_ros.api.training import find_algorithm, run_training
 from mbmrl_ros.bundles.dynamics import Bundle, load_bundle, on_device, read_info
-from mbmrl_ros.bundles.files import find_bundle, read_json
+from mbmrl_ros.bundles.files import bundle_kind, find_bundle
 from mbmrl_ros.cli.evaluate_policy import evaluate_policy_command
 from mbmrl_ros.envs.robot_task import open_task
 from mbmrl_ros.envs.tasks import load_task
@@ -71,7 +71,7 @@ def train_command(options: argparse.Namespace) -> None:
 
 def evaluate_command(options: argparse.Namespace) -> None:
     """Evaluate a bundle under the task's tests; print a table, write JSON."""
-    if read_json(find_bundle(options.bundle)).get('kind') == 'policy':
+    if bundle_kind(find_bundle(options.bundle)) == 'policy':
         evaluate_policy_command(options)
         return
     torch.set_num_threads(options.threads)
