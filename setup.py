@@ -101,6 +101,7 @@ setup(
             'ros-sensor-msgs',
             'ros-std-msgs',
             'ros-std-srvs',
+            'ros-trajectory-msgs',
             'ros-visualization-msgs',
         ],
         'test': [
