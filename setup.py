@@ -103,6 +103,7 @@ setup(
             'ros-sensor-msgs',
             'ros-std-msgs',
             'ros-std-srvs',
+            'ros-trajectory-msgs',
             'ros-visualization-msgs',
         ],
         'test': [

@@ -13,7 +13,7 @@ from typing import Any
 
 from mbmrl_ros.config import Mistake, UserError
 from mbmrl_ros.envs.own_tasks import task_mistakes
-from mbmrl_ros.robot.readings import check_field
+from mbmrl_ros.robot.message_fields import check_field
 from mbmrl_ros.spec.mistakes import line_of, read_leniently
 from mbmrl_ros.spec.robot import RobotSpec, read_robot, with_paths
 from mbmrl_ros.system.outputs import as_json, write_text

@@ -14,7 +14,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,14 +23,11 @@ from mbmrl_ros.data.bags import Bag, Message
 from mbmrl_ros.robot.command import from_units
 from mbmrl_ros.robot.joint_parts import Partial
 from mbmrl_ros.robot.latency import Latency, transport_s
-from mbmrl_ros.robot.readings import read_command, sensor_reader
+from mbmrl_ros.robot.readings import command_types, read_command, sensor_reader
 from mbmrl_ros.robot.state import StateAssembler
-from mbmrl_ros.spec.channels import COMMAND_TYPES
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array, Reading
 
-# Both are read, whichever the robot takes: a simulator says what it applied as a JointState.
-COMMANDS: tuple[str, ...] = get_args(COMMAND_TYPES)
 _SHOWN = 20
 
 
@@ -97,10 +94,11 @@ def find_command(
             f'{bag.where} has no topic {full} of commands; {_nearest(full, bag.topics)} '
             '(--commands names the topic of the commands that the robot followed)'
         )
-    if not set(COMMANDS).intersection(bag.topics[full]):
+    commands = command_types(spec)
+    if not set(commands).intersection(bag.topics[full]):
         came = ' and '.join(bag.topics[full])
         raise UserError(
-            f'{bag.where}: {full} is {came}; commands are {" or ".join(COMMANDS)}, '
+            f'{bag.where}: {full} is {came}; commands are {" or ".join(commands)}, '
             f'those of {spec.name} {spec.action.type}'
         )
     return full
@@ -175,7 +173,7 @@ class Log:
         types: dict[str, tuple[str, ...]] = {
             full: (spec.topics[name].type,) for full, name in topics.sensors.items()
         }
-        types[topics.command] = COMMANDS
+        types[topics.command] = command_types(spec)
         for message in bag.messages(types, types):
             name = topics.sensors.get(message.topic, spec.action.topic)
             self._add(message, name)

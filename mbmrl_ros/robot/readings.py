@@ -13,51 +13,28 @@ import functools
 import math
 import operator
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
-from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.robot.joint_parts import JointParts
+from mbmrl_ros.robot.message_fields import (
+    JOINT_STATE,
+    NUMBER_ARRAY,
+    TRANSFORM,
+    TRANSFORMS,
+    array_place,
+    check_field,
+    joint_field,
+    message_stamp_s,
+    stamp_ns,
+    variances,
+    wrong_frame,
+)
+from mbmrl_ros.spec.channels import TRAJECTORY_FIELDS, TWIST_PARTS
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array, Reading
-
-JOINT_STATE = 'sensor_msgs/msg/JointState'
-NUMBER_ARRAY = 'std_msgs/msg/Float64MultiArray'
-JOINT_FIELDS = ('position', 'velocity', 'effort')
-# A Float64MultiArray has no header. In lockstep, which goes by stamps, the label of its first
-# dimension says when; nobody else writes one, and drivers read the numbers only.
-STAMP_LABEL = 'stamp_ns:'
-
-
-def _vector(*paths: str) -> list[str]:
-    return [f'{path}.{part}' for path in paths for part in 'xyz']
-
-
-def _quaternion(path: str) -> list[str]:
-    return [f'{path}.{part}' for part in 'wxyz']
-
-
-NUMBERS = {
-    'geometry_msgs/msg/PoseStamped': _vector('pose.position') + _quaternion('pose.orientation'),
-    'nav_msgs/msg/Odometry': _vector(
-        'pose.pose.position', 'twist.twist.linear', 'twist.twist.angular'
-    )
-    + _quaternion('pose.pose.orientation'),
-    'sensor_msgs/msg/Imu': _vector('angular_velocity', 'linear_acceleration')
-    + _quaternion('orientation'),
-}
-"""The numbers that a message of a type holds, as paths."""
-
-# Where a message says how sure it is of a vector, and how many rows that matrix has.
-COVARIANCES: dict[str, dict[str, tuple[str, int]]] = {
-    'nav_msgs/msg/Odometry': {'pose': ('pose.covariance', 6), 'twist': ('twist.covariance', 6)},
-    'sensor_msgs/msg/Imu': {
-        name: (f'{name}_covariance', 3)
-        for name in ('orientation', 'angular_velocity', 'linear_acceleration')
-    },
-}
 
 
 class Read(Protocol):
@@ -73,11 +50,6 @@ class Read(Protocol):
         """
 
 
-def stamp_ns(stamp: Any) -> int:
-    """Return a ROS stamp in nanoseconds."""
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
-
-
 def sensor_reader(spec: RobotSpec, topic: str) -> Read:
     """Return what turns the messages of a sensor topic into readings.
 
@@ -90,48 +62,51 @@ def sensor_reader(spec: RobotSpec, topic: str) -> Read:
         return JointParts(topic, wanted, spec.topics[topic].timeout_s, _joint_reader)
     if kind == NUMBER_ARRAY:
         return _array_reader(topic, [array_place(field) for field in fields])
+    return (
+        _transform_reader(spec, topic, fields)
+        if kind == TRANSFORMS
+        else _reader(spec, topic, fields)
+    )
+
+
+def _reader(spec: RobotSpec, topic: str, fields: list[str]) -> Read:
+    settings, kind = spec.topics[topic], spec.topics[topic].type
+    kind = TRANSFORM if kind == TRANSFORMS else kind
     for field in fields:
         check_field(kind, field, f'{spec.name}: {topic}')
     getters = [operator.attrgetter(field) for field in fields]
-    variances = dict.fromkeys(place for field in fields for place in _variances(kind, field))
-    checks = [(operator.attrgetter(path), place, name) for path, place, name in variances]
+    unsure = dict.fromkeys(place for field in fields for place in variances(kind, field))
+    checks = [(operator.attrgetter(path), place, name) for path, place, name in unsure]
 
     def read(message: Any, received_s: float, arrived_s: float = math.nan) -> Reading | str:
         for covariance, place, name in checks:
             if covariance(message)[place] < 0:
                 return f'{topic}: {name} is not measured, its covariance says'
+        if settings.frame and (why := wrong_frame(message.header.frame_id, settings.frame)):
+            return f'{topic}: {why}'
+        child = settings.child_frame
+        if child and (why := wrong_frame(message.child_frame_id, child)):
+            return f'{topic}: child {why}'
         values = tuple(getter(message) for getter in getters)
-        return Reading(topic, stamp_ns(message.header.stamp) / 1e9, received_s, values)
+        return Reading(topic, message_stamp_s(message, arrived_s), received_s, values)
 
     return read
 
 
-def check_field(kind: str, field: str, where: str) -> None:
-    """Raise UserError if messages of a type hold no such number; joints are `joint_field`'s."""
-    if kind == JOINT_STATE:
-        joint_field(field)
-    elif kind == NUMBER_ARRAY:
-        array_place(field)
-    elif field not in NUMBERS[kind]:
-        raise UserError(
-            f'{where}: {kind} has no number {field!r}; {closest(field, NUMBERS[kind])}'
-        )
+def _transform_reader(spec: RobotSpec, topic: str, fields: list[str]) -> Read:
+    """Read the one transform of the robot file's frames; those of others are no fault."""
+    child, read_one = spec.topics[topic].child_frame, _reader(spec, topic, fields)
 
+    def read(message: Any, received_s: float, arrived_s: float = math.nan) -> Reading | str | None:
+        found: Reading | str | None = None
+        for transform in message.transforms:
+            if not wrong_frame(transform.child_frame_id, child):
+                found = read_one(transform, received_s, arrived_s)
+                if isinstance(found, Reading):
+                    return found
+        return found
 
-def _variances(kind: str, field: str) -> Iterator[tuple[str, int, str]]:
-    """Yield covariance, place, and what was not measured if the number there is negative.
-
-    By convention (REP-145) the first one is -1 where the whole vector was not measured. No
-    variance is negative, so one on the diagonal says the same of a single number.
-    """
-    for vector, (path, rows) in COVARIANCES.get(kind, {}).items():
-        if not field.startswith(f'{vector}.'):
-            continue
-        yield path, 0, vector
-        *_, group, part = field.split('.')
-        if group != 'orientation':
-            row = 'xyz'.index(part) + (3 if group == 'angular' else 0)
-            yield path, row * (rows + 1), field if row else vector
+    return read
 
 
 def places_of(names: Sequence[str]) -> dict[str, int]:
@@ -151,23 +126,6 @@ def named_twice(source: str, names: Sequence[str], joints: Iterable[str]) -> str
         if counts[joint] > 1:
             return f'{source}: joint {joint!r} is named {counts[joint]} times'
     return ''
-
-
-def joint_field(field: str) -> tuple[str, str]:
-    """Return which array and which joint `position[name]` means; UserError if there is none."""
-    # The first bracket is that of the field; a joint may have any in its name.
-    kind, _, joint = field.removesuffix(']').partition('[')
-    if kind not in JOINT_FIELDS:
-        raise UserError(f'{field}: a joint has no such field; {closest(kind, JOINT_FIELDS)}')
-    return kind, joint
-
-
-def array_place(field: str) -> int:
-    """Return which place `data.N` means; UserError if it is none."""
-    name, _, place = field.partition('.')
-    if name != 'data' or not place.isdecimal():
-        raise UserError(f'{field}: an array of numbers has data.0, data.1, ...')
-    return int(place)
 
 
 def _joint_reader(topic: str, wanted: list[tuple[str, str]]) -> Read:
@@ -210,44 +168,67 @@ def _array_reader(topic: str, places: list[int]) -> Read:
     return read
 
 
-def message_stamp_ns(message: Any) -> int | None:
-    """Return the stamp of a message [ns], of an array that of its label; None if it has none."""
-    if hasattr(message, 'header'):
-        return stamp_ns(message.header.stamp)
-    label = message.layout.dim[0].label if message.layout.dim else ''
-    digits = label.removeprefix(STAMP_LABEL)
-    return int(digits) if digits != label and digits.isdecimal() and len(digits) < 20 else None
+def command_types(spec: RobotSpec) -> tuple[str, ...]:
+    """Return which messages can be read as commands of a robot, whatever it takes itself.
 
-
-def message_stamp_s(message: Any, arrived_s: float) -> float:
-    """Return the stamp of a message [s]; its arrival if it has none."""
-    nanoseconds = message_stamp_ns(message)
-    return arrived_s if nanoseconds is None else nanoseconds / 1e9
+    A simulator says what it applied as a JointState.
+    """
+    return tuple(dict.fromkeys((spec.action.type, JOINT_STATE, NUMBER_ARRAY)))
 
 
 def read_command(spec: RobotSpec, message: Any) -> Array | str:
     """Return the command [A] in units that a message holds, or why there is none.
 
-    Joints by name where the message has names (JointState), by their order where not.
+    Joints by name where the message has names, parts of a twist by theirs, numbers by their order.
     """
     action = spec.action
-    if not hasattr(message, 'name'):
-        values = np.array(message.data, np.float64)
+    if hasattr(message, 'data'):
+        values = list(message.data)
         if len(values) != spec.action_size:
             return f'command has {len(values)} values instead of {spec.action_size}'
     else:
-        known = places_of(message.name)
-        twice = named_twice('command', message.name, action.joints)
-        if twice:
-            return twice
-        given = getattr(message, action.field)
-        for joint in action.joints:
-            if joint not in known:
-                return f'command has no joint {joint!r}'
-            if len(given) != len(message.name):
-                return f'command has {len(given)} {action.field}s for {len(message.name)} names'
-        values = np.array([given[known[joint]] for joint in action.joints], np.float64)
+        found = _named_values(spec, message)
+        if isinstance(found, str):
+            return found
+        values = found
     for joint, value in zip(action.joints, values):
-        if not np.isfinite(value):
+        if not math.isfinite(value):
             return f'command of joint {joint!r} is not finite'
-    return values
+    return np.array(values, np.float64)
+
+
+def _named_values(spec: RobotSpec, message: Any) -> list[float] | str:
+    """Return the values of the action's joints, or why there are none."""
+    action = spec.action
+    # The frame of a JointState means nothing.
+    framed = hasattr(message, 'header') and not hasattr(message, 'name')
+    if framed and (why := wrong_frame(message.header.frame_id, action.frame)):
+        return f'command: {why}'
+    if hasattr(message, 'linear') or hasattr(message, 'twist'):
+        return _twist_values(action.joints, getattr(message, 'twist', message))
+    if hasattr(message, 'points'):
+        if len(message.points) != 1:
+            return f'command is a trajectory of {len(message.points)} points instead of 1'
+        field = TRAJECTORY_FIELDS[action.field]
+        names, given = message.joint_names, getattr(message.points[0], field)
+    else:
+        field = f'{action.field}s'
+        names, given = message.name, getattr(message, action.field)
+    twice = named_twice('command', names, action.joints)
+    if twice:
+        return twice
+    known = places_of(names)
+    for joint in action.joints:
+        if joint not in known:
+            return f'command has no joint {joint!r}'
+        if len(given) != len(names):
+            return f'command has {len(given)} {field} for {len(names)} names'
+    return [given[known[joint]] for joint in action.joints]
+
+
+def _twist_values(parts: Sequence[str], twist: Any) -> list[float] | str:
+    for part in TWIST_PARTS:
+        # What the robot cannot do must not be taken for done; not a number is not zero either.
+        if part not in parts and (value := operator.attrgetter(part)(twist)) != 0.0:
+            return f'command has {part} {value:g}, which the robot has not'
+    return [operator.attrgetter(part)(twist) for part in parts]

@@ -12,6 +12,9 @@ from mbmrl_ros.spec.channels import read_signal
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array
 
+_POSITIONS = ('pose.position', 'pose.pose.position', 'transform.translation')
+_TURNS = ('pose.orientation', 'pose.pose.orientation', 'transform.rotation')
+
 
 class PoseReader:
     """Puts a model of a robot where readings say that it was."""
@@ -32,8 +35,8 @@ class PoseReader:
                 self._data.joint(joint).qpos[0] = signals[place]
         simulation = self._spec.simulation
         for topic, body in (simulation.bodies if simulation else {}).items():
-            position = self._vector(signals, topic, 'pose.position', 'xyz')
-            turn = self._vector(signals, topic, 'pose.orientation', 'wxyz')
+            position = self._vector(signals, topic, _POSITIONS, 'xyz')
+            turn = self._vector(signals, topic, _TURNS, 'wxyz')
             if position is not None and turn is not None:
                 self._place(self._model.body(body).id, position, turn)
         place_followers(self._model, self._data)
@@ -58,15 +61,17 @@ class PoseReader:
             elif kind == mujoco.mjtJoint.mjJNT_FREE:
                 self._data.qpos[address : address + 7] = np.concatenate([position, turn])
 
-    def _vector(self, signals: Array, topic: str, field: str, parts: str) -> Array | None:
+    def _vector(
+        self, signals: Array, topic: str, fields: tuple[str, ...], parts: str
+    ) -> Array | None:
         """Read a vector of a topic; components that the robot file does not use are zero.
 
         None where it uses none of them.
         """
-        names = [(f'{topic}:{field}.{part}', f'{topic}:pose.{field}.{part}') for part in parts]
+        names = [[f'{topic}:{field}.{part}' for field in fields] for part in parts]
         values = [
-            next((float(signals[self._places[n]]) for n in pair if n in self._places), None)
-            for pair in names
+            next((float(signals[self._places[n]]) for n in each if n in self._places), None)
+            for each in names
         ]
         if all(value is None for value in values):
             return None

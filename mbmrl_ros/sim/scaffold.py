@@ -135,13 +135,14 @@ def _root_speeds(found: Survey) -> Iterator[str]:
 
 def _action(found: Survey, period_s: float) -> Iterator[str]:
     motors = found.motors
-    field, slides = motors[0].field, motors[0].joint.is_slide
+    field = motors[0].field
+    units = dict.fromkeys(_UNITS[field, motor.joint.is_slide] for motor in motors)
     yield '# The command, joint by joint; limits in the unit of the topic.'
     yield 'action:'
     yield '  topic: joint_commands'
     yield '  type: sensor_msgs/msg/JointState'
     yield f'  field: {field}'
-    yield f'  unit: {_UNITS[field, slides]}'
+    yield f'  unit: {", ".join(units)}'
     yield f'  joints: {_names([motor.joint.name for motor in motors])}'
     guessed = [motor.joint.name for motor in motors if not motor.limited]
     if guessed:

@@ -38,8 +38,8 @@ _JOINT_SENSORS = {
     'velocity': mujoco.mjtSensor.mjSENS_JOINTVEL,
     'effort': mujoco.mjtSensor.mjSENS_JOINTACTFRC,
 }
-# Message fields of a body: sensor, and what stands in its columns. The twist of
-# an Odometry is in the child frame (REP-105), which is what velocimeter and gyro measure.
+# Message fields of a body: sensor, and what stands in its columns. The twist of an Odometry is in
+# the child frame (REP-105), which is what velocimeter and gyro measure; so is that of a Twist.
 _BODY_SENSORS = {
     'pose.pose.position': (mujoco.mjtSensor.mjSENS_FRAMEPOS, 'xyz'),
     'pose.pose.orientation': (mujoco.mjtSensor.mjSENS_FRAMEQUAT, 'wxyz'),
@@ -47,6 +47,12 @@ _BODY_SENSORS = {
     'twist.twist.angular': (mujoco.mjtSensor.mjSENS_GYRO, 'xyz'),
     'pose.position': (mujoco.mjtSensor.mjSENS_FRAMEPOS, 'xyz'),
     'pose.orientation': (mujoco.mjtSensor.mjSENS_FRAMEQUAT, 'wxyz'),
+    'transform.translation': (mujoco.mjtSensor.mjSENS_FRAMEPOS, 'xyz'),
+    'transform.rotation': (mujoco.mjtSensor.mjSENS_FRAMEQUAT, 'wxyz'),
+    'twist.linear': (mujoco.mjtSensor.mjSENS_VELOCIMETER, 'xyz'),
+    'twist.angular': (mujoco.mjtSensor.mjSENS_GYRO, 'xyz'),
+    'linear': (mujoco.mjtSensor.mjSENS_VELOCIMETER, 'xyz'),
+    'angular': (mujoco.mjtSensor.mjSENS_GYRO, 'xyz'),
     'orientation': (mujoco.mjtSensor.mjSENS_FRAMEQUAT, 'wxyz'),
     'angular_velocity': (mujoco.mjtSensor.mjSENS_GYRO, 'xyz'),
     'linear_acceleration': (mujoco.mjtSensor.mjSENS_ACCELEROMETER, 'xyz'),

@@ -35,7 +35,13 @@ _OF_JOINTS = {
     int(mujoco.mjtJoint.mjJNT_HINGE): {'position': 'rad', 'velocity': 'rad/s', 'effort': 'N m'},
     int(mujoco.mjtJoint.mjJNT_SLIDE): {'position': 'm', 'velocity': 'm/s', 'effort': 'N'},
 }
-_OF_BODIES = {'position': 'm', 'linear': 'm/s', 'angular': 'rad/s', 'angular_velocity': 'rad/s'}
+_OF_BODIES = {
+    'position': 'm',
+    'translation': 'm',
+    'linear': 'm/s',
+    'angular': 'rad/s',
+    'angular_velocity': 'rad/s',
+}
 _PER_SECOND = {'rad': 'rad/s', 'm': 'm/s'}
 
 

@@ -11,15 +11,28 @@ from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, Field, FiniteFloat, ValidationInfo, model_validator
 
-from mbmrl_ros.config import Config, Mistake, Positive, refuse
+from mbmrl_ros.config import Config, Mistake, Positive, closest, refuse
 
 Angle = Literal['rotation_y', 'roll', 'pitch', 'yaw']
 SENSOR_TYPES = Literal[
     'nav_msgs/msg/Odometry', 'sensor_msgs/msg/JointState', 'geometry_msgs/msg/PoseStamped',
     'sensor_msgs/msg/Imu', 'std_msgs/msg/Float64MultiArray',
+    'geometry_msgs/msg/PoseWithCovarianceStamped', 'geometry_msgs/msg/Twist',
+    'geometry_msgs/msg/TwistStamped', 'geometry_msgs/msg/TransformStamped',
+    'tf2_msgs/msg/TFMessage',
 ]  # fmt: skip
 DEGREES = ('deg', 'degree', 'degrees', '°')
-COMMAND_TYPES = Literal['sensor_msgs/msg/JointState', 'std_msgs/msg/Float64MultiArray']
+COMMAND_TYPES = Literal[
+    'sensor_msgs/msg/JointState', 'std_msgs/msg/Float64MultiArray',
+    'trajectory_msgs/msg/JointTrajectory', 'geometry_msgs/msg/Twist',
+    'geometry_msgs/msg/TwistStamped',
+]  # fmt: skip
+# What stands in the place of joints where commands are twists.
+TWIST_PARTS = tuple(f'{group}.{axis}' for group in ('linear', 'angular') for axis in 'xyz')
+TRAJECTORY_FIELDS = {'position': 'positions', 'velocity': 'velocities', 'effort': 'effort'}
+# Which messages say of which frame they are, and which of which frame in it.
+_FRAMED = ('Odometry', 'Stamped', 'Imu', 'TFMessage')
+_FRAMED_CHILD = ('Odometry', 'TransformStamped', 'TFMessage')
 
 
 _TOPIC = re.compile(r'/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*', re.ASCII)
@@ -88,9 +101,26 @@ class Topic(Config):
         None, description='from measurement to arrival; default: arrival minus stamp, where that '
         'is between 0 and timeout_s, so that a clock of the sensor that lags counts as well'
     )  # fmt: skip
+    frame: str = Field(
+        '', description='of its messages; those of another one are refused. Default: any'
+    )
+    child_frame: str = Field(
+        '', description='of an odometry or a transform, likewise; of /tf the transform is meant '
+        'that leads from frame to child_frame'
+    )  # fmt: skip
     slow: bool = Field(
         False, description='comes less often than once a period, and does not date the state'
     )
+
+    @model_validator(mode='after')
+    def _consistent(self) -> Self:
+        if self.frame and not self.type.endswith(_FRAMED):
+            raise ValueError(f'{self.type} has no frame')
+        if self.child_frame and not self.type.endswith(_FRAMED_CHILD):
+            raise ValueError(f'{self.type} has no child_frame')
+        if self.type.endswith('TFMessage') and not (self.frame and self.child_frame):
+            raise ValueError('of /tf frame and child_frame say which transform is meant')
+        return self
 
 
 class Channel(Config):
@@ -164,7 +194,12 @@ class Action(Config):
     type: COMMAND_TYPES
     field: Literal['position', 'velocity', 'effort'] = 'effort'
     unit: str
-    joints: tuple[Name, ...] = Field(min_length=1)
+    frame: str = Field(
+        '', description='of a stamped command that is no JointState; those of another are refused'
+    )
+    joints: tuple[Name, ...] = Field(
+        min_length=1, description='of a twist: its parts, such as linear.x and angular.z'
+    )
     lower: tuple[FiniteFloat, ...]
     upper: tuple[FiniteFloat, ...]
     rate_limit: tuple[Positive, ...] = Field(description='largest change per second')
@@ -181,6 +216,8 @@ class Action(Config):
             if len(getattr(self, name)) != len(self.joints):
                 text = f'{name} needs one value per joint ({len(self.joints)})'
                 yield Mistake((name,), text)
+        if 'Twist' in self.type:
+            yield from self._about_twist()
         if len(set(self.joints)) != len(self.joints):
             yield Mistake(('joints',), 'joints must be unique')
         bounds = zip(self.joints, self.lower, self.fallback, self.upper)
@@ -189,6 +226,14 @@ class Action(Config):
             if not low <= rest <= high:
                 text = f'{joint}: needs lower <= fallback <= upper'
                 yield Mistake(('fallback', place), text)
+
+    def _about_twist(self) -> Iterator[Mistake]:
+        if self.field != 'velocity':
+            yield Mistake(('field',), f'a twist is a velocity, got field {self.field!r}')
+        for place, part in enumerate(self.joints):
+            if part not in TWIST_PARTS:
+                text = f'a twist has no part {part!r}; {closest(part, TWIST_PARTS)}'
+                yield Mistake(('joints', place), text)
 
 
 class Point(Config):

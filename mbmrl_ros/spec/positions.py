@@ -18,7 +18,7 @@ def position_channels(spec: RobotSpec) -> dict[int, int]:
         for index, channel in enumerate(spec.state)
         if channel.encoding == 'raw'
         and (
-            channel.field.rpartition('.')[0].endswith('position')
+            channel.field.rpartition('.')[0].endswith(('position', 'translation'))
             or (channel.point is not None and channel.point == point)
         )
     }

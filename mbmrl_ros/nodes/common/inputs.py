@@ -23,7 +23,8 @@ from mbmrl_ros.robot.bounds import position_topics
 from mbmrl_ros.robot.clocks import ClockOffsets
 from mbmrl_ros.robot.joint_parts import JointParts, Partial
 from mbmrl_ros.robot.latency import transport_s
-from mbmrl_ros.robot.readings import Read, message_stamp_s
+from mbmrl_ros.robot.message_fields import message_stamp_s
+from mbmrl_ros.robot.readings import Read
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Reading
 

@@ -7,38 +7,75 @@ The way back, which needs no ROS, is robot/readings.py.
 
 from __future__ import annotations
 
+import importlib
 import operator
 from array import array
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from builtin_interfaces.msg import Time
-from geometry_msgs.msg import PoseStamped
+from builtin_interfaces.msg import Duration, Time
+from geometry_msgs.msg import (
+    PoseStamped,
+    PoseWithCovarianceStamped,
+    TransformStamped,
+    Twist,
+    TwistStamped,
+)
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import Imu, JointState
 from std_msgs.msg import Float64MultiArray, MultiArrayDimension
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from mbmrl_ros.robot.readings import (
+from mbmrl_ros.config import UserError
+from mbmrl_ros.robot.message_fields import (
     JOINT_STATE,
     NUMBER_ARRAY,
     STAMP_LABEL,
+    STAMPED_TWIST,
+    TRAJECTORY,
+    TRANSFORM,
+    TRANSFORMS,
+    TWIST,
     array_place,
     joint_field,
 )
-from mbmrl_ros.robot.readings import (
+from mbmrl_ros.robot.message_fields import (
     stamp_ns as stamp_ns,
 )
+from mbmrl_ros.spec.channels import TRAJECTORY_FIELDS
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array
 
-MESSAGES: dict[str, Any] = {
-    'nav_msgs/msg/Odometry': Odometry,
-    'sensor_msgs/msg/JointState': JointState,
-    'geometry_msgs/msg/PoseStamped': PoseStamped,
-    'sensor_msgs/msg/Imu': Imu,
-    'std_msgs/msg/Float64MultiArray': Float64MultiArray,
-}
+
+class _Messages(dict[str, Any]):
+    def __missing__(self, kind: str) -> Any:
+        """Return the class of transforms, which has no wheel; UserError if it is not installed."""
+        package = kind.partition('/')[0]
+        try:
+            return getattr(importlib.import_module(f'{package}.msg'), kind.rpartition('/')[2])
+        except ImportError as error:
+            raise UserError(
+                f'{kind} needs the ROS package {package}, which is of a ROS installation: '
+                f'apt install ros-$ROS_DISTRO-{package.replace("_", "-")}, and source its setup'
+            ) from error
+
+
+MESSAGES = _Messages(
+    {
+        'nav_msgs/msg/Odometry': Odometry,
+        'sensor_msgs/msg/JointState': JointState,
+        'geometry_msgs/msg/PoseStamped': PoseStamped,
+        'sensor_msgs/msg/Imu': Imu,
+        'std_msgs/msg/Float64MultiArray': Float64MultiArray,
+        'geometry_msgs/msg/PoseWithCovarianceStamped': PoseWithCovarianceStamped,
+        TRANSFORM: TransformStamped,
+        TWIST: Twist,
+        STAMPED_TWIST: TwistStamped,
+        TRAJECTORY: JointTrajectory,
+    }
+)
+"""The classes of all messages that a robot file may name."""
 
 
 def to_stamp(nanoseconds: int) -> Time:
@@ -64,14 +101,18 @@ def sensor_writer(spec: RobotSpec, topic: str, label: bool = False) -> Callable[
         return _joint_writer(fields)
     if kind == NUMBER_ARRAY:
         return _array_writer(fields, label)
-    child = spec.simulation.bodies.get(topic, '') if spec.simulation else ''
+    settings = spec.topics[topic]
+    body = spec.simulation.bodies.get(topic, '') if spec.simulation else ''
+    make = MESSAGES[TRANSFORM if kind == TRANSFORMS else kind]
+    wrap = MESSAGES[TRANSFORMS] if kind == TRANSFORMS else None
 
     def write(signals: Array, nanoseconds: int) -> Any:
-        message = MESSAGES[kind]()
-        message.header.stamp = to_stamp(nanoseconds)
-        message.header.frame_id = spec.frame
-        if kind == 'nav_msgs/msg/Odometry':
-            message.child_frame_id = child
+        message = make()
+        if kind != TWIST:
+            message.header.stamp = to_stamp(nanoseconds)
+            message.header.frame_id = settings.frame or spec.frame
+        if hasattr(message, 'child_frame_id'):
+            message.child_frame_id = settings.child_frame or body
         if kind == 'sensor_msgs/msg/Imu':
             for vector in ('orientation', 'linear_acceleration'):
                 # REP-145: what is not measured says so.
@@ -80,7 +121,7 @@ def sensor_writer(spec: RobotSpec, topic: str, label: bool = False) -> Callable[
         for path, column in fields:
             parent, _, leaf = path.rpartition('.')
             setattr(operator.attrgetter(parent)(message), leaf, float(signals[column]))
-        return message
+        return message if wrap is None else wrap(transforms=[message])
 
     return write
 
@@ -134,7 +175,29 @@ def command_message(spec: RobotSpec, values: Array, nanoseconds: int, label: boo
     """
     if spec.action.type == NUMBER_ARRAY:
         return _number_array(values, nanoseconds if label else None)
-    return named_command(spec, values, nanoseconds)
+    if spec.action.type == JOINT_STATE:
+        return named_command(spec, values, nanoseconds)
+    message = MESSAGES[spec.action.type]()
+    if spec.action.type != TWIST:
+        message.header.stamp = to_stamp(nanoseconds)
+        message.header.frame_id = spec.action.frame
+    if spec.action.type == TRAJECTORY:
+        message.joint_names = list(spec.action.joints)
+        # To be there when the next command comes.
+        point = JointTrajectoryPoint(time_from_start=_duration(spec.period_s))
+        setattr(point, TRAJECTORY_FIELDS[spec.action.field], array('d', values))
+        message.points = [point]
+        return message
+    twist = message if spec.action.type == TWIST else message.twist
+    for part, value in zip(spec.action.joints, values):
+        group, _, axis = part.partition('.')
+        setattr(getattr(twist, group), axis, float(value))
+    return message
+
+
+def _duration(seconds: float) -> Duration:
+    whole, rest = divmod(to_nanoseconds(seconds), 1_000_000_000)
+    return Duration(sec=whole, nanosec=rest)
 
 
 def named_command(spec: RobotSpec, values: Array, nanoseconds: int) -> JointState:

@@ -54,6 +54,7 @@ from mbmrl_ros.nodes.controller.visuals import Visuals
 from mbmrl_ros.rewards.path import read_route
 from mbmrl_ros.robot.bounds import Bounds
 from mbmrl_ros.robot.command import Command
+from mbmrl_ros.robot.message_fields import check_lockstep
 from mbmrl_ros.robot.pacing import Pacing, SendTimeController
 from mbmrl_ros.robot.phase import SensorPhaseLock
 from mbmrl_ros.robot.policy_driver import PolicyDriver
@@ -81,6 +82,8 @@ class ControllerTopics:
         """Load robot and bundle, warm up; UserError if anything is wrong."""
         self._node, self._settings = node, settings
         self._spec = spec = load_robot(settings.robot)
+        if settings.lockstep:
+            check_lockstep(spec)
         self._brain = build_brain(spec, settings, read_route(settings.path))
         if self._brain.notice:
             node.get_logger().warning(self._brain.notice)

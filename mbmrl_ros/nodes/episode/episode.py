@@ -27,7 +27,7 @@ from mbmrl_ros.nodes.common.messages import MESSAGES
 from mbmrl_ros.nodes.episode.processes import ending_in_order, last_words, node_process
 from mbmrl_ros.nodes.episode.stall import NodeProcess, Pace, explain
 from mbmrl_ros.nodes.recording.recorder import BagRecorder
-from mbmrl_ros.robot.readings import message_stamp_ns
+from mbmrl_ros.robot.message_fields import message_stamp_ns
 from mbmrl_ros.spec.channels import full_topic
 from mbmrl_ros.spec.robot import RobotSpec
 

@@ -15,7 +15,8 @@ from mbmrl_ros.data.bags import Bag
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.nodes.episode.episode import Episode, lead_periods
 from mbmrl_ros.robot.command import from_units
-from mbmrl_ros.robot.readings import message_stamp_ns, read_command, sensor_reader
+from mbmrl_ros.robot.message_fields import message_stamp_ns
+from mbmrl_ros.robot.readings import read_command, sensor_reader
 from mbmrl_ros.robot.state import StateAssembler
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array, Reading

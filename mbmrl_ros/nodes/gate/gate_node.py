@@ -45,8 +45,9 @@ from mbmrl_ros.nodes.common.senders import CommandTopic, Senders
 from mbmrl_ros.nodes.common.settings import GateSettings
 from mbmrl_ros.nodes.common.spin import run
 from mbmrl_ros.robot.gate import Gate, GateOutput
+from mbmrl_ros.robot.message_fields import message_stamp_ns
 from mbmrl_ros.robot.plausible import Fault
-from mbmrl_ros.robot.readings import message_stamp_ns, read_command, sensor_reader
+from mbmrl_ros.robot.readings import read_command, sensor_reader
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.types import Reading
 

@@ -24,13 +24,14 @@ from rosgraph_msgs.msg import Clock
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data.bags import Bag, Message
+from mbmrl_ros.data.contents import STORE
 from mbmrl_ros.nodes.common.lifecycle import ManagedNode
 from mbmrl_ros.nodes.common.messages import MESSAGES, to_stamp
 from mbmrl_ros.nodes.common.node_resources import NodeResources
 from mbmrl_ros.nodes.common.settings import PlayerSettings
 from mbmrl_ros.nodes.common.spin import run
 from mbmrl_ros.recordings.control_steps import find_command, find_sensors
-from mbmrl_ros.robot.readings import NUMBER_ARRAY
+from mbmrl_ros.robot.message_fields import HEADLESS, TRANSFORMS
 from mbmrl_ros.spec.robot import load_robot
 
 # Of the timer that sends what is due, and of /clock.
@@ -61,7 +62,8 @@ class PlayerTopics:
             raise UserError(f'{bag.where} holds no message of {spec.name}: {bag.damage}')
         for reason, count in bag.refused.items():
             node.get_logger().warning(f'not played: {count} x {reason}')
-        self._stamped = {full for full, kind in kinds.items() if kind != NUMBER_ARRAY}
+        self._stamped = {full for full, kind in kinds.items() if kind not in HEADLESS}
+        self._transforms = {full for full, kind in kinds.items() if kind == TRANSFORMS}
         self._resources = resources = NodeResources(node)
         self._publishers = {
             full: resources.publisher(MESSAGES[kinds[full]], name, 100, keep=full in bag.latched)
@@ -128,12 +130,23 @@ class PlayerTopics:
             signal.raise_signal(signal.SIGTERM)
 
     def _restamped(self, topic: str, raw: bytes) -> bytes:
-        if not self._settings.restamp or topic not in self._stamped:
+        if not self._settings.restamp:
+            return raw
+        if topic in self._transforms:
+            return self._restamped_transforms(raw)
+        if topic not in self._stamped:
             return raw
         # After the 4 bytes that say how it is encoded comes the stamp: seconds, nanoseconds.
         order = '<' if raw[1] & 1 else '>'
         stamp = struct.pack(f'{order}iI', *divmod(self._node.get_clock().now().nanoseconds, 10**9))
         return raw[:4] + stamp + raw[12:]
+
+    def _restamped_transforms(self, raw: bytes) -> bytes:
+        message = STORE.deserialize_cdr(raw, TRANSFORMS)
+        now_s, rest_ns = divmod(self._node.get_clock().now().nanoseconds, 10**9)
+        for transform in message.transforms:
+            transform.header.stamp.sec, transform.header.stamp.nanosec = now_s, rest_ns
+        return bytes(STORE.serialize_cdr(message, TRANSFORMS))
 
 
 def _messages(bag: Bag, kinds: dict[str, str]) -> list[Message]:

@@ -35,7 +35,8 @@ from mbmrl_ros.system.outputs import reason
 DEPTH = 2000
 STAMPED_SUFFIXES = (
     '/JointState', '/Odometry', '/PoseStamped', '/Clock', '/DiagnosticArray', '/Path',
-    '/PointCloud2', '/Imu',
+    '/PointCloud2', '/Imu', '/PoseWithCovarianceStamped', '/TwistStamped', '/TransformStamped',
+    '/JointTrajectory',
 )  # fmt: skip
 
 

@@ -43,7 +43,8 @@ from mbmrl_ros.nodes.common.senders import Names, Senders, publishers
 from mbmrl_ros.nodes.common.settings import SimSettings
 from mbmrl_ros.nodes.simulator.schedules import disturbances_of, parse_schedule, switches
 from mbmrl_ros.nodes.simulator.simulation import Applied, Simulation
-from mbmrl_ros.robot.readings import message_stamp_ns, read_command
+from mbmrl_ros.robot.message_fields import check_lockstep, message_stamp_ns
+from mbmrl_ros.robot.readings import read_command
 from mbmrl_ros.sim.disturbances import Disturbance, parse
 from mbmrl_ros.sim.viewer import Viewer
 from mbmrl_ros.spec.robot import load_robot
@@ -64,6 +65,8 @@ class SimTopics:
         """Load robot, world and schedule; UserError if one of them is wrong."""
         self._node, self._settings = node, settings
         self._spec = spec = load_robot(settings.robot)
+        if settings.lockstep:
+            check_lockstep(spec)
         disturbances = disturbances_of(spec, settings.task, settings.robot)
         self.check(settings)
         self.simulation = Simulation(

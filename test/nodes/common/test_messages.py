@@ -21,13 +21,8 @@ from mbmrl_ros.nodes.common.messages import (
     to_nanoseconds,
     to_stamp,
 )
-from mbmrl_ros.robot.readings import (
-    NUMBERS,
-    message_stamp_ns,
-    read_command,
-    sensor_reader,
-    stamp_ns,
-)
+from mbmrl_ros.robot.message_fields import NUMBERS, message_stamp_ns, stamp_ns
+from mbmrl_ros.robot.readings import read_command, sensor_reader
 from mbmrl_ros.spec.channels import Channel, Topic
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.types import Reading
