@@ -66,6 +66,15 @@ def test_a_bundle_of_either_kind_says_what_it_is(tmp_path):
         read_head(tmp_path)
 
 
+def test_lists_show_what_is_in_a_file_of_ones_own(tmp_path, capsys):
+    file = tmp_path / 'mine.yaml'
+    task = {'reward': [{'term': 'alive'}], 'description': 'stand'}
+    file.write_text(json.dumps({'extends': 'hopper.yaml', 'tasks': {'mine': task}}))
+    assert main(['robots', '--robot', str(file)]) == main(['tasks', '--robot', str(file)]) == 0
+    said = capsys.readouterr().out
+    assert f'{file}: ' in said and f'hopper/mine: stand ({file})' in said
+
+
 @pytest.mark.parametrize('name', ALGORITHMS)
 def test_every_setting_of_an_algorithm_is_told_with_its_meaning(name):
     rows = list(rows_of(ALGORITHMS[name].Config))

@@ -97,9 +97,10 @@ def make_parser() -> argparse.ArgumentParser:
     )
     settings.set_defaults(command_of=_settings)
     for name in ('tasks', 'algorithms', 'robots', 'bundles', 'experiments'):
-        commands.add_parser(name, help=f'list the {name}').set_defaults(
-            command_of=_list, what=name
-        )
+        lists = commands.add_parser(name, help=f'list the {name}')
+        lists.set_defaults(command_of=_list, what=name)
+        if name in ('tasks', 'robots'):
+            lists.add_argument('--robot', metavar='FILE', help='also those of this robot file')
     for name, (_, text) in NODES.items():
         commands.add_parser(name, help=f'{text}; takes --ros-args', add_help=False)
     return parser
