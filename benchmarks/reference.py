@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from reference_pages import pages
 
 from mbmrl_ros.algorithms import ALGORITHMS
+from mbmrl_ros.cli.lists import about
 from mbmrl_ros.envs.meta_tasks import META_TASKS
 from mbmrl_ros.envs.tasks import TASKS
 from mbmrl_ros.experiments.figures import FIGURES
@@ -41,11 +42,7 @@ def lists() -> dict[str, dict[str, str]]:
     return {
         'algorithms': {each.name: each.summary for each in ALGORITHMS.values()},
         'tasks': {name: task.description for name, task in TASKS.items()} | with_goals,
-        'robots': {
-            name: f'{spec.description} {1 / spec.period_s:g} Hz, state {spec.state_size}, '
-            f'action {spec.action_size}'
-            for name, spec in robots.items()
-        },
+        'robots': {name: about(spec) for name, spec in robots.items()},
         'experiments': {name: figure.title for name, figure in FIGURES.items()},
     }
 

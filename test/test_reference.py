@@ -9,6 +9,7 @@ import sys
 
 import pytest
 import reference
+import yaml
 
 from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.algorithms.grbal import GrBALConfig
@@ -66,6 +67,15 @@ def test_a_bundle_of_either_kind_says_what_it_is(tmp_path):
         read_head(tmp_path)
 
 
+def test_lists_show_what_is_in_a_file_of_ones_own(tmp_path, capsys):
+    file = tmp_path / 'mine.yaml'
+    task = {'reward': [{'term': 'alive'}], 'description': 'stand'}
+    file.write_text(json.dumps({'extends': 'hopper.yaml', 'tasks': {'mine': task}}))
+    assert main(['robots', '--robot', str(file)]) == main(['tasks', '--robot', str(file)]) == 0
+    said = capsys.readouterr().out
+    assert f'{file}: ' in said and f'hopper/mine: stand ({file})' in said
+
+
 @pytest.mark.parametrize('name', ALGORITHMS)
 def test_every_setting_of_an_algorithm_is_told_with_its_meaning(name):
     rows = list(rows_of(ALGORITHMS[name].Config))
@@ -114,3 +124,34 @@ def test_schemas_for_editors_ask_for_nothing_and_refuse_unknown_keys():
         '"(required)"', ''
     )
     assert set(schema['properties']) == {'extends', *RobotSpec.model_fields}
+
+
+def unknown_keys(value, schema, records):
+    """Yield the keys of a file that its schema does not know."""
+    if '$ref' in schema:
+        schema = records[schema['$ref'].rsplit('/', 1)[1]]
+    options = schema.get('anyOf', schema.get('oneOf'))
+    if options:
+        yield from min((list(unknown_keys(value, each, records)) for each in options), key=len)
+    elif isinstance(value, list):
+        for entry in value:
+            yield from unknown_keys(entry, schema.get('items', {}), records)
+    elif isinstance(value, dict):
+        known, others = schema.get('properties', {}), schema.get('additionalProperties', {})
+        for key, entry in value.items():
+            if key not in known and others is False:
+                yield key
+            else:
+                inner = known.get(key, others)
+                yield from unknown_keys(entry, inner if isinstance(inner, dict) else {}, records)
+
+
+def test_the_schema_knows_every_key_of_the_shipped_robots_and_no_other():
+    schema = json.loads((reference.SCHEMAS / 'robot.schema.json').read_text())
+    files = sorted((reference.ROOT / 'config' / 'robots').glob('*.yaml'))
+    assert len(files) > 10
+    for file in files:
+        data = yaml.safe_load(file.read_text())
+        assert not list(unknown_keys(data, schema, schema['$defs'])), file.name
+        data['topics'] = {'odom': {'timeot_s': 1}}
+        assert list(unknown_keys(data, schema, schema['$defs'])) == ['timeot_s']

@@ -16,29 +16,35 @@ from functools import partial
 
 from mbmrl_ros.bundles.files import bundle_names, find_bundle, read_head
 from mbmrl_ros.config import UserError, share_directory
+from mbmrl_ros.spec.robot import RobotSpec, load_robot
 
 
 def list_command(options: argparse.Namespace) -> None:
-    """Print what there is, a line each; of a robot file of one's own, first what is in it."""
+    """Print what there is, a line each."""
+    # Of a file of one's own, first what is in it.
     own = _own(options.what, getattr(options, 'robot', None))
     for line in [*own, *LISTS[options.what]()]:
         print(line)
 
 
 def _own(what: str, robot: str | None) -> list[str]:
-    """Return what a robot file is, or its tasks."""
     if not robot:
         return []
-    # They import the simulator's side, which the shipped lists do without.
-    from mbmrl_ros.envs.own_tasks import own_tasks
-    from mbmrl_ros.spec.robot import load_robot
-
     spec = load_robot(robot)
-    if what == 'tasks':
-        tasks = own_tasks(spec, robot)
-        return [f'{task.name}: {task.description} ({robot})' for task in tasks.values()]
-    sizes = f'{1 / spec.period_s:g} Hz, state {spec.state_size}, action {spec.action_size}'
-    return [f'{robot}: {spec.name}: {spec.description} {sizes}']
+    if what == 'robots':
+        return [f'{robot}: {about(spec)}']
+    from mbmrl_ros.envs.own_tasks import own_tasks  # torch: only here a task is built
+
+    tasks = own_tasks(spec, robot)
+    return [f'{task.name}: {task.description} ({robot})' for task in tasks.values()]
+
+
+def about(spec: RobotSpec) -> str:
+    """Return what a list says of a robot."""
+    return (
+        f'{spec.description} {1 / spec.period_s:g} Hz, state {spec.state_size}, '
+        f'action {spec.action_size}'
+    )
 
 
 def _entries(what: str) -> dict[str, str]:
