@@ -94,7 +94,7 @@ class Bag:
                 self.refused[f'{topic}: {kind} instead of {" or ".join(wanted)}'] += 1
                 continue
             try:
-                data = _decode(raw, kind)
+                data = decode(raw, kind)
             except Exception:  # assertions, struct errors, unknown types
                 self.undecodable[topic] += 1
                 self.refused[f'{topic}: bytes are not of its type'] += 1
@@ -122,7 +122,7 @@ class Bag:
         check_claim(claim, files, contents)
 
 
-def _decode(raw: bytes, kind: str) -> Any:
+def decode(raw: bytes, kind: str) -> Any:
     """Return a message; ValueError, or what rosbags raises, if the bytes are none of its type.
 
     As `Typestore.deserialize_cdr`, which takes no more than three bytes of padding.
@@ -132,7 +132,9 @@ def _decode(raw: bytes, kind: str) -> Any:
     definition = STORE.get_msgdef(kind)
     read = definition.deserialize_cdr_le if raw[1] else definition.deserialize_cdr_be
     message, end = read(memoryview(raw)[4:], 0, definition.cls, STORE)
-    if not end + 4 <= len(raw) <= end + 4 + _PADDING_BYTES:
+    # FastDDS allows for each part of a list.
+    parts = getattr(message, 'transforms', getattr(message, 'points', ()))
+    if not end + 4 <= len(raw) <= end + 4 + _PADDING_BYTES * (1 + len(parts)):
         raise ValueError(f'{len(raw)} bytes, the message has {end + 4}')
     return message
 

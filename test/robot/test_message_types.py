@@ -16,6 +16,7 @@ from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from mbmrl_ros.config import UserError
+from mbmrl_ros.data.bags import decode
 from mbmrl_ros.data.contents import STORE
 from mbmrl_ros.nodes.common.messages import MESSAGES, command_message, sensor_writer
 from mbmrl_ros.robot.message_fields import (
@@ -54,7 +55,7 @@ def robot(sensor: dict[str, Any], fields: list[str], **action: Any) -> RobotSpec
 
 
 def as_in_a_bag(message: Any, kind: str) -> Any:
-    return STORE.deserialize_cdr(bytes(serialize_message(message)), kind)
+    return decode(bytes(serialize_message(message)), kind)
 
 
 @pytest.mark.parametrize('kind', BODY_TYPES)
@@ -204,8 +205,8 @@ def test_of_tf_the_one_transform_counts_and_others_are_no_fault():
     )
 
 
-def test_tf_without_its_package_says_what_to_install(monkeypatch):
-    with pytest.raises(UserError, match='no_such_msgs.*apt install ros-.*-no-such-msgs'):
+def test_tf_without_its_package_says_what_to_install():
+    with pytest.raises(UserError, match=r'no_such_msgs.*apt install ros-.*-no-such-msgs'):
         MESSAGES['no_such_msgs/msg/TFMessage']
 
 
@@ -229,7 +230,7 @@ def test_lockstep_needs_messages_with_a_stamp():
         {'type': 'geometry_msgs/msg/Imu'.replace('geometry', 'sensor')}, ['orientation.w']
     )
     with pytest.raises(
-        UserError, match='lockstep goes by stamps, and command is a .*TwistStamped'
+        UserError, match=r'lockstep goes by stamps, and command is a .*TwistStamped'
     ):
         check_lockstep(plain)
     stamped = 'geometry_msgs/msg/TwistStamped'

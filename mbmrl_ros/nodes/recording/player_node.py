@@ -23,7 +23,7 @@ from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 
 from mbmrl_ros.config import UserError
-from mbmrl_ros.data.bags import Bag, Message
+from mbmrl_ros.data.bags import Bag, Message, decode
 from mbmrl_ros.data.contents import STORE
 from mbmrl_ros.nodes.common.lifecycle import ManagedNode
 from mbmrl_ros.nodes.common.messages import MESSAGES, to_stamp
@@ -142,7 +142,7 @@ class PlayerTopics:
         return raw[:4] + stamp + raw[12:]
 
     def _restamped_transforms(self, raw: bytes) -> bytes:
-        message = STORE.deserialize_cdr(raw, TRANSFORMS)
+        message = decode(raw, TRANSFORMS)
         now_s, rest_ns = divmod(self._node.get_clock().now().nanoseconds, 10**9)
         for transform in message.transforms:
             transform.header.stamp.sec, transform.header.stamp.nanosec = now_s, rest_ns
