@@ -55,8 +55,6 @@ Head = TypeVar('Head', bound=BundleHead)
 
 def write_bundle(folder: Path, info: BundleHead, tensors: Params) -> None:
     """Write a bundle; bundle.json comes last, so that half a bundle is none."""
-    from safetensors.torch import save_file  # torch: a list of bundles does without
-
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -68,6 +66,13 @@ def write_bundle(folder: Path, info: BundleHead, tensors: Params) -> None:
         save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, weights)
         update = {'weights_sha256': _sha256(weights), 'commit': _commit()}
         description.write_text(as_json(info.model_copy(update=update).model_dump()))
+
+
+def save_file(tensors: Params, path: Path) -> None:
+    """Write tensors by safetensors, which brings torch: a list of bundles does without."""
+    from safetensors.torch import save_file as write
+
+    write(tensors, path)
 
 
 def read_tensors(folder: Path, info: BundleHead) -> Params:
