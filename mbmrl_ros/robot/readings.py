@@ -70,8 +70,8 @@ def sensor_reader(spec: RobotSpec, topic: str) -> Read:
 
 
 def _reader(spec: RobotSpec, topic: str, fields: list[str]) -> Read:
-    settings, kind = spec.topics[topic], spec.topics[topic].type
-    kind = TRANSFORM if kind == TRANSFORMS else kind
+    settings = spec.topics[topic]
+    kind = TRANSFORM if settings.type == TRANSFORMS else settings.type
     for field in fields:
         check_field(kind, field, f'{spec.name}: {topic}')
     getters = [operator.attrgetter(field) for field in fields]

@@ -3,6 +3,7 @@
 """A base that is commanded by twists and sensed by poses with a covariance, over real topics."""
 
 import math
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from mbmrl_ros.spec.robot import load_robot
 
 MODEL = """
 <mujoco>
-  <option timestep="0.01" gravity="0 0 0"/>
+  <option timestep="0.01" gravity="0 0 0" integrator="implicitfast"/>
   <worldbody>
     <body name="base">
       <joint name="linear.x" type="slide" axis="1 0 0"/>
@@ -113,13 +114,14 @@ def test_poses_of_another_frame_or_without_measurement_are_refused_and_counted(b
 
 def test_what_was_recorded_of_it_is_read_by_the_same_code(bench, base, tmp_path):
     bench.sim(robot=str(base))
-    bench.controller(robot=str(base), mode='collect', bundle='')
+    bench.controller(robot=str(base), mode='collect', bundle='', use_sim_time=True)
     folder = tmp_path / 'bag'
     recorder = bench.process('recorder_node', robot=str(base), out=str(folder))
     twists = bench.listen(Twist, 'cmd_vel')
     bench.until(lambda: sum(1 for each in twists if each.linear.x) > 20 and folder.is_dir())
     bench.until(lambda: len(read(folder, 'cmd_vel')) > 20, 'commands are recorded')
-    recorder.stop()
+    recorder.send_signal(signal.SIGINT)
+    assert recorder.wait(60.0) == 0
     spec, bag = load_robot(str(base)), Bag(folder)
     log = Log(bag, spec, find_topics(bag, spec))
     steps = [step for step in log.steps() if step.state is not None and step.action is not None]
