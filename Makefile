@@ -1,4 +1,4 @@
-# make demo | test | lint | format | venv | clean. All but clean first set up .venv where it is
+# make demo | test | lint | format | docs | venv | clean. All but clean first set up .venv where it is
 # missing or older than the requirements.
 PYTHON ?= python3
 # Installed first and pinned, so that no requirement pulls in a larger build.
@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: venv test lint format demo clean
+.PHONY: venv test lint format demo docs clean
 
 venv: $(STAMP)
 
@@ -21,7 +21,7 @@ $(STAMP): setup.py pyproject.toml Makefile
 		{ echo 'Python 3.11 or newer with venv is needed (PYTHON=... chooses one)' >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install '$(TORCH)'
-	$(BIN)/pip install --quiet --editable '.[ros,sim,arm,video,baselines,test]'
+	$(BIN)/pip install --quiet --editable '.[ros,sim,arm,video,baselines,docs,test]'
 	touch $@
 
 lint: $(STAMP)
@@ -42,6 +42,11 @@ test: lint
 
 demo: $(STAMP)
 	$(BIN)/mbmrl demo --robot '$(ROBOT)'
+
+# The site of the documents, in out/site.
+docs: $(STAMP)
+	$(BIN)/python benchmarks/reference.py
+	$(BIN)/mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

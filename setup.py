@@ -87,6 +87,8 @@ setup(
         'video': ['av>=12.0'],
         # TRPO, which model-based methods are compared with.
         'baselines': ['sb3-contrib>=2.4'],
+        # The site of the documents: mkdocs serve.
+        'docs': ['mkdocs-material>=9.5,<10'],
         # rclpy and the messages as wheels, for machines without a ROS 2 installation. launch and
         # launch_ros have none (an unrelated project owns the name launch): package.xml has them.
         'ros': [

@@ -90,7 +90,7 @@ def check_what_was_learned_from():
     for algorithm in ('mb', 'grbal'):
         info = load_bundle(Path('runs') / algorithm / 'bundle', spec).info
         assert (info.algorithm, info.task, info.robot) == (algorithm, 'hopper/forward', 'hopper')
-        assert math.isfinite(info.metrics['held_out_loss'])
+        assert math.isfinite(info.metrics['validation_loss'])
 
 
 def check_what_was_driven():

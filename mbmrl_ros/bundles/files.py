@@ -14,17 +14,18 @@ import hashlib
 import json
 import subprocess
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import ConfigDict, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load, save_file
 
 from mbmrl_ros import __version__
 from mbmrl_ros.config import Config, UserError, closest, share_directory
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.system.outputs import as_json, reason, replacing
-from mbmrl_ros.types import Params
+
+if TYPE_CHECKING:
+    from mbmrl_ros.types import Params
 
 Kind = Literal['dynamics', 'policy']
 
@@ -67,8 +68,17 @@ def write_bundle(folder: Path, info: BundleHead, tensors: Params) -> None:
         description.write_text(as_json(info.model_copy(update=update).model_dump()))
 
 
+def save_file(tensors: Params, path: Path) -> None:
+    """Write tensors by safetensors, which brings torch: a list of bundles does without."""
+    from safetensors.torch import save_file as write
+
+    write(tensors, path)
+
+
 def read_tensors(folder: Path, info: BundleHead) -> Params:
     """Read the tensors of a bundle; UserError if they are missing or damaged."""
+    from safetensors.torch import load
+
     weights = folder / 'model.safetensors'
     try:
         if _sha256(weights) != info.weights_sha256:
@@ -90,6 +100,22 @@ def read_json(folder: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise damaged(path, 'it holds no record')
     return _of_format_1(data) if data.get('format') == 1 else data
+
+
+def bundle_kind(folder: Path) -> str:
+    """Return what bundle.json says that a bundle is; UserError if nobody can read it."""
+    return str(read_json(folder).get('kind', ''))
+
+
+def read_head(folder: Path) -> BundleHead:
+    """Read what bundles of every kind say of themselves; UserError if it is damaged."""
+    data = read_json(folder)
+    try:
+        return BundleHead.model_validate(
+            {key: data[key] for key in BundleHead.model_fields if key in data}
+        )
+    except ValidationError as error:
+        raise damaged(folder / 'bundle.json', error) from error
 
 
 def parse_head(record: type[Head], folder: Path, data: dict[str, Any]) -> Head:

@@ -12,6 +12,7 @@ import torch
 
 from mbmrl_ros.bundles.files import (
     BundleHead,
+    damaged,
     find_bundle,
     group,
     parse_head,
@@ -84,6 +85,9 @@ def load_policy(name_or_path: str | Path) -> PolicyBundle:
     """Load a bundle; UserError if it is missing, damaged, or of a model of the dynamics."""
     folder = find_bundle(name_or_path)
     info = parse_head(PolicyInfo, folder, read_json(folder))
+    if info.cell is not None and len(info.hidden_sizes) != 1:
+        raise damaged(folder / 'bundle.json', f'a {info.cell} has one layer, and not '
+                      f'{list(info.hidden_sizes)}')  # fmt: skip
     bundle = PolicyBundle(info, read_tensors(folder, info))
     drawn = build_policy(info).init(torch.Generator())
     shapes, theirs = (

@@ -41,9 +41,3 @@ def experiment_command(options: argparse.Namespace) -> int:
         print(f'mbmrl: {title}: {reason}', file=sys.stderr)
     print(f'{len(jobs) - len(failed)} of {len(jobs)} cells are there; mbmrl report {options.out}')
     return 1 if failed else 0
-
-
-def list_experiments(options: argparse.Namespace) -> None:
-    """Print what there is, a line each."""
-    for name, figure in FIGURES.items():
-        print(f'{name}: {figure.title}')

@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     if arguments[:1] and arguments[0] in NODES:
         return _node(arguments[0], arguments[1:])
-    options = _parser().parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     _check_inputs_stay(options)
     # What a command imports takes seconds; nothing is under way until it is called.
     command = options.command_of(options)
@@ -70,7 +70,8 @@ class _Parser(argparse.ArgumentParser):
         raise UserError(f'{message} (see {self.prog} --help)')
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
     parser = _Parser(prog='mbmrl', description='Robots that adapt their model while they run.')
     parser.add_argument('--version', action='version', version=__version__)
     commands = parser.add_subparsers(dest='command', required=True, parser_class=_Parser)
@@ -97,6 +98,12 @@ def _parser() -> argparse.ArgumentParser:
         help='default: RUN/report.html, or adaptation.md of experiments',
     )
     report.set_defaults(command_of=_report)
+    settings = commands.add_parser('settings', help='what train --set KEY=VALUE can change')
+    settings.add_argument('algorithm', metavar='ALGO', help='see: mbmrl algorithms')
+    settings.add_argument(
+        '--json', type=output_file, metavar='FILE', help='also write them here, to be read'
+    )
+    settings.set_defaults(command_of=_settings)
     for name in ('tasks', 'algorithms', 'robots', 'bundles', 'experiments'):
         lists = commands.add_parser(name, help=f'list the {name}')
         lists.set_defaults(command_of=_list, what=name)
@@ -108,7 +115,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('--out', type=Path, default=Path('out/demo'))
+    parser.add_argument(
+        '--out', type=Path, default=Path('out/demo'), metavar='DIR', help='(out/demo)'
+    )
     parser.add_argument('--seeds', type=_positive, default=2, help='runs per controller (2)')
     parser.add_argument(
         '--steps', type=_positive, help="control steps per run; default: the task's"
@@ -133,14 +142,20 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--data', type=Path, metavar='DIR', help='recordings to train on instead')
     parser.add_argument('--robot', help='its file, where that is not a shipped one')
     parser.add_argument('--config', help='recipe such as paper, or a .yaml (for two cores)')
-    parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE')
+    parser.add_argument(
+        '--set',
+        action='append',
+        default=[],
+        metavar='KEY=VALUE',
+        help='change a setting; as often as you like; see: mbmrl settings ALGO',
+    )
     parser.add_argument(
         '--start-from',
         type=Path,
         metavar='RUN',
         help='take over the data and the weights of a run',
     )
-    parser.add_argument('--seed', type=_whole, default=0)
+    parser.add_argument('--seed', type=_whole, default=0, help='of all random numbers (0)')
     parser.add_argument('--threads', type=_positive, default=2, help='of the processor (2)')
     parser.add_argument('--out', type=Path, help='run folder (default: runs/<task>/<algo>/<seed>)')
     parser.set_defaults(command_of=_train)
@@ -160,19 +175,19 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
         '--adaptation', default='auto', help='auto, none, grbal, rebal or dynamic_evaluation'
     )
     parser.add_argument('--step-size', type=float, help='of dynamic_evaluation')
-    parser.add_argument('--episodes', type=_positive, default=10)
+    parser.add_argument('--episodes', type=_positive, default=10, help='of each test (10)')
     parser.add_argument(
         '--updates', type=_positive, default=3, help='of a meta-learned policy, each by --episodes'
     )
-    parser.add_argument('--steps', type=_positive, help="default: the task's")
-    parser.add_argument('--seed', type=_whole, default=0)
+    parser.add_argument('--steps', type=_positive, help="of an episode; default: the task's")
+    parser.add_argument('--seed', type=_whole, default=0, help='of all random numbers (0)')
     parser.add_argument(
         '--planner', help="mppi, random_shooting or cem, at its defaults; default: the bundle's"
     )
     parser.add_argument('--candidates', type=_positive, help="default: the planner's")
     parser.add_argument('--horizon', type=_positive, help="default: the planner's")
     parser.add_argument('--precision', default='auto', help='auto, float32 or bfloat16')
-    parser.add_argument('--threads', type=_positive, default=2)
+    parser.add_argument('--threads', type=_positive, default=2, help='of the processor (2)')
     parser.add_argument('--json', type=output_file, metavar='FILE', help='write the numbers here')
     parser.set_defaults(command_of=_evaluate)
 
@@ -316,9 +331,11 @@ def _report(options: argparse.Namespace) -> Command:
 
 
 def _list(options: argparse.Namespace) -> Command:
-    if options.what == 'experiments':
-        return _load('cli.experiment', 'list_experiments')
-    return _load('cli.train_evaluate', 'list_command')
+    return _load('cli.lists', 'list_command')
+
+
+def _settings(options: argparse.Namespace) -> Command:
+    return _load('cli.settings', 'settings_command')
 
 
 def _load(module: str, name: str) -> Command:

@@ -1,6 +1,6 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the command line's `train`, `evaluate` and lists do."""
+"""What the command line's `train` and `evaluate` do."""
 
 from __future__ import annotations
 
@@ -16,16 +16,13 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.algorithms.adapters import make_adapter
 from mbmrl_ros.api.training import find_algorithm, run_training
 from mbmrl_ros.bundles.dynamics import Bundle, load_bundle, on_device, read_info
-from mbmrl_ros.bundles.files import bundle_names, find_bundle, read_json
+from mbmrl_ros.bundles.files import bundle_kind, find_bundle
 from mbmrl_ros.cli.evaluate_policy import evaluate_policy_command
-from mbmrl_ros.envs.meta_tasks import META_TASKS
-from mbmrl_ros.envs.own_tasks import own_tasks
 from mbmrl_ros.envs.robot_task import open_task
-from mbmrl_ros.envs.tasks import TASKS, load_task
+from mbmrl_ros.envs.tasks import load_task
 from mbmrl_ros.evaluation.episodes import (
     Trial,
     endings_summary,
@@ -37,7 +34,6 @@ from mbmrl_ros.evaluation.episodes import (
 from mbmrl_ros.evaluation.predictions import prediction_losses
 from mbmrl_ros.models.device import choose_precision
 from mbmrl_ros.planners.kinds import PlannerConfig, changed
-from mbmrl_ros.spec.robot import RobotSpec, load_robot, robot_names
 from mbmrl_ros.training.recipes import load_recipe
 from mbmrl_ros.training.run import finished_iterations, write_text
 from mbmrl_ros.training.settings import check_start
@@ -75,7 +71,7 @@ def train_command(options: argparse.Namespace) -> None:
 
 def evaluate_command(options: argparse.Namespace) -> None:
     """Evaluate a bundle under the task's tests; print a table, write JSON."""
-    if read_json(find_bundle(options.bundle)).get('kind') == 'policy':
+    if bundle_kind(find_bundle(options.bundle)) == 'policy':
         evaluate_policy_command(options)
         return
     torch.set_num_threads(options.threads)
@@ -157,49 +153,3 @@ def _known(result: dict[str, Any], **digits: int) -> list[str]:
         '-' if math.isnan(result[key]) else f'{result[key]:.{count}f}'
         for key, count in digits.items()
     ]
-
-
-def list_command(options: argparse.Namespace) -> None:
-    """Print what there is, a line each."""
-    # Of a file of one's own, first what is in it.
-    own = _own(options.what, getattr(options, 'robot', None))
-    for line in [*own, *LISTS[options.what]()]:
-        print(line)
-
-
-def _own(what: str, robot: str | None) -> list[str]:
-    if not robot:
-        return []
-    spec = load_robot(robot)
-    if what == 'robots':
-        return [f'{robot}: {_robot(spec)}']
-    tasks = own_tasks(spec, robot)
-    return [f'{task.name}: {task.description} ({robot})' for task in tasks.values()]
-
-
-def _robots() -> list[str]:
-    return [_robot(load_robot(name)) for name in robot_names()]
-
-
-def _robot(robot: RobotSpec) -> str:
-    return (
-        f'{robot.name}: {robot.description} {1 / robot.period_s:g} Hz, state {robot.state_size}, '
-        f'action {robot.action_size}'
-    )
-
-
-def _bundles() -> list[str]:
-    names = bundle_names()
-    infos = [read_info(find_bundle(name)) for name in names]
-    return [f'{name}: {info.algorithm} for {info.task}' for name, info in zip(names, infos)]
-
-
-LISTS = {
-    'tasks': lambda: [
-        *(f'{task.name}: {task.description}' for task in TASKS.values()),
-        *(f'{task.name}: {task.description} (for policies)' for task in META_TASKS.values()),
-    ],
-    'algorithms': lambda: [f'{each.name}: {each.summary}' for each in ALGORITHMS.values()],
-    'robots': _robots,
-    'bundles': _bundles,
-}

@@ -116,6 +116,16 @@ class MetaTaskEnv:
         return seen.float().view(self.tasks, self.rollouts, -1)
 
 
+def normalized(values: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+    """Return values [..., S] as a policy is shown them where observations are normalised."""
+    return (values - mean) / (variance.sqrt() + TINY)
+
+
+def scaled(rewards: Tensor, variance: Tensor) -> Tensor:
+    """Return rewards [...] over their standard deviation."""
+    return rewards / (variance.sqrt() + TINY)
+
+
 class _Moments:
     """Running mean and variance, which follow new rows exponentially, a batch at a time."""
 
@@ -126,12 +136,12 @@ class _Moments:
     def normalized(self, values: Tensor, new: Tensor) -> Tensor:
         """Follow the rows of values [B, .] that are new [B]; return them all normalised."""
         self._follow(values[new])
-        return (values - self.mean) / (self.variance.sqrt() + TINY)
+        return normalized(values, self.mean, self.variance)
 
     def scaled(self, values: Tensor, new: Tensor) -> Tensor:
         """Follow values [B] that are new [B]; return them all over their standard deviation."""
         self._follow(values[new][:, None])
-        return values / (self.variance.sqrt() + TINY)
+        return scaled(values, self.variance)
 
     def _follow(self, rows: Tensor) -> None:
         if len(rows):

@@ -14,8 +14,8 @@ from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.policies.recurrent import RecurrentPolicy
 from mbmrl_ros.spec.robot import load_robot
-from mbmrl_ros.training.meta_learner import Inner, MetaLearner, init_learner, sample_rounds
-from mbmrl_ros.training.meta_policy import make_env
+from mbmrl_ros.training.meta_learner import Inner, sample_rounds
+from mbmrl_ros.training.meta_policy import make_env, restored_learner
 from mbmrl_ros.training.meta_settings import BatchConfig, MetaPolicyConfig
 from mbmrl_ros.training.samples import path_returns
 from mbmrl_ros.training.trials import TrialEnv, collect_trials
@@ -57,7 +57,7 @@ def adaptation_curve(
     env = make_env(task, config)
     _check_sizes(bundle, task, env)
     env.set_normalizers(bundle.tensors)
-    learner = _learner(bundle, config)
+    learner = restored_learner(bundle, config)
     generator = torch.Generator().manual_seed(seed)
     goals = task.goals.of(setting)(generator, config.tasks)
     rounds = sample_rounds(env, learner, goals, inner, generator)
@@ -99,13 +99,3 @@ def _check_sizes(bundle: PolicyBundle, task: MetaTask, env: TaskEnv) -> None:
             f'{info.action_size} actions; {task.name} is of another robot or has '
             f'{env.observation_size} and {env.action_size}: choose a task of the same robot'
         )
-
-
-def _learner(bundle: PolicyBundle, config: MetaPolicyConfig) -> MetaLearner:
-    """Return a learner as it was when the bundle was published."""
-    info = bundle.info
-    learner = init_learner(info.observation_size, info.action_size, config, seed=0)
-    with torch.no_grad():
-        for name, value in learner.trained.items():
-            value.copy_(bundle.tensors[name])
-    return learner

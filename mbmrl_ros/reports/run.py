@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,10 @@ from mbmrl_ros.types import Array
 
 Metrics = dict[str, Array]
 
+# What a row says of where its time went.
+MODEL_DURATIONS = ('collect_s', 'fit_s')
+POLICY_DURATIONS = ('physics_s', 'policy_s', 'update_s')
+
 
 def write_run_report(folder: Path, out: Path | None = None) -> Path:
     """Write the page of a run folder; UserError if it holds no finished iteration."""
@@ -29,35 +34,64 @@ def write_run_report(folder: Path, out: Path | None = None) -> Path:
     check_file(out)
     identity = json.loads((folder / 'run.json').read_text())
     name = f'{identity["algorithm"]} on {identity["task"]}'
-    hours = float(np.sum(metrics['collect_s'] + metrics['fit_s'])) / 3600
+    of_policy = 'return_after' in metrics
+    durations = POLICY_DURATIONS if of_policy else MODEL_DURATIONS
+    hours = sum(float(np.nansum(metrics[key])) for key in durations) / 3600
     steps = metrics['environment_steps'][-1]
+    count = len(metrics['iteration'])
+    head = f'{count} iterations, {steps:.0f} control steps, {hours:.2f} h. '
     page = Page(
         f'Training: {name}, seed {identity["seed"]}',
+        [head + ('' if of_policy else _endings(metrics))],
         [
-            f'{len(metrics["iteration"])} iterations, {steps:.0f} control steps, {hours:.2f} h. '
-            f'{_endings(metrics)}'
-        ],
-        [
-            Section(
-                'Return against data',
-                'Return of the rollouts of each iteration, under the disturbances of training: '
-                'mean, and one standard deviation over the rollouts of this one training (no '
-                'interval). A rollout that ended early earns nothing later.',
-                figure=_figure(metrics, _draw_return),
-            ),
-            Section(
-                'Loss on validation trajectories',
-                'Mean squared error of normalised changes of the state, on the next steps (after '
-                'adaptation, where the algorithm adapts). Data and statistics change between '
-                'iterations, so the curve need not fall.',
-                figure=_figure(metrics, _draw_losses),
-            ),
+            *(_policy_sections(metrics) if of_policy else _model_sections(metrics)),
             *_step_sizes(metrics),
-            Section('Time per iteration', figure=_figure(metrics, _draw_durations)),
+            Section(
+                'Time per iteration', figure=_figure(metrics, partial(_draw_durations, durations))
+            ),
             settings_section('Configuration', read_yaml(folder / 'config.yaml')),
         ],
     )
     return write_page(out, page)
+
+
+def _model_sections(metrics: Metrics) -> list[Section]:
+    """Return what is shown of an algorithm that fits a model."""
+    return [
+        Section(
+            'Return against data',
+            'Return of the rollouts of each iteration, under the disturbances of training: '
+            'mean, and one standard deviation over the rollouts of this one training (no '
+            'interval). A rollout that ended early earns nothing later.',
+            figure=_figure(metrics, _draw_return),
+        ),
+        Section(
+            'Loss on validation trajectories',
+            'Mean squared error of normalised changes of the state, on the next steps (after '
+            'adaptation, where the algorithm adapts). Data and statistics change between '
+            'iterations, so the curve need not fall.',
+            figure=_figure(metrics, _draw_losses),
+        ),
+    ]
+
+
+def _policy_sections(metrics: Metrics) -> list[Section]:
+    """Return what is shown of meta policy search."""
+    return [
+        Section(
+            'Return before and after adaptation',
+            'Mean return of a rollout over the tasks drawn in each iteration, with the policy as '
+            'meta-learned and after its last adaptation to each task; one training, so there is '
+            'no interval. What lies between the curves is gained by adapting.',
+            figure=_figure(metrics, _draw_adaptation),
+        ),
+        Section(
+            'Standard deviation of actions',
+            'In the unit of the policy, before and after adaptation. A policy that explores no '
+            'more can no longer tell tasks apart.',
+            figure=_figure(metrics, _draw_std),
+        ),
+    ]
 
 
 def _endings(metrics: Metrics) -> str:
@@ -106,13 +140,13 @@ def _draw_losses(axes: Axes, metrics: Metrics) -> None:
     axes.plot(metrics['environment_steps'], metrics['training_loss'], label='training')
     axes.plot(metrics['environment_steps'], metrics['validation_loss'], label='validation')
     axes.set(xlabel='control steps', ylabel='loss', ylim=(0, None))
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc='upper left')
 
 
 def _step_sizes(metrics: Metrics) -> list[Section]:
     if not any(key.startswith('step_size/') for key in metrics):
         return []
-    text = 'Psi of Algorithm 9, one per weight and bias.'
+    text = 'Of the inner gradient step, one per weight and bias (psi of Algorithm 9).'
     return [Section('Step sizes', text, figure=_figure(metrics, _draw_step_sizes))]
 
 
@@ -126,8 +160,27 @@ def _draw_step_sizes(axes: Axes, metrics: Metrics) -> None:
     axes.legend(frameon=False, ncols=4, fontsize=8)
 
 
-def _draw_durations(axes: Axes, metrics: Metrics) -> None:
-    axes.bar(metrics['iteration'], metrics['collect_s'], label='collect')
-    axes.bar(metrics['iteration'], metrics['fit_s'], bottom=metrics['collect_s'], label='fit')
+def _draw_adaptation(axes: Axes, metrics: Metrics) -> None:
+    steps = metrics['environment_steps']
+    axes.fill_between(steps, metrics['return_before'], metrics['return_after'], alpha=0.15)
+    axes.plot(steps, metrics['return_after'], label='after adaptation')
+    axes.plot(steps, metrics['return_before'], label='before')
+    axes.set(xlabel='control steps', ylabel='return per rollout')
+    axes.legend(frameon=False, loc='upper left')
+
+
+def _draw_std(axes: Axes, metrics: Metrics) -> None:
+    for key, label in (('std', 'before'), ('std_after', 'after adaptation')):
+        axes.plot(metrics['environment_steps'], metrics[key], label=label)
+    axes.set(xlabel='control steps', ylabel='standard deviation', ylim=(0, None))
+    axes.legend(frameon=False, loc='upper left')
+
+
+def _draw_durations(durations: Sequence[str], axes: Axes, metrics: Metrics) -> None:
+    below = np.zeros(len(metrics['iteration']))
+    for key in durations:
+        label = key.removesuffix('_s')
+        axes.bar(metrics['iteration'], metrics[key], bottom=below, width=1.0, label=label)
+        below = below + np.nan_to_num(metrics[key])
     axes.set(xlabel='iteration', ylabel='seconds')
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc='upper left')

@@ -74,3 +74,11 @@ class PlanningSource(ActionSource, Protocol):
 
     def inherit_warm_start(self, other: ActionSource) -> None:
         """Go on where another one stopped."""
+
+
+@runtime_checkable
+class LearningSource(ActionSource, Protocol):
+    """One that learns from what its own actions led to: it is told which were not its own."""
+
+    def disown(self) -> None:
+        """Take note that something else went out than its last action; from any thread."""

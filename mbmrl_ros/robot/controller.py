@@ -14,14 +14,19 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from mbmrl_ros.robot.action_source import ActionSource, Decision, PlanningSource
+from mbmrl_ros.robot.action_source import (
+    ActionSource,
+    Decision,
+    LearningSource,
+    PlanningSource,
+)
 from mbmrl_ros.robot.bounds import Bounds
 from mbmrl_ros.robot.budget import CandidateBudget, with_candidates
 from mbmrl_ros.robot.command import Command, to_units
 from mbmrl_ros.robot.history import CommandHistory, stack_windows
 from mbmrl_ros.robot.latency import Latency
 from mbmrl_ros.robot.prediction_monitor import PredictionError, PredictionMonitor
-from mbmrl_ros.robot.safety import SafetyFilter
+from mbmrl_ros.robot.safety import LIMITED, SafetyFilter
 from mbmrl_ros.robot.state import Assembled, StateAssembler
 from mbmrl_ros.robot.tick import Counters, Diagnostics, Tick, diagnose
 from mbmrl_ros.spec.robot import RobotSpec
@@ -238,8 +243,7 @@ class Controller:
     def reset(self) -> None:
         """Forget history, warm start and adaptation, for a robot that was put somewhere else."""
         self._source.reset()
-        self._past.clear()
-        self.counters.beginnings += 1
+        self._begin_anew()
 
     def e_stop(self, reason: str) -> None:
         """Latch the emergency stop."""
@@ -250,13 +254,20 @@ class Controller:
         reason = self._safety.release()
         if reason is None:
             self._sent = None
-            self.reset()
+            # What was learned from minutes of driving is as true after a stop as before.
+            if not isinstance(self._source, LearningSource):
+                self._source.reset()
+            self._begin_anew()
         return reason
 
     @property
     def stopped(self) -> str:
         """Why the emergency stop is latched; empty if it is not."""
         return self._safety.stopped
+
+    def _begin_anew(self) -> None:
+        self._past.clear()
+        self.counters.beginnings += 1
 
     def _propose(
         self, assembled: Assembled, now_s: float, send_s: float, until_s: float
@@ -322,6 +333,8 @@ class Controller:
             self.counters.commands += 1
             self.counters.fallbacks += command.fallback
         self._sent = command
+        if command.reason not in ('', LIMITED) and isinstance(self._source, LearningSource):
+            self._source.disown()
         if self._monitor is not None:
             return
         # It has gone out all the same, and a gap is safe.

@@ -11,6 +11,9 @@ import numpy as np
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array
 
+# Why a command is not quite the wanted one, where it is as near to it as the limits let it be.
+LIMITED = 'limited'
+
 
 class SafetyFilter:
     """Limits, rate limits, area limits, deadline, and an emergency stop that stays."""
@@ -89,7 +92,7 @@ class SafetyFilter:
         # A command just within float error of a limit is not worth a message.
         limited = np.clip(clipped, self._last - change, self._last + change)
         moved = np.abs(limited - wanted) > 1e-9 * (self._upper - self._lower)
-        return self._send(limited), 'limited' if moved.any() else ''
+        return self._send(limited), LIMITED if moved.any() else ''
 
     def late(self, elapsed_s: float, dt_s: float = math.nan) -> tuple[Array, str]:
         """Return the last command, nearer to the fallback by the time that has passed, and why.

@@ -48,17 +48,20 @@ class Collection(Config):
 
 
 class TermConfig(Config):
-    """One line of a task's reward: which term, how heavy, on which channel, towards what.
+    """One line of a task's reward: which term, how heavy, on which channel, towards what."""
 
-    path: a shape or way-points [m] (rewards/path.py). goal: the name of one of the task's goals.
-    """
-
-    term: str
-    weight: FiniteFloat = 1.0
-    channel: str | None = None
-    target: dict[str, FiniteFloat] | None = None
-    path: str | tuple[Pair, ...] | None = None
-    goal: str | None = None
+    term: str = Field(description='its name (rewards/terms.py)')
+    weight: FiniteFloat = Field(1.0, description='what it is multiplied by; a cost is negative')
+    channel: str | None = Field(None, description='that it is about, where it needs one')
+    target: dict[str, FiniteFloat] | None = Field(
+        None, description='by channel: where to be, where it needs one'
+    )
+    path: str | tuple[Pair, ...] | None = Field(
+        None, description='a shape or way-points [m] (rewards/path.py), where it needs one'
+    )
+    goal: str | None = Field(
+        None, description="the name of one of the task's goals, where it needs one"
+    )
 
 
 class GoalRange(Config):
@@ -80,7 +83,7 @@ class GoalRange(Config):
 class OwnTask(Config):
     """A task that stands in the robot file. Disturbances are written `kind:target[:value]`."""
 
-    description: str = ''
+    description: str = Field('', description='what lists and reports say of it')
     reward: tuple[TermConfig, ...] = Field(min_length=1, description='terms, to be summed')
     episode_steps: int = Field(500, ge=1, description='of tests and demonstrations')
     disturbances: tuple[str, ...] = Field(

@@ -12,6 +12,7 @@ import torch
 
 from mbmrl_ros.bundles.files import robot_section
 from mbmrl_ros.bundles.policy import PolicyBundle, PolicyInfo
+from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.meta_task import MetaTask, require_goals
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training.meta_learner import MetaLearner, Metrics, init_learner
@@ -58,6 +59,23 @@ def make_env(task: MetaTask, config: BatchConfig) -> TimedEnv:
     require_goals(task)
     task = replace(task, horizon=config.horizon or task.horizon)
     return TimedEnv(task, config.tasks, config.rollouts, config)
+
+
+def restored_learner(bundle: PolicyBundle, config: MetaPolicyConfig) -> MetaLearner:
+    """Return a learner as it was when the bundle was published; UserError if a part is missing."""
+    info = bundle.info
+    learner = init_learner(info.observation_size, info.action_size, config, seed=0)
+    with torch.no_grad():
+        for name, value in learner.trained.items():
+            known = bundle.tensors.get(name)
+            if known is None or known.shape != value.shape:
+                theirs = 'missing' if known is None else tuple(known.shape)
+                raise UserError(
+                    f'the bundle is damaged: by bundle.json {name} is {tuple(value.shape)}, in '
+                    f'model.safetensors {theirs}'
+                )
+            value.copy_(known)
+    return learner
 
 
 def policy_info(

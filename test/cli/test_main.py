@@ -108,8 +108,8 @@ def test_evaluate_keeps_the_tests_that_are_done_where_a_later_one_fails(
             'std_over_episodes_after': 1.0, 'ended_early': 0,
             'loss_before': 0.5, 'loss_after': 0.25, 'ratio': 0.5}  # fmt: skip
 
-    def evaluate_test(bundle, adapter, task, test, *rest):
-        if test == 'mid_run':
+    def evaluate_test(bundle, adapter, trial, planner):
+        if trial.test == 'mid_run':
             raise UserError('no memory is left')
         return done
 

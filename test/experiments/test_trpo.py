@@ -126,6 +126,6 @@ def test_its_environment_draws_what_happens_from_the_task(trained):
     schedules = set()
     for _ in range(8):
         model.env.reset()
-        schedules |= {str(one) for one in model.env.get_attr('_schedule')}
+        schedules |= {str(one._schedule) for one in model.env.get_attr('_one')}
     assert len(schedules) > 2
     model.env.close()

@@ -41,7 +41,7 @@ def test_the_millirobot_is_driven_at_random_and_stops_when_it_is_told(bench, com
     assert len(set(sent)) == len(sent), 'a new one in every period'
     assert np.min(sent) >= 0 and np.max(sent) <= 800
     row = rows_of(stats)[-1]
-    assert math.isnan(row['loss_before']) and not row['adapted'] and row['candidates'] == 1
+    assert math.isnan(row['loss_before']) and not row['adapted'] and row['candidates'] == 0
     bench.call(Trigger, 'controller_node/e_stop')
     bench.until_status('control', lambda text, _: text == 'emergency stop by service')
     assert not moving(commands)
@@ -91,13 +91,17 @@ def test_a_robot_without_an_area_is_driven_at_random_in_lockstep_and_always_alik
 def test_from_collecting_to_control_it_takes_a_reload(bench, robot):
     stats = bench.listen(Float64MultiArray, 'controller_node/stats')
     node = bench.controller(mode='collect', planner__candidates=48)
-    bench.until(lambda: stats and rows_of(stats)[-1]['candidates'] == 1)
-    for mode, candidates in (('control', 48), ('collect', 1)):
+
+    def drives_with(candidates: int) -> bool:
+        row = rows_of(stats)[-1] if stats else {'fallback': True}
+        return not row['fallback'] and row['candidates'] == candidates
+
+    bench.until(lambda: drives_with(0))
+    for mode, candidates in (('control', 48), ('collect', 0)):
         [result] = node.set_parameters([Parameter('mode', value=mode)])
         assert result.successful
         assert bench.call(Trigger, 'controller_node/reload').success
-        bench.until(lambda candidates=candidates: rows_of(stats)[-1]['candidates'] == candidates)
-        assert not rows_of(stats)[-1]['fallback']
+        bench.until(lambda candidates=candidates: drives_with(candidates))
 
 
 def test_nothing_is_predicted_in_the_shadow_without_a_model(bench):

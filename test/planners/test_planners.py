@@ -278,7 +278,7 @@ def test_random_shooting_remembers_nothing():
 def added(config: MPPIConfig) -> torch.Tensor:
     """Return what is added to a mean of zeros, [K, H]."""
     planner, start = MPPI(config, 1), torch.zeros(1, 1)
-    _, result = planner.plan(generator(), planner.initial(1), drift, quadratic, None, start)
+    _, result = planner.plan(generator(), planner.initial(1), drift, quadratic, Root(None, start))
     return result.candidates[0, 1:, :, 0]
 
 

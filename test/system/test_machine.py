@@ -54,7 +54,7 @@ def run(script, *arguments, **changes):
     [
         *(pytest.param((EXECUTABLES[node], '--help'), id=node) for node in NODES),
         pytest.param(('mbmrl_ros.nodes.episode.processes', 'controller_node'), id='in the demo'),
-        pytest.param(('mbmrl_ros.cli.main', 'algorithms'), id='cli'),
+        pytest.param(('mbmrl_ros.cli.main', 'evaluate', '--bundle', 'nowhere'), id='cli'),
     ],
 )
 def test_every_program_says_how_to_wait_before_it_imports_torch(arguments):

@@ -11,13 +11,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 
 from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.algorithms.adapters import make_adapter
 from mbmrl_ros.algorithms.grbal import GrBALConfig
 from mbmrl_ros.algorithms.mb import MBConfig
-from mbmrl_ros.bundles import files as bundle_files
 from mbmrl_ros.bundles.dynamics import Bundle, load_bundle
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data import dataset
@@ -231,7 +231,7 @@ def disk_full() -> OSError:
     ('owner', 'name', 'call'),
     [
         (dataset, 'save_file', 2),
-        (bundle_files, 'save_file', 2),
+        (safetensors.torch, 'save_file', 2),
         (runs, 'save_file', 2),
         # In the second iteration: each has 15 or more metrics.
         (runs.SummaryWriter, 'add_scalar', 20),

@@ -91,11 +91,11 @@ def test_a_recipe_is_upon_the_one_that_it_extends():
     assert (reach.kind, block.kind) == ('cem', 'mppi')
 
 
-def test_without_a_name_it_is_the_default_and_a_robot_without_files_has_those_of_the_class():
+def test_without_a_name_it_is_the_default_and_a_task_without_a_file_has_those_of_the_class():
     assert load('grbal') == load('grbal', 'default') != load('grbal', 'paper')
     assert load('grbal', task='my_robot/walk') == ALGORITHMS['grbal'].Config()
     with pytest.raises(UserError, match=r'no recipes for half_cheetah/walk; .*--config FILE'):
-        load('grbal', task='half_cheetah/walk')
+        load('grbal', 'paper', task='half_cheetah/walk')
 
 
 def test_a_file_of_ones_own_has_settings_or_recipes(tmp_path):

@@ -5,7 +5,7 @@
 import pytest
 
 from mbmrl_ros import config
-from mbmrl_ros.algorithms import ALGORITHMS
+from mbmrl_ros.algorithms import ALGORITHMS, LEARNERS
 from mbmrl_ros.algorithms.grbal import GrBALConfig
 from mbmrl_ros.algorithms.mb import MBConfig
 from mbmrl_ros.config import UserError, former_names, override, parse
@@ -34,8 +34,8 @@ def test_defaults_are_the_values_of_the_thesis():
     assert config.hidden_sizes == (512, 512, 512)
     assert config.inner_steps == 1
     # What algorithms share has the same default everywhere.
-    for algorithm in ALGORITHMS.values():
-        theirs = algorithm.Config().model_dump()
+    for name in LEARNERS:
+        theirs = ALGORITHMS[name].Config().model_dump()
         ours = config.model_dump()
         assert {k: theirs[k] for k in theirs & ours.keys()} == {
             k: ours[k] for k in theirs & ours.keys()

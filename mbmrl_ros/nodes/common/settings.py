@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from mbmrl_ros.algorithms.adapters import DYNAMIC_EVALUATION_STEP
 from mbmrl_ros.nodes.common.params import Settings
@@ -201,7 +201,19 @@ class ControllerSettings(Settings):
         'no bundle is needed',
     )
     task: str = Field(
-        '', description="whose reward is planned for, such as another path; empty: the bundle's"
+        '',
+        description='whose reward is planned for, such as another path, or adapted by; empty: the '
+        "bundle's",
+    )
+    goal: str = Field(
+        '',
+        description="of a policy's task, for its reward: numbers in the order of its goals, as in "
+        "'0.5 1'",
+    )
+    exploration: Literal['auto', 'always', 'never'] = Field(
+        'auto',
+        description='of a policy, whether actions are drawn: auto, while there are rollouts to '
+        'adapt from, and then the mean; never: nor is there an inner step',
     )
     adaptation: Literal['auto', 'none', 'grbal', 'rebal', 'dynamic_evaluation'] = Field(
         'auto', description='auto (as trained), none, grbal, rebal, or dynamic_evaluation (MB+DE)'
@@ -230,7 +242,9 @@ class ControllerSettings(Settings):
     compensate_latency: bool = Field(
         True, description='plan from the state predicted for when the command takes effect'
     )
-    seed: int = Field(0, ge=0, description='of the planner; the stream starts anew at ~/reset')
+    seed: int = Field(
+        0, ge=0, description='of planner or policy; the stream starts anew at ~/reset'
+    )
     device: Literal['auto', 'cpu', 'cuda'] = Field(
         'cpu', description='where to adapt and plan; auto: on the GPU if there is one'
     )
@@ -258,3 +272,11 @@ class ControllerSettings(Settings):
     )
     realtime_priority: int = _realtime_priority()
     autostart: bool = Field(True, description='configure and activate without being asked')
+
+    @field_validator('goal', mode='before')
+    @classmethod
+    def _numbers_as_text(cls, value: Any) -> Any:
+        """Take what ROS reads as numbers: `-p goal:=1.0`, `-p goal:=[0.5, 1.0]`."""
+        values = value if isinstance(value, tuple) else (value,)
+        numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
+        return ' '.join(map(repr, values)) if numbers else value

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import torch
 
 from mbmrl_ros.algorithms.adapters import make_adapter
-from mbmrl_ros.bundles.dynamics import Bundle, load_bundle, on_device, read_info
-from mbmrl_ros.bundles.files import bundle_names, find_bundle
+from mbmrl_ros.bundles.dynamics import Bundle, load_bundle, on_device
+from mbmrl_ros.bundles.files import bundle_kind, bundle_names, find_bundle, read_json
 from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.envs.tasks import Task, load_task
 from mbmrl_ros.models.device import choose_device, choose_precision
 from mbmrl_ros.nodes.common.settings import ControllerSettings, PlannerSettings
+from mbmrl_ros.nodes.controller.policy_brain import build_policy_source
 from mbmrl_ros.planners.kinds import changed, make_planner
 from mbmrl_ros.rewards.path import Route
 from mbmrl_ros.rewards.reward import Reward, along, build_reward, route_of
@@ -25,6 +26,7 @@ from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC, make_mpc
 from mbmrl_ros.robot.budget import CandidateBudget, with_candidates
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.robot.latency import Latency
+from mbmrl_ros.robot.policy_driver import PolicyDriver
 from mbmrl_ros.robot.prediction_monitor import PredictionMonitor
 from mbmrl_ros.robot.random_policy import Collector
 from mbmrl_ros.spec.robot import RobotSpec
@@ -38,7 +40,7 @@ WARM_UP_S = 3.0
 
 @dataclass(frozen=True)
 class Brain:
-    """What decides, and the bundle that it was made from: none where data are collected.
+    """What decides, and the model that it plans in: none where data are collected, or of a policy.
 
     generator: the random stream of planner or policy. task: whose reward is planned for. route:
     the path that it follows, if any. notice: what the user should know; mostly empty.
@@ -46,7 +48,7 @@ class Brain:
 
     name: str
     bundle: Bundle | None
-    source: AdaptiveMPC | Collector
+    source: AdaptiveMPC | Collector | PolicyDriver
     generator: torch.Generator
     task: Task | None = None
     route: Route | None = None
@@ -58,7 +60,8 @@ def build_brain(
 ) -> Brain:
     """Load the bundle and make what adapts and plans; UserError if anything does not fit.
 
-    Where data are collected, a random policy. route: to follow in place of the task's.
+    Of a bundle of a policy, that. Where data are collected, a random policy. route: to follow in
+    place of the task's.
     """
     if settings.mode == 'collect':
         if settings.shadow:
@@ -66,6 +69,10 @@ def build_brain(
         generator = torch.Generator().manual_seed(settings.seed)
         return Brain('the random policy', None, Collector(spec, generator), generator)
     name = settings.bundle or default_bundle(spec)
+    if bundle_kind(find_bundle(name)) == 'policy':
+        return Brain(name, None, *build_policy_source(spec, name, settings))
+    if settings.goal:
+        raise UserError(f'goal {settings.goal!r} is for policies, and {name} is none; leave it')
     device, notice = choose_device(settings.device)
     precision = choose_precision(settings.precision, device)
     bundle = on_device(load_bundle(name, spec), device, precision)
@@ -134,11 +141,9 @@ def build_budget(
 def default_bundle(spec: RobotSpec) -> str:
     """Return the shipped bundle of a robot, one that adapts first; UserError if there is none."""
     names = bundle_names()
-    algorithms = {
-        name: info.algorithm
-        for name in names
-        if (info := read_info(find_bundle(name))).robot == spec.name
-    }
+    heads = {name: read_json(find_bundle(name)) for name in names}
+    own = {name: head for name, head in heads.items() if head.get('robot') == spec.name}
+    algorithms = {name: head.get('algorithm') for name, head in own.items()}
     if not algorithms:
         raise UserError(f'no shipped bundle is for {spec.name}: set bundle; {closest("", names)}')
     return min(algorithms, key=lambda name: (algorithms[name] != 'grbal', name))

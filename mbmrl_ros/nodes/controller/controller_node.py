@@ -18,10 +18,11 @@ from mbmrl_ros.nodes.common.spin import run
 from mbmrl_ros.nodes.controller.controller_topics import ControllerTopics
 
 # path, planner.* and budget.* count from the next tick on; bundle, adaptation and step_size from
-# ~/reload on, mode and task too; seed from ~/reset on.
+# ~/reload on, mode, task, goal and exploration too; seed from ~/reset on.
 AT_ONCE = ('planner.', 'budget.')
 RUN_TIME = frozenset(
-    {'bundle', 'mode', 'task', 'adaptation', 'step_size', 'seed', 'path'}
+    {'bundle', 'mode', 'task', 'goal', 'exploration'}
+    | {'adaptation', 'step_size', 'seed', 'path'}
     | {name for name, _ in flat_fields(ControllerSettings) if name.startswith(AT_ONCE)}
 )
 # oneDNN and PyTorch on top of it keep the code for every shape of a product, of 1024 shapes by

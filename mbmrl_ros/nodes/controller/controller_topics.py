@@ -47,6 +47,7 @@ from mbmrl_ros.nodes.controller.assembly import (
 )
 from mbmrl_ros.nodes.controller.control_loop import ControlLoop, LoopSettings, Outputs
 from mbmrl_ros.nodes.controller.period_timer import PeriodTimer
+from mbmrl_ros.nodes.controller.policy_brain import check_run_time
 from mbmrl_ros.nodes.controller.reference_path import ReferencePath
 from mbmrl_ros.nodes.controller.report import ControllerReport, stats_message
 from mbmrl_ros.nodes.controller.visuals import Visuals
@@ -56,6 +57,8 @@ from mbmrl_ros.robot.command import Command
 from mbmrl_ros.robot.message_fields import check_lockstep
 from mbmrl_ros.robot.pacing import Pacing, SendTimeController
 from mbmrl_ros.robot.phase import SensorPhaseLock
+from mbmrl_ros.robot.policy_driver import PolicyDriver
+from mbmrl_ros.robot.random_policy import Collector
 from mbmrl_ros.robot.readings import Read, read_command, sensor_reader
 from mbmrl_ros.robot.tick import Tick
 from mbmrl_ros.spec.robot import load_robot
@@ -115,6 +118,8 @@ class ControllerTopics:
 
     def check(self, settings: ControllerSettings) -> None:
         """Raise UserError if changed parameters cannot be used."""
+        if isinstance(self._brain.source, PolicyDriver):
+            check_run_time(settings)
         self._planner(self._brain, settings)
         self._path.reward(read_route(settings.path))
 
@@ -282,7 +287,8 @@ class ControllerTopics:
         try:
             brain = build_brain(self._spec, self._settings, self._path.route)
         except UserError as error:
-            source = 'old bundle' if self._brain.bundle is not None else 'random policy'
+            random = isinstance(self._brain.source, Collector)
+            source = 'random policy' if random else 'old bundle'
             response.success, response.message = False, f'{error}; the {source} drives on'
             return response
         self.loop.submit(functools.partial(self._exchange, brain, self._bounds(brain)))
