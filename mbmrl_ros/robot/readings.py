@@ -173,7 +173,7 @@ def command_types(spec: RobotSpec) -> tuple[str, ...]:
 
     A simulator says what it applied as a JointState.
     """
-    return tuple(dict.fromkeys((spec.action.type, JOINT_STATE, NUMBER_ARRAY)))
+    return tuple(dict.fromkeys((JOINT_STATE, NUMBER_ARRAY, spec.action.type)))
 
 
 def read_command(spec: RobotSpec, message: Any) -> Array | str:
