@@ -12,7 +12,8 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
 from mbmrl_ros.nodes.common.messages import to_stamp
-from mbmrl_ros.robot.readings import JOINT_FIELDS, stamp_ns
+from mbmrl_ros.robot.message_fields import JOINT_FIELDS
+from mbmrl_ros.robot.readings import stamp_ns
 
 MessageFault = Callable[[Any], object]
 """Edits a message in place; one for which it returns False is lost."""

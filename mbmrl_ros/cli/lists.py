@@ -32,7 +32,7 @@ def _own(what: str, robot: str | None) -> list[str]:
         return []
     spec = load_robot(robot)
     if what == 'robots':
-        return [f'{robot}: {about(spec)}']
+        return [f'{robot}: {spec.name}: {about(spec)}']
     from mbmrl_ros.envs.own_tasks import own_tasks  # torch: only here a task is built
 
     tasks = own_tasks(spec, robot)

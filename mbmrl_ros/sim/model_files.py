@@ -43,7 +43,10 @@ def read_description(spec: RobotSpec, path: Path) -> tuple[mujoco.MjSpec, bool]:
 
     ValueError, as MuJoCo raises it, if it cannot be read.
     """
-    description, is_urdf = load_description(path)
+    try:
+        description, is_urdf = load_description(path)
+    except UserError as error:
+        raise UserError(f'{spec.name}: {error}') from error
     for name in _FOR_MJCF if is_urdf else _FOR_URDF:
         if getattr(spec.simulation, name):
             kinds = ('MJCF models', 'a URDF') if is_urdf else ('a URDF', 'MJCF models')
