@@ -34,7 +34,7 @@ from wires import (
 from mbmrl_ros.nodes.common.limits import joint_limits
 from mbmrl_ros.nodes.common.messages import MESSAGES, command_message
 from mbmrl_ros.robot.bounds import joint_bounds, position_topics
-from mbmrl_ros.robot.readings import COVARIANCES, JOINT_STATE, NUMBER_ARRAY
+from mbmrl_ros.robot.message_fields import COVARIANCES, JOINT_STATE, NUMBER_ARRAY
 from mbmrl_ros.spec.robot import RobotSpec
 
 LIMIT_S = 0.3

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from xml.etree import ElementTree
 
-from mbmrl_ros.nodes.controller.stats import STATS
+from mbmrl_ros.nodes.controller.report import STATS
 
 CONFIG = Path(__file__).resolve().parent.parent / 'config'
 TOPIC = '/controller_node/stats'

@@ -26,7 +26,7 @@ from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.common.messages import MESSAGES
 from mbmrl_ros.nodes.common.priority import raise_process
 from mbmrl_ros.nodes.episode.processes import ending_in_order, last_words, node_process
-from mbmrl_ros.robot.readings import NUMBER_ARRAY
+from mbmrl_ros.robot.message_fields import NUMBER_ARRAY
 from mbmrl_ros.spec.robot import load_robot
 
 NAMESPACE, PLANT = 'long_run', 'plant'
