@@ -17,7 +17,7 @@ from mbmrl_ros.system.outputs import claimed
 from mbmrl_ros.training.algorithm import Algorithm
 from mbmrl_ros.training.recipes import load_recipe
 from mbmrl_ros.training.run import Run
-from mbmrl_ros.training.settings import check_start
+from mbmrl_ros.training.settings import ModelBasedConfig, check_start
 
 
 def train(
@@ -65,7 +65,7 @@ def run_training(
         identity['start_from'] = str(start_from)
     with claimed(folder, 'mbmrl train'):
         run = Run(folder, config, identity)
-        if start_from:
-            run.adopt(start_from, iterations=config.model_dump()['iterations'])
+        if start_from and isinstance(config, ModelBasedConfig):
+            run.adopt(start_from, iterations=config.iterations)
         algorithm.train(task, config, run, seed)
     return folder / 'bundle'

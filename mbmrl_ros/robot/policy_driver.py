@@ -13,6 +13,7 @@ after an end (a fall), once the robot is in a state that ends no episode.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -86,6 +87,7 @@ class PolicyDriver:
         self._learner.reset()
         self._steps = 0
         self._acted: _Acted | None = None
+        self._told = ''
 
     def disown(self) -> None:
         """Take note that something else than the last action went out, or what came before it."""
@@ -149,6 +151,7 @@ class PolicyDriver:
             return
         reward = self._task.reward(before, action, after).float()
         if not bool(reward.isfinite()):
+            self._tell('the reward of a step is not finite; the rollout is begun anew')
             self._restart()
             return
         done = self._task.done(after)
@@ -157,6 +160,12 @@ class PolicyDriver:
         if bool(done) or self._steps == self._task.horizon:
             self._steps = 0
             self._learner.end_rollout(self._task.observe(state))
+
+    def _tell(self, problem: str) -> None:
+        """Say a problem once: at every step it would hide all else."""
+        if problem != self._told:
+            logging.getLogger(__name__).warning(problem)
+        self._told = problem
 
     def _restart(self) -> None:
         self._steps = 0
