@@ -129,12 +129,13 @@ def test_a_rollout_that_is_not_the_policys_own_is_begun_anew(interrupt):
     assert paths.observations[0, 0, 0] == 0
 
 
-def test_a_reward_that_is_not_finite_belongs_to_no_rollout():
+def test_a_reward_that_is_not_finite_belongs_to_no_rollout_and_is_said(caplog):
     paid = iter([1.0, torch.nan, *[1.0] * 9])
     bench = Bench(reward=lambda state, action, after: torch.tensor([next(paid)]))
     bench.ticks(9)
     [[paths]] = bench.given
     assert (paths.rewards == 1).all()
+    assert caplog.text.count('reward of a step is not finite') == 1
 
 
 def test_an_action_that_is_not_finite_is_none_and_is_not_recorded():
