@@ -64,7 +64,7 @@ def efforts(commands):
 def test_the_gate_passes_one_of_two_controllers_and_names_both(bench, slow_robot, commander):
     commands = bench.listen(JointState, COMMANDS)
     # On a busy machine nobody may seem silent who is not.
-    bench.gate(robot=slow_robot[1]['robot'], timeout_s=0.5)
+    bench.gate(robot=slow_robot[1]['robot'], timeout_s=2.0)
     first = commander('first', WANTED, 1.0)
     bench.until(lambda: commands and commands[-1].effort[0] == 1.0)
     commander('second', WANTED, 2.0)
