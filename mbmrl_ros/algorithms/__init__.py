@@ -4,15 +4,13 @@
 
 from typing import Any
 
-from mbmrl_ros.algorithms import grbal, maac, maml, mb, promp, rebal, rl2
+from mbmrl_ros.algorithms import grbal, maac, maml, mb, mb_mpo, promp, rebal, rl2
 from mbmrl_ros.training.fit_model import ModelLearner
 
 MODEL_BASED = (grbal.GRBAL, mb.MB, rebal.REBAL)
 META_POLICY_SEARCH = (promp.PROMP, *maml.MAML.values(), rl2.RL2)
-MODEL_BASED_POLICY_SEARCH = (maac.MAAC,)
-ALGORITHMS = {
-    each.name: each for each in (*MODEL_BASED, *META_POLICY_SEARCH, *MODEL_BASED_POLICY_SEARCH)
-}
+MODEL_BASED_SEARCH = (maac.MAAC, mb_mpo.MB_MPO)
+ALGORITHMS = {each.name: each for each in (*MODEL_BASED, *META_POLICY_SEARCH, *MODEL_BASED_SEARCH)}
 
 LEARNERS: dict[str, ModelLearner[Any]] = {
     learner.name: learner for learner in (grbal.LEARNER, mb.LEARNER, rebal.LEARNER)

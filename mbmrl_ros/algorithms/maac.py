@@ -3,9 +3,9 @@
 """MAAC: model-augmented actor-critic (Clavera, Fu, Abbeel 2020; thesis, chapter 7).
 
 Algorithm                                                where
-  1  initialise pi, Q and the models                     training/model_actor_critic.py
-  3  sample with pi, add to the real data                training/model_actor_critic.py, collect
-  5  fit the models to the real data                     training/model_actor_critic.py, fit
+  1  initialise pi, Q and the models                     training/search.py
+  3  sample with pi, add to the real data                training/soft_stages.py, collect
+  5  fit the models to the real data                     training/search_stages.py, fit
   8  sample in the models, add to the model data         training/soft_paths.py, branched
  11  step of the critics, on targets through the models  training/soft_updates.py, improve_critics
  12  step of the actor, up T steps of the models and Q   training/soft_updates.py, improve_actor
@@ -16,22 +16,29 @@ and long model rollouts it is DHMBPO (Kubo et al. 2025), with its two horizons.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 
 from mbmrl_ros.bundles.policy import PolicyBundle
-from mbmrl_ros.data.replay import Replay
 from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.envs.meta_tasks import load_meta_task
-from mbmrl_ros.training.actor_critic import ActorCritic
+from mbmrl_ros.training.actor_critic import ActorCritic, tensors
 from mbmrl_ros.training.algorithm import Algorithm
-from mbmrl_ros.training.meta_learner import Metrics
-from mbmrl_ros.training.model_actor_critic import OnlineConfig, train_actor_critic
 from mbmrl_ros.training.run import Run
+from mbmrl_ros.training.search import train_search
+from mbmrl_ros.training.search_stages import Improved, Models, Search, Stages
 from mbmrl_ros.training.soft_paths import Imagined, SoftPath, branched
+from mbmrl_ros.training.soft_stages import (
+    OnlineConfig,
+    acting_by_means,
+    begin,
+    collect,
+    open_models,
+    resume,
+    squashed_network,
+)
 from mbmrl_ros.training.soft_updates import (
     CriticTargets,
     Targets,
@@ -42,7 +49,7 @@ from mbmrl_ros.training.soft_updates import (
     plain_targets,
     weighted_targets,
 )
-from mbmrl_ros.types import Transitions
+from mbmrl_ros.types import Params, Transitions
 
 
 class MAACConfig(OnlineConfig):
@@ -93,14 +100,11 @@ class MAACConfig(OnlineConfig):
 
 
 def improve(
-    config: MAACConfig,
-    learner: ActorCritic,
-    imagined: Imagined,
-    data: Replay,
-    updates: int,
-    generator: torch.Generator,
-) -> Metrics:
-    """Lines 7 to 13, so many updates."""
+    search: Search[MAACConfig], policy: Params, models: Models, generator: torch.Generator
+) -> Improved:
+    """Lines 7 to 13, once per new real step, or as often as the settings say."""
+    config, learner = search.config, resume(search, policy)
+    imagined, data, updates = open_models(search, learner, models)
     length = scheduled(config.rollout_length, int(data.source[-1]) + 1)
     pool = Transitions(*(tensor[:0] for tensor in data.transitions))
     critic_loss = value = 0.0
@@ -111,18 +115,20 @@ def improve(
             pool = _newest(pool, new, config.model_buffer)
         batch = _mixed(pool, data.transitions, config, generator)
         path = actor_path(learner, imagined, batch.states, config.steps_of_path, generator)
-        targets = _targets(config, learner, imagined, batch, path, generator)
+        targets = _targets(config, learner, imagined, (batch, path), generator)
         critic_loss += improve_critics(learner, targets) / updates
         value += improve_actor(learner, imagined, path) / updates
-    drawn = learner.policy.distribution(learner.params, imagined.observe(batch.states))
-    return {
-        'critic_loss': critic_loss,
-        'value': value,
-        'entropy': -float(path.log_probs.detach().mean()),
-        'std': float(drawn['log_std'].detach().exp().mean()),
-        'rollout_length': float(length),
-        'updates': float(updates),
-    }
+    return Improved(
+        tensors(learner),
+        {
+            'critic_loss': critic_loss,
+            'value': value,
+            'entropy': -float(path.log_probs.detach().mean()),
+            'temperature': float(learner.temperature),
+            'rollout_length': float(length),
+            'updates': float(updates),
+        },
+    )
 
 
 def scheduled(schedule: tuple[int, int, int, int], iteration: int) -> int:
@@ -140,8 +146,8 @@ def _mixed(
     pool: Transitions, real: Transitions, config: MAACConfig, generator: torch.Generator
 ) -> Transitions:
     """Draw a batch: a share of it from real transitions, the others from those of models."""
-    count = round(config.real_ratio * config.batch_size)
-    sizes = (real, count), (pool, config.batch_size - count)
+    count = round(config.real_ratio * config.update_batch_size)
+    sizes = (real, count), (pool, config.update_batch_size - count)
     rows = [
         torch.randint(len(source.states), (size,), generator=generator) for source, size in sizes
     ]
@@ -152,10 +158,10 @@ def _targets(
     config: MAACConfig,
     learner: ActorCritic,
     imagined: Imagined,
-    batch: Transitions,
-    path: SoftPath,
+    sampled: tuple[Transitions, SoftPath],
     generator: torch.Generator,
 ) -> Targets:
+    batch, path = sampled
     if config.critic_targets == 'path':
         return path_targets(learner, imagined, path, config.critic_horizon)
     if config.critic_targets == 'plain':
@@ -163,11 +169,19 @@ def _targets(
     return weighted_targets(learner, imagined, batch, config.critic_horizon, generator)
 
 
+STAGES = Stages(begin, improve, collect, acting=acting_by_means, network=squashed_network)
+
+
 def train(task: MetaTask, config: MAACConfig, run: Run, seed: int) -> PolicyBundle:
     """Train, or go on with what the run folder holds; return the last bundle."""
-    return train_actor_critic('maac', task, config, run, seed, partial(improve, config))
+    return train_search('maac', STAGES, task, config, run, seed)
 
 
 MAAC = Algorithm(
-    'maac', 'actor-critic whose gradient goes through models', MAACConfig, train, load_meta_task
+    'maac',
+    'actor-critic whose gradient goes through models',
+    MAACConfig,
+    train,
+    load_meta_task,
+    'maac',
 )

@@ -8,7 +8,7 @@ Haarnoja et al. 2018 (SAC), with the temperature learned for a target entropy of
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from pydantic import Field
@@ -20,6 +20,7 @@ from mbmrl_ros.networks.critic import Critic
 from mbmrl_ros.policies.squashed import SquashedPolicy
 from mbmrl_ros.training.meta_learner import group
 from mbmrl_ros.training.meta_settings import Width
+from mbmrl_ros.training.run import optimiser_tensors, restore_optimiser
 from mbmrl_ros.types import Params
 
 
@@ -30,7 +31,7 @@ class ActorCriticConfig(Config):
     learning_rate: Positive = Field(3e-4, description='Adam, of policy, critics and temperature')
     discount: float = Field(0.99, ge=0, lt=1, description='gamma')
     tau: float = Field(0.005, gt=0, le=1, description='how far slow critics follow per update')
-    batch_size: int = Field(256, ge=2, description='states per update')
+    update_batch_size: int = Field(256, ge=2, description='states per update')
     init_temperature: Positive = Field(0.1, description='weight of the entropy at the start')
     target_entropy: float | None = Field(None, description='default: minus the actions, -|A|')
 
@@ -39,8 +40,8 @@ class ActorCriticConfig(Config):
 class ActorCritic:
     """What is trained, with its optimiser.
 
-    trained: params/NAME of the policy, critic/NAME, log_temperature. memory: target/NAME, the slow
-    critics, and what an algorithm adds.
+    trained: params/NAME of the policy, critic/NAME, log_temperature. slow: target/NAME, the slow
+    critics.
     """
 
     policy: SquashedPolicy
@@ -48,7 +49,7 @@ class ActorCritic:
     config: ActorCriticConfig
     trained: Params
     optimiser: torch.optim.Optimizer
-    memory: Params = field(default_factory=dict)
+    slow: Params
 
     @property
     def params(self) -> Params:
@@ -63,7 +64,7 @@ class ActorCritic:
     @property
     def slow_critics(self) -> Params:
         """Those of the critics' slow copies."""
-        return group(self.memory, 'target')
+        return group(self.slow, 'target')
 
     @property
     def temperature(self) -> Tensor:
@@ -89,8 +90,22 @@ def init_actor_critic(
     trained['log_temperature'] = torch.tensor(math.log(config.init_temperature))
     leaves = [value.requires_grad_() for name, value in trained.items() if _learned(name)]
     optimiser = torch.optim.Adam(leaves, lr=config.learning_rate, fused=True)
-    memory = {f'target/{k}': v.detach().clone() for k, v in drawn['critic'].items()}
-    return ActorCritic(policy, critic, config, trained, optimiser, memory)
+    slow = {f'target/{name}': value.detach().clone() for name, value in drawn['critic'].items()}
+    return ActorCritic(policy, critic, config, trained, optimiser, slow)
+
+
+def tensors(learner: ActorCritic) -> Params:
+    """Return all that it needs to go on, by name."""
+    kept = {name: value.detach().clone() for name, value in learner.trained.items()}
+    return kept | learner.slow | optimiser_tensors(learner.optimiser)
+
+
+@torch.no_grad()
+def restore(learner: ActorCritic, known: Params) -> None:
+    """Put back what `tensors` returned."""
+    for name, value in (*learner.trained.items(), *learner.slow.items()):
+        value.copy_(known[name])
+    restore_optimiser(learner.optimiser, known)
 
 
 def _learned(name: str) -> bool:
@@ -103,7 +118,7 @@ def scale_inputs(learner: ActorCritic, statistics: Normalizer, observed: Tensor)
     """Let all networks see observations less their mean and over their standard deviation."""
     scale = 1.0 / statistics.state_std[observed]
     shift = -statistics.state_mean[observed] * scale
-    for name, known in (*learner.trained.items(), *learner.memory.items()):
+    for name, known in (*learner.trained.items(), *learner.slow.items()):
         if name.endswith('/scale'):
             known[: len(scale)] = scale
         elif name.endswith('/shift'):
@@ -124,6 +139,6 @@ def descend(learner: ActorCritic, loss: Tensor, *parts: str) -> None:
 def follow(learner: ActorCritic) -> None:
     """Let the slow critics follow by tau."""
     names = [name for name in learner.critics if name not in ('scale', 'shift')]
-    slow = [learner.memory[f'target/{name}'] for name in names]
+    slow = [learner.slow[f'target/{name}'] for name in names]
     quick = [learner.trained[f'critic/{name}'] for name in names]
     torch._foreach_lerp_(slow, quick, learner.config.tau)

@@ -18,7 +18,7 @@ one        the first
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -55,8 +55,12 @@ class Imagination:
 class ImaginedEnv:
     """A task in models of its dynamics (types.TaskEnv): N tasks with R rollouts each.
 
-    The time index of a start is kept: a path ends by the time limit where the real one would.
+    The time index of a start is kept: a path that reaches the limit of real ones before its own is
+    done.
     """
+
+    # The physics are models: all the time is the policy's.
+    physics_s = 0.0
 
     def __init__(self, env: MetaTaskEnv, ensemble: Ensemble, config: Imagination) -> None:
         """env: whose reward, done, limits and observations these are; it is not moved.
@@ -83,11 +87,6 @@ class ImaginedEnv:
         """The states [B, S] that the rows are in."""
         return self._states
 
-    @property
-    def episode_steps(self) -> int:
-        """The time limit of real episodes."""
-        return self._env.horizon
-
     def sample_goals(self, generator: torch.Generator, n: int) -> Tensor:
         """Draw goals [n, G] from the training distribution."""
         return self._env.sample_goals(generator, n)
@@ -98,7 +97,8 @@ class ImaginedEnv:
         generator: also of which member moves whom, and of predictions that are drawn.
         """
         self._goals = goals.double().repeat_interleave(self.rollouts, 0)
-        self._states, self.time = self.config.starts(generator, self.rows)
+        self._states, self._time = self.config.starts(generator, self.rows)
+        self._steps = 0
         self._moving = torch.ones(self.rows, dtype=torch.bool)
         self._move = make_move(self._ensemble, self.config, generator)
         return self._observe()
@@ -111,13 +111,19 @@ class ImaginedEnv:
         reached = torch.where(moving[:, None], self._move(before, taken), before)
         earned = task.reward(before, taken, reached, self._goals.to(before.dtype))
         failed = moving & ~(reached.isfinite().all(-1) & earned.isfinite())
-        done = ~moving | failed | task.done(reached)
+        done = ~moving | failed | task.done(reached) | self._out_of_time()
         # As in the real environment: who failed is known by a reward that is none.
         earned = torch.where(failed, torch.nan, torch.where(moving, earned, 0.0)).float()
         self._states = torch.where(failed[:, None], before, reached)
         self._moving = ~done
         shape = self.tasks, self.rollouts
         return self._observe(), earned.view(shape), done.view(shape)
+
+    def _out_of_time(self) -> Tensor:
+        """Return who reached the limit of real episodes [B] before that of the rollouts."""
+        self._time, self._steps = self._time + 1, self._steps + 1
+        before = self._steps < self.horizon
+        return self._time >= self._env.horizon if before else torch.zeros_like(self._moving)
 
     def _observe(self) -> Tensor:
         seen, moments = self._states[:, self._env.observed], self._env.observations
@@ -186,24 +192,7 @@ def imagine(
     def act(observations: Tensor) -> Distribution:
         return policy.distribution(params, observations)
 
-    if not env.config.differentiable:
-        return in_time(roll_out(env, act, goals, generator), env)
-    return in_time(unroll(env, act, goals, generator), env)
-
-
-def in_time(paths: Paths, env: ImaginedEnv) -> Paths:
-    """Cut paths by the time limit of real ones, which a start within an episode is nearer to."""
-    steps = torch.arange(env.horizon)
-    left = (env.episode_steps - env.time).view(env.tasks, env.rollouts, 1)
-    inside = steps < left
-    if bool(inside.all()):
-        return paths
-    return replace(
-        paths,
-        alive=paths.alive & inside,
-        rewards=torch.where(inside, paths.rewards, 0.0),
-        ended=paths.ended & (paths.alive.sum(-1) <= left[..., 0]),
-    )
+    return (unroll if env.config.differentiable else roll_out)(env, act, goals, generator)
 
 
 def unroll(

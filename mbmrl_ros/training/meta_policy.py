@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -23,17 +23,6 @@ from mbmrl_ros.training.timed_env import TimedEnv
 
 ConfigType = TypeVar('ConfigType', bound=MetaPolicyConfig)
 Iteration = Callable[[TimedEnv, MetaLearner, ConfigType, torch.Generator], Metrics]
-
-
-class Settings(Protocol):
-    """Settings of an algorithm that trains a policy."""
-
-    @property
-    def whole_state(self) -> bool:
-        """Whether the policy is shown channels that feed no network."""
-
-    def model_dump(self, *, mode: str) -> dict[str, Any]:
-        """Return all of them."""
 
 
 def train_meta_policy(
@@ -90,7 +79,7 @@ def restored_learner(bundle: PolicyBundle, config: MetaPolicyConfig) -> MetaLear
 
 
 def policy_info(
-    algorithm: str, task: MetaTask, env: TimedEnv, config: Settings, **network: Any
+    algorithm: str, task: MetaTask, env: TimedEnv, config: BatchConfig, **network: Any
 ) -> PolicyInfo:
     """Return what a bundle says of itself; network: the fields that build the policy."""
     robot: dict[str, Any] = {'robot': '', 'robot_hash': '', 'interface': {}}
@@ -102,7 +91,7 @@ def policy_info(
         training=config.model_dump(mode='json'),
         metrics={},
         action_size=env.action_size,
-        action_scale=env.action_scale,
+        action_scale=config.action_scale or task.action_scale,
         whole_state=config.whole_state,
         **robot,
         **network,

@@ -30,9 +30,6 @@ class Policy(Protocol):
 Act = Callable[[Tensor], Distribution]
 """observations [N, R, S] -> distribution of the actions [N, R, A]."""
 
-Draw = Callable[[Distribution, torch.Generator], Tensor]
-"""(distribution, generator) -> actions [N, R, A]."""
-
 
 def collect(
     env: TaskEnv, policy: Policy, params: Params, goals: Tensor, generator: torch.Generator
@@ -42,12 +39,8 @@ def collect(
 
 
 @torch.no_grad()
-def roll_out(
-    env: TaskEnv, act: Act, goals: Tensor, generator: torch.Generator, draw: Draw = sample
-) -> Paths:
+def roll_out(env: TaskEnv, act: Act, goals: Tensor, generator: torch.Generator) -> Paths:
     """Let anything act for an episode; what it remembers is its own.
-
-    draw: how actions come from a distribution, which is a Gaussian unless it says otherwise.
 
     A path that fails, by an action, physics or reward that is not finite, ends with the step
     before, and is counted in a warning; `ended` is True for it.
@@ -58,7 +51,7 @@ def roll_out(
     ended, failed = ~alive, ~alive
     for step in range(env.horizon):
         drawn = act(observations)
-        actions = draw(drawn, generator)
+        actions = sample(drawn, generator)
         following, rewards, done = env.step(actions)
         wrong = alive & rewards.isnan()
         taken = {'actions': actions, **drawn}

@@ -133,7 +133,7 @@ def test_a_start_within_an_episode_is_cut_where_the_real_episode_would_be():
     goals = real.sample_goals(seeded(1), 4)
     paths = imagine(imagined, policy, policy.init(seeded()), goals, seeded(2))
     assert paths.alive.sum(-1).unique().tolist() == [5]
-    assert not paths.ended.any() and not paths.rewards[..., 5:].any()
+    assert paths.ended.all() and not paths.rewards[..., 5:].any()
 
 
 def test_a_prediction_that_is_not_finite_ends_its_path_alone():
