@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from mbmrl_ros.data.dataset import Trajectory
-from mbmrl_ros.data.replay import Replay, replay
+from mbmrl_ros.data.replay import Replay, Starts, replay
 from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.models.ensemble import Ensemble, EnsembleDynamics
 from mbmrl_ros.models.fit_ensemble import (
@@ -118,12 +118,16 @@ class Search(Generic[ConfigT]):
         size: tuple[int, int],
         members: MemberChoice = 'step',
         differentiable: bool = False,
+        starts: Starts | None = None,
     ) -> ImaginedEnv:
-        """Return the task in the models, for N x R rollouts."""
+        """Return the task in the models, for N x R rollouts.
+
+        starts: where they begin; default: where the settings say.
+        """
         assert models.replay is not None, 'nothing was collected'
         config: Any = self.config
         horizon = config.imagined_horizon or self.env.horizon
-        starts = models.replay.starts(config.start_anywhere)
+        starts = starts or models.replay.starts(config.start_anywhere)
         imagination = Imagination(*size, horizon, starts, members, differentiable)
         return ImaginedEnv(self.env, self.ensemble(models), imagination)
 

@@ -5,10 +5,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from mbmrl_ros.config import Positive
@@ -48,6 +48,14 @@ class OnlineConfig(LoopConfig, ActorCriticConfig):
     probabilistic: bool = Field(True, description='predict a variance, and draw from it')
     buffer_size: int = Field(1_000_000, ge=1, description='newest transitions that count')
     batch_size: int = Field(256, ge=1, description='transitions per update and model')
+
+    @model_validator(mode='after')
+    def _bounded(self) -> Self:
+        if self.action_scale not in (None, 1.0):
+            raise ValueError(
+                f'action_scale must be 1: a tanh bounds these actions, got {self.action_scale}'
+            )
+        return self
 
 
 class Opened(NamedTuple):
