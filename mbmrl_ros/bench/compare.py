@@ -47,21 +47,22 @@ def alternate(
     repetitions: int,
     device: torch.device | None = None,
     label: str = '',
+    warm_up: int = WARM_UP,
 ) -> dict[str, float]:
     """Run all contenders in turn, repeatedly; return the median durations [ms] by name.
 
     Whatever slows the machine for a while slows all of them. Every repetition begins with another
-    contender, so that none always follows the same one; the first three are not counted.
-    label: of the progress bar.
+    contender, so that none always follows the same one. label: of the progress bar. warm_up:
+    repetitions that are not counted.
     """
     device = device or torch.device('cpu')
     names = list(contenders)
     durations: dict[str, list[float]] = {}
-    for repetition in tqdm(range(WARM_UP + repetitions), label, leave=False, disable=None):
+    for repetition in tqdm(range(warm_up + repetitions), label, leave=False, disable=None):
         first = repetition % len(names)
         for name in names[first:] + names[:first]:
             taken = _time(name, contenders[name], device)
-            if repetition >= WARM_UP:
+            if repetition >= warm_up:
                 for part, duration in taken.items():
                     durations.setdefault(part, []).append(duration)
     return {part: statistics.median(values) for part, values in durations.items()}

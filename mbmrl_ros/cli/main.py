@@ -251,10 +251,12 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     sim.add_argument('--steps', type=_positive, default=200, help='control steps per run (200)')
     rollouts = kinds.add_parser('rollouts', help='sampling of policies; beside its physics')
     rollouts.add_argument('--task', default='half_cheetah/forward_backward')
-    rollouts.add_argument('--tasks', type=_positive, default=40, help='N (40)')
-    rollouts.add_argument('--rollouts', type=_positive, default=20, help='R of each (20)')
-    rollouts.add_argument('--width', type=_positive, default=64, help='of two layers (64)')
-    for kind, repetitions in ((tick, 40), (meta, 20), (sim, 11), (rollouts, 5)):
+    policy = kinds.add_parser('policy', help='an iteration of ProMP; beside gymnasium')
+    for search in (rollouts, policy):
+        search.add_argument('--tasks', type=_positive, default=40, help='N (40)')
+        search.add_argument('--rollouts', type=_positive, default=20, help='R of each (20)')
+        search.add_argument('--width', type=_positive, default=64, help='of two layers (64)')
+    for kind, repetitions in ((tick, 40), (meta, 20), (sim, 11), (rollouts, 5), (policy, 3)):
         kind.add_argument(
             '--repetitions', type=_positive, default=repetitions, help=f'({repetitions})'
         )
