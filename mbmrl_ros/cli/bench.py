@@ -77,12 +77,19 @@ def _policy(options: argparse.Namespace) -> dict[str, Any]:
     return bench_policy(size, options.threads, options.repetitions)
 
 
+def _planners(options: argparse.Namespace) -> dict[str, Any]:
+    from mbmrl_ros.bench.planners import bench_planners
+
+    return bench_planners(options.repetitions)
+
+
 BENCHES = {
     'tick': _tick,
     'meta': _meta,
     'sim': _sim,
     'rollouts': _rollouts,
     'policy': _policy,
+    'planners': _planners,
 }
 
 

@@ -256,7 +256,9 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
         search.add_argument('--tasks', type=_positive, default=40, help='N (40)')
         search.add_argument('--rollouts', type=_positive, default=20, help='R of each (20)')
         search.add_argument('--width', type=_positive, default=64, help='of two layers (64)')
-    for kind, repetitions in ((tick, 40), (meta, 20), (sim, 11), (rollouts, 5), (policy, 3)):
+    planners = kinds.add_parser('planners', help='MPPI beside those of pytorch_mppi')
+    repetitions_of = {tick: 40, meta: 20, sim: 11, rollouts: 5, policy: 3, planners: 10}
+    for kind, repetitions in repetitions_of.items():
         kind.add_argument(
             '--repetitions', type=_positive, default=repetitions, help=f'({repetitions})'
         )
