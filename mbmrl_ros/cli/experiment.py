@@ -9,10 +9,10 @@ import sys
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.experiments.cells import expand
-from mbmrl_ros.experiments.figures import FIGURES
-from mbmrl_ros.experiments.grid import Selection
+from mbmrl_ros.experiments.jobs import Selection
 from mbmrl_ros.experiments.outcomes import finished
 from mbmrl_ros.experiments.runner import run_jobs
+from mbmrl_ros.experiments.studies import FIGURES
 
 
 def experiment_command(options: argparse.Namespace) -> int:

@@ -29,9 +29,9 @@ from mbmrl_ros.evaluation.episodes import (
 from mbmrl_ros.evaluation.predictions import prediction_losses
 from mbmrl_ros.experiments.distributions import with_distribution
 from mbmrl_ros.experiments.jobs import MODEL_FREE, TRPO, TRUE_PHYSICS, Measurement, Training, Work
-from mbmrl_ros.experiments.methods import METHODS
 from mbmrl_ros.experiments.recovery import recoveries
 from mbmrl_ros.experiments.statistics import error_summary, switch_step
+from mbmrl_ros.experiments.studies import METHODS
 from mbmrl_ros.experiments.true_physics import drive_by_physics
 from mbmrl_ros.planners.cem import CEMConfig
 from mbmrl_ros.planners.kinds import CONFIGS, PlannerConfig, changed

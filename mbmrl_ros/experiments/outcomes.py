@@ -16,7 +16,6 @@ from mbmrl_ros.bench.compare import conditions
 from mbmrl_ros.config import UserError, current_names, write_text
 from mbmrl_ros.evaluation.episodes import finite
 from mbmrl_ros.experiments.jobs import Job, Training, record_of
-from mbmrl_ros.experiments.measure import perform
 from mbmrl_ros.system.outputs import reason
 from mbmrl_ros.training.run import present_settings, same_setting
 
@@ -86,7 +85,7 @@ def in_a_line(result: dict[str, Any]) -> str:
 def do(job: Job, out: Path) -> dict[str, Any]:
     """Do one job, write its result, and return it."""
     started = time.monotonic()
-    result = perform(job.work, out)
+    result = job.do(job.work, out)
     machine = conditions(torch.device('cpu'), 1)
     del machine['repetitions']
     text = json.dumps(
