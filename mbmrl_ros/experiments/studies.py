@@ -1,16 +1,17 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""All experiments of config/experiments.yaml: models, methods, and the grid of each figure."""
+"""All experiments of experiments.yaml: models, methods, and the grid of each figure."""
 
 from __future__ import annotations
 
 import itertools
 import re
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
-from mbmrl_ros.config import Config, parse, read_yaml, share_directory
+from mbmrl_ros.config import Config, parse, read_yaml
 
 
 class Model(Config):
@@ -110,7 +111,7 @@ class Studies(Config):
 
 def load_studies() -> Studies:
     """Return all experiments, groups and sweeps written out."""
-    path = share_directory() / 'config' / 'experiments.yaml'
+    path = Path(__file__).with_name('experiments.yaml')
     written = read_yaml(path)
     settings, groups = written.pop('settings'), written.pop('groups')
     for figure in written['figures'].values():

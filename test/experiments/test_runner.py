@@ -19,7 +19,7 @@ from mbmrl_ros.cli.main import main
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data.dataset import load_trajectories
 from mbmrl_ros.experiments.cells import expand
-from mbmrl_ros.experiments.jobs import Selection, Training
+from mbmrl_ros.experiments.jobs import Job, Selection, Training
 from mbmrl_ros.experiments.outcomes import do, finished
 from mbmrl_ros.experiments.runner import run_jobs
 from mbmrl_ros.spec.robot import load_robot
