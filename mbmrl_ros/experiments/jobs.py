@@ -28,6 +28,7 @@ class Selection:
 
     assignments: key=value of the training settings, for one model model:key=value. episodes,
     steps, candidates: of every measurement; None: the figure's or the task's, the bundle's.
+    full: studies of policies in the size of the paper.
     """
 
     tasks: tuple[str, ...] = ()
@@ -38,6 +39,7 @@ class Selection:
     steps: int | None = None
     candidates: int | None = None
     quick: bool = False
+    full: bool = False
 
 
 def settings_of(algorithm: str) -> str:

@@ -73,7 +73,8 @@ def _by_name(settings: Any, name: str = '') -> dict[str, Any]:
 def in_a_line(result: dict[str, Any]) -> str:
     """Return a result in a line of progress."""
     if 'returns' not in result:
-        return f'{result["environment_steps"]} steps'
+        numbers = {key: value for key, value in result.items() if isinstance(value, int | float)}
+        return ', '.join(f'{key} {value:.4g}' for key, value in numbers.items()) or 'measured'
     text = f'return {result["mean"]:.1f}, SD of episodes {result["std_over_episodes"]:.1f}'
     if result['ended_early']:
         text += f', {result["ended_early"]} ended early'
@@ -94,7 +95,7 @@ def do(job: Job, out: Path) -> dict[str, Any]:
             'date': datetime.datetime.now(datetime.UTC).strftime('%Y-%m-%d'),
             'machine': machine,
             'duration_s': round(time.monotonic() - started, 1),
-            'seed': job.settings.get('training', job.settings)['seed'],
+            'seed': (job.settings.get('training') or job.settings)['seed'],
             'settings': job.settings,
             'result': finite(result),
         },

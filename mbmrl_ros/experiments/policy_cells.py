@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,7 +18,9 @@ from mbmrl_ros.bundles.policy import load_policy
 from mbmrl_ros.config import parse
 from mbmrl_ros.envs.meta_task import MetaTask, System
 from mbmrl_ros.envs.meta_tasks import load_meta_task
+from mbmrl_ros.envs.point_tasks import CORNERS
 from mbmrl_ros.evaluation.meta_policy import adaptation_curve, trial_curve
+from mbmrl_ros.experiments import toy
 from mbmrl_ros.experiments.studies import slug
 from mbmrl_ros.objectives.surrogates import dice, log_likelihood, lvc
 from mbmrl_ros.reports.run import Metrics, read_metrics
@@ -76,7 +79,7 @@ class PolicyTraining:
             'task': self.task,
             'seed': self.seed,
             'shows_goal': self.shows_goal,
-            'training': self.config.model_dump(mode='json'),
+            'settings': self.config.model_dump(mode='json'),
         }
 
     def open_task(self) -> MetaTask:
@@ -214,8 +217,6 @@ def curve(cell: StudyCell, out: Path) -> dict[str, Any]:
 def wall_time(cell: StudyCell, out: Path) -> dict[str, Any]:
     """Return the median seconds of an iteration and its parts, the first one left out."""
     metrics = _metrics(cell, out)
-    import numpy as np
-
     names = ('physics_s', 'policy_s', 'update_s', 'iteration_s')
     return {name: float(np.median(metrics[name][1:])) for name in names}
 
@@ -250,8 +251,6 @@ def exploration(cell: StudyCell, out: Path) -> dict[str, Any]:
     """Return paths before and after adaptation to each corner, and what they come to."""
     training = cell.training
     assert training is not None and isinstance(training.config, MetaPolicyConfig)
-    from mbmrl_ros.envs.point_tasks import CORNERS
-
     corners = torch.tensor(CORNERS)
     config = training.config.model_copy(update={'tasks': len(corners)})
     learner, _ = _learner(cell, out, config)
@@ -279,6 +278,38 @@ def _paths(observations: Tensor) -> list[Any]:
     return [
         [[[round(x, 2) for x in at] for at in path] for path in task] for task in thinned.tolist()
     ]
+
+
+def toy_gradients(cell: StudyCell, out: Path) -> dict[str, Any]:
+    """Return meta-gradients of the 1-D toy beside the closed form, and where they lead.
+
+    gradients: by rollouts of a task, the mean [2] of all batches, its standard error, and the
+    relative standard deviation of one. path: theta over plain ascent.
+    """
+    estimator = toy.ESTIMATORS[cell.arm]
+    options, begin = cell.options, torch.tensor(toy.BEGIN, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(cell.seed)
+    exact = toy.exact_gradient(begin)
+    gradients = {}
+    for rollouts, batches in options['batches'].items():
+        drawn = toy.meta_gradients(begin, estimator, batches, int(rollouts), generator)
+        gradients[rollouts] = {
+            'mean': _short(drawn.mean(0)),
+            'error': _short(drawn.std(0) / batches**0.5),
+            'relative_std': float(drawn.var(0).sum().sqrt() / exact.norm()),
+        }
+    theta, path, closed = begin, [begin], [begin]
+    for _ in range(options['updates']):
+        slope = toy.meta_gradients(theta, estimator, 1, options['rollouts'], generator)[0]
+        theta = theta + options['step_size'] * slope
+        path.append(theta)
+        closed.append(closed[-1] + options['step_size'] * toy.exact_gradient(closed[-1]))
+    return {
+        'exact': _short(exact),
+        'gradients': gradients,
+        'path': [_short(at) for at in path[::5]],
+        'closed_path': [_short(at) for at in closed[::5]],
+    }
 
 
 def gradient_variance(cell: StudyCell, out: Path) -> dict[str, Any]:

@@ -124,9 +124,7 @@ def budget_table(lines: list[Line]) -> list[str]:
             'training seeds': ', '.join(str(cell['seed']) for cell in line.cells),
             'episodes x steps per test': f'{measured["episodes"]} x {measured["steps"]}',
             'ended early': _ended_early(line),
-            'candidates x horizon': '{candidates} x {horizon}'.format(**planner)
-            if planner
-            else 'none',
+            'candidates x horizon': plans,
         }
         if row not in rows:
             rows.append(row)
