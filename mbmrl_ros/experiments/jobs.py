@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.experiments.studies import METHODS, Variant, slug
@@ -161,7 +161,24 @@ class Measurement:
         }
 
 
-Work = Training | Measurement
+class Work(Protocol):
+    """What has to be done."""
+
+    @property
+    def path(self) -> Path:
+        """Of its result, below a folder."""
+
+    @property
+    def needs(self) -> tuple[Path, ...]:
+        """Results that must be there first."""
+
+    @property
+    def title(self) -> str:
+        """In a line of progress."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What its result depends on."""
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ STUDIES = {
         tuple(ESTIMATORS),
         cells.toy_gradients,
         'toy',
-        {'batches': {'20': 200, '100': 40, '1000': 8}, 'rollouts': 100, 'updates': 150,
+        {'batches': {'20': 500, '100': 150, '1000': 30}, 'rollouts': 100, 'updates': 150,
          'step_size': 0.03},
         {'batches': {'20': 2000, '100': 1000, '1000': 200}},
     ),
@@ -215,8 +215,8 @@ def _iterations(config: BatchConfig, task: str, chosen: Selection) -> int:
     steps = FULL_STEPS if chosen.full else STEPS if of_points else ROBOT_STEPS
     horizon = config.horizon or load_meta_task(task).horizon
     known = config.model_dump()
-    rounds = known['episodes'] if 'episodes' in known else known['inner_steps'] + 1
-    return max(1, round(steps / (config.tasks * config.rollouts * horizon * rounds)))
+    rounds: int = known['episodes'] if 'episodes' in known else known['inner_steps'] + 1
+    return max(1, round(steps / float(config.tasks * config.rollouts * horizon * rounds)))
 
 
 def _command(name: str, task: str, arm: str, seed: int, chosen: Selection) -> str:

@@ -121,9 +121,11 @@ def _pools() -> Iterator[Callable[[], ProcessPoolExecutor]]:
 
     try:
         yield new_pool
-    finally:
+    except BaseException:
         for process in set(multiprocessing.active_children()) - others:
             process.terminate()
+        raise
+    finally:
         for pool in made:
             pool.shutdown(cancel_futures=True)
 
