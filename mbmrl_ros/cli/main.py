@@ -212,6 +212,7 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--candidates', type=_positive, help="default: the bundle's planner's")
     parser.add_argument('--processes', type=_positive, default=1, help='of one thread each (1)')
     parser.add_argument('--quick', action='store_true', help='a check of the machinery only')
+    parser.add_argument('--full', action='store_true', help="the paper's size, of policies")
     parser.add_argument('--dry-run', action='store_true', help='say what there is to do')
     parser.set_defaults(command_of=_experiment)
 

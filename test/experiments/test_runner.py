@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -19,9 +19,9 @@ from mbmrl_ros.cli.main import main
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data.dataset import load_trajectories
 from mbmrl_ros.experiments.cells import expand
-from mbmrl_ros.experiments.grid import Selection
-from mbmrl_ros.experiments.jobs import Training
+from mbmrl_ros.experiments.jobs import Job, Selection, Training
 from mbmrl_ros.experiments.outcomes import do, finished
+from mbmrl_ros.experiments.runner import run_jobs
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.system.outputs import claimed
 
@@ -267,3 +267,41 @@ def test_a_training_on_a_longer_one_is_not_gone_on_with(tmp_path):
     longer = replace(chosen, assignments=(*TINY, f'iterations={2 * ITERATIONS}'))
     with pytest.raises(UserError, match='was made with other settings'):
         finished(expand(['generalisation'], longer)[1], tmp_path)
+
+
+@dataclass(frozen=True)
+class Short:
+    """Work that is done at once, or whose process is killed."""
+
+    name: str
+    deadly: bool = False
+
+    @property
+    def path(self):
+        return Path(f'{self.name}.json')
+
+    @property
+    def title(self):
+        return self.name
+
+    @property
+    def needs(self):
+        return ()
+
+    @property
+    def settings(self):
+        return {'seed': 0}
+
+
+def perform_short(work, out):
+    if work.deadly:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {'environment_steps': 1}
+
+
+def test_a_process_that_is_killed_loses_its_own_cell(tmp_path):
+    works = [Short('first'), Short('second', deadly=True), Short('third'), Short('fourth')]
+    jobs = [Job(work, 'none', perform_short) for work in works]
+    failed = run_jobs(jobs, tmp_path, 2)
+    assert list(failed) == ['second'] and 'ended from outside' in failed['second']
+    assert {path.stem for path in tmp_path.glob('*.json')} == {'first', 'third', 'fourth'}

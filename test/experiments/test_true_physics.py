@@ -10,7 +10,7 @@ from mbmrl_ros.envs.robot_task import open_task
 from mbmrl_ros.envs.tasks import load_task
 from mbmrl_ros.evaluation.episodes import Trial
 from mbmrl_ros.experiments.cells import expand
-from mbmrl_ros.experiments.grid import Selection
+from mbmrl_ros.experiments.jobs import Selection
 from mbmrl_ros.experiments.measure import perform
 from mbmrl_ros.experiments.true_physics import drive_by_physics, physics_step
 from mbmrl_ros.planners.mppi import MPPIConfig
