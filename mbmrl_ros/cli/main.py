@@ -109,6 +109,17 @@ def make_parser() -> argparse.ArgumentParser:
         lists.set_defaults(command_of=_list, what=name)
         if name in ('tasks', 'robots'):
             lists.add_argument('--robot', metavar='FILE', help='also those of this robot file')
+    stop = commands.add_parser('stop', help='emergency stop of all controllers and gates')
+    stop.add_argument('--release', action='store_true', help='unlatch it instead')
+    stop.set_defaults(command_of=lambda options: _load('nodes.by_hand.stopping', 'stop_command'))
+    broken = commands.add_parser('break', help='break a joint of the robot in a simulator')
+    broken.add_argument(
+        'what', nargs='?', metavar='WHAT', help='joint, or kind:target[:value]; none: list them'
+    )
+    broken.add_argument('--mend', action='store_true', help='undo it; without WHAT: everything')
+    broken.set_defaults(
+        command_of=lambda options: _load('nodes.by_hand.breaking', 'break_command')
+    )
     for name, (_, text) in NODES.items():
         commands.add_parser(name, help=f'{text}; takes --ros-args', add_help=False)
     return parser
