@@ -53,9 +53,9 @@ def _run(arguments: list[str]) -> int:
 def _check_inputs_stay(options: argparse.Namespace) -> None:
     """Refuse to write over what the command reads."""
     given = vars(options)
-    names = ('data', 'robot', 'config', 'bundle', 'bundles', 'start_from', 'run_folder')
+    names = ('data', 'robot', 'config', 'bundle', 'bundles', 'start_from')
     inputs = [Path(given[name]) for name in names if given.get(name)]
-    inputs += given.get('bags', [])
+    inputs += [*given.get('bags', []), *given.get('run_folders', [])]
     target = given.get('out') if options.command == 'report' else given.get('json')
     check_inputs_stay(target, inputs)
     folder, numbers = given.get('out'), given.get('json')
@@ -89,13 +89,19 @@ def make_parser() -> argparse.ArgumentParser:
     check.add_argument('file', metavar='FILE', help='a .yaml, or the name of a shipped robot')
     check.add_argument('--json', type=output_file, metavar='OUT', help='also write it here')
     check.set_defaults(command_of=lambda options: _load('cli.own_robot', 'check_command'))
-    report = commands.add_parser('report', help='a page of a training run, or of experiments')
-    report.add_argument('run_folder', type=Path, metavar='RUN', help='or --out of experiment')
+    report = commands.add_parser('report', help='a page of a training run, or of several')
+    report.add_argument(
+        'run_folders',
+        type=Path,
+        nargs='+',
+        metavar='RUN',
+        help='run folder; several are compared; or --out of experiment',
+    )
     report.add_argument(
         '--out',
         type=output_file,
         metavar='FILE',
-        help='default: RUN/report.html, or adaptation.md of experiments',
+        help='default: RUN/report.html, comparison.html of several, adaptation.md of experiments',
     )
     report.set_defaults(command_of=_report)
     settings = commands.add_parser('settings', help='what train --set KEY=VALUE can change')
@@ -259,13 +265,13 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     sim = kinds.add_parser('sim', help='the batched simulator; beside gymnasium')
     sim.add_argument('--robots', nargs='+', default=['half_cheetah', 'ant'], metavar='ROBOT')
     sim.add_argument('--environments', type=_positive, default=256, help='rows of ours (256)')
-    sim.add_argument('--steps', type=_positive, default=200, help='control steps per run (200)')
+    sim.add_argument('--steps', type=_positive, default=100, help='control steps per run (100)')
     rollouts = kinds.add_parser('rollouts', help='sampling of policies; beside its physics')
     rollouts.add_argument('--task', default='half_cheetah/forward_backward')
     rollouts.add_argument('--tasks', type=_positive, default=40, help='N (40)')
     rollouts.add_argument('--rollouts', type=_positive, default=20, help='R of each (20)')
     rollouts.add_argument('--width', type=_positive, default=64, help='of two layers (64)')
-    for kind, repetitions in ((tick, 40), (meta, 20), (sim, 11), (rollouts, 5)):
+    for kind, repetitions in ((tick, 40), (meta, 20), (sim, 5), (rollouts, 5)):
         kind.add_argument(
             '--repetitions', type=_positive, default=repetitions, help=f'({repetitions})'
         )
@@ -334,11 +340,16 @@ def _bench(options: argparse.Namespace) -> Command:
 
 
 def _report(options: argparse.Namespace) -> Command:
+    folders = options.run_folders
+    if len(folders) > 1:
+        from mbmrl_ros.reports.compare import write_comparison
+
+        return lambda options: print(write_comparison(folders, options.out))
     from mbmrl_ros.experiments.report import is_experiment, write_report
     from mbmrl_ros.reports.run import write_run_report
 
-    write = write_report if is_experiment(options.run_folder) else write_run_report
-    return lambda options: print(write(options.run_folder, options.out))
+    write = write_report if is_experiment(folders[0]) else write_run_report
+    return lambda options: print(write(folders[0], options.out))
 
 
 def _list(options: argparse.Namespace) -> Command:

@@ -50,7 +50,7 @@ class Asking:
 
         Asked twice: a server may know of a request before it knows where to answer.
         """
-        client = self.node.create_client(kind, name)
+        client: Any = self.node.create_client(kind, name)
         for _ in range(2):
             future = client.call_async(kind.Request(**fields))
             end = time.monotonic() + ANSWER_S
