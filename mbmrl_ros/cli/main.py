@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -42,12 +43,25 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     if arguments[:1] and arguments[0] in NODES:
         return _node(arguments[0], arguments[1:])
-    options = make_parser().parse_args(arguments)
+    parser = make_parser()
+    if '_ARGCOMPLETE' in os.environ:
+        _complete(parser)
+    options = parser.parse_args(arguments)
     _check_inputs_stay(options)
     # What a command imports takes seconds; nothing is under way until it is called.
     command = options.command_of(options)
     with interruptible():
         return int(command(options) or 0)
+
+
+def _complete(parser: argparse.ArgumentParser) -> None:
+    """Answer the shell, which asks what may come next, and end the process."""
+    import argcomplete
+
+    from mbmrl_ros.cli.completion import add_names
+
+    add_names(parser)
+    argcomplete.autocomplete(parser)
 
 
 def _check_inputs_stay(options: argparse.Namespace) -> None:
