@@ -8,6 +8,7 @@ import importlib
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ Parts = Mapping[str, float]
 """Durations [ms] of parts of a run, by name."""
 
 WARM_UP = 3
+# Without a terminal: how often a line says how far it is.
+SAY_S = 5.0
 
 
 def _nothing() -> None:
@@ -58,13 +61,20 @@ def alternate(
     device = device or torch.device('cpu')
     names = list(contenders)
     durations: dict[str, list[float]] = {}
-    for repetition in tqdm(range(warm_up + repetitions), label, leave=False, disable=None):
-        first = repetition % len(names)
-        for name in names[first:] + names[:first]:
-            taken = _time(name, contenders[name], device)
-            if repetition >= warm_up:
-                for part, duration in taken.items():
-                    durations.setdefault(part, []).append(duration)
+    with tqdm(
+        total=(warm_up + repetitions) * len(names),
+        desc=f'bench: {label}',
+        unit='run',
+        mininterval=0.1 if sys.stderr.isatty() else SAY_S,
+    ) as bar:
+        for repetition in range(warm_up + repetitions):
+            first = repetition % len(names)
+            for name in names[first:] + names[:first]:
+                taken = _time(name, contenders[name], device)
+                bar.update()
+                if repetition >= warm_up:
+                    for part, duration in taken.items():
+                        durations.setdefault(part, []).append(duration)
     return {part: statistics.median(values) for part, values in durations.items()}
 
 
