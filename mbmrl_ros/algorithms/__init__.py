@@ -7,6 +7,7 @@ from typing import Any
 from mbmrl_ros.algorithms import (
     bptt,
     grbal,
+    maac,
     maml,
     mb,
     mb_mpo,
@@ -20,7 +21,7 @@ from mbmrl_ros.training.fit_model import ModelLearner
 
 MODEL_BASED = (grbal.GRBAL, mb.MB, rebal.REBAL)
 META_POLICY_SEARCH = (promp.PROMP, *maml.MAML.values(), rl2.RL2)
-MODEL_BASED_SEARCH = (bptt.BPTT, mb_mpo.MB_MPO, me_ppo.ME_PPO, me_trpo.ME_TRPO)
+MODEL_BASED_SEARCH = (bptt.BPTT, maac.MAAC, mb_mpo.MB_MPO, me_ppo.ME_PPO, me_trpo.ME_TRPO)
 ALGORITHMS = {each.name: each for each in (*MODEL_BASED, *META_POLICY_SEARCH, *MODEL_BASED_SEARCH)}
 
 LEARNERS: dict[str, ModelLearner[Any]] = {

@@ -128,6 +128,7 @@ def drive_task(
         task.done,
         _observe(spec, bundle, config),
         bundle.info.action_scale,
+        bundle.info.squashed,
     )
 
 
