@@ -20,7 +20,7 @@ from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.cli.lists import about
 from mbmrl_ros.envs.meta_tasks import POLICY_TASKS
 from mbmrl_ros.envs.tasks import TASKS
-from mbmrl_ros.experiments.figures import FIGURES
+from mbmrl_ros.experiments.studies import FIGURES
 from mbmrl_ros.spec.robot import RobotSpec, load_robot, robot_names
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -31,3 +31,9 @@ LEARNERS: dict[str, ModelLearner[Any]] = {
 
 INNER_STEPS = {'promp': promp.INNER} | {name: row.inner for name, row in maml.ROWS.items()}
 """Of those whose policies adapt by policy gradients: by which."""
+
+SEARCH_STAGES = {
+    module.__name__.rpartition('.')[2]: module.STAGES
+    for module in (bptt, maac, mb_mpo, me_ppo, me_trpo)
+}
+"""Of those that search a policy in models: their stages."""

@@ -124,5 +124,5 @@ def train(task: MetaTask, config: BPTTConfig, run: Run, seed: int) -> PolicyBund
 
 
 BPTT = Algorithm(
-    'bptt', 'back-propagation through models', BPTTConfig, train, load_meta_task, 'search'
+    'bptt', 'back-propagation through models', BPTTConfig, train, load_meta_task, 'policies'
 )

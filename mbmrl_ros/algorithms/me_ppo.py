@@ -96,5 +96,5 @@ def train(task: MetaTask, config: MEPPOConfig, run: Run, seed: int) -> PolicyBun
 
 
 ME_PPO = Algorithm(
-    'me_ppo', 'PPO in an ensemble of models', MEPPOConfig, train, load_meta_task, 'search'
+    'me_ppo', 'PPO in an ensemble of models', MEPPOConfig, train, load_meta_task, 'policies'
 )

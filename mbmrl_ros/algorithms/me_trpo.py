@@ -104,5 +104,5 @@ def train(task: MetaTask, config: METRPOConfig, run: Run, seed: int) -> PolicyBu
 
 
 ME_TRPO = Algorithm(
-    'me_trpo', 'TRPO in an ensemble of models', METRPOConfig, train, load_meta_task, 'search'
+    'me_trpo', 'TRPO in an ensemble of models', METRPOConfig, train, load_meta_task, 'policies'
 )

@@ -13,6 +13,7 @@ import time
 from typing import Any
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from mbmrl_ros.bundles.policy import PolicyBundle, PolicyInfo, load_policy, save_policy
@@ -110,20 +111,24 @@ def measure(search: Search[Any], act: Act, data: Data, iteration: int) -> Metric
     not learned from and not counted.
     """
     shown = search.env.roll_out(mean_actions(act), search.generator(iteration, 'evaluate'))
-    returns = torch.tensor([_return(search, each) for each in data[-1]])
+    returns = returns_of(search.task, data[-1])
     return {
         'environment_steps': float(sum(t.steps for each in data for t in each)),
         'return_mean': float(returns.mean()),
         'return_std': float(returns.std(correction=0)),
-        'return_policy': float(torch.tensor([_return(search, each) for each in shown]).mean()),
+        'return_policy': float(returns_of(search.task, shown).mean()),
         'ended_early': float(sum(each.steps < search.env.horizon for each in data[-1])),
     }
 
 
-def _return(search: Search[Any], trajectory: Trajectory) -> float:
+def returns_of(task: MetaTask, trajectories: list[Trajectory]) -> Tensor:
+    """Return the return [n] of each trajectory by the task's own reward."""
+    return torch.tensor([_return(task, trajectory) for trajectory in trajectories])
+
+
+def _return(task: MetaTask, trajectory: Trajectory) -> float:
     states, actions, following = (tensor.double() for tensor in trajectory.transitions())
-    goals = states.new_zeros(len(states), 0)
-    return float(search.task.reward(states, actions, following, goals).sum())
+    return float(task.reward(states, actions, following, states.new_zeros(len(states), 0)).sum())
 
 
 def _bundle(

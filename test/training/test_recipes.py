@@ -66,12 +66,13 @@ def test_every_recipe_is_valid_for_the_algorithms_that_it_names(task):
             if name == 'default':
                 check_start(config, None)
     of_models = [name in LEARNERS for name in ALGORITHMS if recipe_names(recipes, name)]
-    others = (META_POLICY_SEARCH, MODEL_BASED_SEARCH)
+    both = (*META_POLICY_SEARCH, *MODEL_BASED_SEARCH)
+    others = (META_POLICY_SEARCH, MODEL_BASED_SEARCH, both)
     assert of_models in ([True] * len(LEARNERS), *([False] * len(each) for each in others))
 
 
 def test_every_file_is_of_a_task_and_there_are_few():
-    others = {'goals', 'recordings', 'search', 'millirobot/recordings'}
+    others = {'policies', 'recordings', 'millirobot/recordings'}
     assert set(FILES) - others <= set(TASKS) | set(POLICY_TASKS)
     assert len(list(FOLDER.parent.rglob('*.yaml'))) <= 40
 
