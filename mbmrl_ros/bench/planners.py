@@ -165,18 +165,16 @@ def _peers(package: ModuleType) -> dict[str, Callable[..., Callable[[], Any]]]:
     def maker(kind: Any, more: Callable[[Control], dict[str, Any]]) -> Any:
         return lambda control, size: lambda: kind(**_problem_of(control, size), **more(control))
 
-    kernel = package.mppi.RBFKernel(sigma=2)
+    # Its example of these two is the hill; elsewhere they have their own defaults.
+    smooth = {'w_action_seq_cost': 10}
+    kernel = {'kernel': package.mppi.RBFKernel(sigma=2), 'num_support_pts': 5}
     return {
         'MPPI': maker(package.MPPI, lambda control: {}),
         'SMPPI': maker(
             package.SMPPI,
-            lambda control: {'w_action_seq_cost': 10, 'action_max': _limits(control)},
+            lambda control: {'action_max': _limits(control)} | (smooth if control.last else {}),
         ),
-        'KMPPI': maker(
-            package.KMPPI,
-            # On the pendulum there is no example; its own defaults are better there.
-            lambda control: {'kernel': kernel, 'num_support_pts': 5} if control.last else {},
-        ),
+        'KMPPI': maker(package.KMPPI, lambda control: kernel if control.last else {}),
     }
 
 
