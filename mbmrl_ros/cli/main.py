@@ -324,11 +324,15 @@ def _bench(options: argparse.Namespace) -> Command:
 
 
 def _report(options: argparse.Namespace) -> Command:
+    from mbmrl_ros.experiments.policy_pages import has_studies, write_study_pages
     from mbmrl_ros.experiments.report import is_experiment, write_report
     from mbmrl_ros.reports.run import write_run_report
 
-    write = write_report if is_experiment(options.run_folder) else write_run_report
-    return lambda options: print(write(options.run_folder, options.out))
+    folder = options.run_folder
+    write = write_report if is_experiment(folder) else write_run_report
+    if has_studies(folder):
+        return lambda options: print(*write_study_pages(folder, options.out), sep='\n')
+    return lambda options: print(write(folder, options.out))
 
 
 def _list(options: argparse.Namespace) -> Command:
