@@ -63,6 +63,7 @@ setup(
     },
     python_requires='>=3.11',
     install_requires=[
+        'argcomplete>=3.0',
         'jinja2>=3.1',
         'matplotlib>=3.7',
         'mcap>=1.2',

@@ -18,7 +18,7 @@ from reference_pages import pages
 
 from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.cli.lists import about
-from mbmrl_ros.envs.meta_tasks import META_TASKS
+from mbmrl_ros.envs.meta_tasks import POLICY_TASKS
 from mbmrl_ros.envs.tasks import TASKS
 from mbmrl_ros.experiments.policy_studies import STUDIES
 from mbmrl_ros.experiments.studies import FIGURES
@@ -38,11 +38,13 @@ def files() -> dict[Path, str]:
 
 def lists() -> dict[str, dict[str, str]]:
     """Return what `mbmrl algorithms`, `tasks`, `robots` and `experiments` say, by name."""
-    with_goals = {name: f'{task.description} (for policies)' for name, task in META_TASKS.items()}
+    of_policies = {
+        name: f'{task.description} (for policies)' for name, task in POLICY_TASKS.items()
+    }
     robots = {name: load_robot(name) for name in robot_names()}
     return {
         'algorithms': {each.name: each.summary for each in ALGORITHMS.values()},
-        'tasks': {name: task.description for name, task in TASKS.items()} | with_goals,
+        'tasks': {name: task.description for name, task in TASKS.items()} | of_policies,
         'robots': {name: about(spec) for name, spec in robots.items()},
         'experiments': {name: each.title for name, each in (FIGURES | STUDIES).items()},
     }

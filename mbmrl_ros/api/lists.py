@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 from mbmrl_ros.bundles.files import bundle_names
-from mbmrl_ros.envs.meta_tasks import META_TASKS
+from mbmrl_ros.envs.meta_tasks import POLICY_TASKS
 from mbmrl_ros.envs.tasks import TASKS
 
 
 def list_tasks() -> dict[str, str]:
     """Return every task with its description."""
-    return {name: task.description for name, task in (TASKS | META_TASKS).items()}
+    return {name: task.description for name, task in (TASKS | POLICY_TASKS).items()}
 
 
 def list_bundles() -> list[str]:

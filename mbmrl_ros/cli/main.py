@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -42,7 +43,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     if arguments[:1] and arguments[0] in NODES:
         return _node(arguments[0], arguments[1:])
-    options = make_parser().parse_args(arguments)
+    parser = make_parser()
+    if '_ARGCOMPLETE' in os.environ:
+        _complete(parser)
+    options = parser.parse_args(arguments)
     _check_inputs_stay(options)
     # What a command imports takes seconds; nothing is under way until it is called.
     command = options.command_of(options)
@@ -50,12 +54,22 @@ def _run(arguments: list[str]) -> int:
         return int(command(options) or 0)
 
 
+def _complete(parser: argparse.ArgumentParser) -> None:
+    """Answer the shell, which asks what may come next, and end the process."""
+    import argcomplete
+
+    from mbmrl_ros.cli.completion import add_names
+
+    add_names(parser)
+    argcomplete.autocomplete(parser)
+
+
 def _check_inputs_stay(options: argparse.Namespace) -> None:
     """Refuse to write over what the command reads."""
     given = vars(options)
-    names = ('data', 'robot', 'config', 'bundle', 'bundles', 'start_from', 'run_folder')
+    names = ('data', 'robot', 'config', 'bundle', 'bundles', 'start_from')
     inputs = [Path(given[name]) for name in names if given.get(name)]
-    inputs += given.get('bags', [])
+    inputs += [*given.get('bags', []), *given.get('run_folders', [])]
     target = given.get('out') if options.command == 'report' else given.get('json')
     check_inputs_stay(target, inputs)
     folder, numbers = given.get('out'), given.get('json')
@@ -89,13 +103,19 @@ def make_parser() -> argparse.ArgumentParser:
     check.add_argument('file', metavar='FILE', help='a .yaml, or the name of a shipped robot')
     check.add_argument('--json', type=output_file, metavar='OUT', help='also write it here')
     check.set_defaults(command_of=lambda options: _load('cli.own_robot', 'check_command'))
-    report = commands.add_parser('report', help='a page of a training run, or of experiments')
-    report.add_argument('run_folder', type=Path, metavar='RUN', help='or --out of experiment')
+    report = commands.add_parser('report', help='a page of a training run, or of several')
+    report.add_argument(
+        'run_folders',
+        type=Path,
+        nargs='+',
+        metavar='RUN',
+        help='run folder; several are compared; or --out of experiment',
+    )
     report.add_argument(
         '--out',
         type=output_file,
         metavar='FILE',
-        help='default: RUN/report.html, or adaptation.md of experiments',
+        help='default: RUN/report.html, comparison.html of several, adaptation.md of experiments',
     )
     report.set_defaults(command_of=_report)
     settings = commands.add_parser('settings', help='what train --set KEY=VALUE can change')
@@ -109,6 +129,17 @@ def make_parser() -> argparse.ArgumentParser:
         lists.set_defaults(command_of=_list, what=name)
         if name in ('tasks', 'robots'):
             lists.add_argument('--robot', metavar='FILE', help='also those of this robot file')
+    stop = commands.add_parser('stop', help='emergency stop of all controllers and gates')
+    stop.add_argument('--release', action='store_true', help='unlatch it instead')
+    stop.set_defaults(command_of=lambda options: _load('nodes.by_hand.stopping', 'stop_command'))
+    broken = commands.add_parser('break', help='break a joint of the robot in a simulator')
+    broken.add_argument(
+        'what', nargs='?', metavar='WHAT', help='joint, or kind:target[:value]; none: list them'
+    )
+    broken.add_argument('--mend', action='store_true', help='undo it; without WHAT: everything')
+    broken.set_defaults(
+        command_of=lambda options: _load('nodes.by_hand.breaking', 'break_command')
+    )
     for name, (_, text) in NODES.items():
         commands.add_parser(name, help=f'{text}; takes --ros-args', add_help=False)
     return parser
@@ -249,13 +280,17 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     sim = kinds.add_parser('sim', help='the batched simulator; beside gymnasium')
     sim.add_argument('--robots', nargs='+', default=['half_cheetah', 'ant'], metavar='ROBOT')
     sim.add_argument('--environments', type=_positive, default=256, help='rows of ours (256)')
-    sim.add_argument('--steps', type=_positive, default=200, help='control steps per run (200)')
+    sim.add_argument('--steps', type=_positive, default=100, help='control steps per run (100)')
     rollouts = kinds.add_parser('rollouts', help='sampling of policies; beside its physics')
     rollouts.add_argument('--task', default='half_cheetah/forward_backward')
-    rollouts.add_argument('--tasks', type=_positive, default=40, help='N (40)')
-    rollouts.add_argument('--rollouts', type=_positive, default=20, help='R of each (20)')
-    rollouts.add_argument('--width', type=_positive, default=64, help='of two layers (64)')
-    for kind, repetitions in ((tick, 40), (meta, 20), (sim, 11), (rollouts, 5)):
+    policy = kinds.add_parser('policy', help='an iteration of ProMP; beside gymnasium')
+    for search in (rollouts, policy):
+        search.add_argument('--tasks', type=_positive, default=40, help='N (40)')
+        search.add_argument('--rollouts', type=_positive, default=20, help='R of each (20)')
+        search.add_argument('--width', type=_positive, default=64, help='of two layers (64)')
+    planners = kinds.add_parser('planners', help='MPPI beside those of pytorch_mppi')
+    repetitions_of = {tick: 40, meta: 20, sim: 5, rollouts: 5, policy: 3, planners: 10}
+    for kind, repetitions in repetitions_of.items():
         kind.add_argument(
             '--repetitions', type=_positive, default=repetitions, help=f'({repetitions})'
         )
@@ -324,15 +359,19 @@ def _bench(options: argparse.Namespace) -> Command:
 
 
 def _report(options: argparse.Namespace) -> Command:
+    folders = options.run_folders
+    if len(folders) > 1:
+        from mbmrl_ros.reports.compare import write_comparison
+
+        return lambda options: print(write_comparison(folders, options.out))
     from mbmrl_ros.experiments.policy_pages import has_studies, write_study_pages
     from mbmrl_ros.experiments.report import is_experiment, write_report
     from mbmrl_ros.reports.run import write_run_report
 
-    folder = options.run_folder
-    write = write_report if is_experiment(folder) else write_run_report
-    if has_studies(folder):
-        return lambda options: print(*write_study_pages(folder, options.out), sep='\n')
-    return lambda options: print(write(folder, options.out))
+    if has_studies(folders[0]):
+        return lambda options: print(*write_study_pages(folders[0], options.out), sep='\n')
+    write = write_report if is_experiment(folders[0]) else write_run_report
+    return lambda options: print(write(folders[0], options.out))
 
 
 def _list(options: argparse.Namespace) -> Command:

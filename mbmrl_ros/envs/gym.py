@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.drawing import MODES, Drawing, Picture
-from mbmrl_ros.envs.meta_tasks import META_TASKS, load_meta_task
+from mbmrl_ros.envs.meta_tasks import POLICY_TASKS, load_meta_task
 from mbmrl_ros.envs.one_robot import OneRobot
 from mbmrl_ros.envs.settings import TRAINING, check_setting, draw_schedule
 from mbmrl_ros.envs.task import Task
@@ -141,7 +141,7 @@ def make(task: str, **options: Any) -> gymnasium.Env[Observation, Observation]:
     task: as `mbmrl tasks` lists it. options: of TaskEnv, such as setting='mid_run',
     render_mode='rgb_array', robot='my_robot.yaml'; for a task with goals, of GoalTaskEnv.
     """
-    env = (GoalTaskEnv if task in META_TASKS else TaskEnv)(task, **options)
+    env = (GoalTaskEnv if task in POLICY_TASKS else TaskEnv)(task, **options)
     steps = env.task.episode_steps if isinstance(env.task, Task) else env.task.horizon
     return gymnasium.wrappers.TimeLimit(env, steps)
 
@@ -202,12 +202,12 @@ def environment_id(task: str) -> str:
 
 
 def _register() -> None:
-    for name, task in (TASKS | META_TASKS).items():
+    for name, task in (TASKS | POLICY_TASKS).items():
         steps = task.episode_steps if isinstance(task, Task) else task.horizon
         gymnasium.register(
             id=environment_id(name),
-            entry_point=f'{__name__}:{"GoalTaskEnv" if name in META_TASKS else "TaskEnv"}',
-            vector_entry_point=None if name in META_TASKS else VECTOR,
+            entry_point=f'{__name__}:{"GoalTaskEnv" if name in POLICY_TASKS else "TaskEnv"}',
+            vector_entry_point=None if name in POLICY_TASKS else VECTOR,
             max_episode_steps=steps,
             kwargs={'task': name},
         )

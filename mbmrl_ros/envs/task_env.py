@@ -56,10 +56,10 @@ class MetaTaskEnv:
         self.task, self.tasks, self.rollouts, self.horizon = task, tasks, rollouts, task.horizon
         self.system = task.system(tasks, rollouts, threads or torch.get_num_threads())
         self.action_size = self.system.action_size
-        self._scale = config.action_scale or task.action_scale
+        self.action_scale = config.action_scale or task.action_scale
         whole = range(self.system.state_size)
-        self._observed = torch.tensor(whole if config.whole_state else self.system.observed)
-        self.observation_size = len(self._observed)
+        self.observed = torch.tensor(whole if config.whole_state else self.system.observed)
+        self.observation_size = len(self.observed)
         self.observations = (
             _Moments(self.observation_size) if config.normalize_observations else None
         )
@@ -85,7 +85,8 @@ class MetaTaskEnv:
     def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Act by [N, R, A]; return observations [N, R, S], rewards [N, R], done [N, R]."""
         moving = self._moving
-        taken = (actions.reshape(-1, self.action_size).double() / self._scale).clamp(-1.0, 1.0)
+        taken = actions.reshape(-1, self.action_size).double() / self.action_scale
+        taken = taken.clamp(-1.0, 1.0)
         state, sound = self.system.step(taken, moving)
         earned = self.task.reward(self._state, taken, state, self._goals)
         # Who could not move stayed where its state is finite.
@@ -110,7 +111,7 @@ class MetaTaskEnv:
         self.system.close()
 
     def _observe(self, new: Tensor) -> Tensor:
-        seen = self._state[:, self._observed]
+        seen = self._state[:, self.observed]
         if self.observations is not None:
             seen = self.observations.normalized(seen, new)
         return seen.float().view(self.tasks, self.rollouts, -1)

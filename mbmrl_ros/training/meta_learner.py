@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from mbmrl_ros.policies.gaussian import Distribution, GaussianPolicy, kl, log_pr
 from mbmrl_ros.training.meta_settings import MetaPolicyConfig
 from mbmrl_ros.training.rollouts import collect
 from mbmrl_ros.training.samples import Credit, Samples, path_returns, score
-from mbmrl_ros.training.timed_env import TimedEnv, sampling_times, timed
+from mbmrl_ros.training.timed_env import SampledEnv, sampling_times, timed
 from mbmrl_ros.types import Params
 
 Metrics = dict[str, float]
@@ -28,12 +28,13 @@ Metrics = dict[str, float]
 class MetaLearner:
     """The parameters of a meta-learned policy, with their optimiser.
 
+    config: settings of the inner step and of advantages (InnerConfig and AdvantageConfig).
     trained: params/NAME, and where they are learned step_sizes/NAME; all leaves. memory: what an
     algorithm remembers from iteration to iteration beside them.
     """
 
     policy: GaussianPolicy
-    config: MetaPolicyConfig
+    config: Any
     trained: Params
     optimiser: torch.optim.Optimizer
     memory: Params
@@ -101,7 +102,7 @@ def step_sizes(learner: MetaLearner, trained: Params) -> Params:
 
 
 def sample_rounds(
-    env: TimedEnv, learner: MetaLearner, goals: Tensor, inner: Inner, generator: torch.Generator
+    env: SampledEnv, learner: MetaLearner, goals: Tensor, inner: Inner, generator: torch.Generator
 ) -> Rounds:
     """Sample with theta, take an inner step per task, sample with what came of it, and so on."""
     spent = sampling_times()

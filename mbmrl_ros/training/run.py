@@ -26,13 +26,13 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 
 from mbmrl_ros.config import Config, UserError, current_names, read_yaml
 from mbmrl_ros.data.dataset import Trajectory, load_trajectories, save_trajectories
 from mbmrl_ros.models.device import Precision, choose_precision
 from mbmrl_ros.system.outputs import reason, replacing
 from mbmrl_ros.system.outputs import write_text as write_text
+from mbmrl_ros.training.tensorboard import Board
 
 Present = Callable[[dict[str, Any]], dict[str, Any]]
 """What a file says -> the same by the names of now."""
@@ -52,7 +52,6 @@ class Run:
     ) -> None:
         """Open or create; UserError if the folder holds a training with other settings."""
         self.folder = folder
-        self._writer: SummaryWriter | None = None
         try:
             (folder / 'data').mkdir(parents=True, exist_ok=True)
             (folder / 'bundles').mkdir(exist_ok=True)
@@ -60,6 +59,7 @@ class Run:
             raise UserError(f'cannot create the run folder {folder}: {reason(error)}') from error
         self._claim('run.json', identity, _as_json, dict)
         settings = config.model_dump(mode='json')
+        self._board = Board(folder / 'tensorboard', identity | settings)
         present = functools.partial(present_settings, type(config))
         self._claim('config.yaml', settings, _as_yaml, present)
 
@@ -109,7 +109,7 @@ class Run:
 
     def load_checkpoint(self) -> tuple[int, dict[str, Tensor]]:
         """Return the last whole iteration (0: none) and its checkpoint, without any data."""
-        return _last_checkpoint(self.folder)
+        return read_checkpoint(self.folder)
 
     def adopt(self, source: Path, with_data: bool = True, iterations: int | None = None) -> None:
         """Take over another run's data and last parameters, so that the last fit is left to do.
@@ -121,7 +121,7 @@ class Run:
         if (self.folder / 'checkpoint.safetensors').exists():
             return
         last = finished_iterations(source)
-        _, tensors = _last_checkpoint(source)
+        _, tensors = read_checkpoint(source)
         if with_data and iterations and last > iterations:
             raise UserError(
                 f'{source} has the data of {last} iterations, and this training is to end after '
@@ -176,17 +176,7 @@ class Run:
         lines.insert(0, ','.join(names))
         write_text(path, '\n'.join(lines) + '\n')
         at = iteration if step is None else step
-        try:
-            if self._writer is None:
-                # What was logged of an iteration that was not finished goes.
-                place = str(self.folder / 'tensorboard')
-                self._writer = SummaryWriter(place, purge_step=at)
-            for name, value in metrics.items():
-                self._writer.add_scalar(name, value, at)
-            self._writer.flush()
-        except OSError as error:
-            place = str(self.folder / 'tensorboard')
-            raise UserError(f'cannot write {place}: {reason(error)}') from error
+        self._board.log(metrics, at)
 
     def publish(self, iteration: int) -> Path:
         """Return the folder for this iteration's bundle; 0: that of another run, to begin with."""
@@ -212,7 +202,7 @@ def same_setting(name: str, found: Any, wanted: Any) -> bool:
 
 def finished_iterations(source: Path) -> int:
     """Return how many iterations a run has finished; UserError if it is none."""
-    last, _ = _last_checkpoint(source)
+    last, _ = read_checkpoint(source)
     if last == 0:
         raise UserError(f'{source} is not a run folder with a finished iteration')
     return last
@@ -244,7 +234,8 @@ def _data_file(folder: Path, iteration: int) -> Path:
     return folder / 'data' / f'{iteration:04d}.safetensors'
 
 
-def _last_checkpoint(folder: Path) -> tuple[int, dict[str, Tensor]]:
+def read_checkpoint(folder: Path) -> tuple[int, dict[str, Tensor]]:
+    """Return the last whole iteration of a run (0: none) and its checkpoint."""
     path = folder / 'checkpoint.safetensors'
     if not path.exists():
         return 0, {}

@@ -7,12 +7,21 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from mbmrl_ros.envs.task_env import MetaTaskEnv
-from mbmrl_ros.types import Params
+from mbmrl_ros.types import Params, TaskEnv
+
+
+class SampledEnv(TaskEnv, Protocol):
+    """What policies are sampled in: robots, or models of them."""
+
+    @property
+    def physics_s(self) -> float:
+        """How long the physics took so far."""
 
 
 class TimedEnv(MetaTaskEnv):
@@ -60,7 +69,7 @@ def sampling_times() -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def timed(env: TimedEnv, spent: dict[str, float]) -> Iterator[None]:
+def timed(env: SampledEnv, spent: dict[str, float]) -> Iterator[None]:
     """Add to `sampling_times` what a block that samples takes."""
     started, before = time.perf_counter(), env.physics_s
     yield

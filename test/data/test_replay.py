@@ -1,0 +1,34 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The replay buffer: the newest transitions, and where episodes began."""
+
+import torch
+
+from mbmrl_ros.data.dataset import Trajectory
+from mbmrl_ros.data.replay import replay
+
+
+def trajectory(start: float, steps: int) -> Trajectory:
+    states = start + torch.arange(steps + 1.0)[:, None]
+    return Trajectory(states, torch.zeros(steps, 1), torch.full((steps,), -1))
+
+
+GROUPS = [[trajectory(0.0, 4), trajectory(100.0, 3)], [trajectory(200.0, 5)]]
+
+
+def test_the_oldest_transitions_leave_first_and_first_states_stay():
+    whole, newest = replay(GROUPS, 100), replay(GROUPS, 6)
+    assert len(whole.time) == 12 and len(newest.time) == 6
+    assert newest.transitions.states[:, 0].tolist() == [102.0, 200.0, 201.0, 202.0, 203.0, 204.0]
+    assert newest.time.tolist() == [2, 0, 1, 2, 3, 4] and newest.source.tolist() == [0] + [1] * 5
+    assert newest.first_states[:, 0].tolist() == [0.0, 100.0, 200.0]
+    following = newest.transitions.next_states - newest.transitions.states
+    assert torch.equal(following, torch.ones(6, 1))
+
+
+def test_starts_keep_their_time_and_come_in_the_share_that_is_asked_for():
+    generator = torch.Generator().manual_seed(0)
+    states, time = replay(GROUPS, 100).starts(0.5)(generator, 4000)
+    assert torch.equal(states[:, 0] % 100, time.float())
+    # Of states of the buffer three in twelve are first ones.
+    assert abs(float((time == 0).float().mean()) - (0.5 + 0.5 * 0.25)) < 0.03
