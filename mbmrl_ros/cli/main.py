@@ -84,6 +84,11 @@ class _Parser(argparse.ArgumentParser):
         raise UserError(f'{message} (see {self.prog} --help)')
 
 
+def _file_or_folder(text: str) -> Path:
+    """Return a path where something can be written; what writes it knows which it needs."""
+    return Path(text) if Path(text).is_dir() else output_file(text)
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     parser = _Parser(prog='mbmrl', description='Robots that adapt their model while they run.')
@@ -113,9 +118,10 @@ def make_parser() -> argparse.ArgumentParser:
     )
     report.add_argument(
         '--out',
-        type=output_file,
+        type=_file_or_folder,
         metavar='FILE',
-        help='default: RUN/report.html, comparison.html of several, adaptation.md of experiments',
+        help='default: RUN/report.html, comparison.html of several, adaptation.md of experiments; '
+        'of studies the folder of their pages',
     )
     report.set_defaults(command_of=_report)
     settings = commands.add_parser('settings', help='what train --set KEY=VALUE can change')
@@ -364,9 +370,12 @@ def _report(options: argparse.Namespace) -> Command:
         from mbmrl_ros.reports.compare import write_comparison
 
         return lambda options: print(write_comparison(folders, options.out))
+    from mbmrl_ros.experiments.policy_pages import has_studies, write_study_pages
     from mbmrl_ros.experiments.report import is_experiment, write_report
     from mbmrl_ros.reports.run import write_run_report
 
+    if has_studies(folders[0]):
+        return lambda options: print(*write_study_pages(folders[0], options.out), sep='\n')
     write = write_report if is_experiment(folders[0]) else write_run_report
     return lambda options: print(write(folders[0], options.out))
 
