@@ -99,6 +99,9 @@ def make_parser() -> argparse.ArgumentParser:
     _add_evaluate(commands.add_parser('evaluate', help='returns and losses of a bundle'))
     _add_experiment(commands.add_parser('experiment', help='the grid of a figure of the thesis'))
     _add_bag(commands.add_parser('bag', help='recordings to a dataset for train --data'))
+    _add_shadow(
+        commands.add_parser('shadow', help='a controller beside recordings, and a summary')
+    )
     _add_bench(commands.add_parser('bench', help='how fast, beside peers, in one run'))
     init = commands.add_parser('init', help='a robot file for a MuJoCo model or a URDF')
     init.add_argument('model', metavar='MODEL', help='MJCF, URDF, or gymnasium/<file>.xml')
@@ -267,6 +270,22 @@ def _add_bag(parser: argparse.ArgumentParser) -> None:
         '--json', type=output_file, metavar='FILE', help='also write the manifest here'
     )
     parser.set_defaults(command_of=_bag)
+
+
+def _add_shadow(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('bags', type=Path, nargs='+', metavar='BAG', help='or a folder of bags')
+    parser.add_argument('--bundle', required=True, help='folder, or a name; see: mbmrl bundles')
+    parser.add_argument('--task', help="whose reward; default: the bundle's own")
+    parser.add_argument('--robot', help='its file, where that is not a shipped one')
+    parser.add_argument(
+        '--adaptation', default='auto', help='auto, none, grbal, rebal or dynamic_evaluation'
+    )
+    parser.add_argument('--namespace', help='of the robot, where a bag holds several')
+    parser.add_argument('--commands', metavar='TOPIC', help="default: the robot file's")
+    parser.add_argument('--seed', type=_whole, default=0, help='of all random numbers (0)')
+    parser.add_argument('--threads', type=_positive, default=2, help='of the processor (2)')
+    parser.add_argument('--json', type=output_file, metavar='FILE', help='write the numbers here')
+    parser.set_defaults(command_of=lambda options: _load('cli.shadow', 'shadow_command'))
 
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:
