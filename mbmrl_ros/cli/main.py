@@ -84,6 +84,11 @@ class _Parser(argparse.ArgumentParser):
         raise UserError(f'{message} (see {self.prog} --help)')
 
 
+def _file_or_folder(text: str) -> Path:
+    """Return a path where something can be written; what writes it knows which it needs."""
+    return Path(text) if Path(text).is_dir() else output_file(text)
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     parser = _Parser(prog='mbmrl', description='Robots that adapt their model while they run.')
@@ -94,6 +99,9 @@ def make_parser() -> argparse.ArgumentParser:
     _add_evaluate(commands.add_parser('evaluate', help='returns and losses of a bundle'))
     _add_experiment(commands.add_parser('experiment', help='the grid of a figure of the thesis'))
     _add_bag(commands.add_parser('bag', help='recordings to a dataset for train --data'))
+    _add_shadow(
+        commands.add_parser('shadow', help='a controller beside recordings, and a summary')
+    )
     _add_bench(commands.add_parser('bench', help='how fast, beside peers, in one run'))
     init = commands.add_parser('init', help='a robot file for a MuJoCo model or a URDF')
     init.add_argument('model', metavar='MODEL', help='MJCF, URDF, or gymnasium/<file>.xml')
@@ -113,9 +121,10 @@ def make_parser() -> argparse.ArgumentParser:
     )
     report.add_argument(
         '--out',
-        type=output_file,
+        type=_file_or_folder,
         metavar='FILE',
-        help='default: RUN/report.html, comparison.html of several, adaptation.md of experiments',
+        help='default: RUN/report.html, comparison.html of several, adaptation.md of experiments; '
+        'of studies the folder of their pages',
     )
     report.set_defaults(command_of=_report)
     settings = commands.add_parser('settings', help='what train --set KEY=VALUE can change')
@@ -263,6 +272,22 @@ def _add_bag(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command_of=_bag)
 
 
+def _add_shadow(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('bags', type=Path, nargs='+', metavar='BAG', help='or a folder of bags')
+    parser.add_argument('--bundle', required=True, help='folder, or a name; see: mbmrl bundles')
+    parser.add_argument('--task', help="whose reward; default: the bundle's own")
+    parser.add_argument('--robot', help='its file, where that is not a shipped one')
+    parser.add_argument(
+        '--adaptation', default='auto', help='auto, none, grbal, rebal or dynamic_evaluation'
+    )
+    parser.add_argument('--namespace', help='of the robot, where a bag holds several')
+    parser.add_argument('--commands', metavar='TOPIC', help="default: the robot file's")
+    parser.add_argument('--seed', type=_whole, default=0, help='of all random numbers (0)')
+    parser.add_argument('--threads', type=_positive, default=2, help='of the processor (2)')
+    parser.add_argument('--json', type=output_file, metavar='FILE', help='write the numbers here')
+    parser.set_defaults(command_of=lambda options: _load('cli.shadow', 'shadow_command'))
+
+
 def _add_bench(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(dest='what', required=True, parser_class=_Parser)
     tick = kinds.add_parser('tick', help='adapt and plan once; beside pytorch_mppi')
@@ -364,9 +389,12 @@ def _report(options: argparse.Namespace) -> Command:
         from mbmrl_ros.reports.compare import write_comparison
 
         return lambda options: print(write_comparison(folders, options.out))
+    from mbmrl_ros.experiments.policy_pages import has_studies, write_study_pages
     from mbmrl_ros.experiments.report import is_experiment, write_report
     from mbmrl_ros.reports.run import write_run_report
 
+    if has_studies(folders[0]):
+        return lambda options: print(*write_study_pages(folders[0], options.out), sep='\n')
     write = write_report if is_experiment(folders[0]) else write_run_report
     return lambda options: print(write(folders[0], options.out))
 

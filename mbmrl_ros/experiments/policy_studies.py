@@ -130,8 +130,8 @@ STUDIES = {
         {'test': TEST},
     ),
 }  # fmt: skip
-# Environment steps of a training: of points, and of robots.
-STEPS, ROBOT_STEPS, FULL_STEPS = 8e5, 4e6, 5e7
+# Environment steps of a training: of points, of the corners, which are rarely felt, of robots.
+STEPS, CORNER_STEPS, ROBOT_STEPS, FULL_STEPS = 8e5, 2.4e6, 4e6, 5e7
 QUICK = {'tasks': 2, 'rollouts': 3, 'horizon': 10, 'iterations': 2}
 QUICK_OPTIONS: dict[str, Any] = {
     'batches': {'20': 2}, 'updates': 5, 'resamplings': 2, 'iterations': 2,
@@ -211,8 +211,8 @@ def _small(algorithm: str, task: str) -> dict[str, Any]:
 
 def _iterations(config: BatchConfig, task: str, chosen: Selection) -> int:
     """Return the iterations that take as many environment steps as those of other arms."""
-    of_points = task.startswith('point/')
-    steps = FULL_STEPS if chosen.full else STEPS if of_points else ROBOT_STEPS
+    small = CORNER_STEPS if task == CORNER else STEPS if task.startswith('point/') else ROBOT_STEPS
+    steps = FULL_STEPS if chosen.full else small
     horizon = config.horizon or load_meta_task(task).horizon
     known = config.model_dump()
     rounds: int = known['episodes'] if 'episodes' in known else known['inner_steps'] + 1

@@ -70,12 +70,12 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
     except UnicodeDecodeError as error:
         raise UserError(f'{page} is no text in UTF-8; choose another --out') from error
     for name, lines in blocks.items():
-        text = _placed(text, name, '\n'.join(lines))
+        text = placed(text, name, '\n'.join(lines))
     write_text(page, text)
     return page
 
 
-def _placed(text: str, name: str, block: str) -> str:
+def placed(text: str, name: str, block: str) -> str:
     """Return the page with a block in the place of its older version, or at the end."""
     begin, end = f'<!-- mbmrl report: {name} -->', f'<!-- end of {name} -->'
     whole = f'{begin}\n{block}\n{end}'
