@@ -41,7 +41,7 @@ setup(
     maintainer='the mbmrl_ros authors',
     maintainer_email='maintainers@example.com',
     packages=find_packages(include=[package_name, f'{package_name}.*']),
-    package_data={package_name: ['py.typed']},
+    package_data={package_name: ['py.typed', 'experiments/experiments.yaml']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{package_name}']),
         (f'share/{package_name}', ['package.xml']),
@@ -63,6 +63,7 @@ setup(
     },
     python_requires='>=3.11',
     install_requires=[
+        'argcomplete>=3.0',
         'jinja2>=3.1',
         'matplotlib>=3.7',
         'mcap>=1.2',

@@ -20,7 +20,8 @@ from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.cli.lists import about
 from mbmrl_ros.envs.meta_tasks import POLICY_TASKS
 from mbmrl_ros.envs.tasks import TASKS
-from mbmrl_ros.experiments.figures import FIGURES
+from mbmrl_ros.experiments.policy_studies import STUDIES
+from mbmrl_ros.experiments.studies import FIGURES
 from mbmrl_ros.spec.robot import RobotSpec, load_robot, robot_names
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,7 +46,7 @@ def lists() -> dict[str, dict[str, str]]:
         'algorithms': {each.name: each.summary for each in ALGORITHMS.values()},
         'tasks': {name: task.description for name, task in TASKS.items()} | of_policies,
         'robots': {name: about(spec) for name, spec in robots.items()},
-        'experiments': {name: figure.title for name, figure in FIGURES.items()},
+        'experiments': {name: each.title for name, each in (FIGURES | STUDIES).items()},
     }
 
 

@@ -183,5 +183,5 @@ MAAC = Algorithm(
     MAACConfig,
     train,
     load_meta_task,
-    'search',
+    'policies',
 )

@@ -18,6 +18,7 @@ from mbmrl_ros.sim.sensor_model import make_senses
 from mbmrl_ros.sim.sensors import load_model, signal_columns, simulation_of
 from mbmrl_ros.sim.start import resting_controls
 from mbmrl_ros.sim.terrain import on_top
+from mbmrl_ros.sim.wheels import driven_joints
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array
 
@@ -209,7 +210,9 @@ def initial_state(spec: RobotSpec, model: mujoco.MjModel, rng: np.random.Generat
         mujoco.mj_resetDataKeyframe(model, data, 0)
     step = rng.normal(0.0, noise.get('position', 0.0), model.nv)
     if 'driven' in noise:
-        step[joint_speeds(spec, model)] = rng.normal(0.0, noise['driven'], spec.action_size)
+        step[joint_speeds(spec, model)] = rng.normal(
+            0.0, noise['driven'], len(driven_joints(spec))
+        )
     if width := noise.get('uniform_position'):
         step += rng.uniform(-width, width, model.nv)
     mujoco.mj_integratePos(model, data.qpos, step, 1.0)
@@ -223,6 +226,6 @@ def initial_state(spec: RobotSpec, model: mujoco.MjModel, rng: np.random.Generat
 
 
 def joint_speeds(spec: RobotSpec, model: mujoco.MjModel) -> NDArray[np.int64]:
-    """Return where in qvel the joints of the action are."""
-    addresses = [model.joint(joint).dofadr[0] for joint in spec.action.joints]
+    """Return where in qvel the joints [W] are that commands drive."""
+    addresses = [model.joint(joint).dofadr[0] for joint in driven_joints(spec)]
     return np.array(addresses, np.int64)

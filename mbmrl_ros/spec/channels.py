@@ -29,6 +29,8 @@ COMMAND_TYPES = Literal[
 ]  # fmt: skip
 # What stands in the place of joints where commands are twists.
 TWIST_PARTS = tuple(f'{group}.{axis}' for group in ('linear', 'angular') for axis in 'xyz')
+# Those that wheels can follow.
+WHEEL_PARTS = ('linear.x', 'angular.z')
 TRAJECTORY_FIELDS = {'position': 'positions', 'velocity': 'velocities', 'effort': 'effort'}
 # Which messages say of which frame they are, and which of which frame in it.
 _FRAMED = ('Odometry', 'Stamped', 'Imu', 'TFMessage')

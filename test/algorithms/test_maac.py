@@ -79,10 +79,10 @@ def test_counts_are_those_of_the_settings(tmp_path):
 
 
 def test_it_learns_to_go_to_the_origin(tmp_path):
-    changes = {'updates_per_step': 1.0, 'epochs': 60, 'discount': 0.95, 'learning_rate': 1e-2}
-    more = {'initial_steps': 150, 'update_batch_size': 16, 'model_rollouts': 40, 'batch_size': 32}
-    more |= {'probabilistic': False, 'model_learning_rate': 5e-3}
-    bundle = run_of(tmp_path, iterations=2, **PATH | changes | more | {'real_ratio': 0.5})
+    changes = {'updates_per_step': 0.2, 'epochs': 12, 'discount': 0.95, 'real_ratio': 1.0}
+    changes |= {'initial_steps': 900, 'update_batch_size': 32, 'learning_rate': 5e-3}
+    changes |= {'probabilistic': False, 'model_learning_rate': 5e-3, 'init_temperature': 0.01}
+    bundle = run_of(tmp_path, iterations=1, **PATH | changes)
     policy, params = build_policy(bundle.info), bundle.params
     env = MetaTaskEnv(POINT, 1, 64, SamplingConfig(action_scale=1.0))
     seen = env.reset(torch.zeros(1, 0), torch.Generator().manual_seed(1))
