@@ -161,22 +161,20 @@ def _model(name: str, task: MetaTask, config: ModelFreeConfig, seed: int) -> Any
     """Return the library's algorithm on gymnasium's environment of a task."""
     module, _, kind = BASELINES[name].module.partition('.')
     try:
-        import gymnasium
         from stable_baselines3.common.monitor import Monitor
 
-        from mbmrl_ros.envs.gym import GoalTaskEnv
+        from mbmrl_ros.envs.gym import make
 
         library: Any = getattr(__import__(module), kind)
     except ImportError as error:
         raise UserError(f"{error}: {name} needs pip install 'mbmrl_ros[baselines]'") from error
-    env = GoalTaskEnv(task.name, inputs_only=not config.whole_state)
-    limited = gymnasium.wrappers.TimeLimit(env, task.horizon)
+    env = make(task.name, task.horizon, inputs_only=not config.whole_state)
     options: dict[str, Any] = {}
     if config.hidden_sizes:
         options['policy_kwargs'] = {'net_arch': list(config.hidden_sizes)}
     if config.learning_rate:
         options['learning_rate'] = config.learning_rate
-    return library('MlpPolicy', Monitor(limited), seed=seed, device='cpu', **options)
+    return library('MlpPolicy', Monitor(env), seed=seed, device='cpu', **options)
 
 
 MODEL_FREE = tuple(

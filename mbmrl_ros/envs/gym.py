@@ -137,15 +137,18 @@ class TaskEnv(gymnasium.Env[Observation, Observation]):
         return {'disturbances': [str(d) for d in self._one.disturbances]}
 
 
-def make(task: str, **options: Any) -> gymnasium.Env[Observation, Observation]:
+def make(
+    task: str, horizon: int | None = None, **options: Any
+) -> gymnasium.Env[Observation, Observation]:
     """Return an environment that ends after the task's steps.
 
-    task: as `mbmrl tasks` lists it. options: of TaskEnv, such as setting='mid_run',
-    render_mode='rgb_array', robot='my_robot.yaml'; for a task with goals, of GoalTaskEnv.
+    task: as `mbmrl tasks` lists it. horizon: another number of steps. options: of TaskEnv, such as
+    setting='mid_run', render_mode='rgb_array', robot='my_robot.yaml'; for a task of policies, of
+    GoalTaskEnv.
     """
     env = (GoalTaskEnv if task in POLICY_TASKS else TaskEnv)(task, **options)
     steps = env.task.episode_steps if isinstance(env.task, Task) else env.task.horizon
-    return gymnasium.wrappers.TimeLimit(env, steps)
+    return gymnasium.wrappers.TimeLimit(env, horizon or steps)
 
 
 class GoalTaskEnv(gymnasium.Env[Observation, Observation]):

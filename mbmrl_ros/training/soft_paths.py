@@ -8,6 +8,7 @@ logarithm of its density, and the states stay whole, so that more can be imagine
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,11 +23,15 @@ from mbmrl_ros.types import Params, Transitions
 
 @dataclass(frozen=True)
 class Imagined:
-    """A task in models of its dynamics, and what of a state a policy is shown (columns [O])."""
+    """A task in models of its dynamics, and what of a state a policy is shown (columns [O]).
+
+    value_range: between which a value can be, so that no critic is believed beyond.
+    """
 
     task: MetaTask
     ensemble: Ensemble
     observed: Tensor
+    value_range: tuple[float, float] = (-math.inf, math.inf)
 
     def observe(self, states: Tensor) -> Tensor:
         """Return observations [..., O] of states [..., S]."""

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -42,6 +43,9 @@ class OnlineConfig(LoopConfig, ActorCriticConfig):
     initial_steps: int = Field(5000, ge=1, description='of random actions, in the first iteration')
     steps: int = Field(1000, ge=1, description='real steps of the other iterations, at least')
     updates_per_step: Positive = Field(8.0, description='updates of actor and critics')
+    bound_values: bool = Field(
+        True, description='bound targets by the best and worst reward seen, for ever (DHMBPO)'
+    )
     members: int = Field(8, ge=1, description='E: models')
     model_hidden_sizes: tuple[Width, ...] = Field((200,) * 4, description='layers')
     model_activation: ActivationName = Field('swish', description='between layers')
@@ -90,9 +94,23 @@ def open_models(search: Search[Any], learner: ActorCritic, models: Models) -> Op
     scale_inputs(learner, models.normalizer, search.env.observed)
     new = int((data.source == data.source[-1]).sum())
     updates = math.ceil(new * search.config.updates_per_step)
-    return Opened(
-        Imagined(search.task, search.ensemble(models), search.env.observed), data, updates
-    )
+    imagined = Imagined(search.task, search.ensemble(models), search.env.observed)
+    if search.config.bound_values:
+        imagined = replace(
+            imagined, value_range=value_range(learner, imagined.reward(data.transitions))
+        )
+    return Opened(imagined, data, updates)
+
+
+def value_range(learner: ActorCritic, rewards: Tensor) -> tuple[float, float]:
+    """Return what a state can be worth: the worst and the best reward that was seen, for ever.
+
+    With the entropy of uniform actions on top, and 0 of states that end an episode (DHMBPO).
+    """
+    bonus = float(learner.temperature) * learner.policy.action_size * math.log(2.0)
+    low, high = min(0.0, float(rewards.min())), max(0.0, float(rewards.max()) + bonus)
+    steps = 1.0 / (1.0 - learner.config.discount)
+    return low * steps, high * steps
 
 
 def collect(

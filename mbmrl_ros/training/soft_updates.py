@@ -58,6 +58,7 @@ def path_targets(learner: ActorCritic, imagined: Imagined, path: SoftPath, steps
     observations = imagined.observe(path.states)
     slow = learner.slow_critics
     last = learner.critic.smallest(slow, observations[-1], path.actions[-1])
+    last = last.clamp(*imagined.value_range)
     entropies = -learner.temperature * path.log_probs
     values = action_values(path.rewards, path.done, entropies, last, learner.config.discount)
     ended = torch.cat([torch.zeros_like(path.done[:1]), path.done[:-1]]).cumsum(0) > 0
@@ -76,6 +77,7 @@ def plain_targets(
     following = imagined.observe(transitions.next_states)
     actions, log_probs = draw(learner.policy.distribution(learner.params, following), generator)
     last = learner.critic.smallest(learner.slow_critics, following, actions)
+    last = last.clamp(*imagined.value_range)
     entropies = torch.stack([torch.zeros_like(log_probs), -learner.temperature * log_probs])
     rewards = imagined.reward(transitions)[None]
     done = imagined.task.done(transitions.next_states)[None]
@@ -107,6 +109,7 @@ def weighted_targets(
     for ahead in range(steps + 1):
         seen, actions = imagined.observe(path.states[ahead]), path.actions[ahead]
         last = learner.critic.values(learner.slow_critics, seen, actions)
+        last = last.clamp(*imagined.value_range)
         parts = rewards[: ahead + 1, None], done[: ahead + 1, None], entropies[: ahead + 2, None]
         values = action_values(*parts, last, learner.config.discount)[0]
         horizons.append(values.view(-1, members, rows).flatten(0, 1))

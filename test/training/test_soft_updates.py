@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The actor's gradient through models against closed forms, and the critics' targets by hand."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.rewards.reward import never_done
 from mbmrl_ros.training.actor_critic import ActorCritic, ActorCriticConfig, init_actor_critic
 from mbmrl_ros.training.soft_paths import Imagined, branched
+from mbmrl_ros.training.soft_stages import value_range
 from mbmrl_ros.training.soft_updates import (
     actor_objective,
     actor_path,
@@ -223,3 +224,25 @@ def test_critics_learn_an_endless_reward_and_an_actor_changes_nothing_else():
     way = learner.trained[f'critic/{name}'].detach() - before[f'critic/{name}']
     gone = learner.slow[f'target/{name}'] - slow[f'target/{name}']
     assert 0 < float((gone * way).sum() / way.square().sum()) < 0.64
+
+
+def test_no_value_is_believed_beyond_the_rewards_that_were_seen():
+    learner, imagined = small_learner()
+    low, high = value_range(learner, torch.tensor([-2.0, 3.0]))
+    # 100 steps of it at a discount of 0.99, and of the entropy of one uniform action.
+    assert low == pytest.approx(-200)
+    assert high == pytest.approx(100 * (3 + 0.1 * np.log(2)), rel=1e-5)
+    for name in ('weight1', 'bias1'):
+        learner.slow[f'target/{name}'] *= 1e6
+    bounded = replace(imagined, value_range=(-1.0, 1.0))
+    states, actions = torch.randn(6, 2, generator=seeded()) - 3.0, torch.zeros(6, 1)
+    transitions = Transitions(states, actions, states)
+    path = actor_path(learner, imagined, states, 2, seeded())
+    for each, limited in (
+        (path_targets(learner, imagined, path, 2), path_targets(learner, bounded, path, 2)),
+        (plain_targets(learner, imagined, transitions, seeded()),
+         plain_targets(learner, bounded, transitions, seeded())),
+        (weighted_targets(learner, imagined, transitions, 1, seeded()),
+         weighted_targets(learner, bounded, transitions, 1, seeded())),
+    ):  # fmt: skip
+        assert each.values.abs().max() > 1e3 and limited.values.abs().max() < 100
