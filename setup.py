@@ -86,7 +86,7 @@ setup(
         'arm': ['pin>=2.7'],
         # Videos of demos.
         'video': ['av>=12.0'],
-        # TRPO, which model-based methods are compared with.
+        # Model-free algorithms, which model-based ones are compared with.
         'baselines': ['sb3-contrib>=2.4'],
         # The site of the documents: mkdocs serve.
         'docs': ['mkdocs-material>=9.5,<10'],

@@ -7,7 +7,7 @@ import csv
 import pytest
 import torch
 
-from mbmrl_ros.algorithms.maac import MAAC, MAACConfig, scheduled, train
+from mbmrl_ros.algorithms.maac import MAAC, MAACConfig, _mixed, scheduled, train
 from mbmrl_ros.algorithms.policy_source import DriveSettings, make_policy_source
 from mbmrl_ros.bundles.policy import build_policy, load_policy
 from mbmrl_ros.config import UserError
@@ -112,6 +112,24 @@ def test_a_bundle_drives_a_robot_by_its_bounded_action(tmp_path):
     torch.testing.assert_close(decision.action, mode(drawn).double())
     assert not torch.allclose(drawn['mean'], mode(drawn), atol=1e-2)
     assert decision.mode == 'policy: as trained'
+
+
+def test_a_batch_has_its_share_of_real_states_and_draws_all_alike():
+    config = MAACConfig(**SMALL | {'update_batch_size': 400})
+    real, pool = (
+        Transitions(*(torch.arange(first, first + 5.0)[:, None] for _ in range(3)))
+        for first in (0, 100)
+    )
+    generator, drawn = torch.Generator().manual_seed(0), []
+    for _ in range(50):
+        batch = _mixed(pool, real, config, generator)
+        assert torch.equal(batch.states, batch.next_states)
+        drawn.append(batch.states[:, 0])
+    values, counts = torch.cat(drawn).unique(return_counts=True)
+    assert values.tolist() == [0, 1, 2, 3, 4, 100, 101, 102, 103, 104]
+    # A quarter and three quarters of 20 000, a fifth each: give or take four deviations.
+    assert counts[:5].sub(1000).abs().max() < 130 and counts[5:].sub(3000).abs().max() < 220
+    assert int(counts[:5].sum()) == 5000
 
 
 def test_model_rollouts_grow_from_one_iteration_to_another():
