@@ -131,7 +131,7 @@ STUDIES = {
     ),
 }  # fmt: skip
 # Environment steps of a training: of points, of the corners, which are rarely felt, of robots.
-STEPS, CORNER_STEPS, ROBOT_STEPS, FULL_STEPS = 4e5, 8e5, 4e6, 5e7
+STEPS, CORNER_STEPS, ROBOT_STEPS, FULL_STEPS = 3.2e5, 6.4e5, 4e6, 5e7
 QUICK = {'tasks': 2, 'rollouts': 3, 'horizon': 10, 'iterations': 2}
 QUICK_OPTIONS: dict[str, Any] = {
     'batches': {'20': 2}, 'updates': 5, 'resamplings': 2, 'iterations': 2,
@@ -202,12 +202,13 @@ def training_of(
 
 
 def _small(algorithm: str, task: str) -> dict[str, Any]:
-    of_points = task.startswith('point/')
-    tasks, rollouts = (10, 10) if of_points else (20, 10)
-    inner: dict[str, Any] = {} if task == CORNER or not of_points else {'inner_steps': 1}
+    if not task.startswith('point/'):
+        size: dict[str, Any] = {'tasks': 20, 'rollouts': 10}
+    else:
+        size = {'tasks': 8, 'rollouts': 8, 'horizon': 50 if task == CORNER else 25}
     if algorithm == 'rl2':
-        return {'tasks': tasks * rollouts, 'rollouts': 1}
-    return {'tasks': tasks, 'rollouts': rollouts} | inner
+        return size
+    return size if task == CORNER or not task.startswith('point/') else size | {'inner_steps': 1}
 
 
 def _iterations(config: BatchConfig, task: str, chosen: Selection) -> int:
