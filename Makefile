@@ -3,8 +3,8 @@
 PYTHON ?= python3
 # Installed first and pinned, so that no requirement pulls in a larger build.
 TORCH ?= torch==2.13.0
-# Of make demo: half_cheetah, millirobot or pr2_left_arm.
-ROBOT ?= half_cheetah
+# Of make demo: pr2_left_arm, millirobot, half_cheetah or diff_drive.
+ROBOT ?= pr2_left_arm
 # Processes that test side by side.
 WORKERS ?= 2
 VENV := .venv

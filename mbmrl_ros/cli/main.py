@@ -162,7 +162,9 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--steps', type=_positive, help="control steps per run; default: the task's"
     )
-    parser.add_argument('--robot', help='half_cheetah (the default), millirobot, pr2_left_arm')
+    parser.add_argument(
+        '--robot', help='pr2_left_arm (the default), millirobot, half_cheetah, diff_drive'
+    )
     parser.add_argument('--task', help="default: the robot's")
     parser.add_argument(
         '--bundles', type=Path, metavar='DIR', help='with mb and grbal; default: the shipped ones'

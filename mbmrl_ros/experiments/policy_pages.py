@@ -272,10 +272,12 @@ def toy(tasks: Tasks) -> Drawn:
     rows = []
     for axes, arm in zip(panels, arms):
         for result in arm.results.values():
-            axes.plot(*np.array(result['path']).T, color=arm.colour, lw=1)
+            axes.plot(*np.array(result['path'], np.float64).T, color=arm.colour, lw=1)
         closed = np.array(next(iter(arm.results.values()))['closed_path'])
         axes.plot(*closed.T, color='black', ls='--', lw=1.5)
-        axes.set(title=arm.label, xlabel='theta 0', ylabel='theta 1')
+        # A path that leaves has left for good.
+        axes.set(title=arm.label, xlabel='theta 0', ylabel='theta 1', xlim=(-0.15, 0.45),
+                 ylim=(-0.15, 0.45))  # fmt: skip
         for rollouts in next(iter(arm.results.values()))['gradients']:
             rows.append(_toy_row(arm, rollouts))
     return plot, rows_table(sorted(rows, key=lambda row: int(row['paths of a task'])))

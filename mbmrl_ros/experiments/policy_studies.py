@@ -131,7 +131,7 @@ STUDIES = {
     ),
 }  # fmt: skip
 # Environment steps of a training: of points, of the corners, which are rarely felt, of robots.
-STEPS, CORNER_STEPS, ROBOT_STEPS, FULL_STEPS = 8e5, 2.4e6, 4e6, 5e7
+STEPS, CORNER_STEPS, ROBOT_STEPS, FULL_STEPS = 3.2e5, 6.4e5, 4e6, 5e7
 QUICK = {'tasks': 2, 'rollouts': 3, 'horizon': 10, 'iterations': 2}
 QUICK_OPTIONS: dict[str, Any] = {
     'batches': {'20': 2}, 'updates': 5, 'resamplings': 2, 'iterations': 2,
@@ -185,8 +185,9 @@ def training_of(
 ) -> PolicyTraining:
     """Return the training of an arm; iterations: None for those that its steps are enough for."""
     made = ARMS[arm]
-    record = ALGORITHMS[made.algorithm].Config
-    recipe = read_recipe(made.algorithm, task, 'paper' if chosen.full else None, 'goals')
+    algorithm = ALGORITHMS[made.algorithm]
+    record, name = algorithm.Config, 'paper' if chosen.full else None
+    recipe = read_recipe(made.algorithm, task, name, algorithm.recipes)
     settings = merged(recipe.settings, {} if chosen.full else _small(made.algorithm, task))
     settings = merged(settings, QUICK if chosen.quick else {})
     config = parse(record, override(settings, chosen.assignments), recipe.source)
@@ -201,12 +202,13 @@ def training_of(
 
 
 def _small(algorithm: str, task: str) -> dict[str, Any]:
-    of_points = task.startswith('point/')
-    tasks, rollouts = (10, 10) if of_points else (20, 10)
-    inner: dict[str, Any] = {} if task == CORNER or not of_points else {'inner_steps': 1}
+    if not task.startswith('point/'):
+        size: dict[str, Any] = {'tasks': 20, 'rollouts': 10}
+    else:
+        size = {'tasks': 8, 'rollouts': 8, 'horizon': 50 if task == CORNER else 25}
     if algorithm == 'rl2':
-        return {'tasks': tasks * rollouts, 'rollouts': 1}
-    return {'tasks': tasks, 'rollouts': rollouts} | inner
+        return size
+    return size if task == CORNER or not task.startswith('point/') else size | {'inner_steps': 1}
 
 
 def _iterations(config: BatchConfig, task: str, chosen: Selection) -> int:

@@ -34,7 +34,7 @@ SPEC, MILLIROBOT = load_robot('half_cheetah'), load_robot('millirobot')
 @pytest.fixture(scope='module')
 def demo(tmp_path_factory):
     out = tmp_path_factory.mktemp('demo')
-    assert main(['demo', '--steps', str(STEPS), '--seeds', '1', '--out', str(out)]) == 0
+    assert main(small(out)) == 0
     return out
 
 
@@ -110,7 +110,8 @@ def performed(demo, monkeypatch):
 
 
 def small(out, *more):
-    return ['demo', '--steps', str(STEPS), '--seeds', '1', '--out', str(out), *more]
+    arguments = ['--robot', 'half_cheetah', '--steps', str(STEPS), '--seeds', '1']
+    return ['demo', *arguments, '--out', str(out), *more]
 
 
 def test_a_run_that_fails_leaves_table_and_page_of_the_others(demo, performed, tmp_path, capsys):

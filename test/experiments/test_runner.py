@@ -7,8 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from mbmrl_ros.data.dataset import load_trajectories
 from mbmrl_ros.experiments.cells import expand
 from mbmrl_ros.experiments.jobs import Job, Selection, Training
 from mbmrl_ros.experiments.outcomes import do, finished
+from mbmrl_ros.experiments.policy_cells import StudyCell, toy_gradients
 from mbmrl_ros.experiments.runner import run_jobs
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.system.outputs import claimed
@@ -269,39 +271,32 @@ def test_a_training_on_a_longer_one_is_not_gone_on_with(tmp_path):
         finished(expand(['generalisation'], longer)[1], tmp_path)
 
 
-@dataclass(frozen=True)
-class Short:
-    """Work that is done at once, or whose process is killed."""
-
-    name: str
-    deadly: bool = False
-
-    @property
-    def path(self):
-        return Path(f'{self.name}.json')
-
-    @property
-    def title(self):
-        return self.name
-
-    @property
-    def needs(self):
-        return ()
-
-    @property
-    def settings(self):
-        return {'seed': 0}
-
-
-def perform_short(work, out):
-    if work.deadly:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return {'environment_steps': 1}
-
-
 def test_a_process_that_is_killed_loses_its_own_cell(tmp_path):
-    works = [Short('first'), Short('second', deadly=True), Short('third'), Short('fourth')]
-    jobs = [Job(work, 'none', perform_short) for work in works]
+    def job(arm, updates):
+        options = {'batches': {}, 'rollouts': 1, 'updates': updates, 'step_size': 0.1}
+        return Job(StudyCell('toy-gradients', arm, 'toy', 0, None, options), 'no', toy_gradients)
+
+    # One that would never end.
+    jobs = [job('dice', 1), job('lvc', 10**9), job('maml', 1), job('e_maml', 1)]
+    log = tmp_path / 'logs' / 'studies_toy_gradients_toy_lvc_seed0.log'
+
+    def kill():
+        wait_for(lambda: writing_to(log))
+        os.kill(writing_to(log)[0], signal.SIGKILL)
+
+    threading.Thread(target=kill, daemon=True).start()
     failed = run_jobs(jobs, tmp_path, 2)
-    assert list(failed) == ['second'] and 'ended from outside' in failed['second']
-    assert {path.stem for path in tmp_path.glob('*.json')} == {'first', 'third', 'fourth'}
+    assert list(failed) == [jobs[1].work.title]
+    assert 'ended from outside' in failed[jobs[1].work.title]
+    assert [(tmp_path / one.work.path).exists() for one in jobs] == [True, False, True, True]
+
+
+def writing_to(log):
+    """Return the processes whose output goes to a file."""
+    found = []
+    for path in Path('/proc').glob('[0-9]*/fd/1'):
+        try:
+            found += [int(path.parts[2])] if os.readlink(path) == str(log) else []
+        except OSError:
+            continue
+    return found
