@@ -245,4 +245,5 @@ def test_no_value_is_believed_beyond_the_rewards_that_were_seen():
         (weighted_targets(learner, imagined, transitions, 1, seeded()),
          weighted_targets(learner, bounded, transitions, 1, seeded())),
     ):  # fmt: skip
-        assert each.values.abs().max() > 1e3 and limited.values.abs().max() < 100
+        # What is left are two rewards in this region.
+        assert each.values.abs().max() > 1e4 and limited.values.abs().max() < 300
