@@ -125,9 +125,4 @@ LEGS = Show(
     headline=Column('cost a step after the failure; less is better', 'cost_after', 2),
 )
 
-WHEELS = replace(
-    LEGS,
-    task='diff_drive/path',
-    bundles='diff_drive/path',
-    headline=Column('m from the path after the failure; less is better', 'from_path_after_m', 3),
-)
+WHEELS = replace(LEGS, task='diff_drive/path', bundles='diff_drive/path')
