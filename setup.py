@@ -18,6 +18,7 @@ executables = (
     'command_gate',
     'recorder_node',
     'player_node',
+    'trainer_node',
 )
 
 
@@ -59,6 +60,7 @@ setup(
             'command_gate = mbmrl_ros.cli.entry:command_gate',
             'recorder_node = mbmrl_ros.cli.entry:recorder_node',
             'player_node = mbmrl_ros.cli.entry:player_node',
+            'trainer_node = mbmrl_ros.cli.entry:trainer_node',
         ],
     },
     python_requires='>=3.11',

@@ -40,6 +40,11 @@ def player_node() -> int:
     return _run('player_node', EXECUTABLES['player_node'])
 
 
+def trainer_node() -> int:
+    """Run the node that trains."""
+    return _run('trainer_node', EXECUTABLES['trainer_node'])
+
+
 def _run(name: str, module: str) -> int:
     begin_process()
     return exit_code(lambda: int(importlib.import_module(module).main()), name)

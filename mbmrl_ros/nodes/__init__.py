@@ -8,4 +8,5 @@ EXECUTABLES = {
     'command_gate': 'mbmrl_ros.nodes.gate.gate_node',
     'recorder_node': 'mbmrl_ros.nodes.recording.recorder_node',
     'player_node': 'mbmrl_ros.nodes.recording.player_node',
+    'trainer_node': 'mbmrl_ros.nodes.learners.trainer_node',
 }
