@@ -37,11 +37,13 @@ def files() -> dict[Path, str]:
 
 def lists() -> dict[str, dict[str, str]]:
     """Return what `mbmrl algorithms`, `tasks`, `robots` and `experiments` say, by name."""
-    with_goals = {name: f'{task.description} (for policies)' for name, task in POLICY_TASKS.items()}
+    of_policies = {
+        name: f'{task.description} (for policies)' for name, task in POLICY_TASKS.items()
+    }
     robots = {name: load_robot(name) for name in robot_names()}
     return {
         'algorithms': {each.name: each.summary for each in ALGORITHMS.values()},
-        'tasks': {name: task.description for name, task in TASKS.items()} | with_goals,
+        'tasks': {name: task.description for name, task in TASKS.items()} | of_policies,
         'robots': {name: about(spec) for name, spec in robots.items()},
         'experiments': {name: figure.title for name, figure in FIGURES.items()},
     }

@@ -4,12 +4,24 @@
 
 from typing import Any
 
-from mbmrl_ros.algorithms import grbal, maml, mb, mb_mpo, promp, rebal, rl2
+from mbmrl_ros.algorithms import (
+    bptt,
+    grbal,
+    maac,
+    maml,
+    mb,
+    mb_mpo,
+    me_ppo,
+    me_trpo,
+    promp,
+    rebal,
+    rl2,
+)
 from mbmrl_ros.training.fit_model import ModelLearner
 
 MODEL_BASED = (grbal.GRBAL, mb.MB, rebal.REBAL)
 META_POLICY_SEARCH = (promp.PROMP, *maml.MAML.values(), rl2.RL2)
-MODEL_BASED_SEARCH = (mb_mpo.MB_MPO,)
+MODEL_BASED_SEARCH = (bptt.BPTT, maac.MAAC, mb_mpo.MB_MPO, me_ppo.ME_PPO, me_trpo.ME_TRPO)
 ALGORITHMS = {each.name: each for each in (*MODEL_BASED, *META_POLICY_SEARCH, *MODEL_BASED_SEARCH)}
 
 LEARNERS: dict[str, ModelLearner[Any]] = {
@@ -19,3 +31,9 @@ LEARNERS: dict[str, ModelLearner[Any]] = {
 
 INNER_STEPS = {'promp': promp.INNER} | {name: row.inner for name, row in maml.ROWS.items()}
 """Of those whose policies adapt by policy gradients: by which."""
+
+SEARCH_STAGES = {
+    module.__name__.rpartition('.')[2]: module.STAGES
+    for module in (bptt, maac, mb_mpo, me_ppo, me_trpo)
+}
+"""Of those that search a policy in models: their stages."""

@@ -140,7 +140,7 @@ def _algorithm(name: str, row: Row) -> Algorithm:
     def train(task: MetaTask, config: MAMLConfig, run: Run, seed: int) -> PolicyBundle:
         return train_meta_policy(name, partial(iteration, row), task, config, run, seed)
 
-    return Algorithm(name, row.summary, MAMLConfig, train, load_meta_task, 'goals')
+    return Algorithm(name, row.summary, MAMLConfig, train, load_meta_task, 'policies')
 
 
 MAML = {name: _algorithm(name, row) for name, row in ROWS.items()}

@@ -158,5 +158,10 @@ def train(task: MetaTask, config: MBMPOConfig, run: Run, seed: int) -> PolicyBun
 
 
 MB_MPO = Algorithm(
-    'mb_mpo', 'meta-policy optimisation over models', MBMPOConfig, train, load_meta_task, 'search'
+    'mb_mpo',
+    'meta-policy optimisation over models',
+    MBMPOConfig,
+    train,
+    load_meta_task,
+    'policies',
 )

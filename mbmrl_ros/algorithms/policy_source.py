@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mbmrl_ros.algorithms import INNER_STEPS, META_POLICY_SEARCH
+from mbmrl_ros.algorithms import INNER_STEPS, META_POLICY_SEARCH, MODEL_BASED_SEARCH
 from mbmrl_ros.algorithms.rl2 import RL2Config
 from mbmrl_ros.bundles.policy import PolicyBundle, build_policy
 from mbmrl_ros.config import UserError, closest, parse
@@ -31,7 +31,6 @@ from mbmrl_ros.robot.policy_learners import (
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.training.meta_learner import Inner, MetaLearner, adapt, evaluate, value_of
 from mbmrl_ros.training.meta_policy import restored_learner
-from mbmrl_ros.training.meta_settings import BatchConfig
 from mbmrl_ros.training.samples import score
 from mbmrl_ros.types import Adapted, Paths
 
@@ -57,7 +56,7 @@ def make_policy_source(
     start: computes inner steps, at once or in another thread.
     """
     name = bundle.info.algorithm
-    known = {each.name: each for each in META_POLICY_SEARCH}
+    known = {each.name: each for each in (*META_POLICY_SEARCH, *MODEL_BASED_SEARCH)}
     if name not in known:
         raise UserError(f'the bundle is of algorithm {name!r}; {closest(name, known)}')
     config: Any = parse(known[name].Config, bundle.info.training, f'bundle of {name}, training')
@@ -76,12 +75,19 @@ def _learner(
         raise UserError(f'the bundle is damaged: no policy of {bundle.info.algorithm} is {kind}')
     if isinstance(policy, RecurrentPolicy):
         return MemoryLearner(policy, bundle.params, config.episodes)
+    if bundle.info.algorithm not in INNER_STEPS:
+        # What was learned in models is learned: nothing adapts on the robot.
+        return GradientLearner(policy, bundle.params, _never, Schedule(1, task.horizon, 0), start)
     learner = restored_learner(bundle, config)
     # Actions that are not drawn say nothing of what others would have earned.
     inner_steps = 0 if exploration == 'never' else config.inner_steps
     schedule = Schedule(config.rollouts, config.horizon or task.horizon, inner_steps)
     inner_steps_of = partial(take_inner_steps, learner, INNER_STEPS[bundle.info.algorithm])
     return GradientLearner(policy, bundle.params, inner_steps_of, schedule, start)
+
+
+def _never(rounds: Sequence[Paths]) -> Adapted:
+    raise AssertionError('a policy without inner steps has none to take')
 
 
 @torch.no_grad()
@@ -103,7 +109,7 @@ def take_inner_steps(learner: MetaLearner, inner: Inner, rounds: Sequence[Paths]
 
 
 def drive_task(
-    spec: RobotSpec, bundle: PolicyBundle, task: MetaTask, config: BatchConfig, goal: str
+    spec: RobotSpec, bundle: PolicyBundle, task: MetaTask, config: Any, goal: str
 ) -> DrivenTask:
     """Return a task as it is met on a robot; UserError if task, goal or bundle are for another."""
     if not task.robot or load_robot(task.robot).hash != spec.hash:
@@ -122,6 +128,7 @@ def drive_task(
         task.done,
         _observe(spec, bundle, config),
         bundle.info.action_scale,
+        bundle.info.squashed,
     )
 
 
@@ -146,7 +153,7 @@ def goal_row(task: MetaTask, goal: str) -> Tensor:
     return row
 
 
-def _observe(spec: RobotSpec, bundle: PolicyBundle, config: BatchConfig) -> Any:
+def _observe(spec: RobotSpec, bundle: PolicyBundle, config: Any) -> Any:
     """Return what shows a policy a state, as envs/task_env.py does."""
     info = bundle.info
     observed = range(spec.state_size) if info.whole_state else spec.input_indices

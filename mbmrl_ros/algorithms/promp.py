@@ -88,5 +88,5 @@ def _factor(excess: float) -> float:
 
 
 PROMP = Algorithm(
-    'promp', 'proximal meta-policy search', ProMPConfig, train, load_meta_task, 'goals'
+    'promp', 'proximal meta-policy search', ProMPConfig, train, load_meta_task, 'policies'
 )

@@ -169,5 +169,5 @@ RL2 = Algorithm(
     RL2Config,
     train,
     load_meta_task,
-    'goals',
+    'policies',
 )

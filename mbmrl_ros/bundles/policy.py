@@ -24,6 +24,7 @@ from mbmrl_ros.config import UserError
 from mbmrl_ros.networks.cells import Cell
 from mbmrl_ros.policies.gaussian import GaussianPolicy
 from mbmrl_ros.policies.recurrent import RecurrentPolicy
+from mbmrl_ros.policies.squashed import SquashedPolicy
 from mbmrl_ros.types import Params
 
 
@@ -33,7 +34,9 @@ class PolicyInfo(BundleHead):
     action_scale: the action of the policy that stands for 1. whole_state: whether it is shown
     channels that feed no network, too. cell: of a recurrent policy, whose one layer is
     hidden_sizes; what that is shown beside observations is in observation_size
-    (training/trials.py). iteration: after which it was published. How it adapts is in `training`.
+    (training/trials.py). squashed: whether a tanh bounds its actions
+    (policies/squashed.py). iteration: after which it was published. How it adapts is in
+    `training`.
     """
 
     kind: Literal['policy'] = 'policy'
@@ -43,6 +46,7 @@ class PolicyInfo(BundleHead):
     whole_state: bool = False
     hidden_sizes: tuple[int, ...]
     cell: Cell | None = None
+    squashed: bool = False
     min_std: float
     iteration: int = 0
 
@@ -65,8 +69,10 @@ class PolicyBundle:
         return group(self.tensors, 'step_sizes')
 
 
-def build_policy(info: PolicyInfo) -> GaussianPolicy | RecurrentPolicy:
+def build_policy(info: PolicyInfo) -> GaussianPolicy | RecurrentPolicy | SquashedPolicy:
     """Return the functions of a policy, without parameters."""
+    if info.squashed:
+        return SquashedPolicy(info.observation_size, info.action_size, info.hidden_sizes)
     if info.cell is None:
         sizes = info.observation_size, info.action_size, info.hidden_sizes
         return GaussianPolicy(*sizes, min_std=info.min_std)

@@ -13,8 +13,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from mbmrl_ros.algorithms import ALGORITHMS, INNER_STEPS
+from mbmrl_ros.algorithms import ALGORITHMS, INNER_STEPS, SEARCH_STAGES
 from mbmrl_ros.bundles.policy import PolicyBundle, load_policy
+from mbmrl_ros.cli.evaluate_search import evaluate_search
 from mbmrl_ros.config import UserError, closest, parse
 from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.envs.meta_tasks import load_meta_task
@@ -34,6 +35,9 @@ def evaluate_policy_command(options: argparse.Namespace) -> None:
         known = closest(bundle.info.algorithm, ALGORITHMS)
         raise UserError(f'{options.bundle} is of algorithm {bundle.info.algorithm!r}; {known}')
     task = load_meta_task(options.task or bundle.info.task, options.robot or '')
+    if bundle.info.algorithm in SEARCH_STAGES:
+        evaluate_search(bundle, task, options)
+        return
     settings = SETTINGS if options.test == 'all' else options.test.split(',')
     for setting in settings:
         task.goals.of(setting)

@@ -1,6 +1,8 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""All tasks of policies, by name: with goals, to be meta-learned on, and without."""
+"""All tasks of policies, by name: those with goals, which policies are meta-learned on, and those
+without.
+"""
 
 from __future__ import annotations
 

@@ -124,6 +124,11 @@ def squared_distance(state: Tensor, action: Tensor, next_state: Tensor, goal: Te
     return -(next_state - goal).square().sum(-1)
 
 
+def squared_norm(state: Tensor, action: Tensor, next_state: Tensor, goal: Tensor) -> Tensor:
+    """Return minus the squared distance to the origin (MB-MPO)."""
+    return -next_state.square().sum(-1)
+
+
 def nearness_of_action(state: Tensor, action: Tensor, next_state: Tensor, goal: Tensor) -> Tensor:
     """Return exp(-0.1 (a - g)^2): the action is the next place."""
     return (-0.1 * (next_state - goal).square().sum(-1)).exp()

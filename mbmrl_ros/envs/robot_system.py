@@ -27,9 +27,11 @@ class RobotSystem:
         self._columns = [place for place, name in enumerate(goals) if is_parameter(name)]
         parameters = tuple(goals[place] for place in self._columns)
         self._robots = Population(spec, *size, parameters, threads)
-        # Of a robot file without encodings, a state is its signals in another order.
+        # Without encodings and kinematics, a state is the signals in another order.
         self._places = [
-            spec.signals.index(channel.signals[0]) if channel.encoding == 'raw' else -1
+            spec.signals.index(channel.signals[0])
+            if channel.encoding == 'raw' and channel.signals
+            else -1
             for channel in spec.state
         ]
 

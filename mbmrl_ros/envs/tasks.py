@@ -1,12 +1,13 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""All tasks without goals, by name; those of policies are in envs/meta_tasks.py."""
+"""All tasks of models and planners, by name; those of policies are in envs/meta_tasks.py."""
 
 from __future__ import annotations
 
 from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.envs.adaptation_tasks import ADAPTATION_TASKS, DEAD_JOINTS
 from mbmrl_ros.envs.arm_tasks import ARM_TASKS
+from mbmrl_ros.envs.learning_tasks import LEARNING_TASKS
 from mbmrl_ros.envs.meta_tasks import POLICY_TASKS
 from mbmrl_ros.envs.own_tasks import own_tasks
 from mbmrl_ros.envs.path_tasks import PATH_TASKS
@@ -34,9 +35,11 @@ def load_task(name: str, robot: str = '') -> Task:
     tasks = TASKS | own
     if name not in tasks and name not in POLICY_TASKS:
         raise UserError(f'unknown task {name!r}; {closest(name, tasks)}')
+    if name in LEARNING_TASKS:
+        raise UserError(f'{name} is a task for policies (see: mbmrl algorithms)')
     if name not in tasks or tasks[name].goals.names:
         raise UserError(
-            f'{name} has goals, which a model and its planner are not told of, or is for policies '
-            'alone (see: mbmrl algorithms)'
+            f'{name} has goals, which a model and its planner are not told of; it is a task for '
+            'policies (see: mbmrl algorithms)'
         )
     return tasks[name]

@@ -27,6 +27,9 @@ ActivationName = Literal['relu', 'tanh', 'swish']
 ACTIVATIONS: dict[ActivationName, Activation] = {'relu': relu, 'tanh': torch.tanh, 'swish': silu}
 # Where the learned bounds of a log-variance begin, and how hard they are pulled together.
 MAX_LOG_VAR, MIN_LOG_VAR, BOUND_WEIGHT = 0.5, -10.0, 0.01
+# Standard deviations of the data beyond which nothing is believed to change in a step: where a
+# model extrapolates, one path in a thousand would else decide on the mean return of all.
+CHANGE_LIMIT = 10.0
 
 NextState = Callable[[Tensor, Tensor], Tensor]
 """(states [E, K, S], actions [E, K, A]) -> next states [E, K, S]."""
@@ -116,6 +119,7 @@ class EnsembleDynamics:
         Without one, or without a variance, they are the mean.
         """
         change, log_var = self.changes(params, states, actions)
+        change = change.clamp(-CHANGE_LIMIT, CHANGE_LIMIT)
         if log_var is not None and generator is not None:
             noise = torch.randn(change.shape, generator=generator, dtype=change.dtype)
             change = torch.addcmul(change, noise, (0.5 * log_var).exp())
@@ -133,8 +137,16 @@ class EnsembleDynamics:
         network = PackedMLP(
             self.normalizer, self.input_indices, weights['bias0'].dtype, self.input_limit
         ).pack(weights)
+        reach = CHANGE_LIMIT * self.normalizer.delta_std
+        low, high = self.normalizer.delta_mean - reach, self.normalizer.delta_mean + reach
         limit = self.state_limit
-        return lambda states, actions: network(None, states, actions)[1].clamp_(-limit, limit)
+
+        def step(states: Tensor, actions: Tensor) -> Tensor:
+            reached = network(None, states, actions)[1]
+            torch.minimum(torch.maximum(reached, states + low), states + high, out=reached)
+            return reached.clamp_(-limit, limit)
+
+        return step
 
     def errors(self, params: Params, transitions: Transitions) -> Tensor:
         """Return the mean squared error of normalised changes [E] on transitions [E, K, .]."""

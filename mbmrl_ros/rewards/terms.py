@@ -119,6 +119,38 @@ def joint_speed_squared(spec: RobotSpec) -> RewardFn:
     return term
 
 
+def within(spec: RobotSpec, limits: Mapping[str, tuple[float, float]]) -> RewardFn:
+    """One where all channels of the limits are within them, else nothing (MBBL)."""
+    places = constant(spec.channel_index(channel) for channel in limits)
+    low, high = (constant(side) for side in zip(*limits.values()))
+
+    def term(state: Tensor, action: Tensor, next_state: Tensor) -> Tensor:
+        device, kind = next_state.device, next_state.dtype
+        values = next_state.index_select(-1, places(device, torch.int64))
+        inside = (values >= low(device, kind)) & (values <= high(device, kind))
+        return inside.all(-1).to(kind)
+
+    return term
+
+
+def point_velocity(spec: RobotSpec, channel: str, target: Mapping[str, float]) -> RewardFn:
+    """Velocity along x [m/s] of a point of the body that is ahead of where x is measured.
+
+    channel: x [m]. target: by the channel of the heading [rad]: how far ahead [m].
+    """
+    index = spec.channel_index(channel)
+    ((heading, ahead),) = target.items()
+    angle = spec.channel_index(heading)
+
+    def place(state: Tensor) -> Tensor:
+        return state[..., index] + ahead * state[..., angle].cos()
+
+    def term(state: Tensor, action: Tensor, next_state: Tensor) -> Tensor:
+        return (place(next_state) - place(state)) / spec.period_s
+
+    return term
+
+
 def goal_velocity(spec: RobotSpec, channel: str) -> GoalTermFn:
     """Velocity along a position channel [m/s] times the goal: a sign, or a part of a direction."""
     velocity = forward_velocity(spec, channel)
@@ -165,4 +197,6 @@ TERMS: dict[str, Callable[..., RewardFn]] = {
     'distance': distance,
     'alive': alive,
     'joint_speed_squared': joint_speed_squared,
+    'within': within,
+    'point_velocity': point_velocity,
 }

@@ -42,7 +42,7 @@ class DrivenTask:
     horizon: steps of a rollout. reward: (state [1, S], applied action in -1..1 [1, A], next
     state) -> [1], under the goal that was given, all in float64. done: which states end a rollout.
     observe: state [1, S] -> what the policy is shown. action_scale: the action of the policy that
-    stands for 1.
+    stands for 1. squashed: whether a tanh bounds its actions (policies/squashed.py).
     """
 
     horizon: int
@@ -50,6 +50,7 @@ class DrivenTask:
     done: DoneFn
     observe: Callable[[Tensor], Tensor]
     action_scale: float
+    squashed: bool = False
 
 
 class _Acted(NamedTuple):
@@ -119,7 +120,8 @@ class PolicyDriver:
         finite = action.isfinite().all(-1)
         if learner.recording and not waiting:
             self._acted = _Acted(state, observation, action, drawn)
-        scaled = (action.double() / task.action_scale).clamp(-1.0, 1.0)
+        bounded = action.tanh() if task.squashed else action
+        scaled = (bounded.double() / task.action_scale).clamp(-1.0, 1.0)
         return Decision(
             torch.where(finite[:, None], scaled, 0.0),
             finite,

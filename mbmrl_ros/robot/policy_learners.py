@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mbmrl_ros.policies.gaussian import Distribution, GaussianPolicy
 from mbmrl_ros.policies.recurrent import RecurrentPolicy
+from mbmrl_ros.policies.squashed import SquashedPolicy
 from mbmrl_ros.types import Adapted, Params, Paths
 
 Adapt = Callable[[Sequence[Paths]], Adapted]
@@ -90,7 +91,7 @@ class GradientLearner:
 
     def __init__(
         self,
-        policy: GaussianPolicy,
+        policy: GaussianPolicy | SquashedPolicy,
         params: Params,
         adapt: Adapt,
         schedule: Schedule,

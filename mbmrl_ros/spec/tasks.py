@@ -56,6 +56,9 @@ class TermConfig(Config):
     target: dict[str, FiniteFloat] | None = Field(
         None, description='by channel: where to be, where it needs one'
     )
+    limits: dict[str, Pair] | None = Field(
+        None, description='by channel: the range that it pays within, where it needs one'
+    )
     path: str | tuple[Pair, ...] | None = Field(
         None, description='a shape or way-points [m] (rewards/path.py), where it needs one'
     )

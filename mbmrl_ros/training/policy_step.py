@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from mbmrl_ros.objectives.trust_region import Curvature, trust_region_step
-from mbmrl_ros.training.meta_learner import MetaLearner, Metrics, Rounds
+from mbmrl_ros.training.meta_learner import Metrics, Rounds
 from mbmrl_ros.training.parallel import threads
 from mbmrl_ros.types import Params
 
@@ -26,6 +27,13 @@ Outcome = Callable[[Params, slice], tuple[Tensor, Tensor]]
 SAMPLES_AT_ONCE = 8_000
 
 
+class Trainable(Protocol):
+    """What an outer step changes."""
+
+    trained: Params
+    optimiser: torch.optim.Optimizer
+
+
 def parts(rounds: Rounds) -> Iterator[slice]:
     """Yield the tasks in groups that are worth one call."""
     tasks, rollouts, horizon = rounds.samples[0].alive.shape
@@ -34,7 +42,7 @@ def parts(rounds: Rounds) -> Iterator[slice]:
         yield slice(first, min(first + size, tasks))
 
 
-def adam_steps(learner: MetaLearner, objective: TaskObjective, rounds: Rounds, steps: int) -> None:
+def adam_steps(learner: Trainable, objective: TaskObjective, rounds: Rounds, steps: int) -> None:
     """Raise the mean over tasks by full-batch steps of Adam."""
     tensors = list(learner.trained.values())
     tasks = len(rounds.samples[0].alive)
@@ -51,9 +59,12 @@ def adam_steps(learner: MetaLearner, objective: TaskObjective, rounds: Rounds, s
 
 
 def trust_region(
-    learner: MetaLearner, outcome: Outcome, delta: float, curvature: Curvature
+    learner: Trainable, outcome: Outcome, delta: float, curvature: Curvature | None = None
 ) -> Metrics:
-    """Raise the mean over tasks by one step whose mean divergence is at most delta."""
+    """Raise the mean over tasks by one step whose mean divergence is at most delta.
+
+    curvature: a shorter way to the Hessian of the divergence, where there is one.
+    """
 
     @lru_cache(maxsize=1)
     def known(values: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:

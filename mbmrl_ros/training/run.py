@@ -117,7 +117,7 @@ class Run:
 
     def load_checkpoint(self) -> tuple[int, dict[str, Tensor]]:
         """Return the last whole iteration (0: none) and its checkpoint, without any data."""
-        return _last_checkpoint(self.folder)
+        return read_checkpoint(self.folder)
 
     def adopt(self, source: Path, with_data: bool = True, iterations: int | None = None) -> None:
         """Take over another run's data and last parameters, so that the last fit is left to do.
@@ -129,7 +129,7 @@ class Run:
         if (self.folder / 'checkpoint.safetensors').exists():
             return
         last = finished_iterations(source)
-        _, tensors = _last_checkpoint(source)
+        _, tensors = read_checkpoint(source)
         if with_data and iterations and last > iterations:
             raise UserError(
                 f'{source} has the data of {last} iterations, and this training is to end after '
@@ -223,7 +223,7 @@ def same_setting(name: str, found: Any, wanted: Any) -> bool:
 
 def finished_iterations(source: Path) -> int:
     """Return how many iterations a run has finished; UserError if it is none."""
-    last, _ = _last_checkpoint(source)
+    last, _ = read_checkpoint(source)
     if last == 0:
         raise UserError(f'{source} is not a run folder with a finished iteration')
     return last
@@ -255,7 +255,8 @@ def _data_file(folder: Path, iteration: int) -> Path:
     return folder / 'data' / f'{iteration:04d}.safetensors'
 
 
-def _last_checkpoint(folder: Path) -> tuple[int, dict[str, Tensor]]:
+def read_checkpoint(folder: Path) -> tuple[int, dict[str, Tensor]]:
+    """Return the last whole iteration of a run (0: none) and its checkpoint."""
     path = folder / 'checkpoint.safetensors'
     if not path.exists():
         return 0, {}

@@ -13,6 +13,7 @@ import time
 from typing import Any
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from mbmrl_ros.bundles.policy import PolicyBundle, PolicyInfo, load_policy, save_policy
@@ -23,6 +24,7 @@ from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.training.meta_learner import group
 from mbmrl_ros.training.meta_policy import policy_info
 from mbmrl_ros.training.recorded_env import mean_actions
+from mbmrl_ros.training.rollouts import Act
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.search_stages import (
     Data,
@@ -30,7 +32,6 @@ from mbmrl_ros.training.search_stages import (
     Models,
     Search,
     Stages,
-    acting,
 )
 from mbmrl_ros.types import Params
 
@@ -49,12 +50,7 @@ def train_search(
         )
     search = Search(task, config, seed)
     with contextlib.closing(search.env):
-        network = {
-            'observation_size': search.env.observation_size,
-            'hidden_sizes': config.hidden_sizes,
-            'min_std': config.min_std,
-        }
-        info = policy_info(name, task, search.env, config, **network)
+        info = policy_info(name, task, search.env, config, **stages.network(search))
         return _search(stages, search, run, info)
 
 
@@ -75,7 +71,8 @@ def _search(stages: Stages, search: Search[Any], run: Run, info: PolicyInfo) -> 
         policy, improved = stages.improve(search, policy, models, generator)
         _check(policy, iteration)
         started.append(time.perf_counter())
-        metrics = measure(search, policy, data, iteration) | fitted | improved
+        acts = stages.acting(search, {k: v for k, v in policy.items() if k.startswith('params/')})
+        metrics = measure(search, acts, data, iteration) | fitted | improved
         metrics |= {
             f'{stage}_s': after - before
             for stage, before, after in zip(('collect', 'fit', 'improve'), started, started[1:])
@@ -107,28 +104,31 @@ def _resume(
     return done, group(tensors, 'policy'), models._replace(replay=buffer), data
 
 
-def measure(search: Search[Any], policy: Params, data: Data, iteration: int) -> Metrics:
+def measure(search: Search[Any], act: Act, data: Data, iteration: int) -> Metrics:
     """Return what real rollouts earned: those of the data, and of what was learned from them.
 
     return_policy: of the mean actions of the policy before any adaptation, in rollouts that are
     not learned from and not counted.
     """
-    fixed = mean_actions(acting(search, {k: v for k, v in policy.items() if k[0] == 'p'}))
-    shown = search.env.roll_out(fixed, search.generator(iteration, 'evaluate'))
-    returns = torch.tensor([_return(search, each) for each in data[-1]])
+    shown = search.env.roll_out(mean_actions(act), search.generator(iteration, 'evaluate'))
+    returns = returns_of(search.task, data[-1])
     return {
         'environment_steps': float(sum(t.steps for each in data for t in each)),
         'return_mean': float(returns.mean()),
         'return_std': float(returns.std(correction=0)),
-        'return_policy': float(torch.tensor([_return(search, each) for each in shown]).mean()),
+        'return_policy': float(returns_of(search.task, shown).mean()),
         'ended_early': float(sum(each.steps < search.env.horizon for each in data[-1])),
     }
 
 
-def _return(search: Search[Any], trajectory: Trajectory) -> float:
+def returns_of(task: MetaTask, trajectories: list[Trajectory]) -> Tensor:
+    """Return the return [n] of each trajectory by the task's own reward."""
+    return torch.tensor([_return(task, trajectory) for trajectory in trajectories])
+
+
+def _return(task: MetaTask, trajectory: Trajectory) -> float:
     states, actions, following = (tensor.double() for tensor in trajectory.transitions())
-    goals = states.new_zeros(len(states), 0)
-    return float(search.task.reward(states, actions, following, goals).sum())
+    return float(task.reward(states, actions, following, states.new_zeros(len(states), 0)).sum())
 
 
 def _bundle(

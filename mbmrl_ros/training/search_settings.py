@@ -39,6 +39,9 @@ class EnsembleFitConfig(Config):
     model_learning_rate: Positive = Field(1e-3, description='Adam (the code)')
     batch_size: int = Field(500, ge=1, description='transitions per update and model (the code)')
     epochs: int = Field(200, ge=1, description='passes over the data per fit, at most')
+    fit_updates: Positive | None = Field(
+        None, description='updates of a fit per new transition, at most; default: no limit'
+    )
     persistency: float = Field(0.9, ge=0, lt=1, description='rolling average of early stopping')
     patience: int = Field(5, ge=1, description='epochs without a new low before a model stops')
     validation_fraction: float = Field(
@@ -63,11 +66,8 @@ class ImaginationConfig(Config):
     )
 
 
-class SearchConfig(
-    SamplingConfig, PolicyConfig, AdvantageConfig, EnsembleConfig, EnsembleFitConfig,
-    ImaginationConfig,
-):  # fmt: skip
-    """What algorithms share that improve a policy in learned models."""
+class LoopConfig(SamplingConfig, EnsembleConfig, EnsembleFitConfig):
+    """What all algorithms share that collect real steps, fit models to them and improve."""
 
     iterations: int = Field(100, ge=1, description='of collect, fit, improve (the code)')
     real_rollouts: int = Field(20, ge=1, description='on the robot per iteration (the code)')
@@ -77,7 +77,6 @@ class SearchConfig(
     action_scale: Positive | None = Field(
         1.0, description='the action of the policy that stands for the limit of a robot, linearly'
     )
-    hidden_sizes: tuple[Width, ...] = Field((32, 32), description='tanh layers of the policy')
 
     @model_validator(mode='after')
     def _stateless(self) -> Self:
@@ -87,3 +86,9 @@ class SearchConfig(
                 'steps would have other running statistics; leave both false'
             )
         return self
+
+
+class SearchConfig(LoopConfig, PolicyConfig, AdvantageConfig, ImaginationConfig):
+    """What algorithms share that improve a Gaussian policy by imagined paths."""
+
+    hidden_sizes: tuple[Width, ...] = Field((32, 32), description='tanh layers of the policy')

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from mbmrl_ros.data.dataset import Trajectory
-from mbmrl_ros.data.replay import Replay, replay
+from mbmrl_ros.data.replay import Replay, Starts, replay
 from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.models.ensemble import Ensemble, EnsembleDynamics
 from mbmrl_ros.models.fit_ensemble import (
@@ -36,14 +36,14 @@ from mbmrl_ros.training.imagine import Imagination, ImaginedEnv, MemberChoice
 from mbmrl_ros.training.meta_learner import group
 from mbmrl_ros.training.recorded_env import RecordedEnv, random_actions
 from mbmrl_ros.training.rollouts import Act
-from mbmrl_ros.training.search_settings import SearchConfig
+from mbmrl_ros.training.search_settings import LoopConfig
 from mbmrl_ros.types import Params
 
 Metrics = dict[str, float]
 Data = list[list[Trajectory]]
 """What was collected, iteration by iteration."""
 
-ConfigT = TypeVar('ConfigT', bound=SearchConfig)
+ConfigT = TypeVar('ConfigT', bound=LoopConfig)
 NORMALIZER = ('state_mean', 'state_std', 'delta_mean', 'delta_std')
 
 
@@ -82,8 +82,8 @@ class Search(Generic[ConfigT]):
 
     @cached_property
     def policy(self) -> GaussianPolicy:
-        """The policy as functions."""
-        config = self.config
+        """The policy as functions, where it is a Gaussian (SearchConfig)."""
+        config: Any = self.config
         sizes = self.env.observation_size, self.env.action_size, config.hidden_sizes
         return GaussianPolicy(*sizes, config.init_std, config.min_std)
 
@@ -118,12 +118,16 @@ class Search(Generic[ConfigT]):
         size: tuple[int, int],
         members: MemberChoice = 'step',
         differentiable: bool = False,
+        starts: Starts | None = None,
     ) -> ImaginedEnv:
-        """Return the task in the models, for N x R rollouts."""
+        """Return the task in the models, for N x R rollouts.
+
+        starts: where they begin; default: where the settings say.
+        """
         assert models.replay is not None, 'nothing was collected'
-        config = self.config
+        config: Any = self.config
         horizon = config.imagined_horizon or self.env.horizon
-        starts = models.replay.starts(config.start_anywhere)
+        starts = starts or models.replay.starts(config.start_anywhere)
         imagination = Imagination(*size, horizon, starts, members, differentiable)
         return ImaginedEnv(self.env, self.ensemble(models), imagination)
 
@@ -183,7 +187,7 @@ def fit(search: Search[Any], models: Models, data: Data, generator: torch.Genera
         state,
         EnsembleData(buffer.transitions, _validation(search, data)[-config.buffer_size :]),
         EnsembleSchedule(
-            config.epochs,
+            _epochs(config, buffer),
             config.batch_size,
             config.model_learning_rate,
             config.persistency,
@@ -201,6 +205,16 @@ def fit(search: Search[Any], models: Models, data: Data, generator: torch.Genera
             'epochs': float(result.epochs.mean()),
         },
     )
+
+
+def _epochs(config: LoopConfig, buffer: Replay) -> int:
+    """Return how many passes over the data a fit takes at most."""
+    if config.fit_updates is None:
+        return config.epochs
+    new = int((buffer.source == buffer.source[-1]).sum())
+    learned_from = (1 - config.validation_fraction) * len(buffer.time)
+    updates = config.fit_updates * new * config.batch_size / learned_from
+    return min(config.epochs, max(1, round(updates)))
 
 
 @torch.no_grad()
@@ -223,16 +237,30 @@ def _validation(search: Search[Any], data: Data) -> Tensor:
     return torch.cat(masks)
 
 
+def gaussian_network(search: Search[Any]) -> dict[str, Any]:
+    """Return what a bundle says of a Gaussian policy (bundles/policy.py)."""
+    policy = search.policy
+    return {
+        'observation_size': policy.observation_size,
+        'hidden_sizes': policy.hidden_sizes,
+        'min_std': policy.min_std,
+    }
+
+
 class Stages(NamedTuple):
     """What an algorithm is: how its policy begins and is improved; what all share.
 
-    begin(search) -> policy. improve(search, policy, models, generator) -> Improved.
+    begin(search) -> policy. improve(search, policy, models, generator) -> Improved. acting(search,
+    policy): what acts, where its distributions' means are actions. network(search): what builds
+    the policy, for a bundle.
     """
 
     begin: Callable[[Search[Any]], Params]
     improve: Callable[[Search[Any], Params, Models, torch.Generator], Improved]
     collect: Callable[[Search[Any], Params | None, torch.Generator], list[Trajectory]] = collect
     fit: Callable[[Search[Any], Models, Data, torch.Generator], Fitted] = fit
+    acting: Callable[[Search[Any], Params], Act] = acting
+    network: Callable[[Search[Any]], dict[str, Any]] = gaussian_network
 
 
 def begin_gaussian(search: Search[Any]) -> Params:

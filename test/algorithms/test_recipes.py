@@ -4,7 +4,7 @@
 
 import pytest
 
-from mbmrl_ros.algorithms import ALGORITHMS, META_POLICY_SEARCH
+from mbmrl_ros.algorithms import ALGORITHMS, META_POLICY_SEARCH, MODEL_BASED_SEARCH
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.meta_tasks import META_TASKS
 from mbmrl_ros.training.recipes import load_recipe
@@ -20,6 +20,12 @@ def of(algorithm: str, task: str, name: str | None = None):
 def test_all_tasks_have_recipes_that_all_algorithms_take(task, name):
     for algorithm in META_POLICY_SEARCH:
         assert isinstance(of(algorithm.name, task, name), algorithm.Config)
+
+
+@pytest.mark.parametrize('name', ['default', 'paper'])
+def test_policy_search_in_models_has_recipes_for_every_task(name):
+    for algorithm in MODEL_BASED_SEARCH:
+        assert isinstance(of(algorithm.name, 'own/task', name), algorithm.Config)
 
 
 def test_a_section_is_for_its_algorithm_or_its_family():

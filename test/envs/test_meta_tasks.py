@@ -15,7 +15,7 @@ from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.adaptation_tasks import ADAPTATION_TASKS
 from mbmrl_ros.envs.gym import GoalTaskEnv, environment_id
 from mbmrl_ros.envs.meta_task import bind, require_goals
-from mbmrl_ros.envs.meta_tasks import META_TASKS, POLICY_TASKS, load_meta_task
+from mbmrl_ros.envs.meta_tasks import POLICY_TASKS, load_meta_task
 from mbmrl_ros.envs.task import Task
 from mbmrl_ros.envs.task_env import MetaTaskEnv
 from mbmrl_ros.envs.tasks import TASKS, load_task
@@ -45,7 +45,7 @@ def test_gymnasium_tells_the_goal_and_takes_one():
 
 def test_the_table_in_the_documents_is_that_of_the_tasks():
     text = DOCUMENT.read_text()
-    for name, listed in META_TASKS.items():
+    for name, listed in POLICY_TASKS.items():
         task = load_meta_task(name)
         env = MetaTaskEnv(task, 1, 1)
         line = next(line for line in text.splitlines() if line.startswith('|') and name in line)
@@ -128,6 +128,8 @@ def test_names_are_told_apart_and_unknown_ones_answered():
         load_meta_task('ant/goa')
     with pytest.raises(UserError, match='ant/goal has goals, which a model'):
         load_task('ant/goal')
+    with pytest.raises(UserError, match='hopper/mbbl is a task for policies'):
+        load_task('hopper/mbbl')
     with pytest.raises(UserError, match='has disturbances that come and go'):
         bind(ADAPTATION_TASKS[0])
 

@@ -82,6 +82,21 @@ def test_log_variances_stay_between_their_bounds_and_predictions_within_the_limi
     assert drawn.abs().max() <= 0.5
 
 
+@pytest.mark.parametrize('kind', KINDS)
+def test_no_step_is_larger_than_ten_standard_deviations(kind):
+    data = linear_data(60)
+    dynamics = build(data, **kind)
+    params = {name: value * 100 for name, value in dynamics.init(seeded()).items()}
+    states, actions = data.states.view(3, 20, 3), data.actions.view(3, 20, 2)
+    normalizer = dynamics.normalizer
+    for reached in (
+        dynamics.predict(params, states, actions),
+        dynamics.packed(params)(states, actions),
+    ):
+        size = ((reached - states - normalizer.delta_mean) / normalizer.delta_std).abs()
+        assert float(size.max()) == pytest.approx(10.0, abs=1e-3)
+
+
 def test_a_gaussian_ensemble_learns_how_large_the_noise_is():
     data = linear_data(2000, noise=0.3)
     dynamics = build(data, members=2, probabilistic=True)

@@ -6,9 +6,14 @@ from fnmatch import fnmatchcase
 
 import pytest
 
-from mbmrl_ros.algorithms import ALGORITHMS, LEARNERS, META_POLICY_SEARCH
+from mbmrl_ros.algorithms import (
+    ALGORITHMS,
+    LEARNERS,
+    META_POLICY_SEARCH,
+    MODEL_BASED_SEARCH,
+)
 from mbmrl_ros.config import UserError, read_extended, share_directory
-from mbmrl_ros.envs.meta_tasks import META_TASKS
+from mbmrl_ros.envs.meta_tasks import POLICY_TASKS
 from mbmrl_ros.envs.tasks import TASKS
 from mbmrl_ros.training.recipes import load_recipe, read_recipe, recipe_names
 from mbmrl_ros.training.settings import check_start
@@ -61,12 +66,14 @@ def test_every_recipe_is_valid_for_the_algorithms_that_it_names(task):
             if name == 'default':
                 check_start(config, None)
     of_models = [name in LEARNERS for name in ALGORITHMS if recipe_names(recipes, name)]
-    assert of_models in ([True] * len(LEARNERS), [False] * len(META_POLICY_SEARCH))
+    both = (*META_POLICY_SEARCH, *MODEL_BASED_SEARCH)
+    others = (META_POLICY_SEARCH, MODEL_BASED_SEARCH, both)
+    assert of_models in ([True] * len(LEARNERS), *([False] * len(each) for each in others))
 
 
 def test_every_file_is_of_a_task_and_there_are_few():
-    others = {'goals', 'recordings', 'millirobot/recordings'}
-    assert set(FILES) - others <= set(TASKS) | set(META_TASKS)
+    others = {'policies', 'recordings', 'millirobot/recordings'}
+    assert set(FILES) - others <= set(TASKS) | set(POLICY_TASKS)
     assert len(list(FOLDER.parent.rglob('*.yaml'))) <= 40
 
 

@@ -1,0 +1,82 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What `evaluate` does with a policy that was searched in models: its return, and their errors."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from mbmrl_ros.algorithms import ALGORITHMS, SEARCH_STAGES
+from mbmrl_ros.bundles.policy import PolicyBundle
+from mbmrl_ros.config import UserError, parse
+from mbmrl_ros.envs.meta_task import MetaTask
+from mbmrl_ros.evaluation.model_errors import HorizonErrors, horizon_errors, trained_models
+from mbmrl_ros.system.outputs import write_text
+from mbmrl_ros.training.recorded_env import mean_actions
+from mbmrl_ros.training.search import returns_of
+from mbmrl_ros.training.search_stages import Search
+
+
+def evaluate_search(bundle: PolicyBundle, task: MetaTask, options: argparse.Namespace) -> None:
+    """Roll out by the means of the policy; print returns, and errors where a run has models."""
+    search = make_search(bundle, task, options)
+    with contextlib.closing(search.env):
+        act = mean_actions(SEARCH_STAGES[bundle.info.algorithm].acting(search, bundle.tensors))
+        trajectories = search.env.roll_out(act, search.generator(0, 'evaluate'))
+    returns = returns_of(task, trajectories)
+    result: dict[str, Any] = {
+        'bundle': str(options.bundle),
+        'algorithm': bundle.info.algorithm,
+        'task': task.name,
+        'seed': options.seed,
+        'return_mean': float(returns.mean()),
+        'return_std': float(returns.std(correction=0)),
+        'returns': returns.tolist(),
+        'ended_early': sum(each.steps < search.env.horizon for each in trajectories),
+    }
+    print(
+        f'{task.name}: return {returns.mean():.1f} (standard deviation over {len(returns)} '
+        f'episodes {returns.std(correction=0):.1f}), {result["ended_early"]} ended early'
+    )
+    models = trained_models(Path(options.bundle).parent, search)
+    if models is not None:
+        errors = horizon_errors(search.ensemble(models), trajectories)
+        result |= errors.summary()
+        _print_errors(errors)
+    if options.json:
+        write_text(options.json, json.dumps(result, indent=2) + '\n')
+
+
+def make_search(bundle: PolicyBundle, task: MetaTask, options: argparse.Namespace) -> Search[Any]:
+    """Return the search that a bundle is of, with as many rollouts as are asked for."""
+    asked: dict[str, Any] = {'real_rollouts': options.episodes}
+    if options.steps:
+        asked['horizon'] = options.steps
+    record = ALGORITHMS[bundle.info.algorithm].Config
+    config: Any = parse(record, bundle.info.training | asked, '--episodes, --steps')
+    search = Search(task, config, options.seed)
+    sizes = search.env.observation_size, search.env.action_size
+    if sizes != (bundle.info.observation_size, bundle.info.action_size):
+        raise UserError(
+            f'the policy is of {bundle.info.task}, with {bundle.info.observation_size} '
+            f'observations and {bundle.info.action_size} actions; {task.name} has {sizes[0]} and '
+            f'{sizes[1]}: choose a task of the same robot'
+        )
+    return search
+
+
+def _print_errors(errors: HorizonErrors) -> None:
+    """Print a row per horizon, in standard deviations of the states."""
+    members = errors.errors.shape[1]
+    table = Table('steps ahead', *(f'model {index + 1}' for index in range(members)),
+                  'disagreement', title='errors in standard deviations')  # fmt: skip
+    for steps, row, apart in zip(errors.horizons, errors.errors, errors.disagreement):
+        table.add_row(str(steps), *(f'{value:.3f}' for value in row.tolist()), f'{apart:.3f}')
+    Console().print(table)
