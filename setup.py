@@ -18,6 +18,9 @@ executables = (
     'command_gate',
     'recorder_node',
     'player_node',
+    'policy_learner_node',
+    'model_learner_node',
+    'collector_node',
     'trainer_node',
 )
 
@@ -60,6 +63,9 @@ setup(
             'command_gate = mbmrl_ros.cli.entry:command_gate',
             'recorder_node = mbmrl_ros.cli.entry:recorder_node',
             'player_node = mbmrl_ros.cli.entry:player_node',
+            'policy_learner_node = mbmrl_ros.cli.entry:policy_learner_node',
+            'model_learner_node = mbmrl_ros.cli.entry:model_learner_node',
+            'collector_node = mbmrl_ros.cli.entry:collector_node',
             'trainer_node = mbmrl_ros.cli.entry:trainer_node',
         ],
     },

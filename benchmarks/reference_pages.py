@@ -32,6 +32,9 @@ NODES = {
     'recorder_node': nodes.RecorderSettings,
     'player_node': nodes.PlayerSettings,
     'trainer_node': learners.TrainerSettings,
+    'collector_node': learners.CollectorSettings,
+    'model_learner_node': learners.LearnerSettings,
+    'policy_learner_node': learners.LearnerSettings,
 }
 EDITOR = """
 ## In your editor

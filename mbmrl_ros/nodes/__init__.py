@@ -9,4 +9,7 @@ EXECUTABLES = {
     'recorder_node': 'mbmrl_ros.nodes.recording.recorder_node',
     'player_node': 'mbmrl_ros.nodes.recording.player_node',
     'trainer_node': 'mbmrl_ros.nodes.learners.trainer_node',
+    'collector_node': 'mbmrl_ros.nodes.learners.collector_node',
+    'model_learner_node': 'mbmrl_ros.nodes.learners.model_learner_node',
+    'policy_learner_node': 'mbmrl_ros.nodes.learners.policy_learner_node',
 }
