@@ -18,8 +18,8 @@ from mbmrl_ros import config
 ROOT = Path(__file__).resolve().parent.parent
 MANIFEST = ElementTree.parse(ROOT / 'package.xml').getroot()
 EXECUTABLES = {
-    'mbmrl', 'sim_node', 'controller_node', 'command_gate', 'recorder_node', 'player_node', 'policy_learner_node', 'model_learner_node', 'collector_node',
-    'trainer_node',
+    'mbmrl', 'sim_node', 'controller_node', 'command_gate', 'recorder_node', 'player_node',
+    'trainer_node', 'collector_node', 'model_learner_node', 'policy_learner_node',
 }  # fmt: skip
 
 

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Drives a robot episode after episode, with the newest policy at the begin of each.
 
-An episode is made of control steps that are the policy's own and follow each other. After a gap, a
-fallback, a stop or a decayed command it ends where it was whole: what was measured is true, and
-shorter than others.
+What is kept are pieces without gaps: control steps that are the policy's own and follow each
+other. A missed period, a fallback, a stop or a decayed command ends a piece, and the episode goes
+on with another one; mostly an episode is one piece.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from mbmrl_ros.types import DoneFn, Transitions
 
 Propose = Callable[[Tensor], Tensor]
 """State [1, S] -> action [1, A] in -1..1."""
-OnEpisode = Callable[[Trajectory, Propose], None]
-"""Gets an episode, and what it was driven by."""
+OnPiece = Callable[[Trajectory, Propose], None]
+"""Gets a piece of an episode, and what it was driven by."""
 
 WAITING = 'collecting: waiting for the robot to be put back'
 
@@ -41,15 +41,15 @@ class EpisodeDriver:
     window_size = 1
 
     def __init__(
-        self, spec: RobotSpec, horizon: int, done: DoneFn, propose: Propose, on_episode: OnEpisode
+        self, spec: RobotSpec, horizon: int, done: DoneFn, propose: Propose, on_piece: OnPiece
     ) -> None:
         """horizon: steps of an episode. done: which states [1, S] end one before."""
-        self._horizon, self._done, self._on_episode = horizon, done, on_episode
+        self._horizon, self._done, self._on_piece = horizon, done, on_piece
         self._newest = self._propose = propose
         fallback = from_units(spec, np.asarray(spec.action.fallback, np.float64))
         self._fallback = torch.from_numpy(fallback)[None]
         self._disowned = self._known = 0
-        self.waiting = True
+        self.waiting, self._ticks = True, 0
         self._forget()
 
     def use(self, propose: Propose) -> None:
@@ -58,7 +58,7 @@ class EpisodeDriver:
 
     def begin(self) -> None:
         """Begin an episode, in whatever state the robot is."""
-        self._propose = self._newest
+        self._propose, self._ticks = self._newest, 0
         self.waiting = False
 
     def disown(self) -> None:
@@ -67,8 +67,8 @@ class EpisodeDriver:
         self._disowned += 1
 
     def reset(self) -> None:
-        """End the episode that is under way: the robot may be somewhere else."""
-        self._end()
+        """End the piece that is under way: the robot may be somewhere else."""
+        self._cut()
 
     @torch.no_grad()
     def act(
@@ -92,11 +92,11 @@ class EpisodeDriver:
         if not self._states:
             self._states.append(state)
         self._acted = True
-        step = len(self._actions) + 1
+        self._ticks += 1
         return Decision(
             torch.where(valid[:, None], action.double(), 0.0),
             valid,
-            mode=f'collecting: step {step} of {self._horizon}',
+            mode=f'collecting: step {self._ticks} of {self._horizon}',
         )
 
     def _observe(self, window: Transitions, attempted: Tensor, state: Tensor) -> None:
@@ -109,22 +109,21 @@ class EpisodeDriver:
         # After a missed period the last transition does not begin where the action was chosen.
         follows = bool(attempted[0]) and torch.equal(window.states[:, -1], self._states[-1])
         if disowned or not follows:
-            self._end()
-            return
-        self._actions.append(window.actions[:, -1])
-        self._states.append(state)
-        if len(self._actions) == self._horizon or bool(self._done(state)[0]):
-            self._end()
+            self._cut()
+        else:
+            self._actions.append(window.actions[:, -1])
+            self._states.append(state)
+        if self._ticks >= self._horizon or bool(self._done(state)[0]):
+            self._cut()
+            self.waiting = True
 
-    def _end(self) -> None:
+    def _cut(self) -> None:
         states, actions = self._states, self._actions
         self._forget()
-        if not actions:
-            return
-        self.waiting = True
-        steps = torch.full((len(actions),), -1)
-        episode = Trajectory(torch.cat(states).float(), torch.cat(actions).float(), steps)
-        self._on_episode(episode, self._propose)
+        if actions:
+            nothing = torch.full((len(actions),), -1)
+            piece = Trajectory(torch.cat(states).float(), torch.cat(actions).float(), nothing)
+            self._on_piece(piece, self._propose)
 
     def _forget(self) -> None:
         self._states: list[Tensor] = []

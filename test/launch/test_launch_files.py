@@ -45,16 +45,24 @@ ARGUMENTS = {
         'namespace', 'algorithm', 'task', 'robot', 'data', 'config', 'settings', 'seed', 'out',
         'threads', 'autostart', 'log_level',
     },
+    'learn': {
+        'namespace', 'use_sim_time', 'parts', 'algorithm', 'task', 'robot', 'config', 'settings',
+        'seed', 'out', 'steps', 'reset', 'lockstep', 'gate', 'realtime_priority', 'threads',
+        'checkpoint_s', 'niceness', 'autostart', 'log_level',
+    },
 }  # fmt: skip
 # Constants at the top of launch files that list arguments.
-LISTS = ('PARAMETERS', 'SHARED', 'SHOWN', 'OPTIONS')
-# Launch file, node, the constant that says which arguments are its parameters, its settings.
+LISTS = ('PARAMETERS', 'LEARNER_PARAMETERS', 'SHARED', 'SHOWN', 'OPTIONS')
+# Launch file, node, the constants that say which arguments are its parameters, its settings.
 NODES = [
     ('sim', 'sim_node', 'PARAMETERS', 'SimSettings'),
     ('robot', 'controller_node', 'PARAMETERS', 'ControllerSettings'),
     ('robot', 'command_gate', 'GATE_PARAMETERS', 'GateSettings'),
     ('record', 'recorder_node', 'PARAMETERS', 'RecorderSettings'),
     ('train', 'trainer_node', 'PARAMETERS', 'TrainerSettings'),
+    ('learn', 'collector_node', 'SHARED PARAMETERS', 'CollectorSettings'),
+    ('learn', 'model_learner_node', 'SHARED LEARNER_PARAMETERS', 'LearnerSettings'),
+    ('learn', 'policy_learner_node', 'SHARED LEARNER_PARAMETERS', 'LearnerSettings'),
 ]
 DEADLINE_S = 60.0
 
@@ -121,7 +129,7 @@ def test_every_node_is_an_executable_of_the_package(name):
     assert sorted(executables) == sorted(node for file, node, _, _ in NODES if file == name)
 
 
-@pytest.mark.parametrize('name', ['robot', 'sim', 'record', 'train'])
+@pytest.mark.parametrize('name', ['robot', 'sim', 'record', 'train', 'learn'])
 def test_a_launch_needs_all_that_it_starts(name):
     tree = tree_of(name)
     started = {
@@ -170,9 +178,9 @@ def test_options_of_training_are_options_of_the_command(capsys):
     assert {f'--{name}' for name in names_in(tree_of('train'), 'OPTIONS')} <= options
 
 
-@pytest.mark.parametrize(('name', 'node', 'constant', 'model'), NODES)
+@pytest.mark.parametrize(('name', 'node', 'constants', 'model'), NODES)
 def test_arguments_and_shipped_file_together_give_every_parameter_once(
-    name, node, constant, model
+    name, node, constants, model
 ):
     # An argument wins even where its default was meant: a value in the file would never count.
     pytest.importorskip('rclpy', reason='the nodes need it')
@@ -183,7 +191,9 @@ def test_arguments_and_shipped_file_together_give_every_parameter_once(
     model = getattr(settings, model, None) or getattr(learning, model)
     data = yaml.safe_load((ROOT / 'config' / 'nodes.params.yaml').read_text())
     in_file = flat(data.get(f'/**/{node}', {'ros__parameters': {}})['ros__parameters'])
-    arguments = names_in(tree_of(name), constant) - {'use_sim_time'}
+    tree = tree_of(name)
+    arguments = set.union(*(names_in(tree, constant) for constant in constants.split()))
+    arguments -= {'use_sim_time'}
     defaults = dict(flat_values(model()))
     assert set(in_file).isdisjoint(arguments)
     assert set(in_file) | arguments == set(defaults)

@@ -50,7 +50,7 @@ LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 class CollectorTopics:
     """Everything of the collector that exists from configure to cleanup.
 
-    Threads: `_on_episode` in that which ticks, everything else in the executor's.
+    Threads: `_on_piece` in that which ticks, everything else in the executor's.
     """
 
     def __init__(self, node: Node, settings: CollectorSettings) -> None:
@@ -70,7 +70,7 @@ class CollectorTopics:
             first = at_random(part, self._generator)
             task = part.search.task
             horizon = part.search.env.horizon
-            self.driver = EpisodeDriver(spec, horizon, task.done, first, self._on_episode)
+            self.driver = EpisodeDriver(spec, horizon, task.done, first, self._on_piece)
             self._controller = ControllerTopics(node, self._controlled_by(), self._brain)
         except Exception:
             self._store.close()
@@ -132,12 +132,12 @@ class CollectorTopics:
         if self._mailbox.accept(message) is None and self._mailbox.last_refusal:
             self._node.get_logger().warning(f'policy refused: {self._mailbox.last_refusal}')
 
-    def _on_episode(self, episode: Trajectory, proposal: Any) -> None:
+    def _on_piece(self, piece: Trajectory, proposal: Any) -> None:
         if isinstance(proposal, Proposal):
             self._latency_s = proposal.first_s
-            self._recorded += episode.steps
+            self._recorded += piece.steps
             facts = facts_of(proposal.parcel) | {'first_action_s': proposal.first_s}
-            self._store.put(episode, facts)
+            self._store.put(piece, facts)
 
     def _on_pause(self, paused: bool, request: Any, response: Any) -> Any:
         self._paused = paused
@@ -150,8 +150,8 @@ class CollectorTopics:
         driver, resets = self.driver, self._resets
         if not self._active or not driver.waiting:
             return
-        wanted = self._settings.episodes
-        if wanted and self._store.count >= wanted:
+        wanted = self._settings.steps
+        if wanted and self._store.steps >= wanted:
             self._end()
         elif not self._paused and resets.done():
             parcel = self._mailbox.newest
@@ -162,7 +162,7 @@ class CollectorTopics:
 
     def _end(self) -> None:
         """All that was wanted has been collected."""
-        text = f'{self._store.count} episodes in {self._store.run.folder}; that is all'
+        text = f'{self._store.steps} steps in {self._store.run.folder}; that is all'
         self._paused = True
         self._node.get_logger().info(text)
         if getattr(self._node, 'owns_process', False):
@@ -173,14 +173,14 @@ class CollectorTopics:
         wall_s = time.monotonic() - self._began_s
         values: dict[str, Any] = {
             'folder': store.run.folder,
-            'episodes': store.count,
+            'pieces': store.count,
             'environment_steps': store.steps,
             'robot_time_share': self._recorded * self._spec.period_s / max(wall_s, 1e-9),
             'policy.first_action_s': self._latency_s,
             **mailbox.values(),
             **{f'last.{name}': value for name, value in store.last.items()},
         }
-        level, text = OK, f'{store.count} episodes collected'
+        level, text = OK, f'{store.steps} steps collected'
         if not self._active:
             text = f'inactive, {text}'
         elif self._paused:

@@ -1,6 +1,6 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Episodes on disk first, then on their topic, in a thread that control does not wait for."""
+"""Pieces of episodes: first on disk, then on a topic, in a thread that control never waits for."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ FOLDER = 'collector'
 
 
 class EpisodeStore:
-    """Keeps and publishes episodes, numbered from 1.
+    """Keeps and publishes pieces of episodes, numbered from 1.
 
     Threads: `put` from any; everything that begins with an underscore in its own. count, steps:
-    of the episodes on disk. problem: why the last one could not be written; empty if it was.
+    of what is on disk. problem: why the last one could not be written; empty if it was.
     """
 
     def __init__(self, part: Part, publish: Callable[[bytes], None]) -> None:
@@ -44,13 +44,13 @@ class EpisodeStore:
         self._thread.start()
 
     def republish(self, most: int) -> None:
-        """Send the newest episodes once more, for learners that were not there."""
+        """Send the newest pieces once more, for learners that were not there."""
         for number in range(max(1, self.count - most + 1), self.count + 1):
             self._send(number, self.run.load_data(number)[0])
 
-    def put(self, episode: Trajectory, facts: dict[str, float]) -> None:
-        """Keep an episode. facts: more of its row in metrics.csv."""
-        self._queue.put((episode, facts))
+    def put(self, piece: Trajectory, facts: dict[str, float]) -> None:
+        """Keep a piece. facts: more of its row in metrics.csv."""
+        self._queue.put((piece, facts))
 
     def close(self) -> None:
         """Write what is left, and give the folder free."""
@@ -64,21 +64,21 @@ class EpisodeStore:
                 self._keep(*item)
                 self.problem = ''
             except (UserError, OSError) as error:
-                # A disk that is full: the robot goes on, and the next episode is tried again.
-                self.problem = f'episode {self.count + 1} is lost: {error}'
+                # A disk that is full: the robot goes on, and the next piece is tried.
+                self.problem = f'steps were lost: {error}'
 
-    def _keep(self, episode: Trajectory, facts: dict[str, float]) -> None:
+    def _keep(self, piece: Trajectory, facts: dict[str, float]) -> None:
         number = self.count + 1
-        self.run.save_data(number, [episode])
-        self.count, self.steps = number, self.steps + episode.steps
-        self._send(number, episode)
-        earned = float(returns_of(self._part.search.task, [episode])[0])
+        self.run.save_data(number, [piece])
+        self.count, self.steps = number, self.steps + piece.steps
+        self._send(number, piece)
+        earned = float(returns_of(self._part.search.task, [piece])[0])
         row = {'environment_steps': float(self.steps), 'return': earned}
-        self.last = row | {'steps': float(episode.steps)} | facts | {'wall_s': time.time()}
+        self.last = row | {'steps': float(piece.steps)} | facts | {'wall_s': time.time()}
         self.run.log(number, self.last, step=self.steps)
 
-    def _send(self, number: int, episode: Trajectory) -> None:
-        parcel = Parcel(EPISODE, Version(0, number), as_tensors(episode))
+    def _send(self, number: int, piece: Trajectory) -> None:
+        parcel = Parcel(EPISODE, Version(0, number), as_tensors(piece))
         self._publish(parcel.pack(self._origin))
 
 

@@ -108,6 +108,8 @@ def _work(target: str, connection: Connection[Any, Any]) -> int:
             getattr(importlib.import_module(module), function)(link, request)
     except Stopped:
         link.say('state', 'stopped')
+    except KeyboardInterrupt:
+        return 0  # the node has ended it
     except UserError as error:
         link.say(FAILED, str(error))
         return 2

@@ -21,6 +21,7 @@ def learn_model(link: Link, request: dict[str, Any]) -> None:
     """Fit until the node ends it, beginning with the last checkpoint."""
     settings, part = prepare(request)
     search, data, waited = part.changed({'epochs': 1}), Data(), 0
+    metrics: dict[str, float] = {}
     with opened(part, MODEL) as (run, start):
         done, tensors = run.load_checkpoint()
         models = Models.from_tensors(tensors) if done else search.begin_models()
@@ -35,7 +36,8 @@ def learn_model(link: Link, request: dict[str, Any]) -> None:
             due = time.monotonic() - saved_s > settings.checkpoint_s
             if due or link.save_wanted:
                 saved_s, link.save_wanted = time.monotonic(), False
-                if learning.count:
+                if metrics:
+                    run.log(learning.count, metrics)
                     run.save_checkpoint(learning.count, models.tensors())
             if waited >= search.config.patience or not enough(data):
                 link.say('progress', {'state': 'waiting for episodes'})
@@ -48,4 +50,3 @@ def learn_model(link: Link, request: dict[str, Any]) -> None:
             waited = 0 if better else waited + 1
             metrics['epoch_s'] = time.monotonic() - began_s
             learning.publish(models.tensors(), metrics)
-            run.log(learning.count, metrics)

@@ -59,7 +59,7 @@ class Parcel:
     def pack(self, origin: Origin) -> bytes:
         """Return it as bytes."""
         head = {'kind': self.kind, 'version': str(self.version), 'sent_s': repr(self.sent_s)}
-        whole = {name: value.detach().contiguous() for name, value in self.tensors.items()}
+        whole = {name: value.detach().clone().contiguous() for name, value in self.tensors.items()}
         return save(whole, head | origin._asdict())
 
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the three that learn beside each other have in common: stages, folders, what is sent.
 
-OUT/collector/    data/0007.safetensors: episode 7; metrics.csv
+OUT/collector/    data/0007.safetensors: piece 7 of episodes; metrics.csv
 OUT/model/        checkpoint.safetensors, metrics.csv
 OUT/policy/       the same, and bundle/: the newest policy, for mbmrl evaluate and the robot
 """
@@ -41,6 +41,7 @@ TOPICS = {EPISODE: 'learning/episodes', MODEL: 'learning/model', POLICY: 'learni
 SENT = ('params/', 'adapted/', 'normalizer/')
 # Of an episode that models can be fitted to, some of whose steps are for validation.
 FEWEST_STEPS = 5
+SPARE = 20
 
 
 class Part(NamedTuple):
@@ -80,9 +81,9 @@ class Part(NamedTuple):
 
     @property
     def episodes_that_count(self) -> int:
-        """How many whole episodes fill the buffer that is learned from."""
+        """How many whole episodes fill the buffer that is learned from, a few more for pieces."""
         size: int = self.search.config.buffer_size
-        return -(-size // self.search.env.horizon)
+        return -(-size // self.search.env.horizon) + SPARE
 
 
 def plan_part(settings: LearningSettings) -> Part:
@@ -118,9 +119,9 @@ def sent(tensors: Params) -> Params:
     return {name: value for name, value in tensors.items() if name.startswith(SENT)}
 
 
-def as_tensors(episode: Trajectory) -> Params:
-    """Return an episode as it is sent."""
-    return {'states': episode.states, 'actions': episode.actions}
+def as_tensors(piece: Trajectory) -> Params:
+    """Return a piece of an episode as it is sent."""
+    return {'states': piece.states, 'actions': piece.actions}
 
 
 def take(link: Link, data: Data) -> tuple[Params | None, int]:

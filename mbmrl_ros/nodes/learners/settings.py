@@ -46,7 +46,9 @@ class LearnerSettings(LearningSettings):
 class CollectorSettings(LearningSettings):
     """Parameters of collector_node."""
 
-    episodes: int = Field(0, ge=0, description='to be collected, then it ends; 0: until stopped')
+    steps: int = Field(
+        0, ge=0, description='of control to be collected, then it ends; 0: until stopped'
+    )
     reset: str = Field(
         'sim_node/reset',
         description='service (Trigger) that puts the robot back after an episode; empty: nobody '
