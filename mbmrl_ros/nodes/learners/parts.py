@@ -36,6 +36,7 @@ from mbmrl_ros.training.search_stages import Data, Models, Search, Stages
 from mbmrl_ros.types import Params
 
 EPISODE, MODEL, POLICY = 'episode', 'model', 'policy'
+STARTS = 'starts'
 TOPICS = {EPISODE: 'learning/episodes', MODEL: 'learning/model', POLICY: 'learning/policy'}
 # What of models and policies others need; what is left out are optimisers.
 SENT = ('params/', 'adapted/', 'normalizer/')
@@ -108,7 +109,7 @@ def opened(part: Part, kind: str) -> Iterator[tuple[Run, int]]:
     with claimed(folder, f'{kind} node'):
         identity = {'algorithm': part.name, 'task': part.search.task.name, 'part': kind}
         run = Run(folder, part.search.config, identity | {'seed': part.search.seed})
-        counter = folder / 'starts'
+        counter = folder / STARTS
         start = int(counter.read_text()) + 1 if counter.exists() else 1
         write_text(counter, f'{start}\n')
         yield run, start

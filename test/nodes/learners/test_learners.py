@@ -142,6 +142,6 @@ def test_a_piece_that_nothing_can_be_learned_from_is_waited_over(request_of):
     request = request_of('mb_mpo')
     part = plan_part(LearnerSettings(**request))
     layout = part.layouts[EPISODE]
-    short = save({name: value for name, value in layout.tensors.items()})
+    short = save(layout.tensors)
     link = work(learn_model, request, [{'1': short}], 3)
     assert not link.all('parcel') and link.waited == 3
