@@ -18,6 +18,10 @@ executables = (
     'command_gate',
     'recorder_node',
     'player_node',
+    'policy_learner_node',
+    'model_learner_node',
+    'collector_node',
+    'trainer_node',
 )
 
 
@@ -59,6 +63,10 @@ setup(
             'command_gate = mbmrl_ros.cli.entry:command_gate',
             'recorder_node = mbmrl_ros.cli.entry:recorder_node',
             'player_node = mbmrl_ros.cli.entry:player_node',
+            'policy_learner_node = mbmrl_ros.cli.entry:policy_learner_node',
+            'model_learner_node = mbmrl_ros.cli.entry:model_learner_node',
+            'collector_node = mbmrl_ros.cli.entry:collector_node',
+            'trainer_node = mbmrl_ros.cli.entry:trainer_node',
         ],
     },
     python_requires='>=3.11',

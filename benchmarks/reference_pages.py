@@ -17,6 +17,7 @@ from mbmrl_ros.bundles.policy import PolicyInfo
 from mbmrl_ros.cli.main import make_parser
 from mbmrl_ros.cli.settings import Setting, rows_of
 from mbmrl_ros.nodes.common import settings as nodes
+from mbmrl_ros.nodes.learners import settings as learners
 from mbmrl_ros.planners.kinds import CONFIGS
 from mbmrl_ros.rewards.path import SHAPES
 from mbmrl_ros.rewards.terms import GOAL_TERMS, TERMS
@@ -30,6 +31,10 @@ NODES = {
     'command_gate': nodes.GateSettings,
     'recorder_node': nodes.RecorderSettings,
     'player_node': nodes.PlayerSettings,
+    'trainer_node': learners.TrainerSettings,
+    'collector_node': learners.CollectorSettings,
+    'model_learner_node': learners.LearnerSettings,
+    'policy_learner_node': learners.LearnerSettings,
 }
 EDITOR = """
 ## In your editor

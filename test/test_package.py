@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MANIFEST = ElementTree.parse(ROOT / 'package.xml').getroot()
 EXECUTABLES = {
     'mbmrl', 'sim_node', 'controller_node', 'command_gate', 'recorder_node', 'player_node',
+    'trainer_node', 'collector_node', 'model_learner_node', 'policy_learner_node',
 }  # fmt: skip
 
 

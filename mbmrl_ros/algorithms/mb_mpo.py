@@ -149,7 +149,7 @@ def restore(search: Search[MBMPOConfig], policy: Params) -> MetaLearner:
     return MetaLearner(search.policy, search.config, trained, optimiser, {})
 
 
-STAGES = Stages(begin_gaussian, improve)
+STAGES = Stages(begin_gaussian, improve, asynchronous={'meta_steps': 1})
 
 
 def train(task: MetaTask, config: MBMPOConfig, run: Run, seed: int) -> PolicyBundle:

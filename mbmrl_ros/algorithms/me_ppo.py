@@ -87,7 +87,7 @@ def update(
     }
 
 
-STAGES = Stages(begin_gaussian, improve)
+STAGES = Stages(begin_gaussian, improve, asynchronous={'updates': 1})
 
 
 def train(task: MetaTask, config: MEPPOConfig, run: Run, seed: int) -> PolicyBundle:

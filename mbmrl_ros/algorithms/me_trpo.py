@@ -95,7 +95,12 @@ def improve(
     return Improved(learner.tensors(), metrics | {'std': std})
 
 
-STAGES = Stages(begin_gaussian, improve)
+# As many updates as the models judge together; the width of exploration is learned and stays.
+STAGES = Stages(
+    begin_gaussian,
+    improve,
+    asynchronous={'updates': 5, 'validate_every': 5, 'reset_std': False},
+)
 
 
 def train(task: MetaTask, config: METRPOConfig, run: Run, seed: int) -> PolicyBundle:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.config import Config, UserError, closest
@@ -16,7 +16,7 @@ from mbmrl_ros.envs.task import Task
 from mbmrl_ros.system.outputs import claimed
 from mbmrl_ros.training.algorithm import Algorithm
 from mbmrl_ros.training.recipes import load_recipe
-from mbmrl_ros.training.run import Run
+from mbmrl_ros.training.run import After, Run
 from mbmrl_ros.training.settings import ModelBasedConfig, check_start
 
 
@@ -38,7 +38,7 @@ def train(
     assignments = tuple(f'{key}={json.dumps(value)}' for key, value in (settings or {}).items())
     record = load_recipe(chosen.Config, algorithm, found.name, config, assignments, chosen.recipes)
     check_start(record, None)
-    return run_training(chosen, found, record, Path(out), seed)
+    return run_training(chosen, found, record, RunPlan(Path(out), seed))
 
 
 def find_algorithm(name: str) -> Algorithm:
@@ -48,23 +48,28 @@ def find_algorithm(name: str) -> Algorithm:
     return ALGORITHMS[name]
 
 
-def run_training(
-    algorithm: Algorithm,
-    task: Task | MetaTask,
-    config: Config,
-    folder: Path,
-    seed: int,
-    start_from: Path | None = None,
-) -> Path:
-    """Train in a folder that nobody else writes to; return that of the bundle.
+class RunPlan(NamedTuple):
+    """Where and how a training runs.
 
-    start_from: a run whose data and weights are taken over.
+    start_from: a run whose data and weights are taken over. after: called after every iteration.
     """
+
+    folder: Path
+    seed: int = 0
+    start_from: Path | None = None
+    after: After | None = None
+
+
+def run_training(
+    algorithm: Algorithm, task: Task | MetaTask, config: Config, plan: RunPlan
+) -> Path:
+    """Train in a folder that nobody else writes to; return that of the bundle."""
+    folder, seed, start_from, after = plan
     identity = {'algorithm': algorithm.name, 'task': task.name, 'seed': seed}
     if start_from:
         identity['start_from'] = str(start_from)
     with claimed(folder, 'mbmrl train'):
-        run = Run(folder, config, identity)
+        run = Run(folder, config, identity, after)
         if start_from and isinstance(config, ModelBasedConfig):
             run.adopt(start_from, iterations=config.iterations)
         algorithm.train(task, config, run, seed)

@@ -40,6 +40,26 @@ def player_node() -> int:
     return _run('player_node', EXECUTABLES['player_node'])
 
 
+def trainer_node() -> int:
+    """Run the node that trains."""
+    return _run('trainer_node', EXECUTABLES['trainer_node'])
+
+
+def collector_node() -> int:
+    """Run the node that drives a robot with the newest policy."""
+    return _run('collector_node', EXECUTABLES['collector_node'])
+
+
+def model_learner_node() -> int:
+    """Run the node that fits models to what was collected."""
+    return _run('model_learner_node', EXECUTABLES['model_learner_node'])
+
+
+def policy_learner_node() -> int:
+    """Run the node that improves a policy in the newest models."""
+    return _run('policy_learner_node', EXECUTABLES['policy_learner_node'])
+
+
 def _run(name: str, module: str) -> int:
     begin_process()
     return exit_code(lambda: int(importlib.import_module(module).main()), name)

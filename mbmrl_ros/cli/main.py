@@ -197,6 +197,11 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         metavar='RUN',
         help='take over the data and the weights of a run',
     )
+    parser.add_argument(
+        '--asynchronous',
+        action='store_true',
+        help='collect, fit and improve at once, beside a simulator in real time, as ROS nodes',
+    )
     parser.add_argument('--seed', type=_whole, default=0, help='of all random numbers (0)')
     parser.add_argument('--threads', type=_positive, default=2, help='of the processor (2)')
     parser.add_argument('--out', type=Path, help='run folder (default: runs/<task>/<algo>/<seed>)')
@@ -358,12 +363,16 @@ def _demo(options: argparse.Namespace) -> Command:
 
 
 def _train(options: argparse.Namespace) -> Command:
+    if options.data and options.asynchronous:
+        raise UserError('--asynchronous collects by itself; leave out --data, or it')
     if options.data:
         return _load('cli.recordings', 'train_on_recordings')
     if not options.task:
         raise UserError(
             'train needs --task TASK (see: mbmrl tasks) or --data DIR (see: mbmrl bag)'
         )
+    if options.asynchronous:
+        return _load('cli.asynchronous', 'asynchronous_command')
     return _load('cli.train_evaluate', 'train_command')
 
 

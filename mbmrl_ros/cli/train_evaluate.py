@@ -17,7 +17,7 @@ from rich.table import Table
 from tqdm import tqdm
 
 from mbmrl_ros.algorithms.adapters import make_adapter
-from mbmrl_ros.api.training import find_algorithm, run_training
+from mbmrl_ros.api.training import RunPlan, find_algorithm, run_training
 from mbmrl_ros.bundles.dynamics import Bundle, load_bundle, on_device, read_info
 from mbmrl_ros.bundles.files import bundle_kind, find_bundle
 from mbmrl_ros.cli.evaluate_policy import evaluate_policy_command
@@ -65,7 +65,8 @@ def train_command(options: argparse.Namespace) -> None:
                 'by the command that it was started with',
                 file=sys.stderr,
             )
-    bundle = run_training(algorithm, task, config, folder, options.seed, options.start_from)
+    plan = RunPlan(folder, options.seed, options.start_from)
+    bundle = run_training(algorithm, task, config, plan)
     print(f'bundle: {bundle}\ncurves: mbmrl report {folder}')
 
 

@@ -8,4 +8,8 @@ EXECUTABLES = {
     'command_gate': 'mbmrl_ros.nodes.gate.gate_node',
     'recorder_node': 'mbmrl_ros.nodes.recording.recorder_node',
     'player_node': 'mbmrl_ros.nodes.recording.player_node',
+    'trainer_node': 'mbmrl_ros.nodes.learners.trainer_node',
+    'collector_node': 'mbmrl_ros.nodes.learners.collector_node',
+    'model_learner_node': 'mbmrl_ros.nodes.learners.model_learner_node',
+    'policy_learner_node': 'mbmrl_ros.nodes.learners.policy_learner_node',
 }

@@ -37,6 +37,9 @@ from mbmrl_ros.training.tensorboard import Board
 Present = Callable[[dict[str, Any]], dict[str, Any]]
 """What a file says -> the same by the names of now."""
 
+After = Callable[[int, dict[str, float]], None]
+"""(iteration, its metrics): called when an iteration counts as done."""
+
 # What is chosen by itself where it is `auto`.
 PRECISIONS = ('precision', 'fit_precision')
 
@@ -49,9 +52,14 @@ class Run:
         folder: Path,
         config: Config,
         identity: dict[str, Any],
+        after: After | None = None,
     ) -> None:
-        """Open or create; UserError if the folder holds a training with other settings."""
+        """Open or create; UserError if the folder holds a training with other settings.
+
+        after: may take its time, and what it raises ends the training, which can be gone on with.
+        """
         self.folder = folder
+        self._after, self._logged = after, dict[str, float]()
         try:
             (folder / 'data').mkdir(parents=True, exist_ok=True)
             (folder / 'bundles').mkdir(exist_ok=True)
@@ -158,12 +166,15 @@ class Run:
         whole = {name: value.detach().contiguous().clone() for name, value in tensors.items()}
         with replacing(path) as temporary:
             save_file(whole | {'iteration': torch.tensor(iteration)}, temporary)
+        if self._after is not None:
+            self._after(iteration, self._logged)
 
     def log(self, iteration: int, metrics: dict[str, float], step: int | None = None) -> None:
         """Append one row to metrics.csv and to TensorBoard; an older row of it is replaced.
 
         step: what TensorBoard's curves go over; None: iterations.
         """
+        self._logged = metrics
         path = self.folder / 'metrics.csv'
         rows = []
         if path.exists():

@@ -43,15 +43,24 @@ def train_search(
 
     name: of the algorithm. UserError for a task with goals, which models would not be told of.
     """
+    check_task(task)
+    search = Search(task, config, seed)
+    with contextlib.closing(search.env):
+        return _search(stages, search, run, search_info(name, stages, search))
+
+
+def check_task(task: MetaTask) -> None:
+    """UserError for a task with goals, which models would not be told of."""
     if task.goals.names:
         raise UserError(
             f'{task.name} has goals, which this algorithm does not adapt to; choose a task '
             'without goals (docs/environments.md), or a meta-learner'
         )
-    search = Search(task, config, seed)
-    with contextlib.closing(search.env):
-        info = policy_info(name, task, search.env, config, **stages.network(search))
-        return _search(stages, search, run, info)
+
+
+def search_info(name: str, stages: Stages, search: Search[Any]) -> PolicyInfo:
+    """Return what bundles of a search say of themselves. name: of the algorithm."""
+    return policy_info(name, search.task, search.env, search.config, **stages.network(search))
 
 
 def _search(stages: Stages, search: Search[Any], run: Run, info: PolicyInfo) -> PolicyBundle:
@@ -69,7 +78,7 @@ def _search(stages: Stages, search: Search[Any], run: Run, info: PolicyInfo) -> 
         started.append(time.perf_counter())
         generator = search.generator(iteration, 'improve')
         policy, improved = stages.improve(search, policy, models, generator)
-        _check(policy, iteration)
+        check_policy(policy, iteration)
         started.append(time.perf_counter())
         acts = stages.acting(search, {k: v for k, v in policy.items() if k.startswith('params/')})
         metrics = measure(search, acts, data, iteration) | fitted | improved
@@ -77,7 +86,7 @@ def _search(stages: Stages, search: Search[Any], run: Run, info: PolicyInfo) -> 
             f'{stage}_s': after - before
             for stage, before, after in zip(('collect', 'fit', 'improve'), started, started[1:])
         }
-        bundle = _bundle(info, search, policy, metrics, iteration)
+        bundle = search_bundle(info, search, policy, metrics, iteration)
         save_policy(run.publish(iteration), bundle)
         run.log(iteration, metrics, step=int(metrics['environment_steps']))
         run.save_checkpoint(iteration, _checkpoint(policy, models))
@@ -131,16 +140,18 @@ def _return(task: MetaTask, trajectory: Trajectory) -> float:
     return float(task.reward(states, actions, following, states.new_zeros(len(states), 0)).sum())
 
 
-def _bundle(
+def search_bundle(
     info: PolicyInfo, search: Search[Any], policy: Params, metrics: Metrics, iteration: int
 ) -> PolicyBundle:
+    """Return a policy as a bundle, before any adaptation."""
     params = {f'params/{k}': v.detach().clone() for k, v in group(policy, 'params').items()}
     known = {name: value for name, value in metrics.items() if value == value}
     info = info.model_copy(update={'iteration': iteration, 'metrics': known})
     return PolicyBundle(info, params | search.env.normalizers())
 
 
-def _check(policy: Params, iteration: int) -> None:
+def check_policy(policy: Params, iteration: int) -> None:
+    """UserError if a policy is not finite."""
     for name, value in policy.items():
         if not bool(value.isfinite().all()):
             raise UserError(

@@ -11,7 +11,7 @@ new. So a loop may call them in turn, or processes of their own whenever they li
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -252,7 +252,8 @@ class Stages(NamedTuple):
 
     begin(search) -> policy. improve(search, policy, models, generator) -> Improved. acting(search,
     policy): what acts, where its distributions' means are actions. network(search): what builds
-    the policy, for a bundle.
+    the policy, for a bundle. asynchronous: settings of an improvement where the stages run beside
+    each other, each as often as it can; None: it is not for that.
     """
 
     begin: Callable[[Search[Any]], Params]
@@ -261,6 +262,7 @@ class Stages(NamedTuple):
     fit: Callable[[Search[Any], Models, Data, torch.Generator], Fitted] = fit
     acting: Callable[[Search[Any], Params], Act] = acting
     network: Callable[[Search[Any]], dict[str, Any]] = gaussian_network
+    asynchronous: Mapping[str, Any] | None = None
 
 
 def begin_gaussian(search: Search[Any]) -> Params:

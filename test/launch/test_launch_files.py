@@ -41,16 +41,28 @@ ARGUMENTS = {
     'sim': COMMON | {'controller'},
     'record': COMMON - {'bundle', 'mode', 'lockstep', 'gate', 'rviz'} | {'out'},
     'rviz': {'namespace', 'use_sim_time', 'robot', 'urdf', 'rviz_config'},
-    'train': {'algorithm', 'task', 'data', 'config', 'seed', 'out', 'more'},
-}
+    'train': {
+        'namespace', 'algorithm', 'task', 'robot', 'data', 'config', 'settings', 'seed', 'out',
+        'threads', 'autostart', 'log_level',
+    },
+    'learn': {
+        'namespace', 'use_sim_time', 'parts', 'algorithm', 'task', 'robot', 'config', 'settings',
+        'seed', 'out', 'steps', 'reset', 'lockstep', 'gate', 'realtime_priority', 'threads',
+        'checkpoint_s', 'niceness', 'autostart', 'log_level',
+    },
+}  # fmt: skip
 # Constants at the top of launch files that list arguments.
-LISTS = ('PARAMETERS', 'SHARED', 'SHOWN', 'OPTIONS')
-# Launch file, node, the constant that says which arguments are its parameters, its settings.
+LISTS = ('PARAMETERS', 'LEARNER_PARAMETERS', 'SHARED', 'SHOWN', 'OPTIONS')
+# Launch file, node, the constants that say which arguments are its parameters, its settings.
 NODES = [
     ('sim', 'sim_node', 'PARAMETERS', 'SimSettings'),
     ('robot', 'controller_node', 'PARAMETERS', 'ControllerSettings'),
     ('robot', 'command_gate', 'GATE_PARAMETERS', 'GateSettings'),
     ('record', 'recorder_node', 'PARAMETERS', 'RecorderSettings'),
+    ('train', 'trainer_node', 'PARAMETERS', 'TrainerSettings'),
+    ('learn', 'collector_node', 'SHARED PARAMETERS', 'CollectorSettings'),
+    ('learn', 'model_learner_node', 'SHARED LEARNER_PARAMETERS', 'LearnerSettings'),
+    ('learn', 'policy_learner_node', 'SHARED LEARNER_PARAMETERS', 'LearnerSettings'),
 ]
 DEADLINE_S = 60.0
 
@@ -117,14 +129,15 @@ def test_every_node_is_an_executable_of_the_package(name):
     assert sorted(executables) == sorted(node for file, node, _, _ in NODES if file == name)
 
 
-@pytest.mark.parametrize('name', ['robot', 'sim', 'record', 'train'])
+@pytest.mark.parametrize('name', ['robot', 'sim', 'record', 'train', 'learn'])
 def test_a_launch_needs_all_that_it_starts(name):
     tree = tree_of(name)
     started = {
         ast.unparse(node.targets[0])
         for node in ast.walk(tree)
-        if isinstance(node, ast.Assign) and ast.unparse(node.value).startswith('LifecycleNode(')
-    } or {ast.unparse(call) for call in calls(tree, 'ExecuteProcess')}
+        if isinstance(node, ast.Assign)
+        and ast.unparse(node.value).startswith(('LifecycleNode(', 'ExecuteProcess('))
+    }
     needed = {ast.unparse(argument) for call in calls(tree, 'needed') for argument in call.args}
     assert started and needed == started
 
@@ -165,20 +178,22 @@ def test_options_of_training_are_options_of_the_command(capsys):
     assert {f'--{name}' for name in names_in(tree_of('train'), 'OPTIONS')} <= options
 
 
-@pytest.mark.parametrize(('name', 'node', 'constant', 'model'), NODES)
+@pytest.mark.parametrize(('name', 'node', 'constants', 'model'), NODES)
 def test_arguments_and_shipped_file_together_give_every_parameter_once(
-    name, node, constant, model
+    name, node, constants, model
 ):
     # An argument wins even where its default was meant: a value in the file would never count.
-    settings = pytest.importorskip(
-        'mbmrl_ros.nodes.common.settings', reason='the nodes need rclpy'
-    )
+    pytest.importorskip('rclpy', reason='the nodes need it')
+    from mbmrl_ros.nodes.common import settings
     from mbmrl_ros.nodes.common.params import flat_values, validate
+    from mbmrl_ros.nodes.learners import settings as learning
 
-    model = getattr(settings, model)
+    model = getattr(settings, model, None) or getattr(learning, model)
     data = yaml.safe_load((ROOT / 'config' / 'nodes.params.yaml').read_text())
-    in_file = flat(data[f'/**/{node}']['ros__parameters'])
-    arguments = names_in(tree_of(name), constant) - {'use_sim_time'}
+    in_file = flat(data.get(f'/**/{node}', {'ros__parameters': {}})['ros__parameters'])
+    tree = tree_of(name)
+    arguments = set.union(*(names_in(tree, constant) for constant in constants.split()))
+    arguments -= {'use_sim_time'}
     defaults = dict(flat_values(model()))
     assert set(in_file).isdisjoint(arguments)
     assert set(in_file) | arguments == set(defaults)
@@ -314,7 +329,7 @@ def test_with_the_gate_commands_of_the_simulated_robot_pass_through_it(
         ('robot', ['bundle:=missing', 'gate:=true'], 'controller_node'),
         ('sim', ['bundle:=missing', 'lockstep:=true'], 'controller_node'),
         ('record', ['robot:=half_cheeta'], 'recorder_node'),
-        ('train', ['algorithm:=nothing'], 'train'),
+        ('train', ['algorithm:=nothing'], 'trainer_node'),
     ],
 )
 def test_a_process_that_fails_ends_the_launch_with_another_exit_code_than_zero(
@@ -441,9 +456,9 @@ def test_training_is_launched_with_its_options_and_ends_with_a_bundle(installati
         'past_steps': 4, 'future_steps': 4, 'batch_size': 8, 'held_out': 0.5,
         'planner': '{candidates: 4, horizon: 3}', 'control_planner': '{candidates: 4, horizon: 3}',
     }  # fmt: skip
-    settings = ' '.join(f"--set '{key}={value}'" for key, value in small.items())
+    settings = json.dumps([f'{key}={value}' for key, value in small.items()])
     arguments = ['algorithm:=mb', 'task:=half_cheetah/disabled_joint', 'seed:=3', f'out:={out}']
-    with launched(installation, log, 'train', *arguments, f'more:={settings}') as process:
+    with launched(installation, log, 'train', *arguments, f'settings:={settings}') as process:
         assert process.wait(timeout=DEADLINE_S * slowness()) == 0, log.read_text()
     assert (out / 'bundle' / 'bundle.json').is_file(), log.read_text()
     assert json.loads((out / 'bundle' / 'bundle.json').read_text())['algorithm'] == 'mb'

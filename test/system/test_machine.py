@@ -26,7 +26,7 @@ class Torch:
 sys.meta_path.insert(0, Torch())
 """
 MODULE = 'import runpy; runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)'
-NODES = ('sim_node', 'controller_node', 'command_gate', 'recorder_node', 'player_node')
+NODES = tuple(EXECUTABLES)
 
 
 def clean(**changes):

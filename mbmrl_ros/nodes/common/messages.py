@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import operator
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -157,6 +157,13 @@ def _array_writer(
         return _number_array(padded[places], nanoseconds if label else None)
 
     return write
+
+
+def labelled_numbers(numbers: Mapping[str, float]) -> Float64MultiArray:
+    """Return one row of numbers, whose dimensions are labelled by their names."""
+    message = Float64MultiArray(data=array('d', numbers.values()))
+    message.layout.dim = [MultiArrayDimension(label=name, size=1, stride=1) for name in numbers]
+    return message
 
 
 def _number_array(values: Array, nanoseconds: int | None) -> Float64MultiArray:

@@ -1,6 +1,6 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Publishers, subscriptions, services and timers that come and go together."""
+"""Publishers, subscriptions, services, clients and timers that come and go together."""
 
 from __future__ import annotations
 
@@ -71,6 +71,12 @@ class NodeResources:
         """Make a service."""
         service = self.node.create_service(kind, name, callback)
         self._destroy.append(lambda: self.node.destroy_service(service))
+
+    def client(self, kind: Any, name: str) -> Any:
+        """Return a client of a service."""
+        client: Any = self.node.create_client(kind, name)
+        self._destroy.append(lambda: self.node.destroy_client(client))
+        return client
 
     def timer(self, period_s: float, callback: Callable[[], None], steady: bool = True) -> Timer:
         """Make a timer on the steady clock, or on that of the node, which may be simulated."""

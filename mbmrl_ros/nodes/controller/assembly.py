@@ -25,6 +25,7 @@ from mbmrl_ros.robot.action_source import PlanningSource
 from mbmrl_ros.robot.adaptive_mpc import AdaptiveMPC, make_mpc
 from mbmrl_ros.robot.budget import CandidateBudget, with_candidates
 from mbmrl_ros.robot.controller import Controller
+from mbmrl_ros.robot.episode_driver import EpisodeDriver
 from mbmrl_ros.robot.latency import Latency
 from mbmrl_ros.robot.policy_driver import PolicyDriver
 from mbmrl_ros.robot.prediction_monitor import PredictionMonitor
@@ -48,11 +49,14 @@ class Brain:
 
     name: str
     bundle: Bundle | None
-    source: AdaptiveMPC | Collector | PolicyDriver
+    source: AdaptiveMPC | Collector | PolicyDriver | EpisodeDriver
     generator: torch.Generator
     task: Task | None = None
     route: Route | None = None
     notice: str = ''
+
+
+MakeBrain = Callable[[RobotSpec, ControllerSettings, Route | None], Brain]
 
 
 def build_brain(

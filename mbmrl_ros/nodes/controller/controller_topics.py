@@ -37,6 +37,7 @@ from mbmrl_ros.nodes.common.senders import CommandTopic
 from mbmrl_ros.nodes.common.settings import ControllerSettings
 from mbmrl_ros.nodes.controller.assembly import (
     Brain,
+    MakeBrain,
     build_brain,
     build_budget,
     build_controller,
@@ -78,13 +79,15 @@ class ControllerTopics:
     reporter's get their jobs by `loop.submit` and `loop.reporter.submit`.
     """
 
-    def __init__(self, node: Node, settings: ControllerSettings) -> None:
+    def __init__(
+        self, node: Node, settings: ControllerSettings, make_brain: MakeBrain = build_brain
+    ) -> None:
         """Load robot and bundle, warm up; UserError if anything is wrong."""
-        self._node, self._settings = node, settings
+        self._node, self._settings, self._make_brain = node, settings, make_brain
         self._spec = spec = load_robot(settings.robot)
         if settings.lockstep:
             check_lockstep(spec)
-        self._brain = build_brain(spec, settings, read_route(settings.path))
+        self._brain = make_brain(spec, settings, read_route(settings.path))
         if self._brain.notice:
             node.get_logger().warning(self._brain.notice)
         self.controller = build_controller(spec, self._brain, settings)
@@ -285,7 +288,7 @@ class ControllerTopics:
         Meanwhile the worker goes on, and readings wait in their queues.
         """
         try:
-            brain = build_brain(self._spec, self._settings, self._path.route)
+            brain = self._make_brain(self._spec, self._settings, self._path.route)
         except UserError as error:
             random = isinstance(self._brain.source, Collector)
             source = 'random policy' if random else 'old bundle'

@@ -6,13 +6,12 @@ from __future__ import annotations
 
 import math
 import statistics
-from array import array
 from collections import deque
 from dataclasses import replace
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-from std_msgs.msg import Float64MultiArray, MultiArrayDimension
+from std_msgs.msg import Float64MultiArray
 
 from mbmrl_ros.nodes.common.diagnostics import (
     ERROR,
@@ -23,6 +22,7 @@ from mbmrl_ros.nodes.common.diagnostics import (
     with_notices,
 )
 from mbmrl_ros.nodes.common.inputs import Sensors
+from mbmrl_ros.nodes.common.messages import labelled_numbers
 from mbmrl_ros.nodes.common.node_resources import NodeResources
 from mbmrl_ros.nodes.common.senders import CommandTopic
 from mbmrl_ros.nodes.controller.control_loop import ControlLoop
@@ -45,9 +45,7 @@ def stats_message(tick: Tick) -> Float64MultiArray:
         report.expected_return, tick.command.fallback, report.candidates, report.latency_s,
         report.period_error_s, *report.prediction_error,
     )  # fmt: skip
-    message = Float64MultiArray(data=array('d', row))
-    message.layout.dim = [MultiArrayDimension(label=name, size=1, stride=1) for name in STATS]
-    return message
+    return labelled_numbers(dict(zip(STATS, row, strict=True)))
 
 
 class ControllerReport:

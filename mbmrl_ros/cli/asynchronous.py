@@ -1,0 +1,99 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""`mbmrl train --asynchronous`: a simulator in real time, and three nodes that learn beside it."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from mbmrl_ros.config import UserError
+from mbmrl_ros.nodes.episode.processes import ending_in_order, last_words, node_process
+from mbmrl_ros.nodes.learners.episodes import FOLDER
+from mbmrl_ros.nodes.learners.parts import MODEL, POLICY, STARTS, plan_part
+from mbmrl_ros.nodes.learners.plan import plan_training
+from mbmrl_ros.nodes.learners.settings import LearningSettings
+from mbmrl_ros.system.outputs import claimed
+
+LOOK_S = 0.5
+NAMESPACE = 'learning'
+COLLECTOR = 'collector_node'
+Process = subprocess.Popen[bytes]
+
+
+def asynchronous_command(options: argparse.Namespace) -> None:
+    """Learn until as many steps are collected as by `mbmrl train`, or go on with a run."""
+    if options.start_from:
+        raise UserError('--start-from goes without --asynchronous')
+    settings = LearningSettings(
+        algorithm=options.algorithm,
+        task=options.task,
+        robot=options.robot or '',
+        config=options.config or '',
+        settings=tuple(options.set),
+        seed=options.seed,
+        out=str(options.out or ''),
+    )
+    part, config = plan_part(settings), plan_training(settings).config
+    steps = config.iterations * config.real_rollouts * part.search.env.horizon
+    with claimed(part.folder, 'mbmrl train'):
+        _learn(settings, part.folder, part.search.task.robot, steps)
+    bundle = part.folder / POLICY / 'bundle'
+    found = bundle if bundle.exists() else 'none yet; collect more steps'
+    print(f'bundle: {found}\ncurves: {part.folder}/*/metrics.csv')
+
+
+def _learn(settings: LearningSettings, folder: Path, robot: str, steps: int) -> None:
+    given = settings.model_dump() | {'settings': list(settings.settings) or [''], 'out': folder}
+    parameters: dict[str, dict[str, Any]] = {
+        'model_learner_node': given,
+        'policy_learner_node': given,
+        'sim_node': {'robot': robot, 'wall_time': True, 'seed': settings.seed},
+        COLLECTOR: given | {'steps': steps},
+    }
+    log, began_s = folder / 'log', time.time()
+    with ending_in_order(), ExitStack() as stack, tqdm(total=steps, unit='step') as bar:
+        nodes: dict[str, Process] = {}
+        for name, own in parameters.items():
+            if name == 'sim_node':
+                # Of the steps that are wanted, none is driven before somebody learns from it.
+                _watch(nodes, log, lambda: _opened(folder, began_s))
+            nodes[name] = stack.enter_context(node_process(name, own, NAMESPACE, log))
+        path = folder / FOLDER / 'metrics.csv'
+        _watch(nodes, log, lambda: _show(path, bar) or nodes[COLLECTOR].poll() == 0)
+        _show(path, bar)
+
+
+def _watch(nodes: Mapping[str, Process], log: Path, done: Callable[[], bool]) -> None:
+    """Wait until something is so; UserError if a node ends before."""
+    while not done():
+        time.sleep(LOOK_S)
+        for name, process in nodes.items():
+            if process.poll() or (process.poll() == 0 and name != COLLECTOR):
+                raise UserError(f'{name} ended before the others: {last_words(log)} ({log})')
+
+
+def _opened(folder: Path, since_s: float) -> bool:
+    """Whether both learners have begun (parts.py)."""
+    counters = [folder / kind / STARTS for kind in (MODEL, POLICY)]
+    return all(path.exists() and path.stat().st_mtime >= since_s for path in counters)
+
+
+def _show(path: Path, bar: Any) -> bool:
+    """Show how many steps there are, and what the last episode earned; return False."""
+    if not path.exists():
+        return False
+    with path.open(newline='') as file:
+        rows = list(csv.DictReader(file))
+    if rows:
+        bar.set_postfix_str(f'return {float(rows[-1]["return"]):.1f}', refresh=False)
+        bar.update(int(float(rows[-1]['environment_steps'])) - bar.n)
+    return False

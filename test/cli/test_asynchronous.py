@@ -1,0 +1,92 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""`mbmrl train --asynchronous`: what it starts in which order, what it says of wrong input."""
+
+from contextlib import contextmanager
+
+import pytest
+
+from mbmrl_ros.cli import asynchronous
+from mbmrl_ros.cli.main import main
+
+TASK = 'half_cheetah/thesis'
+
+
+class Node:
+    """A stand-in for a process. returncode: None while it runs."""
+
+    def __init__(self, returncode=None):
+        self.returncode = returncode
+
+    def poll(self):
+        return self.returncode
+
+
+@pytest.fixture
+def started(tmp_path, monkeypatch):
+    """The nodes that are started, with their parameters; the collector is done at once."""
+    nodes = {}
+
+    @contextmanager
+    def start(name, parameters, namespace, log):
+        nodes[name] = parameters
+        kind = name.removesuffix('_learner_node')
+        if kind != name:
+            (tmp_path / kind).mkdir(exist_ok=True)
+            (tmp_path / kind / 'starts').write_text('1')
+        yield Node(0 if name == 'collector_node' else None)
+
+    monkeypatch.setattr(asynchronous, 'node_process', start)
+    monkeypatch.setattr(asynchronous, 'LOOK_S', 0.0)
+    return nodes
+
+
+def run(tmp_path, *more, algorithm='mb_mpo', task=TASK):
+    arguments = ['train', algorithm, '--task', task, '--asynchronous', '--out', str(tmp_path)]
+    return main([*arguments, *more])
+
+
+def test_learners_are_there_before_the_robot_is_driven_for_as_many_steps(
+    started, tmp_path, capsys
+):
+    changes = ['iterations=3', 'real_rollouts=2', 'horizon=50']
+    assert run(tmp_path, '--seed', '4', *(f'--set={change}' for change in changes)) == 0
+    assert list(started) == [
+        'model_learner_node', 'policy_learner_node', 'sim_node', 'collector_node',
+    ]  # fmt: skip
+    assert started['collector_node']['steps'] == 3 * 2 * 50
+    assert started['sim_node'] == {'robot': 'half_cheetah_20hz', 'wall_time': True, 'seed': 4}
+    assert started['model_learner_node']['settings'] == changes
+    assert 'bundle: none yet' in capsys.readouterr().out
+
+
+def test_a_node_that_ends_before_the_others_ends_it(started, tmp_path, capsys, monkeypatch):
+    original = asynchronous.node_process
+
+    @contextmanager
+    def start(name, *rest):
+        with original(name, *rest) as node:
+            yield Node(2) if name == 'sim_node' else Node() if name[0] == 'c' else node
+
+    monkeypatch.setattr(asynchronous, 'node_process', start)
+    assert run(tmp_path) == 2
+    assert 'sim_node ended before the others' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('algorithm', 'task', 'more', 'said'),
+    [
+        ('bptt', TASK, (), 'bptt does not learn beside a running robot'),
+        ('promp', 'half_cheetah/velocity', (), 'promp does not learn beside a running robot'),
+        ('mb_mpo', 'half_cheetah/velocity', (), 'has goals'),
+        ('mb_mpo', 'point/origin', (), 'point/origin has no robot'),
+        ('mb_mpo', TASK, ('--start-from', 'x'), '--start-from goes without --asynchronous'),
+        ('mb_mpo', TASK, ('--data', 'x'), 'leave out --data'),
+        ('mb_mpo', TASK, ('--set', 'iteration=3'), 'iteration'),
+    ],
+)
+def test_what_cannot_be_is_said_in_a_line(started, tmp_path, capsys, algorithm, task, more, said):
+    assert run(tmp_path / 'run', *more, algorithm=algorithm, task=task) == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    assert len(error) == 1 and said in error[0]
+    assert not started and not (tmp_path / 'run').exists()

@@ -1,0 +1,147 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The work of the learners, without their nodes: what they make of what they are sent."""
+
+import pytest
+import torch
+from safetensors.torch import save
+from small_learning import OWN, parameters
+
+from mbmrl_ros.bundles.policy import load_policy
+from mbmrl_ros.nodes.learners.link import Stopped
+from mbmrl_ros.nodes.learners.model_learner import learn_model
+from mbmrl_ros.nodes.learners.parcels import unpack
+from mbmrl_ros.nodes.learners.parts import EPISODE, MODEL, POLICY, as_tensors, plan_part, sent
+from mbmrl_ros.nodes.learners.policy_learner import improve_policy
+from mbmrl_ros.nodes.learners.settings import LearnerSettings
+from mbmrl_ros.training.run import Run
+from mbmrl_ros.training.search_stages import collect
+
+
+class Link:
+    """What a node sends, in turn, and what it gets back; ends the work after some steps."""
+
+    save_wanted = False
+
+    def __init__(self, inbox, steps):
+        self._inbox, self._steps = list(inbox), steps
+        self.said, self.waited = [], 0
+
+    def say(self, name, value):
+        self.said.append((name, value))
+
+    def take(self):
+        return self._inbox.pop(0) if self._inbox else {}
+
+    def check(self):
+        self._steps -= 1
+        if self._steps < 0:
+            raise Stopped
+
+    def wait(self):
+        self.waited += 1
+
+    def all(self, name):
+        return [value for said, value in self.said if said == name]
+
+
+@pytest.fixture
+def request_of(tmp_path):
+    def make(algorithm):
+        given = parameters(algorithm, tmp_path) | {'niceness': 0}
+        given['settings'] = tuple(given['settings'])
+        return given
+
+    return make
+
+
+def episodes_of(part, count):
+    """Return random episodes by their numbers, as they are sent."""
+    part.search.env.system  # noqa: B018
+    return {
+        str(number): save(
+            as_tensors(collect(part.search, None, torch.Generator().manual_seed(number))[0])
+        )
+        for number in range(1, count + 1)
+    }
+
+
+def work(function, request, inbox, steps):
+    link = Link(inbox, steps)
+    with pytest.raises(Stopped):
+        function(link, request)
+    return link
+
+
+def test_models_are_fitted_epoch_by_epoch_to_what_has_come(request_of):
+    request = request_of('mb_mpo')
+    part = plan_part(LearnerSettings(**request))
+    episodes = episodes_of(part, 4)
+    first = {'1': episodes['1'], '3': episodes['3']}
+    link = work(learn_model, request, [first, {'2': episodes['2']}], 40)
+    progress = [p for p in link.all('progress') if 'validation_error' in p]
+    layout = part.layouts[MODEL]
+    parcels = [unpack(data, MODEL, part.origin, layout) for data in link.all('parcel')]
+    assert [parcel.version for parcel in parcels] == [(1, n) for n in range(1, len(parcels) + 1)]
+    assert len(progress) == len(parcels)
+    # An epoch that is worse leaves the models as they were.
+    assert all(p['validation_error'] <= p['validation_before'] for p in progress)
+    assert progress[-1]['validation_error'] < 0.95 * progress[1]['validation_before']
+
+
+def test_models_go_on_from_their_last_checkpoint_as_newer_ones(request_of, tmp_path):
+    request = request_of('mb_mpo') | {'checkpoint_s': 1e-6}
+    part = plan_part(LearnerSettings(**request))
+    episodes = episodes_of(part, 2)
+    first, again = (work(learn_model, request, [episodes], steps) for steps in (4, 1))
+    layout = part.layouts[MODEL]
+    *_, kept, lost = (unpack(d, MODEL, part.origin, layout) for d in first.all('parcel'))
+    begun, went_on = (unpack(d, MODEL, part.origin, layout) for d in again.all('parcel'))
+    # The fourth epoch came after the last checkpoint.
+    assert (kept.version, lost.version) == ((1, 3), (1, 4))
+    assert (begun.version, went_on.version) == ((2, 3), (2, 4))
+    assert all(torch.equal(value, kept.tensors[name]) for name, value in begun.tensors.items())
+    assert begun.version > lost.version
+
+
+@pytest.mark.parametrize('algorithm', OWN)
+def test_a_policy_is_improved_a_step_at_a_time_by_the_functions_of_training(
+    request_of, tmp_path, algorithm
+):
+    request = request_of(algorithm)
+    part = plan_part(LearnerSettings(**request))
+    episodes = episodes_of(part, 3)
+    search = part.changed(part.stages.asynchronous)
+    models = {k: v.clone() for k, v in sent(search.begin_models().tensors()).items()}
+    models = save(models)
+    # It waits for models and for episodes.
+    link = work(improve_policy, request, [episodes, {MODEL: models}], 4)
+    assert link.waited == 1
+    layout = part.layouts[POLICY]
+    parcels = [unpack(data, POLICY, part.origin, layout) for data in link.all('parcel')]
+    assert [parcel.version for parcel in parcels] == [(1, 1), (1, 2), (1, 3)]
+    begun, last = part.stages.begin(search), parcels[-1].tensors
+    assert any(not torch.equal(last[name], value) for name, value in begun.items())
+    bundle = load_policy(tmp_path / POLICY / 'bundle')
+    assert all(torch.equal(bundle.params[k.partition('/')[2]], v)
+               for k, v in parcels[-1].tensors.items() if k.startswith('params/'))  # fmt: skip
+    assert bundle.info.algorithm == algorithm and bundle.info.iteration == 3
+
+    # Started again, it first says what it has, and goes on from there.
+    again = work(improve_policy, request, [episodes | {MODEL: models}], 1)
+    first, second = (unpack(d, POLICY, part.origin, layout) for d in again.all('parcel'))
+    assert (first.version, second.version) == ((2, 3), (2, 4))
+    assert all(torch.equal(v, parcels[-1].tensors[k]) for k, v in first.tensors.items())
+    run = Run(tmp_path / POLICY, part.search.config, {
+        'algorithm': algorithm, 'task': part.search.task.name, 'part': POLICY, 'seed': 0,
+    })  # fmt: skip
+    assert run.load_checkpoint()[0] == 4
+
+
+def test_a_piece_that_nothing_can_be_learned_from_is_waited_over(request_of):
+    request = request_of('mb_mpo')
+    part = plan_part(LearnerSettings(**request))
+    layout = part.layouts[EPISODE]
+    short = save(layout.tensors)
+    link = work(learn_model, request, [{'1': short}], 3)
+    assert not link.all('parcel') and link.waited == 3

@@ -1,0 +1,186 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Collecting, fitting and improving beside each other, over real topics, and what may go wrong."""
+
+import signal
+import time
+
+import numpy as np
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from sensor_msgs.msg import JointState
+from small_learning import HORIZON, ROBOT, parameters
+from std_msgs.msg import UInt8MultiArray
+from std_srvs.srv import Trigger
+
+from mbmrl_ros.data.dataset import load_trajectories
+from mbmrl_ros.nodes.learners import collector_node, model_learner_node, policy_learner_node
+from mbmrl_ros.nodes.learners.parcels import Parcel, Version, message_of, unpack
+from mbmrl_ros.nodes.learners.parts import EPISODE, POLICY, TOPICS, plan_part
+from mbmrl_ros.nodes.learners.settings import LearningSettings
+from mbmrl_ros.robot.command import from_units
+from mbmrl_ros.spec.robot import load_robot
+from mbmrl_ros.system.machine import slowness
+
+SPEC = load_robot(ROBOT)
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+NODES = {
+    'collector_node': collector_node, 'model_learner_node': model_learner_node,
+    'policy_learner_node': policy_learner_node,
+}  # fmt: skip
+
+
+def start(bench, name, out, **given):
+    return bench._start(NODES[name].make_node, {}, parameters('mb_mpo', out) | given, '')
+
+
+def part_in(out):
+    given = parameters('mb_mpo', out)
+    return plan_part(LearningSettings(**given | {'settings': tuple(given['settings'])}))
+
+
+def number(values, name):
+    return int(float(values.get(name, 0)))
+
+
+def collected(bench, more):
+    """Wait until there are so many more pieces, and return how many there are."""
+    before = number(bench.status('collection')[2], 'pieces')
+    bench.until_status('collection', lambda _, v: number(v, 'pieces') >= before + more)
+    return number(bench.status('collection')[2], 'pieces')
+
+
+def test_a_policy_is_learned_while_the_robot_is_driven(bench, tmp_path):
+    applied = bench.listen(JointState, 'sim_node/applied_command', depth=1000)
+    pieces = bench.listen(UInt8MultiArray, TOPICS[EPISODE])
+    bench.sim(robot=ROBOT, lockstep=True)
+    start(bench, 'model_learner_node', tmp_path)
+    start(bench, 'policy_learner_node', tmp_path)
+    collector = start(bench, 'collector_node', tmp_path, lockstep=True)
+    bench.until_status('model learning', lambda _, v: 'validation_error' in v)
+    bench.until_status('policy learning', lambda _, v: 'imagined_return' in v)
+    bench.until_status('collection', lambda _, v: number(v, 'last.policy_number') > 0)
+    assert bench.call(Trigger, 'collector_node/pause').success
+    bench.until_status('collection', lambda text, _: text.startswith('paused'))
+    collector.trigger_deactivate()
+
+    # On disk and on the topic is what the actuators got, piece by piece.
+    part = part_in(tmp_path)
+    commands = np.stack([from_units(SPEC, np.array(m.effort)) for m in applied])
+    first = load_trajectories(tmp_path / 'collector' / 'data' / '0001.safetensors')[0]
+    assert first.steps == HORIZON
+    sent = unpack(bytes(pieces[0].data), EPISODE, part.origin, part.layouts[EPISODE])
+    assert (sent.tensors['states'] == first.states).all()
+    actions = first.actions.numpy()
+    places = [
+        place
+        for place in range(len(commands) - HORIZON)
+        if np.allclose(commands[place : place + HORIZON], actions, atol=1e-5)
+    ]
+    assert len(places) == 1
+
+    # A learner that pauses makes nothing; what it has is on disk when it is asked for it.
+    assert bench.call(Trigger, 'model_learner_node/checkpoint').success
+    checkpoint = tmp_path / 'model' / 'checkpoint.safetensors'
+    bench.until(checkpoint.exists)
+    assert bench.call(Trigger, 'policy_learner_node/pause').success
+    bench.until_status('policy learning', lambda text, _: text == 'paused')
+    version = bench.status('policy learning')[2]['version']
+    bench.until_status('policy learning', lambda text, _: text == 'paused')
+    assert bench.status('policy learning')[2]['version'] == version
+    assert bench.call(Trigger, 'policy_learner_node/resume').success
+    bench.until_status('policy learning', lambda _, v: v['version'] != version)
+
+
+def test_bytes_of_others_never_reach_the_robot(bench, tmp_path):
+    part = part_in(tmp_path)
+    policy = part.stages.begin(part.search)
+    spoilt = {name: value * float('nan') for name, value in policy.items()}
+    publisher = bench.node.create_publisher(UInt8MultiArray, TOPICS[POLICY], LATCHED)
+
+    def send(version, tensors=policy, origin=part.origin, cut=None):
+        data = Parcel(POLICY, Version(*version), tensors).pack(origin)[:cut]
+        publisher.publish(message_of(data))
+
+    def says(reason):
+        bench.until_status('collection', lambda text, _: reason in text)
+
+    bench.sim(robot=ROBOT, lockstep=True)
+    start(bench, 'collector_node', tmp_path, lockstep=True)
+    send((1, 7))
+    bench.until_status('collection', lambda _, v: v.get('policy.version') == '1.7')
+    for message, reason in [
+        ({'version': (1, 6)}, 'older than what is here'),
+        ({'version': (1, 8), 'tensors': spoilt}, 'is not finite'),
+        ({'version': (1, 9), 'origin': part.origin._replace(robot='0')}, 'of another robot'),
+        ({'version': (1, 10), 'cut': -20}, 'damaged'),
+    ]:
+        send(**message)
+        says(reason)
+    collected(bench, 2)
+    values = bench.status('collection')[2]
+    assert (values['policy.version'], values['last.policy_number']) == ('1.7', '7')
+    send((1, 11))
+    bench.until_status('collection', lambda text, v: v['policy.version'] == '1.11')
+    assert bench.status('collection')[0] == b'\0', 'all is well again'
+
+
+def test_a_node_that_is_killed_costs_the_others_nothing_and_goes_on(bench, tmp_path):
+    bench.sim(robot=ROBOT, lockstep=True)
+    given = parameters('mb_mpo', tmp_path) | {'checkpoint_s': 0.01}
+    collecting = parameters('mb_mpo', tmp_path) | {'lockstep': True}
+    nodes = {
+        'model_learner_node': bench.process('model_learner_node', **given),
+        'policy_learner_node': bench.process('policy_learner_node', **given),
+        'collector_node': bench.process('collector_node', **collecting),
+    }
+
+    def kill(name):
+        nodes[name].send_signal(signal.SIGKILL)
+        nodes[name].wait(10)
+
+    def again(name):
+        more = collecting if name == 'collector_node' else given
+        nodes[name] = bench.process(name, **more)
+
+    def goes_on(task, start):
+        """Wait for something new of a learner's that was started so often."""
+        bench.until_status(task, lambda _, v: v.get('version', '').startswith(f'{start}.'))
+        before = bench.status(task)[2]['version']
+        bench.until_status(task, lambda _, v: v.get('version', before) != before)
+
+    goes_on('model learning', 1)
+    goes_on('policy learning', 1)
+    kill('model_learner_node')
+    collected(bench, 2)
+    goes_on('policy learning', 1)
+    again('model_learner_node')
+    goes_on('model learning', 2)
+    bench.until_status('policy learning', lambda _, v: v['model.version'].startswith('2.'))
+
+    kill('policy_learner_node')
+    collected(bench, 2)
+    again('policy_learner_node')
+    goes_on('policy learning', 2)
+    bench.until_status('collection', lambda _, v: v['policy.version'].startswith('2.'))
+
+    kill('collector_node')
+    files = sorted((tmp_path / 'collector' / 'data').iterdir())
+    kept = {path: path.read_bytes() for path in files if path.suffix == '.safetensors'}
+    goes_on('policy learning', 2)
+    again('collector_node')
+    bench.until_status('collection', lambda _, v: number(v, 'pieces') > len(kept))
+    assert all(path.read_bytes() == data for path, data in kept.items())
+    bench.until_status('model learning', lambda _, v: int(v['episode.version'][2:]) > len(kept))
+
+
+def test_the_robot_is_at_its_fallback_soon_after_its_collector_was_killed(bench, tmp_path):
+    applied = bench.listen(JointState, 'sim_node/applied_command')
+    bench.sim(robot=ROBOT, wall_time=True)
+    process = bench.process('collector_node', **parameters('mb_mpo', tmp_path))
+    bench.until(lambda: any(any(m.effort) for m in applied[-5:]), 'the robot to be driven')
+    process.send_signal(signal.SIGKILL)
+    killed_s = time.monotonic()
+    del applied[:]
+    bench.until(lambda: applied and applied[-1].header.frame_id.startswith('fallback'))
+    assert time.monotonic() - killed_s < 0.3 * slowness()
+    assert not any(applied[-1].effort)
