@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,12 @@ from torch import Tensor
 from mbmrl_ros.algorithms import ALGORITHMS, INNER_STEPS
 from mbmrl_ros.bundles.policy import load_policy
 from mbmrl_ros.config import parse
-from mbmrl_ros.envs.meta_task import MetaTask, System
+from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.envs.meta_tasks import load_meta_task
 from mbmrl_ros.envs.point_tasks import CORNERS
 from mbmrl_ros.evaluation.meta_policy import adaptation_curve, trial_curve
 from mbmrl_ros.experiments import toy
+from mbmrl_ros.experiments.goal_shown import with_goal_shown
 from mbmrl_ros.experiments.studies import slug
 from mbmrl_ros.objectives.surrogates import dice, log_likelihood, lvc
 from mbmrl_ros.reports.run import Metrics, read_metrics
@@ -126,66 +127,6 @@ class StudyCell:
             'options': self.options,
             'training': self.training.settings if self.training else None,
         }
-
-
-@dataclass(frozen=True)
-class GoalShown:
-    """A system whose state ends with its goal."""
-
-    inner: System
-    goals: list[Tensor] = field(default_factory=list)
-    goal_size: int = 0
-
-    @property
-    def state_size(self) -> int:
-        """S and G."""
-        return self.inner.state_size + self.goal_size
-
-    @property
-    def action_size(self) -> int:
-        """A."""
-        return self.inner.action_size
-
-    @property
-    def observed(self) -> tuple[int, ...]:
-        """What was observed, and the goal."""
-        return (*self.inner.observed, *range(self.inner.state_size, self.state_size))
-
-    def reset(self, goals: Tensor, generator: torch.Generator) -> Tensor:
-        """Begin anew under goals [N, G]."""
-        states = self.inner.reset(goals, generator)
-        rows = goals.to(states.dtype).repeat_interleave(len(states) // len(goals), 0)
-        self.goals[:] = [rows]
-        return torch.cat([states, rows], 1)
-
-    def step(self, actions: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:
-        """Move rows [B] by actions [B, A]."""
-        states, sound = self.inner.step(actions, moving)
-        return torch.cat([states, self.goals[0]], 1), sound
-
-    @property
-    def physics_s(self) -> float:
-        """How long the physics took so far."""
-        return self.inner.physics_s
-
-    def close(self) -> None:
-        """Stop threads, where there are some."""
-        self.inner.close()
-
-
-def with_goal_shown(task: MetaTask) -> MetaTask:
-    """Return a task whose policy is shown the goal: what an oracle is trained on."""
-    size = len(task.goals.names)
-
-    def system(tasks: int, rollouts: int, threads: int) -> System:
-        return GoalShown(task.system(tasks, rollouts, threads), goal_size=size)
-
-    def reward(state: Tensor, action: Tensor, next_state: Tensor, goal: Tensor) -> Tensor:
-        return task.reward(state[..., :-size], action, next_state[..., :-size], goal)
-
-    return replace(
-        task, system=system, reward=reward, done=lambda state: task.done(state[..., :-size])
-    )
 
 
 def train(work: PolicyTraining, out: Path) -> dict[str, Any]:

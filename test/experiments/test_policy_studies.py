@@ -12,9 +12,10 @@ from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.cli.main import main
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.meta_tasks import META_TASKS, load_meta_task
+from mbmrl_ros.experiments.goal_shown import with_goal_shown
 from mbmrl_ros.experiments.jobs import Selection
 from mbmrl_ros.experiments.outcomes import do, finished
-from mbmrl_ros.experiments.policy_cells import StudyCell, with_goal_shown
+from mbmrl_ros.experiments.policy_cells import StudyCell
 from mbmrl_ros.experiments.policy_pages import DRAW, write_study_pages
 from mbmrl_ros.experiments.policy_studies import ARMS, STUDIES, study_jobs
 from mbmrl_ros.training.meta_policy import make_env
