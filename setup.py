@@ -45,7 +45,7 @@ setup(
     maintainer='the mbmrl_ros authors',
     maintainer_email='maintainers@example.com',
     packages=find_packages(include=[package_name, f'{package_name}.*']),
-    package_data={package_name: ['py.typed']},
+    package_data={package_name: ['py.typed', 'experiments/experiments.yaml']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{package_name}']),
         (f'share/{package_name}', ['package.xml']),
@@ -71,6 +71,7 @@ setup(
     },
     python_requires='>=3.11',
     install_requires=[
+        'argcomplete>=3.0',
         'jinja2>=3.1',
         'matplotlib>=3.7',
         'mcap>=1.2',
@@ -93,7 +94,7 @@ setup(
         'arm': ['pin>=2.7'],
         # Videos of demos.
         'video': ['av>=12.0'],
-        # TRPO, which model-based methods are compared with.
+        # Model-free algorithms, which model-based ones are compared with.
         'baselines': ['sb3-contrib>=2.4'],
         # The site of the documents: mkdocs serve.
         'docs': ['mkdocs-material>=9.5,<10'],

@@ -18,10 +18,10 @@ from matplotlib.figure import Figure
 
 from mbmrl_ros.envs.path_tasks import GROUNDS, HARD, UNSEEN
 from mbmrl_ros.experiments.columns import LEGEND, interval, ratio, table
-from mbmrl_ros.experiments.methods import METHODS
 from mbmrl_ros.experiments.plots import LEGEND as SPREADS
 from mbmrl_ros.experiments.plots import draw_spread
 from mbmrl_ros.experiments.statistics import estimate
+from mbmrl_ros.experiments.studies import METHODS
 from mbmrl_ros.reports.page import png
 
 ALL = {name: METHODS[name].label for name in ('mb', 'mb_de', 'grbal', 'rebal')}

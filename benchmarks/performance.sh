@@ -8,7 +8,7 @@ mkdir -p $out
 mbmrl bench tick --json $out/tick.json
 mbmrl bench tick --candidates 1000 --horizon 10 --json $out/tick_1000x10.json
 mbmrl bench meta --json $out/meta.json
-mbmrl bench sim --json $out/sim.json
+mbmrl bench sim --steps 200 --repetitions 11 --json $out/sim.json
 python benchmarks/growth.py --json $out/growth.json
 python benchmarks/lockstep.py --json $out/lockstep.json
 # One core for the controller, one for messages and the simulator.

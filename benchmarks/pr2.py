@@ -32,7 +32,7 @@ from mbmrl_ros.envs.robot_task import open_task
 from mbmrl_ros.envs.tasks import Task, load_task
 from mbmrl_ros.evaluation.episodes import Trial, evaluate, finite
 from mbmrl_ros.experiments.columns import LEGEND, interval, table
-from mbmrl_ros.experiments.methods import METHODS
+from mbmrl_ros.experiments.studies import METHODS
 from mbmrl_ros.reports.page import png
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.training.recipes import load_recipe

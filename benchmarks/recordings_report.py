@@ -17,7 +17,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mbmrl_ros.evaluation.episodes import interval95
-from mbmrl_ros.experiments.methods import METHODS as OURS
+from mbmrl_ros.experiments.studies import METHODS as OURS
 from mbmrl_ros.reports.page import png
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.training.run import write_text

@@ -18,21 +18,24 @@ from reference_pages import pages
 
 from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.cli.lists import about
+from mbmrl_ros.cli.settings import rows_of
 from mbmrl_ros.envs.meta_tasks import POLICY_TASKS
 from mbmrl_ros.envs.tasks import TASKS
-from mbmrl_ros.experiments.figures import FIGURES
+from mbmrl_ros.experiments.policy_studies import STUDIES
+from mbmrl_ros.experiments.studies import FIGURES
 from mbmrl_ros.spec.robot import RobotSpec, load_robot, robot_names
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE, SCHEMAS = ROOT / 'docs' / 'reference', ROOT / 'config' / 'schemas'
 LISTS = ROOT / 'config' / 'lists.json'
+SETTINGS = ROOT / 'config' / 'settings.json'
 
 
 def files() -> dict[Path, str]:
     """Return every generated file with its text."""
     listed = lists()
     written = {REFERENCE / f'{name}.md': text for name, text in pages(listed).items()}
-    return written | schemas() | {LISTS: as_json(listed)}
+    return written | schemas() | {LISTS: as_json(listed), SETTINGS: as_json(settings())}
 
 
 def lists() -> dict[str, dict[str, str]]:
@@ -45,7 +48,14 @@ def lists() -> dict[str, dict[str, str]]:
         'algorithms': {each.name: each.summary for each in ALGORITHMS.values()},
         'tasks': {name: task.description for name, task in TASKS.items()} | of_policies,
         'robots': {name: about(spec) for name, spec in robots.items()},
-        'experiments': {name: figure.title for name, figure in FIGURES.items()},
+        'experiments': {name: each.title for name, each in (FIGURES | STUDIES).items()},
+    }
+
+
+def settings() -> dict[str, list[dict[str, str]]]:
+    """Return what `mbmrl settings ALGO` says, by algorithm."""
+    return {
+        each.name: [row._asdict() for row in rows_of(each.Config)] for each in ALGORITHMS.values()
     }
 
 

@@ -43,6 +43,12 @@ GoalRewardFn = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 DoneFn = Callable[[Tensor], Tensor]
 """(next_state [..., S]) -> whether an episode ends with it [...], bool."""
 
+ValueFn = Callable[[Tensor], Tensor]
+"""(state [..., S]) -> the value of what comes after it [...]."""
+
+ProposalFn = Callable[[Tensor], Tensor]
+"""(state [..., S]) -> action [..., A] in -1..1."""
+
 LossFn = Callable[[Params, 'Transitions', 'list[LayerRecord] | None'], Tensor]
 """(params, transitions [B, M, .], records) -> loss [B], one value per row. A list of records
 collects what passes through the linear layers."""
@@ -172,6 +178,19 @@ class TaskEnv(Protocol):
         """Act by [N, R, A]; return observations [N, R, S], rewards [N, R], done [N, R]."""
 
 
+class Problem(NamedTuple):
+    """What a plan is made with.
+
+    step: the model. reward: of a transition. value: of the state that a plan ends in, what comes
+    after it; without one, nothing counts that comes later. policy: what is proposed in a state.
+    """
+
+    step: StepFn
+    reward: RewardFn
+    value: ValueFn | None = None
+    policy: ProposalFn | None = None
+
+
 class Root(NamedTuple):
     """Where plans begin: state [B, S], and what the model remembers then."""
 
@@ -180,7 +199,7 @@ class Root(NamedTuple):
 
 
 class Planner(Protocol):
-    """A sampling planner: pure; the model and the reward enter as functions."""
+    """A sampling planner: pure; model and reward enter as functions."""
 
     @property
     def config(self) -> Any:
@@ -193,8 +212,7 @@ class Planner(Protocol):
         self,
         generator: torch.Generator,
         planner_state: Any,
-        step_fn: StepFn,
-        reward_fn: RewardFn,
+        problem: Problem,
         root: Root,
         out_of_time: OutOfTime = never,
     ) -> tuple[Any, Plan]:

@@ -13,6 +13,7 @@ from mbmrl_ros.algorithms import (
     mb_mpo,
     me_ppo,
     me_trpo,
+    model_free,
     promp,
     rebal,
     rl2,
@@ -22,7 +23,11 @@ from mbmrl_ros.training.fit_model import ModelLearner
 MODEL_BASED = (grbal.GRBAL, mb.MB, rebal.REBAL)
 META_POLICY_SEARCH = (promp.PROMP, *maml.MAML.values(), rl2.RL2)
 MODEL_BASED_SEARCH = (bptt.BPTT, maac.MAAC, mb_mpo.MB_MPO, me_ppo.ME_PPO, me_trpo.ME_TRPO)
-ALGORITHMS = {each.name: each for each in (*MODEL_BASED, *META_POLICY_SEARCH, *MODEL_BASED_SEARCH)}
+MODEL_FREE = model_free.MODEL_FREE
+ALGORITHMS = {
+    each.name: each
+    for each in (*MODEL_BASED, *META_POLICY_SEARCH, *MODEL_BASED_SEARCH, *MODEL_FREE)
+}
 
 LEARNERS: dict[str, ModelLearner[Any]] = {
     learner.name: learner for learner in (grbal.LEARNER, mb.LEARNER, rebal.LEARNER)

@@ -72,14 +72,14 @@ class MAACConfig(OnlineConfig):
         (20, 100, 1, 1),
         description='[a, b, m, n]: steps of model rollouts, m up to iteration a, n from b on',
     )
-    model_rollouts: int = Field(25_000, ge=1, description='model rollouts at a time')
-    model_rollouts_every: int = Field(500, ge=1, description='updates between them')
+    model_rollouts: int = Field(100_000, ge=1, description='model rollouts at a time')
+    model_rollouts_every: int = Field(2000, ge=1, description='updates between them')
     model_buffer: int = Field(2_000_000, ge=1, description='newest transitions of models kept')
 
     @model_validator(mode='after')
     def _consistent(self) -> Self:
         for name, value in (
-            ('batch_size', self.batch_size),
+            ('update_batch_size', self.update_batch_size),
             ('model_rollouts', self.model_rollouts),
         ):
             if value % self.members:
@@ -183,5 +183,5 @@ MAAC = Algorithm(
     MAACConfig,
     train,
     load_meta_task,
-    'maac',
+    'policies',
 )

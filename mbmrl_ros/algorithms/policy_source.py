@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mbmrl_ros.algorithms import INNER_STEPS, META_POLICY_SEARCH, MODEL_BASED_SEARCH
+from mbmrl_ros.algorithms import INNER_STEPS, META_POLICY_SEARCH, MODEL_BASED_SEARCH, MODEL_FREE
 from mbmrl_ros.algorithms.rl2 import RL2Config
 from mbmrl_ros.bundles.policy import PolicyBundle, build_policy
 from mbmrl_ros.config import UserError, closest, parse
@@ -56,7 +56,8 @@ def make_policy_source(
     start: computes inner steps, at once or in another thread.
     """
     name = bundle.info.algorithm
-    known = {each.name: each for each in (*META_POLICY_SEARCH, *MODEL_BASED_SEARCH)}
+    families = META_POLICY_SEARCH, MODEL_BASED_SEARCH, MODEL_FREE
+    known = {each.name: each for family in families for each in family}
     if name not in known:
         raise UserError(f'the bundle is of algorithm {name!r}; {closest(name, known)}')
     config: Any = parse(known[name].Config, bundle.info.training, f'bundle of {name}, training')

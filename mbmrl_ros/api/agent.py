@@ -23,7 +23,7 @@ from mbmrl_ros.rewards.reward import build_reward
 from mbmrl_ros.robot.adaptive_mpc import make_mpc
 from mbmrl_ros.robot.history import History, stack_windows
 from mbmrl_ros.spec.robot import load_robot
-from mbmrl_ros.types import Adapted, Root, Transitions
+from mbmrl_ros.types import Adapted, Problem, Root, Transitions
 
 Numbers = NDArray[np.float32]
 
@@ -151,9 +151,11 @@ class Agent:
         step = self._bundle.dynamics.planning_step(self._model.params)
         with torch.no_grad():
             _, plan = self._planner.plan(
-                self._generator, self._planner.initial(1), step, self._reward,
+                self._generator,
+                self._planner.initial(1),
+                Problem(step, self._reward),
                 Root(self._model.carry, start),
-            )  # fmt: skip
+            )
         if not bool(plan.valid[0]):
             raise ValueError('no imagined rollout was finite: is the state?')
         states = self._imagine(start, plan.actions[:, None])
@@ -167,7 +169,7 @@ class Agent:
         def step(carry: Any, state: Tensor, action: Tensor) -> tuple[Any, Tensor]:
             return self._bundle.dynamics.step(params, carry, state, action)
 
-        return imagine(step, self._model.carry, start, actions)[0, 0].numpy()
+        return imagine(step, Root(self._model.carry, start), actions)[0, 0].numpy()
 
     def _steps_of(self, states: ArrayLike | None, actions: ArrayLike) -> tuple[Tensor, Tensor]:
         """Return states [T+1, S] and actions [T, A] as tensors; ValueError if they do not fit."""

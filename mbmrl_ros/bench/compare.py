@@ -8,6 +8,7 @@ import importlib
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ Parts = Mapping[str, float]
 """Durations [ms] of parts of a run, by name."""
 
 WARM_UP = 3
+# Without a terminal: how often a line says how far it is.
+SAY_S = 5.0
 
 
 def _nothing() -> None:
@@ -47,23 +50,31 @@ def alternate(
     repetitions: int,
     device: torch.device | None = None,
     label: str = '',
+    warm_up: int = WARM_UP,
 ) -> dict[str, float]:
     """Run all contenders in turn, repeatedly; return the median durations [ms] by name.
 
     Whatever slows the machine for a while slows all of them. Every repetition begins with another
-    contender, so that none always follows the same one; the first three are not counted.
-    label: of the progress bar.
+    contender, so that none always follows the same one. label: of the progress bar. warm_up:
+    repetitions that are not counted.
     """
     device = device or torch.device('cpu')
     names = list(contenders)
     durations: dict[str, list[float]] = {}
-    for repetition in tqdm(range(WARM_UP + repetitions), label, leave=False, disable=None):
-        first = repetition % len(names)
-        for name in names[first:] + names[:first]:
-            taken = _time(name, contenders[name], device)
-            if repetition >= WARM_UP:
-                for part, duration in taken.items():
-                    durations.setdefault(part, []).append(duration)
+    with tqdm(
+        total=(warm_up + repetitions) * len(names),
+        desc=f'bench: {label}',
+        unit='run',
+        mininterval=0.1 if sys.stderr.isatty() else SAY_S,
+    ) as bar:
+        for repetition in range(warm_up + repetitions):
+            first = repetition % len(names)
+            for name in names[first:] + names[:first]:
+                taken = _time(name, contenders[name], device)
+                bar.update()
+                if repetition >= warm_up:
+                    for part, duration in taken.items():
+                        durations.setdefault(part, []).append(duration)
     return {part: statistics.median(values) for part, values in durations.items()}
 
 

@@ -78,18 +78,28 @@ class _Sampling:
         return {'inside': (self.env.physics_s - before) * 1e3}
 
     def physics(self) -> Contender:
-        """Return as many control steps of the model file, from start states by random controls."""
-        simulation = simulation_of(self._system.spec)
-        physics = BatchPhysics(simulation.model, self._threads)
-        self.env.reset(self._goals, self._generator)
-        starts = self._system.physics
-        shape = self.env.horizon, len(starts), physics.model.nu
-        # Of the size of those of a policy that begins.
-        controls = 0.1 * torch.randn(shape, generator=self._generator, dtype=torch.float64).numpy()
+        """Return the physics of as many control steps."""
+        return physics_of(self.env, self._threads, self._generator)
 
-        def run() -> None:
+
+def physics_of(
+    env: MetaTaskEnv, threads: int, generator: torch.Generator, episodes: int = 1
+) -> Contender:
+    """Return episodes of the model file alone, from start states by random controls."""
+    system = env.system
+    assert isinstance(system, RobotSystem)
+    simulation = simulation_of(system.spec)
+    physics = BatchPhysics(simulation.model, threads)
+    env.reset(env.sample_goals(generator, env.tasks), generator)
+    starts = system.physics
+    shape = env.horizon, len(starts), physics.model.nu
+    # Of the size of those of a policy that begins.
+    controls = 0.1 * torch.randn(shape, generator=generator, dtype=torch.float64).numpy()
+
+    def run() -> None:
+        for _ in range(episodes):
             states = starts
             for control in controls:
                 states = physics.step(states, control, simulation.physics_steps)
 
-        return Contender(run)
+    return Contender(run)

@@ -36,7 +36,7 @@ class SimSize:
     """N rows of the batch, and control steps from the start states per run."""
 
     environments: int = 256
-    steps: int = 200
+    steps: int = 100
 
 
 def bench_sim(

@@ -68,7 +68,29 @@ def _rollouts(options: argparse.Namespace) -> dict[str, Any]:
     return bench_rollouts(size, options.threads, options.repetitions, options.task)
 
 
-BENCHES = {'tick': _tick, 'meta': _meta, 'sim': _sim, 'rollouts': _rollouts}
+def _policy(options: argparse.Namespace) -> dict[str, Any]:
+    try:
+        from mbmrl_ros.bench.policy import PolicySize, bench_policy
+    except ImportError as error:
+        raise UserError(f"{error}: bench policy needs pip install 'mbmrl_ros[sim]'") from error
+    size = PolicySize(options.tasks, options.rollouts, options.width)
+    return bench_policy(size, options.threads, options.repetitions)
+
+
+def _planners(options: argparse.Namespace) -> dict[str, Any]:
+    from mbmrl_ros.bench.planners import bench_planners
+
+    return bench_planners(options.repetitions)
+
+
+BENCHES = {
+    'tick': _tick,
+    'meta': _meta,
+    'sim': _sim,
+    'rollouts': _rollouts,
+    'policy': _policy,
+    'planners': _planners,
+}
 
 
 def _device(wanted: str) -> torch.device:

@@ -7,17 +7,18 @@ from __future__ import annotations
 import argparse
 import sys
 
-from mbmrl_ros.config import UserError
+from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.experiments.cells import expand
-from mbmrl_ros.experiments.figures import FIGURES
-from mbmrl_ros.experiments.grid import Selection
+from mbmrl_ros.experiments.jobs import Selection
 from mbmrl_ros.experiments.outcomes import finished
+from mbmrl_ros.experiments.policy_studies import STUDIES, study_jobs
 from mbmrl_ros.experiments.runner import run_jobs
+from mbmrl_ros.experiments.studies import FIGURES
 
 
 def experiment_command(options: argparse.Namespace) -> int:
     """Run experiments; return 1 where a part of them failed."""
-    names = list(FIGURES) if options.names == ['all'] else options.names
+    names = [*FIGURES, *STUDIES] if options.names == ['all'] else options.names
     chosen = Selection(
         tuple(options.tasks),
         tuple(options.methods),
@@ -27,8 +28,19 @@ def experiment_command(options: argparse.Namespace) -> int:
         options.steps,
         options.candidates,
         options.quick,
+        options.full,
     )
-    jobs = expand(names, chosen)
+    for name in names:
+        if name not in FIGURES and name not in STUDIES:
+            raise UserError(f'unknown experiment {name!r}; {closest(name, [*FIGURES, *STUDIES])}')
+    figures = [name for name in names if name in FIGURES]
+    jobs = expand(figures, chosen) if figures else []
+    known = {job.work.path for job in jobs}
+    for name in names:
+        for job in study_jobs(name, chosen) if name in STUDIES else ():
+            if job.work.path not in known:
+                jobs.append(job)
+                known.add(job.work.path)
     if not jobs:
         raise UserError('nothing to do: no figure has both the methods and the tasks')
     if options.dry_run:

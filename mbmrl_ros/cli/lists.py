@@ -27,6 +27,11 @@ def list_command(options: argparse.Namespace) -> None:
         print(line)
 
 
+def names(what: str) -> list[str]:
+    """Return the names of a list."""
+    return bundle_names() if what == 'bundles' else list(_entries(what))
+
+
 def _own(what: str, robot: str | None) -> list[str]:
     if not robot:
         return []

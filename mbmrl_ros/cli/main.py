@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -42,7 +43,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     if arguments[:1] and arguments[0] in NODES:
         return _node(arguments[0], arguments[1:])
-    options = make_parser().parse_args(arguments)
+    parser = make_parser()
+    if '_ARGCOMPLETE' in os.environ:
+        _complete(parser)
+    options = parser.parse_args(arguments)
     _check_inputs_stay(options)
     # What a command imports takes seconds; nothing is under way until it is called.
     command = options.command_of(options)
@@ -50,12 +54,22 @@ def _run(arguments: list[str]) -> int:
         return int(command(options) or 0)
 
 
+def _complete(parser: argparse.ArgumentParser) -> None:
+    """Answer the shell, which asks what may come next, and end the process."""
+    import argcomplete
+
+    from mbmrl_ros.cli.completion import add_names
+
+    add_names(parser)
+    argcomplete.autocomplete(parser)
+
+
 def _check_inputs_stay(options: argparse.Namespace) -> None:
     """Refuse to write over what the command reads."""
     given = vars(options)
-    names = ('data', 'robot', 'config', 'bundle', 'bundles', 'start_from', 'run_folder')
+    names = ('data', 'robot', 'config', 'bundle', 'bundles', 'start_from')
     inputs = [Path(given[name]) for name in names if given.get(name)]
-    inputs += given.get('bags', [])
+    inputs += [*given.get('bags', []), *given.get('run_folders', [])]
     target = given.get('out') if options.command == 'report' else given.get('json')
     check_inputs_stay(target, inputs)
     folder, numbers = given.get('out'), given.get('json')
@@ -70,6 +84,11 @@ class _Parser(argparse.ArgumentParser):
         raise UserError(f'{message} (see {self.prog} --help)')
 
 
+def _file_or_folder(text: str) -> Path:
+    """Return a path where something can be written; what writes it knows which it needs."""
+    return Path(text) if Path(text).is_dir() else output_file(text)
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     parser = _Parser(prog='mbmrl', description='Robots that adapt their model while they run.')
@@ -80,6 +99,9 @@ def make_parser() -> argparse.ArgumentParser:
     _add_evaluate(commands.add_parser('evaluate', help='returns and losses of a bundle'))
     _add_experiment(commands.add_parser('experiment', help='the grid of a figure of the thesis'))
     _add_bag(commands.add_parser('bag', help='recordings to a dataset for train --data'))
+    _add_shadow(
+        commands.add_parser('shadow', help='a controller beside recordings, and a summary')
+    )
     _add_bench(commands.add_parser('bench', help='how fast, beside peers, in one run'))
     init = commands.add_parser('init', help='a robot file for a MuJoCo model or a URDF')
     init.add_argument('model', metavar='MODEL', help='MJCF, URDF, or gymnasium/<file>.xml')
@@ -89,13 +111,20 @@ def make_parser() -> argparse.ArgumentParser:
     check.add_argument('file', metavar='FILE', help='a .yaml, or the name of a shipped robot')
     check.add_argument('--json', type=output_file, metavar='OUT', help='also write it here')
     check.set_defaults(command_of=lambda options: _load('cli.own_robot', 'check_command'))
-    report = commands.add_parser('report', help='a page of a training run, or of experiments')
-    report.add_argument('run_folder', type=Path, metavar='RUN', help='or --out of experiment')
+    report = commands.add_parser('report', help='a page of a training run, or of several')
+    report.add_argument(
+        'run_folders',
+        type=Path,
+        nargs='+',
+        metavar='RUN',
+        help='run folder; several are compared; or --out of experiment',
+    )
     report.add_argument(
         '--out',
-        type=output_file,
+        type=_file_or_folder,
         metavar='FILE',
-        help='default: RUN/report.html, or adaptation.md of experiments',
+        help='default: RUN/report.html, comparison.html of several, adaptation.md of experiments; '
+        'of studies the folder of their pages',
     )
     report.set_defaults(command_of=_report)
     settings = commands.add_parser('settings', help='what train --set KEY=VALUE can change')
@@ -109,6 +138,17 @@ def make_parser() -> argparse.ArgumentParser:
         lists.set_defaults(command_of=_list, what=name)
         if name in ('tasks', 'robots'):
             lists.add_argument('--robot', metavar='FILE', help='also those of this robot file')
+    stop = commands.add_parser('stop', help='emergency stop of all controllers and gates')
+    stop.add_argument('--release', action='store_true', help='unlatch it instead')
+    stop.set_defaults(command_of=lambda options: _load('nodes.by_hand.stopping', 'stop_command'))
+    broken = commands.add_parser('break', help='break a joint of the robot in a simulator')
+    broken.add_argument(
+        'what', nargs='?', metavar='WHAT', help='joint, or kind:target[:value]; none: list them'
+    )
+    broken.add_argument('--mend', action='store_true', help='undo it; without WHAT: everything')
+    broken.set_defaults(
+        command_of=lambda options: _load('nodes.by_hand.breaking', 'break_command')
+    )
     for name, (_, text) in NODES.items():
         commands.add_parser(name, help=f'{text}; takes --ros-args', add_help=False)
     return parser
@@ -217,6 +257,7 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--candidates', type=_positive, help="default: the bundle's planner's")
     parser.add_argument('--processes', type=_positive, default=1, help='of one thread each (1)')
     parser.add_argument('--quick', action='store_true', help='a check of the machinery only')
+    parser.add_argument('--full', action='store_true', help="the paper's size, of policies")
     parser.add_argument('--dry-run', action='store_true', help='say what there is to do')
     parser.set_defaults(command_of=_experiment)
 
@@ -236,6 +277,22 @@ def _add_bag(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command_of=_bag)
 
 
+def _add_shadow(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('bags', type=Path, nargs='+', metavar='BAG', help='or a folder of bags')
+    parser.add_argument('--bundle', required=True, help='folder, or a name; see: mbmrl bundles')
+    parser.add_argument('--task', help="whose reward; default: the bundle's own")
+    parser.add_argument('--robot', help='its file, where that is not a shipped one')
+    parser.add_argument(
+        '--adaptation', default='auto', help='auto, none, grbal, rebal or dynamic_evaluation'
+    )
+    parser.add_argument('--namespace', help='of the robot, where a bag holds several')
+    parser.add_argument('--commands', metavar='TOPIC', help="default: the robot file's")
+    parser.add_argument('--seed', type=_whole, default=0, help='of all random numbers (0)')
+    parser.add_argument('--threads', type=_positive, default=2, help='of the processor (2)')
+    parser.add_argument('--json', type=output_file, metavar='FILE', help='write the numbers here')
+    parser.set_defaults(command_of=lambda options: _load('cli.shadow', 'shadow_command'))
+
+
 def _add_bench(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(dest='what', required=True, parser_class=_Parser)
     tick = kinds.add_parser('tick', help='adapt and plan once; beside pytorch_mppi')
@@ -253,13 +310,17 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     sim = kinds.add_parser('sim', help='the batched simulator; beside gymnasium')
     sim.add_argument('--robots', nargs='+', default=['half_cheetah', 'ant'], metavar='ROBOT')
     sim.add_argument('--environments', type=_positive, default=256, help='rows of ours (256)')
-    sim.add_argument('--steps', type=_positive, default=200, help='control steps per run (200)')
+    sim.add_argument('--steps', type=_positive, default=100, help='control steps per run (100)')
     rollouts = kinds.add_parser('rollouts', help='sampling of policies; beside its physics')
     rollouts.add_argument('--task', default='half_cheetah/forward_backward')
-    rollouts.add_argument('--tasks', type=_positive, default=40, help='N (40)')
-    rollouts.add_argument('--rollouts', type=_positive, default=20, help='R of each (20)')
-    rollouts.add_argument('--width', type=_positive, default=64, help='of two layers (64)')
-    for kind, repetitions in ((tick, 40), (meta, 20), (sim, 11), (rollouts, 5)):
+    policy = kinds.add_parser('policy', help='an iteration of ProMP; beside gymnasium')
+    for search in (rollouts, policy):
+        search.add_argument('--tasks', type=_positive, default=40, help='N (40)')
+        search.add_argument('--rollouts', type=_positive, default=20, help='R of each (20)')
+        search.add_argument('--width', type=_positive, default=64, help='of two layers (64)')
+    planners = kinds.add_parser('planners', help='MPPI beside those of pytorch_mppi')
+    repetitions_of = {tick: 40, meta: 20, sim: 5, rollouts: 5, policy: 3, planners: 10}
+    for kind, repetitions in repetitions_of.items():
         kind.add_argument(
             '--repetitions', type=_positive, default=repetitions, help=f'({repetitions})'
         )
@@ -332,11 +393,19 @@ def _bench(options: argparse.Namespace) -> Command:
 
 
 def _report(options: argparse.Namespace) -> Command:
+    folders = options.run_folders
+    if len(folders) > 1:
+        from mbmrl_ros.reports.compare import write_comparison
+
+        return lambda options: print(write_comparison(folders, options.out))
+    from mbmrl_ros.experiments.policy_pages import has_studies, write_study_pages
     from mbmrl_ros.experiments.report import is_experiment, write_report
     from mbmrl_ros.reports.run import write_run_report
 
-    write = write_report if is_experiment(options.run_folder) else write_run_report
-    return lambda options: print(write(options.run_folder, options.out))
+    if has_studies(folders[0]):
+        return lambda options: print(*write_study_pages(folders[0], options.out), sep='\n')
+    write = write_report if is_experiment(folders[0]) else write_run_report
+    return lambda options: print(write(folders[0], options.out))
 
 
 def _list(options: argparse.Namespace) -> Command:

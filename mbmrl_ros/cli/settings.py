@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from mbmrl_ros.api.training import find_algorithm
+from mbmrl_ros.config import UserError, closest, share_directory
 from mbmrl_ros.system.outputs import write_text
 
 TYPES = {
@@ -58,7 +58,7 @@ class Setting(NamedTuple):
 def settings_command(options: argparse.Namespace) -> None:
     """Print the settings of an algorithm; write JSON."""
     name = options.algorithm
-    rows = list(rows_of(find_algorithm(name).Config))
+    rows = _written(name)
     if options.json:
         entries = [row._asdict() for row in rows]
         text = json.dumps({'algorithm': name, 'settings': entries}, indent=2)
@@ -77,6 +77,22 @@ def settings_command(options: argparse.Namespace) -> None:
         indent = ' ' * 6
         for line in textwrap.wrap(row.meaning, width - len(indent)):
             print(indent + line)
+
+
+def _written(algorithm: str) -> list[Setting]:
+    """Return the settings of an algorithm from config/settings.json; UserError if there is none.
+
+    benchmarks/reference.py writes that file by `rows_of`, and a test compares the two: to import
+    an algorithm takes as long as torch does.
+    """
+    path = share_directory() / 'config' / 'settings.json'
+    try:
+        entries = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f'{path} is missing or damaged; install the package again') from error
+    if algorithm not in entries:
+        raise UserError(f'unknown algorithm {algorithm!r}; {closest(algorithm, entries)}')
+    return [Setting(**entry) for entry in entries[algorithm]]
 
 
 def rows_of(record: type[BaseModel]) -> Iterator[Setting]:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mbmrl_ros.envs.tasks import Task
+from mbmrl_ros.evaluation.episodes import interval95
 from mbmrl_ros.evaluation.predictions import PredictionLosses
 from mbmrl_ros.nodes.episode.read_bag import RecordedRun
 from mbmrl_ros.reports.page import Section
@@ -21,6 +23,7 @@ from mbmrl_ros.types import Array
 _WORDS = {
     'disabled_joint': 'the motor of {target} is dead',
     'missing_leg': '{target} is missing',
+    'stiff_joint': 'the {target} drags',
     'held_payload': '{value:g} kg hang from the {target}',
 }
 
@@ -168,14 +171,20 @@ def _numbers(scene: Scene, show: Show, outcome: Outcome) -> dict[str, Any]:
 def headline(scene: Scene, show: Show, summary: dict[str, Any]) -> str:
     """Return what came out, in a sentence."""
     means = [
-        f'{c.label} {float(np.mean(numbers[show.headline.key])):.{show.headline.digits}f}'
+        f'{c.label} {_mean(numbers[show.headline.key], show.headline.digits)}'
         for c in CONTENDERS
         if (numbers := summary['controllers'].get(c.key))
     ]
     runs = len(summary['seeds'])
-    of = 'one run each' if runs == 1 else f'means of {runs} runs each'
+    of = 'one run each' if runs == 1 else f'means of {runs} runs each, ±: 95 % interval'
     fault = fault_words(scene.fault)
     return f'When {fault}: {", ".join(means)} {show.headline.header} ({of}).'
+
+
+def _mean(values: Sequence[float], digits: int) -> str:
+    """Return a mean, with its 95 % interval where there are several values."""
+    mean, half = interval95(values)
+    return f'{mean:.{digits}f}' + ('' if math.isnan(half) else f' ± {half:.{digits}f}')
 
 
 def header(show: Show) -> list[str]:

@@ -1,8 +1,10 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The demo of the millirobot: how near it keeps to its path, seen from above."""
+"""The demos of millirobot and wheeled base: how near they keep to a path, seen from above."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -104,7 +106,7 @@ def _way_points(task: Task) -> Array:
     return torch.cat([segments.starts, ends[-1:]]).double().numpy()
 
 
-SHOW = Show(
+LEGS = Show(
     # A turn, and the leg is lost in it.
     task='millirobot/right',
     bundles='millirobot/path',
@@ -121,4 +123,11 @@ SHOW = Show(
     sections=_sections,
     live=_live,
     headline=Column('cost a step after the failure; less is better', 'cost_after', 2),
+)
+
+WHEELS = replace(
+    LEGS,
+    task='diff_drive/path',
+    bundles='diff_drive/path',
+    headline=Column('m from the path after the failure; less is better', 'from_path_after_m', 3),
 )

@@ -54,8 +54,9 @@ from mbmrl_ros.spec.robot import RobotSpec, load_robot
 
 SHOWS = {
     'half_cheetah': running.SHOW,
-    'millirobot': path_following.SHOW,
+    'millirobot': path_following.LEGS,
     'pr2_left_arm': reaching.SHOW,
+    'diff_drive': path_following.WHEELS,
 }
 
 

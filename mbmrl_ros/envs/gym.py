@@ -9,6 +9,8 @@ no plug-ins any more, but imports a module that stands before the name:
 
 from __future__ import annotations
 
+import functools
+import operator
 from typing import Any
 
 import gymnasium
@@ -65,7 +67,7 @@ class TaskEnv(gymnasium.Env[Observation, Observation]):
         self.robot = load_robot(self.task.robot)
         self.setting = check_setting(self.task, setting)
         self._reward = build_reward(self.robot, self.task.reward)
-        self._done = build_done(self.robot, self.task.done)
+        self._ends, self._done = bool(self.task.done), build_done(self.robot, self.task.done)
         self._one = OneRobot(self.robot)
         channels = range(self.robot.state_size)
         self._observed = list(self.robot.input_indices if inputs_only else channels)
@@ -97,8 +99,8 @@ class TaskEnv(gymnasium.Env[Observation, Observation]):
         before, self._state = self._state, self._one.step(applied.astype(np.float64))
         with torch.inference_mode():
             terms = self._reward.terms(*map(torch.from_numpy, (before, applied, self._state)))
-            reward = float(sum(terms.values()))
-            ended = bool(self._done(torch.from_numpy(self._state)))
+            reward = float(functools.reduce(operator.add, terms.values()))
+            ended = self._ends and bool(self._done(torch.from_numpy(self._state)))
         failed = not self._one.healthy
         info = self._info() | {
             'reward_terms': {name: 0.0 if failed else float(v) for name, v in terms.items()}

@@ -12,13 +12,16 @@ from mbmrl_ros.envs.meta_tasks import POLICY_TASKS
 from mbmrl_ros.envs.own_tasks import own_tasks
 from mbmrl_ros.envs.path_tasks import PATH_TASKS
 from mbmrl_ros.envs.task import Task
+from mbmrl_ros.envs.wheel_tasks import WHEEL_TASKS
 from mbmrl_ros.spec.robot import load_robot
 
 __all__ = ['DEAD_JOINTS', 'HELD_OUT', 'TASKS', 'Task', 'load_task']
 
 HELD_OUT = DEAD_JOINTS[0]
 
-TASKS: dict[str, Task] = {task.name: task for task in (*ADAPTATION_TASKS, *ARM_TASKS, *PATH_TASKS)}
+TASKS: dict[str, Task] = {
+    task.name: task for task in (*ADAPTATION_TASKS, *ARM_TASKS, *PATH_TASKS, *WHEEL_TASKS)
+}
 
 
 def load_task(name: str, robot: str = '') -> Task:

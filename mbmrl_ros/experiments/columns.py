@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from mbmrl_ros.evaluation.episodes import std_over_episodes
-from mbmrl_ros.experiments.methods import METHODS
 from mbmrl_ros.experiments.results import Line
 from mbmrl_ros.experiments.statistics import Groups, by_seed, estimate, ratio_interval
+from mbmrl_ros.experiments.studies import METHODS
 
 ORACLE, BASE = 'mb_oracle', 'mb'
 
@@ -20,6 +20,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Return the lines of a table."""
     lines = [f'| {" | ".join(header)} |', '|---' * len(header) + '|']
     return lines + [f'| {" | ".join(row)} |' for row in rows]
+
+
+def rows_table(rows: Iterable[Mapping[str, str]]) -> list[str]:
+    """Return the lines of a table whose rows name their columns."""
+    written = list(rows)
+    return table([*written[0]], [[*row.values()] for row in written]) if written else []
 
 
 LEGEND = (
@@ -73,9 +79,9 @@ def ratio(first: Groups, second: Groups, paired: bool = False) -> str:
     return f'{value:.2f} (1 seed)'
 
 
-def names(line: Line) -> list[str]:
+def names(line: Line) -> dict[str, str]:
     """Return test and method, in words."""
-    return [line.setting.title, METHODS[line.method].label]
+    return {'test': line.setting.title, 'method': METHODS[line.method].label}
 
 
 def share(line: Line, what: Literal['accepted', 'refused']) -> str:

@@ -5,20 +5,41 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from mbmrl_ros.algorithms import ALGORITHMS
-from mbmrl_ros.experiments.grid import Variant, slug
-from mbmrl_ros.experiments.methods import METHODS
+from mbmrl_ros.experiments.studies import METHODS, Variant, slug
 from mbmrl_ros.training.settings import ModelBasedConfig
 
 # Trained by experiments/trpo.py, with settings of MB: tuned, or by the thesis' numbers.
-TRPO, TRPO_OF_THESIS = MODEL_FREE = ('trpo', 'trpo_thesis')
+TRPO = 'trpo'
+MODEL_FREE = (TRPO, 'trpo_thesis')
 # Nothing is trained: experiments/true_physics.py.
 TRUE_PHYSICS = 'true_physics'
 NOT_MODELS = (*MODEL_FREE, TRUE_PHYSICS)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What was asked for on the command line; empty: all that the figure has.
+
+    assignments: key=value of the training settings, for one model model:key=value. episodes,
+    steps, candidates: of every measurement; None: the figure's or the task's, the bundle's.
+    full: studies of policies in the size of the paper.
+    """
+
+    tasks: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    assignments: tuple[str, ...] = ()
+    episodes: int | None = None
+    steps: int | None = None
+    candidates: int | None = None
+    quick: bool = False
+    full: bool = False
 
 
 def settings_of(algorithm: str) -> str:
@@ -140,15 +161,33 @@ class Measurement:
         }
 
 
-Work = Training | Measurement
+class Work(Protocol):
+    """What has to be done."""
+
+    @property
+    def path(self) -> Path:
+        """Of its result, below a folder."""
+
+    @property
+    def needs(self) -> tuple[Path, ...]:
+        """Results that must be there first."""
+
+    @property
+    def title(self) -> str:
+        """In a line of progress."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What its result depends on."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """Work, with the command that asks for it alone."""
+    """Work, the command that asks for it alone, and what does it below a folder."""
 
     work: Work
     command: str
+    do: Callable[[Any, Path], dict[str, Any]]
 
     @property
     def settings(self) -> dict[str, Any]:

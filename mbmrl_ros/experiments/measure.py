@@ -28,10 +28,10 @@ from mbmrl_ros.evaluation.episodes import (
 )
 from mbmrl_ros.evaluation.predictions import prediction_losses
 from mbmrl_ros.experiments.distributions import with_distribution
-from mbmrl_ros.experiments.jobs import MODEL_FREE, TRPO, TRUE_PHYSICS, Measurement, Training, Work
-from mbmrl_ros.experiments.methods import METHODS
+from mbmrl_ros.experiments.jobs import MODEL_FREE, TRPO, TRUE_PHYSICS, Measurement, Training
 from mbmrl_ros.experiments.recovery import recoveries
 from mbmrl_ros.experiments.statistics import error_summary, switch_step
+from mbmrl_ros.experiments.studies import METHODS
 from mbmrl_ros.experiments.true_physics import drive_by_physics
 from mbmrl_ros.planners.cem import CEMConfig
 from mbmrl_ros.planners.kinds import CONFIGS, PlannerConfig, changed
@@ -45,7 +45,7 @@ from mbmrl_ros.training.run import Run
 AHEAD_STRIDE = 5
 
 
-def perform(work: Work, out: Path) -> dict[str, Any]:
+def perform(work: Training | Measurement, out: Path) -> dict[str, Any]:
     """Do what has to be done; return its numbers. UserError as the commands have."""
     return _train(work, out) if isinstance(work, Training) else _measure(work, out)
 

@@ -16,7 +16,6 @@ from mbmrl_ros.bench.compare import conditions
 from mbmrl_ros.config import UserError, current_names, write_text
 from mbmrl_ros.evaluation.episodes import finite
 from mbmrl_ros.experiments.jobs import Job, Training, record_of
-from mbmrl_ros.experiments.measure import perform
 from mbmrl_ros.system.outputs import reason
 from mbmrl_ros.training.run import present_settings, same_setting
 
@@ -74,7 +73,8 @@ def _by_name(settings: Any, name: str = '') -> dict[str, Any]:
 def in_a_line(result: dict[str, Any]) -> str:
     """Return a result in a line of progress."""
     if 'returns' not in result:
-        return f'{result["environment_steps"]} steps'
+        numbers = {key: value for key, value in result.items() if isinstance(value, int | float)}
+        return ', '.join(f'{key} {value:.4g}' for key, value in numbers.items()) or 'measured'
     text = f'return {result["mean"]:.1f}, SD of episodes {result["std_over_episodes"]:.1f}'
     if result['ended_early']:
         text += f', {result["ended_early"]} ended early'
@@ -86,7 +86,7 @@ def in_a_line(result: dict[str, Any]) -> str:
 def do(job: Job, out: Path) -> dict[str, Any]:
     """Do one job, write its result, and return it."""
     started = time.monotonic()
-    result = perform(job.work, out)
+    result = job.do(job.work, out)
     machine = conditions(torch.device('cpu'), 1)
     del machine['repetitions']
     text = json.dumps(
@@ -95,7 +95,7 @@ def do(job: Job, out: Path) -> dict[str, Any]:
             'date': datetime.datetime.now(datetime.UTC).strftime('%Y-%m-%d'),
             'machine': machine,
             'duration_s': round(time.monotonic() - started, 1),
-            'seed': job.settings.get('training', job.settings)['seed'],
+            'seed': (job.settings.get('training') or job.settings)['seed'],
             'settings': job.settings,
             'result': finite(result),
         },

@@ -17,11 +17,10 @@ from matplotlib.figure import Figure as Plot
 from numpy.typing import NDArray
 
 from mbmrl_ros.experiments.columns import ORACLE
-from mbmrl_ros.experiments.grid import Figure
-from mbmrl_ros.experiments.methods import METHODS
 from mbmrl_ros.experiments.recovery import mean_curve
 from mbmrl_ros.experiments.results import Line, Results
 from mbmrl_ros.experiments.statistics import EDGES, Estimate, estimate, ratio_interval
+from mbmrl_ros.experiments.studies import METHODS, Figure
 from mbmrl_ros.experiments.tables import by_setting
 from mbmrl_ros.types import Array
 

@@ -8,8 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mbmrl_ros.experiments.columns import BASE, interval, names, ratio, returns, share, table
-from mbmrl_ros.experiments.grid import Figure, Variant
+from mbmrl_ros.experiments.columns import BASE, interval, names, ratio, returns, rows_table, share
 from mbmrl_ros.experiments.recovery import (
     Course,
     Recovery,
@@ -19,6 +18,7 @@ from mbmrl_ros.experiments.recovery import (
     share_back,
 )
 from mbmrl_ros.experiments.results import Line, Results
+from mbmrl_ros.experiments.studies import Figure, Variant
 
 # What adapting is measured against where nothing changes: the same model, not adapting.
 STILL = {'mb_de': 'mb', 'grbal': 'grbal_still'}
@@ -29,41 +29,36 @@ def recovery_table(figure: Figure, results: Results) -> list[str]:
     lines = results.lines(figure)
     faults = [line for line in lines if line.numbers('fault_step')]
     quiet = [line for line in lines if not line.numbers('fault_step')]
-    back = ('L (as trained)', 'did not rise',
-            'steps until it is back: median (quartiles) of episodes', 'T1',
-            'back within T1 (as trained)', 'never back (as trained)', 'peak / L',
-            'error from T1 on / L (as trained)', 'mean over episodes: back')  # fmt: skip
-    worth = ('return after the fault', 'of MB')
-    cost = ('return', 'of MB', 'of the same model that does not adapt',
-            'adaptations accepted', 'error / as trained')  # fmt: skip
-    chance = ('no fault: said to have risen', 'steps until it is back', 'back within T1',
-              'error from T1 on / L')  # fmt: skip
-    parts = [
-        table(('test', 'method', *header), [[*names(one), *row(one, results)] for one in shown])
-        for header, row, shown in (
-            (back, _back, faults), (worth, _worth, faults), (cost, _cost, quiet),
-            (chance, _chance, quiet),
-        )
+    parts = [(_back, faults), (_worth, faults), (_cost, quiet), (_chance, quiet)]
+    tables = [
+        rows_table(names(one) | row(one, results) for one in shown)
+        for row, shown in parts
         if shown
-    ]  # fmt: skip
-    return [text for part in parts for text in (*part, '')]
+    ]
+    return [text for table in tables for text in (*table, '')]
 
 
-def _back(line: Line, results: Results) -> list[str]:
+def _back(line: Line, results: Results) -> dict[str, str]:
     every = line.recoveries()
     risen = [one for one in every if one.rose]
     window = line.numbers('past_steps')[0]
-    return [
-        _both(every, '{:.4f}', lambda found: np.median([one.level for one in found])),
-        f'{len(every) - len(risen)} of {len(every)}' if every else '-',
-        _steps(risen),
-        f'{window:.0f}',
-        _both(risen, '{:.0f} %', lambda found: 100 * share_back(found, window)),
-        _both(risen, '{:.0f} %', lambda found: 100 - 100 * share_back(found)),
-        f'{np.median([one.adapted.peak for one in risen]):.2f}' if risen else '-',
-        _both(risen, '{:.2f}', lambda found: np.median([one.late for one in found])),
-        _mean_back(line),
-    ]
+    return {
+        'L (as trained)': _both(every, '{:.4f}', lambda c: np.median([one.level for one in c])),
+        'did not rise': f'{len(every) - len(risen)} of {len(every)}' if every else '-',
+        'steps until it is back: median (quartiles) of episodes': _steps(risen),
+        'T1': f'{window:.0f}',
+        'back within T1 (as trained)': _both(
+            risen, '{:.0f} %', lambda found: 100 * share_back(found, window)
+        ),
+        'never back (as trained)': _both(
+            risen, '{:.0f} %', lambda found: 100 - 100 * share_back(found)
+        ),
+        'peak / L': f'{np.median([one.adapted.peak for one in risen]):.2f}' if risen else '-',
+        'error from T1 on / L (as trained)': _both(
+            risen, '{:.2f}', lambda found: np.median([one.late for one in found])
+        ),
+        'mean over episodes: back': _mean_back(line),
+    }
 
 
 def _mean_back(line: Line) -> str:
@@ -96,30 +91,35 @@ def _steps(found: list[Recovery]) -> str:
     return middle if low == high else f'{middle} ({low} to {high})'
 
 
-def _worth(line: Line, results: Results) -> list[str]:
+def _worth(line: Line, results: Results) -> dict[str, str]:
     base = results.line(line.setting, BASE, Variant()).by_seed('returns_after')
     own = line.by_seed('returns_after')
-    return [interval(own), ratio(own, base)]
+    return {'return after the fault': interval(own), 'of MB': ratio(own, base)}
 
 
-def _cost(line: Line, results: Results) -> list[str]:
-    bases = (results.line(line.setting, m, Variant()) for m in (BASE, STILL.get(line.method, '')))
-    own = line.by_seed('returns')
+def _cost(line: Line, results: Results) -> dict[str, str]:
+    def of(method: str) -> str:
+        base = results.line(line.setting, method, Variant()).by_seed('returns')
+        return ratio(line.by_seed('returns'), base)
+
     before, after = (line.by_seed('errors', name, 'episodes') for name in ('before', 'after'))
-    return [
-        returns(line),
-        *(ratio(own, base.by_seed('returns')) for base in bases),
-        share(line, 'accepted'),
-        ratio(after, before, paired=True),
-    ]
+    return {
+        'return': returns(line),
+        'of MB': of(BASE),
+        'of the same model that does not adapt': of(STILL.get(line.method, '')),
+        'adaptations accepted': share(line, 'accepted'),
+        'error / as trained': ratio(after, before, paired=True),
+    }
 
 
-def _chance(line: Line, results: Results) -> list[str]:
+def _chance(line: Line, results: Results) -> dict[str, str]:
     every = line.recoveries()
-    if not every:
-        return ['-'] * 4
-    risen = sum(one.rose for one in every)
     found = [one.adapted for one in every]
-    back = 100 * share_back(found, line.numbers('past_steps')[0])
-    late = np.median([one.late for one in found])
-    return [f'{risen} of {len(every)}', _steps(every), f'{back:.0f} %', f'{late:.2f}']
+    back = share_back(found, line.numbers('past_steps')[0]) if every else 0.0
+    row = {
+        'no fault: said to have risen': f'{sum(one.rose for one in every)} of {len(every)}',
+        'steps until it is back': _steps(every),
+        'back within T1': f'{100 * back:.0f} %',
+        'error from T1 on / L': f'{np.median([one.late for one in found] or [0]):.2f}',
+    }
+    return row if every else dict.fromkeys(row, '-')

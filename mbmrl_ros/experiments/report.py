@@ -8,6 +8,7 @@ when the page is made again.
 
 from __future__ import annotations
 
+import functools
 import re
 import shutil
 from pathlib import Path
@@ -16,12 +17,10 @@ import numpy as np
 
 from mbmrl_ros.config import UserError, write_text
 from mbmrl_ros.envs.tasks import TASKS
-from mbmrl_ros.experiments.columns import LEGEND, table
-from mbmrl_ros.experiments.figures import FIGURES
-from mbmrl_ros.experiments.grid import Figure
-from mbmrl_ros.experiments.methods import METHODS
+from mbmrl_ros.experiments.columns import LEGEND, rows_table
 from mbmrl_ros.experiments.plots import PLOTS
 from mbmrl_ros.experiments.results import Line, Results
+from mbmrl_ros.experiments.studies import FIGURES, METHODS, Figure
 from mbmrl_ros.experiments.tables import TABLES
 from mbmrl_ros.reports.page import png
 from mbmrl_ros.spec.robot import load_robot
@@ -71,12 +70,12 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
     except UnicodeDecodeError as error:
         raise UserError(f'{page} is no text in UTF-8; choose another --out') from error
     for name, lines in blocks.items():
-        text = _placed(text, name, '\n'.join(lines))
+        text = placed(text, name, '\n'.join(lines))
     write_text(page, text)
     return page
 
 
-def _placed(text: str, name: str, block: str) -> str:
+def placed(text: str, name: str, block: str) -> str:
     """Return the page with a block in the place of its older version, or at the end."""
     begin, end = f'<!-- mbmrl report: {name} -->', f'<!-- end of {name} -->'
     whole = f'{begin}\n{block}\n{end}'
@@ -111,22 +110,30 @@ def _block(name: str, figure: Figure, results: Results, folder: str) -> list[str
 
 def budget_table(lines: list[Line]) -> list[str]:
     """Return a table of the data that every method had, and how it was measured."""
-    rows: dict[tuple[str, ...], None] = {}
+    rows: list[dict[str, str]] = []
     for line in lines:
         steps = float(np.mean(line.numbers('environment_steps')))
-        hours = steps * load_robot(TASKS[line.setting.task].robot).period_s / 3600
         measured = line.cells[0]['settings']
-        planner = line.cells[0]['result'].get('planner', {})
-        plans = f'{planner["candidates"]} x {planner["horizon"]}' if planner else 'none'
-        seeds = ', '.join(str(cell['seed']) for cell in line.cells)
-        episodes = f'{measured["episodes"]} x {measured["steps"]}'
-        label = METHODS[line.method].label
-        row = (line.setting.task, label, f'{steps:.0f}', f'{hours:.2f}', seeds, episodes,
-               _ended_early(line), plans)  # fmt: skip
-        rows[row] = None
-    header = ('task', 'method', 'control steps', 'simulated hours', 'training seeds',
-              'episodes x steps per test', 'ended early', 'candidates x horizon')  # fmt: skip
-    return ['Budget:', '', *table(header, list(rows))]
+        planner = line.cells[0]['result'].get('planner')
+        plans = '{candidates} x {horizon}'.format(**planner) if planner else 'none'
+        row = {
+            'task': line.setting.task,
+            'method': METHODS[line.method].label,
+            'control steps': f'{steps:.0f}',
+            'simulated hours': f'{steps * _period_s(line.setting.task) / 3600:.2f}',
+            'training seeds': ', '.join(str(cell['seed']) for cell in line.cells),
+            'episodes x steps per test': f'{measured["episodes"]} x {measured["steps"]}',
+            'ended early': _ended_early(line),
+            'candidates x horizon': plans,
+        }
+        if row not in rows:
+            rows.append(row)
+    return ['Budget:', '', *rows_table(rows)]
+
+
+@functools.cache
+def _period_s(task: str) -> float:
+    return load_robot(TASKS[task].robot).period_s
 
 
 def _ended_early(line: Line) -> str:

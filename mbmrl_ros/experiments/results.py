@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mbmrl_ros.config import UserError
-from mbmrl_ros.experiments.grid import Figure, Setting, Variant
-from mbmrl_ros.experiments.methods import METHODS
 from mbmrl_ros.experiments.recovery import Recovery, read_recoveries
+from mbmrl_ros.experiments.studies import METHODS, Figure, Setting, Variant
 
 Cell = dict[str, Any]
 """A file of a measurement, as read."""

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -27,9 +27,9 @@ import torch
 from tqdm import tqdm
 
 from mbmrl_ros.config import UserError
-from mbmrl_ros.experiments.grid import slug
 from mbmrl_ros.experiments.jobs import Job
 from mbmrl_ros.experiments.outcomes import do, finished, in_a_line
+from mbmrl_ros.experiments.studies import slug
 from mbmrl_ros.system.outputs import claimed, reason
 
 # A clean server that children are forked from: torch is imported once, and none of the parent's
@@ -48,61 +48,64 @@ def run_jobs(jobs: list[Job], out: Path, processes: int) -> dict[str, str]:
         done = len(jobs) - len(left)
         with (
             tqdm(total=len(jobs), initial=done, unit='cell', desc='cells') as bar,
-            _pool(processes) as pool,
+            _pools() as new_pool,
         ):
-            try:
-                return _work_off(left, out, processes, pool, bar)
-            except BrokenProcessPool as error:
-                raise UserError(
-                    'a process was ended from outside, perhaps for lack of memory: '
-                    'the same command goes on with what is missing'
-                ) from error
+            return _work_off(left, out, processes, new_pool, bar)
 
 
 def _work_off(
-    jobs: list[Job], out: Path, processes: int, pool: ProcessPoolExecutor, bar: tqdm[Any]
+    jobs: list[Job],
+    out: Path,
+    processes: int,
+    new_pool: Callable[[], ProcessPoolExecutor],
+    bar: tqdm[Any],
 ) -> dict[str, str]:
     """Do jobs, each of which comes after those that it needs; return why some failed."""
     waiting, failed = list(jobs), dict[Path, str]()
-    running: dict[Future[tuple[str, float]], Job] = {}
+    # Pools of one, so that who is ended from outside takes no other job along.
+    free = [new_pool() for _ in range(processes)]
+    running: dict[Future[tuple[str, float]], tuple[Job, ProcessPoolExecutor]] = {}
     while waiting or running:
-        open_paths = {job.work.path for job in (*waiting, *running.values())}
+        at_work = [job for job, _ in running.values()]
+        to_come = {job.work.path for job in (*waiting, *at_work)}
         for job in list(waiting):
             lost = [need for need in job.work.needs if need in failed]
             if lost:
                 failed[job.work.path] = f'needs {lost[0].parent}, which failed'
-            elif len(running) == processes or open_paths & set(job.work.needs):
+            elif not free or to_come & set(job.work.needs):
                 continue
             else:
-                running[pool.submit(_do, job, out)] = job
+                pool = free.pop()
+                running[pool.submit(_do, job, out)] = job, pool
             waiting.remove(job)
-        bar.set_postfix_str(', '.join(job.work.title for job in running.values())[:70])
+        bar.set_postfix_str(', '.join(job.work.title for job, _ in running.values())[:70])
         for future in wait(running, return_when=FIRST_COMPLETED).done:
-            job = running.pop(future)
-            try:
+            job, pool = running.pop(future)
+            error = future.exception()
+            if error is None:
                 text, seconds = future.result()
                 line = f'done: {job.work.title}: {text} ({seconds:.0f} s)'
-            except BrokenProcessPool:
-                # Which of those that ran it was, nobody knows.
-                raise
-            except Exception as error:
+            else:
                 failed[job.work.path] = _why(error, job, out)
                 line = f'failed: {job.work.title}: {failed[job.work.path]}'
+            free.append(new_pool() if isinstance(error, BrokenProcessPool) else pool)
             tqdm.write(line, file=sys.stderr)
             bar.update()
     titles = {job.work.path: job.work.title for job in jobs}
     return {titles[path]: why for path, why in failed.items()}
 
 
-def _why(error: Exception, job: Job, out: Path) -> str:
+def _why(error: BaseException, job: Job, out: Path) -> str:
     if isinstance(error, UserError):
         return str(error)
+    if isinstance(error, BrokenProcessPool):
+        return 'its process was ended from outside, perhaps for lack of memory'
     return f'{type(error).__name__}: {error} (see {_log(job, out)})'
 
 
 @contextmanager
-def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
-    """Yield a pool whose processes end when this does, whatever they do; files stay whole."""
+def _pools() -> Iterator[Callable[[], ProcessPoolExecutor]]:
+    """Yield what makes pools of one process that end with this, whatever they do."""
     # Ctrl-C while the server imports is the parent's.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -110,13 +113,21 @@ def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(processes, CONTEXT, _begin)
+    made: list[ProcessPoolExecutor] = []
+
+    def new_pool() -> ProcessPoolExecutor:
+        made.append(ProcessPoolExecutor(1, CONTEXT, _begin))
+        return made[-1]
+
     try:
-        yield pool
-    finally:
+        yield new_pool
+    except BaseException:
         for process in set(multiprocessing.active_children()) - others:
             process.terminate()
-        pool.shutdown(cancel_futures=True)
+        raise
+    finally:
+        for pool in made:
+            pool.shutdown(cancel_futures=True)
 
 
 def _begin() -> None:

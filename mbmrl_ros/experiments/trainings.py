@@ -6,16 +6,20 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import replace
 from pathlib import Path
 
 from mbmrl_ros.config import UserError, merged, override, parse
-from mbmrl_ros.experiments.figures import QUICK
-from mbmrl_ros.experiments.grid import Model, Selection, Setting, Variant, slug
-from mbmrl_ros.experiments.jobs import Training, record_of, settings_of
-from mbmrl_ros.experiments.models import MODELS
+from mbmrl_ros.experiments.jobs import Selection, Training, record_of, settings_of
+from mbmrl_ros.experiments.studies import MODELS, Model, Setting, Variant, slug
 from mbmrl_ros.training.recipes import read_recipe
 from mbmrl_ros.training.settings import ModelBasedConfig
+
+# A check of the machinery, not a result: every training and episode is as short as can be.
+QUICK = (
+    'iterations=2', 'rollouts=4', 'rollout_steps=160', 'past_steps=20', 'future_steps=8',
+    'hidden_sizes=[16]', 'batch_size=8', 'epochs=1', 'validation_fraction=0.5',
+    'planner={candidates: 8, horizon: 3}', 'control_planner={candidates: 8, horizon: 3}',
+)  # fmt: skip
 
 
 def training_of(
@@ -33,7 +37,7 @@ def training_of(
     source = None
     if made.start_from:
         own_data = distribution and not made.on_test
-        plain = replace(variant, at_test={}, kind='', planner={}) if own_data else Variant()
+        plain = variant if own_data else Variant()
         source = training_of(made.start_from, setting, plain, seed, chosen)
         if made.with_data:
             config = _no_more_data(config, model, source.config, chosen)

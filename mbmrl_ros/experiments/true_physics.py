@@ -19,7 +19,7 @@ from mbmrl_ros.evaluation.episodes import Trial
 from mbmrl_ros.planners.kinds import PlannerConfig, make_planner
 from mbmrl_ros.robot.history import History
 from mbmrl_ros.training.collect import EpisodePlan, Rollouts, collect
-from mbmrl_ros.types import Carry, Root, StepFn
+from mbmrl_ros.types import Carry, Problem, Root, StepFn
 
 
 def physics_step(env: RobotEnv, copies: RobotEnv) -> StepFn:
@@ -49,12 +49,12 @@ def drive_by_physics(trial: Trial, planner: PlannerConfig) -> Rollouts:
     planning = make_planner(planner, problem.spec.action_size)
     generator = torch.Generator().manual_seed(trial.seed)
     env, copies = (RobotEnv(problem.spec, n) for n in (batch, batch * planner.candidates))
-    step_fn = physics_step(env, copies)
+    physics = Problem(physics_step(env, copies), problem.reward)
     state = planning.initial(batch)
 
     def act(histories: Sequence[History], states: Tensor) -> Tensor:
         nonlocal state
-        state, plan = planning.plan(generator, state, step_fn, problem.reward, Root(None, states))
+        state, plan = planning.plan(generator, state, physics, Root(None, states))
         return torch.where(plan.valid[:, None], plan.actions[:, 0], torch.nan)
 
     schedules = [problem.task.test(trial.test)(trial.steps)] * batch

@@ -46,9 +46,8 @@ class Prediction(NamedTuple):
 class EnsembleDynamics:
     """E models as functions of their parameters; statistics are fixed members.
 
-    input_indices: channels that feed the networks. state_limit: no channel is predicted beyond it
-    (the MB-MPO authors' code: 1000). weight_norm: every weight is a direction times a length
-    (Salimans and Kingma 2016). probabilistic: whether a member predicts a variance.
+    input_indices: channels that feed the networks. weight_norm: every weight is a direction times
+    a length (Salimans and Kingma 2016). probabilistic: whether a member predicts a variance.
     """
 
     members: int
@@ -61,7 +60,6 @@ class EnsembleDynamics:
     probabilistic: bool = False
     weight_norm: bool = False
     input_limit: float | None = None
-    state_limit: float = 1000.0
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -124,8 +122,7 @@ class EnsembleDynamics:
             noise = torch.randn(change.shape, generator=generator, dtype=change.dtype)
             change = torch.addcmul(change, noise, (0.5 * log_var).exp())
         normalizer = self.normalizer
-        reached = states + torch.addcmul(normalizer.delta_mean, change, normalizer.delta_std)
-        return reached.clamp(-self.state_limit, self.state_limit)
+        return states + torch.addcmul(normalizer.delta_mean, change, normalizer.delta_std)
 
     def packed(self, params: Params, generator: torch.Generator | None = None) -> NextState:
         """Return `predict` for many calls with the same parameters, without gradients."""
@@ -139,12 +136,10 @@ class EnsembleDynamics:
         ).pack(weights)
         reach = CHANGE_LIMIT * self.normalizer.delta_std
         low, high = self.normalizer.delta_mean - reach, self.normalizer.delta_mean + reach
-        limit = self.state_limit
 
         def step(states: Tensor, actions: Tensor) -> Tensor:
             reached = network(None, states, actions)[1]
-            torch.minimum(torch.maximum(reached, states + low), states + high, out=reached)
-            return reached.clamp_(-limit, limit)
+            return torch.clamp(reached, states + low, states + high, out=reached)
 
         return step
 

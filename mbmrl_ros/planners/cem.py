@@ -16,8 +16,16 @@ from pydantic import Field
 from torch import Tensor
 
 from mbmrl_ros.config import Config
-from mbmrl_ros.planners.rollout import imagine, keep_behind, make_plan, next_mean, rollout_returns
-from mbmrl_ros.types import OutOfTime, Plan, RewardFn, Root, StepFn, never
+from mbmrl_ros.planners.mppi import POLICY_SHARE
+from mbmrl_ros.planners.rollout import (
+    imagine,
+    keep_behind,
+    make_plan,
+    make_proposals,
+    next_mean,
+    rollout_returns,
+)
+from mbmrl_ros.types import OutOfTime, Plan, Problem, Root, never
 
 
 class CEMConfig(Config):
@@ -33,6 +41,9 @@ class CEMConfig(Config):
     alpha: float = Field(0.1, ge=0, lt=1, description='share of the old mean and std')
     noise: float = Field(0.6, gt=0, description='first std, actions in -1..1')
     min_std: float = Field(0.05, gt=0, description='floor, against early collapse')
+    policy_share: float = Field(
+        POLICY_SHARE, ge=0, lt=1, description='of the candidates: what a policy, if any, proposes'
+    )
 
 
 class CEMState(NamedTuple):
@@ -56,8 +67,7 @@ class CEM:
         self,
         generator: torch.Generator,
         planner_state: CEMState,
-        step_fn: StepFn,
-        reward_fn: RewardFn,
+        problem: Problem,
         root: Root,
         out_of_time: OutOfTime = never,
     ) -> tuple[CEMState, Plan]:
@@ -68,9 +78,11 @@ class CEM:
         for _ in range(config.iterations):
             shape = (len(mean), config.candidates, *mean.shape[1:])
             noise = torch.randn(shape, generator=generator, device=mean.device)
-            candidates = (mean[:, None] + std[:, None] * noise).clamp(-1.0, 1.0)
-            states = imagine(step_fn, *root, candidates, out_of_time)
-            returns = rollout_returns(reward_fn, states, candidates)
+            noise = std[:, None] * noise
+            candidates = (mean[:, None] + noise).clamp(-1.0, 1.0)
+            proposals = make_proposals(problem, noise, config.policy_share)
+            states = imagine(problem.step, root, candidates, proposals, out_of_time)
+            returns = rollout_returns(problem, states, candidates)
             # A time budget may leave so few candidates that all would be elites.
             count = max(1, min(config.elites, config.candidates // 2))
             elites, weights = elite_candidates(candidates, returns, count)

@@ -62,4 +62,6 @@ def changed(config: PlannerConfig, kind: str, changes: Mapping[str, Any]) -> Pla
     own = dict(config) if kind == config.kind else {}
     if 'noise' in changes:
         own.pop('noise_of', None)
+    if 'smoothing' in changes:
+        own.pop('knots', None)
     return parse(CONFIGS[kind], own | dict(changes), f'planner {kind}')

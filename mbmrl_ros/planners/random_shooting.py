@@ -12,7 +12,7 @@ from pydantic import Field
 
 from mbmrl_ros.config import Config
 from mbmrl_ros.planners.rollout import best_candidate, imagine, make_plan, rollout_returns
-from mbmrl_ros.types import OutOfTime, Plan, RewardFn, Root, StepFn, never
+from mbmrl_ros.types import OutOfTime, Plan, Problem, Root, never
 
 
 class RandomShootingConfig(Config):
@@ -37,14 +37,13 @@ class RandomShooting:
         self,
         generator: torch.Generator,
         planner_state: None,
-        step_fn: StepFn,
-        reward_fn: RewardFn,
+        problem: Problem,
         root: Root,
         out_of_time: OutOfTime = never,
     ) -> tuple[None, Plan]:
         """Draw uniformly over the whole box, imagine, take the best."""
         shape = (len(root.state), self.config.candidates, self.config.horizon, self.action_size)
         candidates = torch.rand(shape, generator=generator, device=root.state.device) * 2 - 1
-        states = imagine(step_fn, *root, candidates, out_of_time)
-        returns = rollout_returns(reward_fn, states, candidates)
+        states = imagine(problem.step, root, candidates, out_of_time=out_of_time)
+        returns = rollout_returns(problem, states, candidates)
         return None, make_plan(best_candidate(candidates, returns), candidates, returns)

@@ -4,40 +4,79 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
-from mbmrl_ros.types import Carry, OutOfTime, Plan, RewardFn, StepFn, never
+from mbmrl_ros.types import OutOfTime, Plan, Problem, ProposalFn, Root, StepFn, never
+
+
+class Proposals(NamedTuple):
+    """Candidates that a policy acts in, P of them.
+
+    offsets: [B, P, H, A], what is added to its actions.
+    """
+
+    policy: ProposalFn
+    offsets: Tensor
 
 
 def imagine(
-    step_fn: StepFn, carry: Carry, state: Tensor, actions: Tensor, out_of_time: OutOfTime = never
+    step: StepFn,
+    root: Root,
+    actions: Tensor,
+    proposals: Proposals | None = None,
+    out_of_time: OutOfTime = never,
 ) -> Tensor:
     """Roll the model out.
 
-    state: [B, S]; actions: [B, K, H, A]. Returns states [B, K, H+1, S], the start included; fewer
-    steps than H, but one at least, where time was up before the last: all candidates are then
-    compared over the same shorter time, which is worth more than a plan that comes too late.
+    actions: [B, K, H, A]; those of the last P become what is proposed in the states that are come
+    to. Returns states [B, K, H+1, S], the start included; fewer steps than H, but one at least,
+    where time was up before the last: all candidates are then compared over the same shorter
+    time, which is worth more than a plan that comes too late.
     """
     batch, candidates, horizon, _ = actions.shape
-    states = state.new_empty(horizon + 1, batch, candidates, state.shape[-1])
-    states[0] = state[:, None]
+    carry = root.carry
+    states = root.state.new_empty(horizon + 1, batch, candidates, root.state.shape[-1])
+    states[0] = root.state[:, None]
     for time in range(horizon):
         if time and out_of_time():
             states = states[: time + 1]
             break
-        carry, states[time + 1] = step_fn(carry, states[time], actions[:, :, time])
+        if proposals is not None:
+            policy, offsets = proposals
+            first = candidates - offsets.shape[1]
+            proposed = policy(states[time, :, first:]) + offsets[:, :, time]
+            actions[:, first:, time] = proposed.clamp(-1.0, 1.0)
+        carry, states[time + 1] = step(carry, states[time], actions[:, :, time])
     return states.permute(1, 2, 0, 3)
 
 
-def rollout_returns(reward_fn: RewardFn, states: Tensor, actions: Tensor) -> Tensor:
+def make_proposals(problem: Problem, noise: Tensor, share: float) -> Proposals | None:
+    """Return what a policy, if any, proposes: a share of K candidates, the first without noise.
+
+    noise: [B, K, H, A] of all candidates.
+    """
+    count = round(share * noise.shape[1])
+    if problem.policy is None or not count:
+        return None
+    offsets = noise[:, -count:].clone()
+    offsets[:, 0] = 0.0
+    return Proposals(problem.policy, offsets)
+
+
+def rollout_returns(problem: Problem, states: Tensor, actions: Tensor) -> Tensor:
     """Return the undiscounted return [B, K]; minus infinity where anything was not finite.
 
-    Of the actions [B, K, H, A] those count that states [B, K, h+1, S] were imagined for, h <= H.
-    A huge finite stand-in would rank as near-best wherever rewards are more negative still.
+    Of the actions [B, K, H, A] those count that states [B, K, h+1, S] were imagined for, h <= H;
+    the last of these is worth what the problem's value says. A huge finite stand-in would rank as
+    near-best wherever rewards are more negative still.
     """
     actions = actions[:, :, : states.shape[2] - 1]
-    returns = reward_fn(states[:, :, :-1], actions, states[:, :, 1:]).sum(-1)
+    returns = problem.reward(states[:, :, :-1], actions, states[:, :, 1:]).sum(-1)
+    if problem.value is not None:
+        returns = returns + problem.value(states[:, :, -1])
     # A sum is finite only if all of its terms are, and takes a tenth of the time to test them.
     finite = returns.isfinite() & states.sum((-2, -1)).isfinite()
     return torch.where(finite, returns, -torch.inf)

@@ -26,6 +26,7 @@ from mbmrl_ros.types import (
     Params,
     Plan,
     Planner,
+    Problem,
     RewardFn,
     Root,
     StepFn,
@@ -174,8 +175,7 @@ class AdaptiveMPC:
         return self._planner.plan(
             self._generator,
             planner_state,
-            self._step,
-            self._reward,
+            Problem(self._step, self._reward),
             Root(carry, state),
             out_of_time,
         )

@@ -29,21 +29,20 @@ class Command:
 
 def to_units(spec: RobotSpec, action: Array) -> Array:
     """Scale actions [..., A] in -1..1 to commands in units; ValueError if A is another."""
-    lower, upper = _limits(spec, action)
-    return np.asarray(lower + (np.asarray(action) + 1) * (upper - lower) / 2, np.float64)
+    lower, _, span = _limits(spec, action)
+    return np.asarray(lower + (np.asarray(action) + 1) * span / 2, np.float64)
 
 
 def from_units(spec: RobotSpec, command: Array) -> Array:
     """Scale commands [..., A] in units to actions in -1..1; ValueError if A is another."""
-    lower, upper = _limits(spec, command)
-    span = upper - lower
+    lower, _, span = _limits(spec, command)
     # A joint that is locked has one command, which is in the middle of its range.
     moved = 2 * (np.asarray(command) - lower) / np.where(span > 0, span, 1.0)
     return np.asarray(np.where(span > 0, moved - 1, 0.0), np.float64)
 
 
-def _limits(spec: RobotSpec, values: Array) -> tuple[Array, Array]:
+def _limits(spec: RobotSpec, values: Array) -> tuple[Array, Array, Array]:
     # One value would otherwise be spread over all joints.
     if np.shape(values)[-1:] != (spec.action_size,):
         raise ValueError(f'{spec.name} has {spec.action_size} joints, got {np.shape(values)}')
-    return np.asarray(spec.action.lower), np.asarray(spec.action.upper)
+    return spec.action.limits

@@ -229,6 +229,7 @@ def encode(spec: RobotSpec, signals: Array, rates: Array | None = None) -> Array
     # Most channels are a signal as it is: all of them at once take the time of one.
     copies, sources = spec.copied_channels
     states[..., copies] = signals[..., sources]
+    angles: dict[tuple[str | None, tuple[str, ...]], Array] = {}
     for column, channel in spec.computed_channels:
         if channel.point is not None:
             states[..., column] = points[channel.point][..., 'xyz'.index(channel.field)]
@@ -242,8 +243,12 @@ def encode(spec: RobotSpec, signals: Array, rates: Array | None = None) -> Array
         if channel.cell is not None:
             states[..., column] = rotation_cell(*channel.cell, np.stack(raw))
             continue
-        value = raw[0] if channel.angle is None else quaternion_angle(channel.angle, *raw)
-        states[..., column] = (np.sin if channel.encoding.startswith('sin') else np.cos)(value)
+        # Sine and cosine are of one angle, mostly.
+        of = (channel.angle, channel.signals)
+        if of not in angles:
+            angles[of] = raw[0] if channel.angle is None else quaternion_angle(channel.angle, *raw)
+        turn = np.sin if channel.encoding.startswith('sin') else np.cos
+        states[..., column] = turn(angles[of])
     return states
 
 

@@ -13,6 +13,7 @@ from mbmrl_ros.config import UserError
 from mbmrl_ros.sim.actuators import command_units
 from mbmrl_ros.sim.sensors import simulation_of
 from mbmrl_ros.sim.urdf import BATTERY
+from mbmrl_ros.sim.wheels import speeds_of_parts
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.spec.simulation import Motors
 from mbmrl_ros.types import Array
@@ -37,14 +38,14 @@ class Drive(Protocol):
         """Go on with a model that a disturbance has edited."""
 
     def controls(self, part: int, commands: Array, speeds: Array) -> Array:
-        """Return controls [N, A] for commands [N, A] in units and joint speeds [N, A]."""
+        """Return controls [N, W] for commands [N, A] in units and joint speeds [N, W]."""
 
     def readouts(self, row: int, speeds: Array, driven: Array) -> dict[str, float]:
         """Return the signals of one robot that its motors measure."""
 
 
 class Direct:
-    """Ideal actuators: the command is the control."""
+    """Ideal actuators: the command is the control, or a twist the speeds of wheels."""
 
     parts = 1
 
@@ -54,6 +55,7 @@ class Direct:
         """batch: N. physics_steps: in a step of the world."""
         self.steps, self.part_s = physics_steps, physics_steps * model.opt.timestep
         _, self._units = command_units(spec, model)
+        self._wheels = speeds_of_parts(spec)
         self.memory: Array = np.zeros((batch, 0))
 
     def reset(self, row: int, model: mujoco.MjModel, rng: np.random.Generator) -> None:
@@ -62,8 +64,9 @@ class Direct:
     def use_model(self, row: int, model: mujoco.MjModel) -> None:
         """Units do not change."""
 
-    def controls(self, part: int, commands: Array, speeds: Array) -> Array:
+    def controls(self, part: int, commands: Array, speeds: Array | None = None) -> Array:
         """Divide by what one unit of control means."""
+        commands = commands if self._wheels is None else commands @ self._wheels
         return np.asarray(commands / self._units)
 
     def readouts(self, row: int, speeds: Array, driven: Array) -> dict[str, float]:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbmrl_ros.config import Mistake, UserError
+from mbmrl_ros.sim.wheels import driven_joints, joint_range, place_in_file, wheels_of
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array
 
@@ -51,12 +52,12 @@ class Actuator(NamedTuple):
 
 
 def command_units(spec: RobotSpec, model: mujoco.MjModel) -> tuple[NDArray[np.int64], Array]:
-    """Return the ids [A] of the actuators, and what one unit of their control means [A].
+    """Return the ids [W] of the actuators, and what one unit of their control means [W].
 
     control = command / unit. UserError if an actuator takes something else than the robot file
     sends, or less of it.
     """
-    chosen = [read_actuator(spec, model, joint) for joint in spec.action.joints]
+    chosen = [read_actuator(spec, model, joint) for joint in driven_joints(spec)]
     for _, text in actuator_mistakes(spec, model):
         raise UserError(f'{spec.name}: {text}')
     ids = np.array([actuator.number for actuator in chosen], np.int64)
@@ -65,8 +66,8 @@ def command_units(spec: RobotSpec, model: mujoco.MjModel) -> tuple[NDArray[np.in
 
 def actuator_mistakes(spec: RobotSpec, model: mujoco.MjModel) -> Iterator[Mistake]:
     """Yield the joints whose actuator takes something else than the robot file sends, or less."""
-    for place, joint in enumerate(spec.action.joints):
-        at = ('action', 'joints', place)
+    for place, joint in enumerate(driven_joints(spec)):
+        at = place_in_file(spec, place)
         try:
             actuator = read_actuator(spec, model, joint)
         except UserError as error:
@@ -174,14 +175,15 @@ def _beyond_range(
     spec: RobotSpec, model: mujoco.MjModel, joint: str, actuator: Actuator
 ) -> Iterator[str]:
     """Yield why commands within the limits of the robot file act alike in the model."""
-    place, number = spec.action.joints.index(joint), actuator.number
-    lower, upper = spec.action.lower[place], spec.action.upper[place]
+    number = actuator.number
+    lower, upper = joint_range(spec, driven_joints(spec).index(joint))
+    command_unit = 'rad/s' if wheels_of(spec) else spec.action.unit
     for name, pair, unit in ranges(model, joint, actuator):
         low, high = sorted(pair * unit)
         slack = 1e-6 * (high - low)
         if lower < low - slack or upper > high + slack:
             yield (
-                f'{joint} may be sent {lower:g} to {upper:g} {spec.action.unit}, and '
+                f'{joint} may be sent {lower:g} to {upper:g} {command_unit}, and '
                 f'{name} of its actuator {_name(model, number)} ends at {low:g} and {high:g}: '
                 'beyond, commands act alike; change the limits or the model'
             )

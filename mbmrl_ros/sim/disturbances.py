@@ -127,7 +127,16 @@ def _names(name: str) -> Callable[[RobotSpec], Sequence[str]]:
     return lambda spec: tuple(getattr(spec.simulation, name, ()))
 
 
-def _joints_of_arm(spec: RobotSpec) -> Sequence[str]:
+def _commanded_joints(spec: RobotSpec) -> Sequence[str]:
+    """Return the joints whose command can be lost: a twist has none."""
+    return () if getattr(spec.simulation, 'wheels', None) else spec.action.joints
+
+
+def _joints_that_stiffen(spec: RobotSpec) -> Sequence[str]:
+    """Return the joints of an arm, or the wheels."""
+    wheels = getattr(spec.simulation, 'wheels', None)
+    if wheels:
+        return tuple(wheels.joints)
     return spec.action.joints if getattr(spec.simulation, 'arm', None) else ()
 
 
@@ -145,9 +154,7 @@ def _tilts(spec: RobotSpec) -> Sequence[str]:
 
 
 KINDS: dict[str, Kind] = {
-    'disabled_joint': Kind(
-        lambda spec: spec.action.joints, (0.0, 1.0), _disabled_joint, edits_model=False
-    ),
+    'disabled_joint': Kind(_commanded_joints, (0.0, 1.0), _disabled_joint, edits_model=False),
     'terrain': _edit('leg_disturbances.terrain', _terrains),
     # Degrees; a ramp rises from where the robot's slopes begin.
     'slope': _edit('leg_disturbances.slope', _ways_up, (-45, 45), usual=15),
@@ -177,7 +184,9 @@ KINDS: dict[str, Kind] = {
         'arm_disturbances.held_payload', _part('arm', ('hand',)), (0, 5), usual=1.0
     ),
     # Damping on top of the joint's own, N m s/rad.
-    'stiff_joint': _edit('arm_disturbances.stiff_joint', _joints_of_arm, (0, 200), usual=20.0),
+    'stiff_joint': _edit(
+        'arm_disturbances.stiff_joint', _joints_that_stiffen, (0, 200), usual=20.0
+    ),
     # Newtons on the hand, or what it holds, along an axis of the world.
     'force': _edit('arm_disturbances.force', _part('arm', FORCES), (-50, 50), usual=10.0),
 }

@@ -22,6 +22,7 @@ from mbmrl_ros.sim.sensors import (
     readouts_of,
     simulation_of,
 )
+from mbmrl_ros.sim.wheels import driven_joints, place_in_file
 from mbmrl_ros.spec.robot import RobotSpec
 
 MODEL = ('simulation', 'model')
@@ -69,10 +70,10 @@ def model_mistakes(spec: RobotSpec) -> Iterator[Mistake]:
 def _missing_joints(
     spec: RobotSpec, missing: Collection[str], valid: Collection[str]
 ) -> Iterator[Mistake]:
-    for place, joint in enumerate(spec.action.joints):
+    for place, joint in enumerate(driven_joints(spec)):
         if joint in missing:
             text = f'the model has no joint {joint!r}; {closest(joint, valid)}'
-            yield Mistake(('action', 'joints', place), text)
+            yield Mistake(place_in_file(spec, place), text)
     for place, channel in enumerate(spec.state):
         if channel.joint in missing:
             text = (
@@ -121,7 +122,7 @@ def _without(spec: RobotSpec, places: set[tuple[str | int, ...]], body: str) -> 
             simulation['bodies'][place[2]] = body
     legs = enumerate(simulation['legs'])
     simulation['legs'] = [leg for i, leg in legs if ('simulation', 'legs', i) not in places]
-    if not state or not kept:
+    if not state or not kept or any(place[1:2] == ('wheels',) for place in places):
         return None
     data |= {'state': state, 'action': action, 'simulation': simulation}
     return RobotSpec.model_validate(data, context=[])

@@ -10,7 +10,8 @@ from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.sim.arm import add_tool
 from mbmrl_ros.sim.model_files import root_body
 from mbmrl_ros.sim.pier import add_pier
-from mbmrl_ros.sim.terrain import add_slopes
+from mbmrl_ros.sim.terrain import add_slopes, remove_floor
+from mbmrl_ros.sim.urdf import add_ground
 from mbmrl_ros.spec.robot import RobotSpec
 
 
@@ -26,6 +27,9 @@ def complete_mjcf(description: mujoco.MjSpec, spec: RobotSpec) -> dict[str, floa
     if simulation.start_height_m:
         root_body(description, spec).pos[2] = simulation.start_height_m
     start = dict(simulation.start)
+    if simulation.terrains:
+        remove_floor(description)
+        add_ground(description, simulation.terrains)
     if simulation.slopes is not None:
         add_slopes(description)
     if simulation.pier is not None:

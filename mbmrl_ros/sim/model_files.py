@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 import mujoco
 
 from mbmrl_ros.config import Mistake, UserError, closest, find_file, is_uri
+from mbmrl_ros.sim.wheels import driven_joints
 from mbmrl_ros.spec.channels import read_signal
 from mbmrl_ros.spec.model_text import LFS, why_no_model
 from mbmrl_ros.spec.robot import RobotSpec
@@ -24,7 +25,7 @@ _TO_DO = {
     '.sdf': 'it is an SDF model; name an MJCF or a URDF',
     '.usd': 'it is a USD model; name an MJCF or a URDF',
 }
-_FOR_MJCF, _FOR_URDF = ('start', 'without', 'slopes', 'pier'), ('motors', 'terrains')
+_FOR_MJCF, _FOR_URDF = ('start', 'without', 'slopes', 'pier', 'wheels'), ('motors',)
 _SCALARS = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)
 
 
@@ -114,7 +115,7 @@ def joint_kinds(description: mujoco.MjSpec) -> dict[str, mujoco.mjtJoint]:
 def joints_of(spec: RobotSpec) -> list[str]:
     """Return the joints that a robot file names, those of the action first."""
     signals = [read_signal(signal).joint for signal in spec.signals]
-    return list(dict.fromkeys([*spec.action.joints, *(joint for joint in signals if joint)]))
+    return list(dict.fromkeys([*driven_joints(spec), *(joint for joint in signals if joint)]))
 
 
 def check_joints(description: mujoco.MjSpec, spec: RobotSpec, path: Path) -> None:

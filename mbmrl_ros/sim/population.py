@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mbmrl_ros.config import UserError
+from mbmrl_ros.sim.actuator_model import Direct
 from mbmrl_ros.sim.actuators import command_units
 from mbmrl_ros.sim.batch import Rollouts
 from mbmrl_ros.sim.parameters import Parameters
@@ -46,7 +47,8 @@ class Population:
         self._read = make_readout(spec, self._model)
         self._model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_SENSOR
         self._steps, self._noise = simulation.physics_steps, simulation.reset_noise
-        self._actuators, self._units = command_units(spec, self._model)
+        self._actuators, _ = command_units(spec, self._model)
+        self._drive = Direct(spec, self._model, tasks * rollouts, simulation.physics_steps)
         self._parameters = Parameters(self._model, parameters)
         self._models = [self._model] * (tasks * rollouts)
         self._physics = Rollouts(self._model, threads)
@@ -91,7 +93,7 @@ class Population:
         states = self.states if everyone else self.states[rows]
         models = self._models if everyone else [self._models[row] for row in rows]
         controls = self._controls[rows]
-        controls[:, self._actuators] = commands[rows] / self._units
+        controls[:, self._actuators] = self._drive.controls(0, commands[rows])
         reached = self._physics.run(models, states, controls, self._steps)[0][:, -1]
         # A rollout in which MuJoCo warned stands still from there on, in time as well.
         expected = states[:, 0] + (self._steps - 0.5) * self._model.opt.timestep

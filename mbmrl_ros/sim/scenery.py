@@ -19,6 +19,7 @@ from mbmrl_ros.sim.disturbances import Disturbance, disturbed
 from mbmrl_ros.sim.model_files import model_path
 from mbmrl_ros.sim.sensors import load_model, simulation_of
 from mbmrl_ros.sim.urdf_visuals import add_visuals
+from mbmrl_ros.sim.wheels import driven_joints
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array
 
@@ -89,7 +90,7 @@ class Stage:
 def faulty_geoms(spec: RobotSpec, model: mujoco.MjModel, fault: Disturbance) -> list[int]:
     """Return the geoms of what a disturbance is about; none of ground, battery and sensors."""
     simulation = simulation_of(spec)
-    if fault.target in spec.action.joints:
+    if fault.target in driven_joints(spec):
         bodies = [model.joint(fault.target).bodyid[0]]
     elif fault.target in simulation.limbs:
         bodies = [model.joint(joint).bodyid[0] for joint in simulation.limbs[fault.target]]
@@ -192,7 +193,7 @@ def _remove(description: mujoco.MjSpec, element: mujoco.MjsLight) -> None:
 
 def _root_body(spec: RobotSpec, model: mujoco.MjModel) -> int:
     """Return the body in the world that all moving parts of the robot hang on."""
-    return int(model.body_rootid[model.joint(spec.action.joints[0]).bodyid[0]])
+    return int(model.body_rootid[model.joint(driven_joints(spec)[0]).bodyid[0]])
 
 
 def _size(model: mujoco.MjModel, data: mujoco.MjData, root: int) -> float:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import mujoco
 
 from mbmrl_ros.config import Mistake
+from mbmrl_ros.sim.wheels import wheels_of
 from mbmrl_ros.spec.channels import Channel, read_signal
 from mbmrl_ros.spec.robot import RobotSpec
 
@@ -47,7 +48,8 @@ _PER_SECOND = {'rad': 'rad/s', 'm': 'm/s'}
 
 def unit_mistakes(spec: RobotSpec, model: mujoco.MjModel) -> Iterator[Mistake]:
     """Yield the channels, and the joints of the action, that have the unit of something else."""
-    for joint in spec.action.joints:
+    # The parts of a twist have units of their own.
+    for joint in () if wheels_of(spec) else spec.action.joints:
         right = _OF_JOINTS[int(model.joint(joint).type[0])][spec.action.field]
         if spec.simulation is not None and spec.simulation.motors is None:
             for text in _wrong(f'the action ({joint})', spec.action.unit, right):

@@ -48,7 +48,7 @@ def complete_legs(description: mujoco.MjSpec, spec: RobotSpec, path: Path) -> di
     if simulation.motors is not None:
         _add_motors(description, spec, simulation.motors)
     if simulation.terrains:
-        _add_ground(description, simulation.terrains)
+        add_ground(description, simulation.terrains)
     return {}
 
 
@@ -71,11 +71,13 @@ def _add_motors(description: mujoco.MjSpec, spec: RobotSpec, motors: Motors) -> 
     description.add_numeric(name=BATTERY, data=[battery.voltage_v, battery.resistance_ohm])
 
 
-def _add_ground(description: mujoco.MjSpec, terrains: dict[str, Terrain]) -> None:
+def add_ground(description: mujoco.MjSpec, terrains: dict[str, Terrain]) -> None:
     """A plane, and bumps above it where a terrain is rough."""
     world = description.worldbody
+    # By name, whatever the model has for its geoms by default.
+    touched = {'contype': 1, 'conaffinity': 0, 'priority': 1}
     world.add_geom(
-        name=GROUND, type=mujoco.mjtGeom.mjGEOM_PLANE, size=[0, 0, 1], conaffinity=0, priority=1
+        name=GROUND, type=mujoco.mjtGeom.mjGEOM_PLANE, size=[0, 0, 1], condim=3, **touched
     )
     roughness = max(terrain.roughness_m for terrain in terrains.values())
     if roughness == 0.0:
@@ -92,8 +94,8 @@ def _add_ground(description: mujoco.MjSpec, terrains: dict[str, Terrain]) -> Non
         name=BUMPS,
         type=mujoco.mjtGeom.mjGEOM_HFIELD,
         hfieldname=BUMPS,
-        conaffinity=0,
-        priority=1,
+        condim=3,
+        **touched,
     )
 
 

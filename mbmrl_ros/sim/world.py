@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import mujoco
@@ -18,6 +19,7 @@ from mbmrl_ros.sim.sensor_model import make_senses
 from mbmrl_ros.sim.sensors import load_model, signal_columns, simulation_of
 from mbmrl_ros.sim.start import resting_controls
 from mbmrl_ros.sim.terrain import on_top
+from mbmrl_ros.sim.wheels import driven_joints
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array
 
@@ -60,6 +62,7 @@ class World:
         self._senses = make_senses(spec, 1, self._drive, dropouts)
         self.model, self._gain = disturbed(spec, self._original, ())
         self.data = mujoco.MjData(self.model)
+        self._physics = np.empty(mujoco.mj_stateSize(self.model, PHYSICS))
         self.disturbances: tuple[Disturbance, ...] = ()
         self._time_before_reset_s = 0.0
         self.healthy = True
@@ -100,27 +103,32 @@ class World:
         command = np.asarray(command, np.float64)
         if command.shape != (self.spec.action_size,):
             raise ValueError(f'a command has {self.spec.action_size} values, got {command.shape}')
-        self.healthy = self.healthy and bool(np.isfinite(command).all())
+        self.healthy = self.healthy and all(map(math.isfinite, command.tolist()))
         if not self.healthy:
             return
         before = self.save()
-        self.data.warning.number[:] = 0
+        warnings = self.data.warning.number
+        warnings[:] = 0
         truth = self._advance(command * self._gain)
-        if self.data.warning.number.any() or not plausible(self._physics()):
+        if np.count_nonzero(warnings) or not self._plausible():
             self._put(before)
             self.healthy = False
         elif self._senses is not None:
             self._senses.read(0, truth, self.data.qvel[self._speeds])
 
     def _advance(self, command: Array) -> Array:
-        """Let a step pass; return the sensors [parts, R] at the end of each of its parts."""
+        """Let a step pass; return the sensors [parts, R] at the end of each of its parts.
+
+        Anything where they are the truth, and nobody samples them.
+        """
         truth = np.empty((self._drive.parts, len(self._columns)))
         for part in range(self._drive.parts):
             speeds = self.data.qvel[self._speeds]
             control = self._drive.controls(part, command[None], speeds[None])[0]
             self.data.ctrl[self._actuators] = control
             mujoco.mj_step(self.model, self.data, self._drive.steps)
-            truth[part] = self.data.sensordata[self._columns]
+            if self._senses is not None:
+                truth[part] = self.data.sensordata[self._columns]
         return truth
 
     def signals(self) -> Array:
@@ -143,8 +151,11 @@ class World:
         """
         state = np.empty(mujoco.mj_stateSize(self.model, _EVERYTHING))
         mujoco.mj_getState(self.model, self.data, state, _EVERYTHING)
+        memory = self._drive.memory[0]
+        if self._senses is None and not len(memory):
+            return state
         said = [] if self._senses is None else self._senses.values[0]
-        return np.concatenate([state, self._drive.memory[0], said])
+        return np.concatenate([state, memory, said])
 
     def restore(self, state: Array) -> None:
         """Go back to what `save` returned, in time as well; disturbances stay."""
@@ -165,10 +176,9 @@ class World:
         mujoco.mj_forward(self.model, self.data)
         self.data.qacc_warmstart[:] = warm
 
-    def _physics(self) -> Array:
-        state = np.empty(mujoco.mj_stateSize(self.model, PHYSICS))
-        mujoco.mj_getState(self.model, self.data, state, PHYSICS)
-        return state
+    def _plausible(self) -> bool:
+        mujoco.mj_getState(self.model, self.data, self._physics, PHYSICS)
+        return bool(plausible(self._physics))
 
 
 def prepare_model(spec: RobotSpec, warm_start: bool) -> mujoco.MjModel:
@@ -209,7 +219,9 @@ def initial_state(spec: RobotSpec, model: mujoco.MjModel, rng: np.random.Generat
         mujoco.mj_resetDataKeyframe(model, data, 0)
     step = rng.normal(0.0, noise.get('position', 0.0), model.nv)
     if 'driven' in noise:
-        step[joint_speeds(spec, model)] = rng.normal(0.0, noise['driven'], spec.action_size)
+        step[joint_speeds(spec, model)] = rng.normal(
+            0.0, noise['driven'], len(driven_joints(spec))
+        )
     if width := noise.get('uniform_position'):
         step += rng.uniform(-width, width, model.nv)
     mujoco.mj_integratePos(model, data.qpos, step, 1.0)
@@ -223,6 +235,6 @@ def initial_state(spec: RobotSpec, model: mujoco.MjModel, rng: np.random.Generat
 
 
 def joint_speeds(spec: RobotSpec, model: mujoco.MjModel) -> NDArray[np.int64]:
-    """Return where in qvel the joints of the action are."""
-    addresses = [model.joint(joint).dofadr[0] for joint in spec.action.joints]
+    """Return where in qvel the joints [W] are that commands drive."""
+    addresses = [model.joint(joint).dofadr[0] for joint in driven_joints(spec)]
     return np.array(addresses, np.int64)

@@ -7,11 +7,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Annotated, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, Field, FiniteFloat, ValidationInfo, model_validator
 
 from mbmrl_ros.config import Config, Mistake, Positive, closest, refuse
+
+if TYPE_CHECKING:
+    from mbmrl_ros.types import Array
 
 Angle = Literal['rotation_y', 'roll', 'pitch', 'yaw']
 SENSOR_TYPES = Literal[
@@ -29,6 +32,8 @@ COMMAND_TYPES = Literal[
 ]  # fmt: skip
 # What stands in the place of joints where commands are twists.
 TWIST_PARTS = tuple(f'{group}.{axis}' for group in ('linear', 'angular') for axis in 'xyz')
+# Those that wheels can follow.
+WHEEL_PARTS = ('linear.x', 'angular.z')
 TRAJECTORY_FIELDS = {'position': 'positions', 'velocity': 'velocities', 'effort': 'effort'}
 # Which messages say of which frame they are, and which of which frame in it.
 _FRAMED = ('Odometry', 'Stamped', 'Imu', 'TFMessage')
@@ -205,6 +210,14 @@ class Action(Config):
     rate_limit: tuple[Positive, ...] = Field(description='largest change per second')
     fallback: tuple[FiniteFloat, ...] = Field(description='the safe command')
     timeout_s: Positive = Field(description='the receiver falls back by itself after this long')
+
+    @cached_property
+    def limits(self) -> tuple[Array, Array, Array]:
+        """Lower and upper limits [A] in units, and the span between them."""
+        import numpy as np  # where robots are only listed, nobody waits for it
+
+        lower, upper = np.array(self.lower), np.array(self.upper)
+        return lower, upper, upper - lower
 
     @model_validator(mode='after')
     def _consistent(self, info: ValidationInfo) -> Self:

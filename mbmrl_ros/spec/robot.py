@@ -34,6 +34,7 @@ from mbmrl_ros.config import (
 )
 from mbmrl_ros.spec.channels import (
     DEGREES,
+    WHEEL_PARTS,
     Action,
     Channel,
     Kinematics,
@@ -173,6 +174,9 @@ class RobotSpec(Config):
             if readout.quantity == 'back_emf' and readout.joint not in self.action.joints:
                 valid = closest(readout.joint, self.action.joints)
                 yield Mistake(place, f'{key}.{signal}: no joint {readout.joint!r}; {valid}')
+        if simulation.wheels is not None and not set(self.action.joints) <= set(WHEEL_PARTS):
+            text = f'simulation.wheels: their commands are twists of {" and ".join(WHEEL_PARTS)}'
+            yield Mistake(('action', 'joints'), text)
         for limb, joints in simulation.limbs.items():
             if not joints or not set(joints) <= set(self.action.joints):
                 text = f'simulation.limbs: {limb} needs joints of the action'

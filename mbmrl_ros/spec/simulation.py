@@ -83,6 +83,20 @@ class Sensing(Config):
     )
 
 
+class Wheels(Config):
+    """Wheels that turn as a twist asks: a differential drive, with one a side or more."""
+
+    left: tuple[str, ...] = Field(min_length=1, description='joints with a velocity servo')
+    right: tuple[str, ...] = Field(min_length=1, description='likewise')
+    radius_m: Positive
+    track_m: Positive = Field(description='between left and right')
+
+    @property
+    def joints(self) -> tuple[str, ...]:
+        """All of them, those on the left first."""
+        return (*self.left, *self.right)
+
+
 class Arm(Config):
     """An arm on a fixed base whose own weight is balanced, as that of the PR2 is by springs."""
 
@@ -156,7 +170,9 @@ class Simulation(Config):
     )
     without: tuple[str, ...] = Field((), description='bodies of an MJCF that are left out')
     terrains: dict[str, Terrain] = Field(
-        default={}, description='the ground below a URDF, by name; the first is the usual one'
+        default={},
+        description='the ground, by name, in the place of the floor of an MJCF; the first is the '
+        'usual one',
     )
     legs: tuple[str, ...] = Field((), description='bodies that can break off')
     limbs: dict[str, tuple[str, ...]] = Field(
@@ -165,15 +181,17 @@ class Simulation(Config):
     slopes: Slopes | None = None
     pier: Pier | None = None
     arm: Arm | None = Field(None, description='a robot that does not move about')
+    wheels: Wheels | None = Field(None, description='of an MJCF that is commanded by twists')
     motors: Motors | None = Field(None, description='default: those of the model file')
     sensing: dict[str, Sensing] = Field(default={}, description='by topic; default: the truth')
 
     @model_validator(mode='after')
     def _consistent(self) -> Self:
         if self.model.endswith('.urdf'):
-            for name in ('start', 'without', 'slopes', 'pier'):
+            for name in ('start', 'without', 'slopes', 'pier', 'wheels'):
                 if getattr(self, name):
                     raise ValueError(f'{name} is for MJCF models, not for a URDF')
-        if self.slopes is not None and self.pier is not None:
-            raise ValueError('slopes and pier both take the place of the floor')
+        floors = [name for name in ('slopes', 'pier', 'terrains') if getattr(self, name)]
+        if len(floors) > 1:
+            raise ValueError(f'{" and ".join(floors)} both take the place of the floor')
         return self

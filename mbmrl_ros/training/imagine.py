@@ -96,10 +96,11 @@ class ImaginedEnv:
 
         generator: also of which member moves whom, and of predictions that are drawn.
         """
-        self._goals = goals.double().repeat_interleave(self.rollouts, 0)
         self._states, self._time = self.config.starts(generator, self.rows)
         self._steps = 0
-        self._moving = torch.ones(self.rows, dtype=torch.bool)
+        # What is most often so needs no masks.
+        self._moving, self._all_moving = torch.ones(self.rows, dtype=torch.bool), True
+        self._goals = goals.repeat_interleave(self.rollouts, 0).to(self._states.dtype)
         self._move = make_move(self._ensemble, self.config, generator)
         return self._observe()
 
@@ -108,16 +109,19 @@ class ImaginedEnv:
         taken = actions.reshape(self.rows, -1) / self._env.action_scale
         taken = taken.clamp(-1.0, 1.0)
         before, moving, task = self._states, self._moving, self._env.task
-        reached = torch.where(moving[:, None], self._move(before, taken), before)
-        earned = task.reward(before, taken, reached, self._goals.to(before.dtype))
-        failed = moving & ~(reached.isfinite().all(-1) & earned.isfinite())
-        done = ~moving | failed | task.done(reached) | self._out_of_time()
-        # As in the real environment: who failed is known by a reward that is none.
-        earned = torch.where(failed, torch.nan, torch.where(moving, earned, 0.0)).float()
-        self._states = torch.where(failed[:, None], before, reached)
-        self._moving = ~done
+        reached = self._move(before, taken)
+        earned = task.reward(before, taken, reached, self._goals)
+        done = ~moving | task.done(reached) | self._out_of_time()
+        if not (self._all_moving and bool((reached.sum() + earned.sum()).isfinite())):
+            failed = moving & ~(reached.isfinite().all(-1) & earned.isfinite())
+            done = done | failed
+            # As in the real environment: who failed is known by a reward that is none.
+            earned = torch.where(failed, torch.nan, torch.where(moving, earned, 0.0))
+            reached = torch.where((moving & ~failed)[:, None], reached, before)
+        self._states, self._moving = reached, ~done
+        self._all_moving = bool(self._moving.all())
         shape = self.tasks, self.rollouts
-        return self._observe(), earned.view(shape), done.view(shape)
+        return self._observe(), earned.float().view(shape), done.view(shape)
 
     def _out_of_time(self) -> Tensor:
         """Return who reached the limit of real episodes [B] before that of the rollouts."""

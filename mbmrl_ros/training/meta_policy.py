@@ -14,6 +14,7 @@ from mbmrl_ros.bundles.files import robot_section
 from mbmrl_ros.bundles.policy import PolicyBundle, PolicyInfo
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.meta_task import MetaTask, require_goals
+from mbmrl_ros.envs.task_env import SamplingConfig
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training.meta_learner import MetaLearner, Metrics, init_learner
 from mbmrl_ros.training.meta_settings import BatchConfig, MetaPolicyConfig
@@ -79,7 +80,7 @@ def restored_learner(bundle: PolicyBundle, config: MetaPolicyConfig) -> MetaLear
 
 
 def policy_info(
-    algorithm: str, task: MetaTask, env: TimedEnv, config: BatchConfig, **network: Any
+    algorithm: str, task: MetaTask, env: TimedEnv, config: SamplingConfig, **network: Any
 ) -> PolicyInfo:
     """Return what a bundle says of itself; network: the fields that build the policy."""
     robot: dict[str, Any] = {'robot': '', 'robot_hash': '', 'interface': {}}

@@ -65,7 +65,7 @@ def train(
         metrics |= {'collect_s': collected_at - started, 'fit_s': time.monotonic() - collected_at}
         bundle = make_bundle(training, task.name, dynamics, state, metrics)
         save_bundle(run.publish(iteration), bundle)
-        run.log(iteration, metrics)
+        run.log(iteration, metrics, step=int(metrics['environment_steps']))
         run.save_checkpoint(iteration, checkpoint(state))
         tqdm.write(_line(iteration, config, metrics))
     if bundle is None:

@@ -119,7 +119,7 @@ def _lacking(name: str, valid: list[str]) -> str:
     if name in OF_EXPERIMENTS:
         return (
             f'--config {name} is for experiments alone now (mbmrl experiment, '
-            f'mbmrl_ros/experiments/models.py); valid: {", ".join(valid)}'
+            f'mbmrl_ros/experiments/experiments.yaml); valid: {", ".join(valid)}'
         )
     return f'no recipe {name!r}; {closest(name, valid)}'
 

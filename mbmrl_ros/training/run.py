@@ -26,13 +26,13 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 
 from mbmrl_ros.config import Config, UserError, current_names, read_yaml
 from mbmrl_ros.data.dataset import Trajectory, load_trajectories, save_trajectories
 from mbmrl_ros.models.device import Precision, choose_precision
 from mbmrl_ros.system.outputs import reason, replacing
 from mbmrl_ros.system.outputs import write_text as write_text
+from mbmrl_ros.training.tensorboard import Board
 
 Present = Callable[[dict[str, Any]], dict[str, Any]]
 """What a file says -> the same by the names of now."""
@@ -60,7 +60,6 @@ class Run:
         """
         self.folder = folder
         self._after, self._logged = after, dict[str, float]()
-        self._writer: SummaryWriter | None = None
         try:
             (folder / 'data').mkdir(parents=True, exist_ok=True)
             (folder / 'bundles').mkdir(exist_ok=True)
@@ -68,6 +67,7 @@ class Run:
             raise UserError(f'cannot create the run folder {folder}: {reason(error)}') from error
         self._claim('run.json', identity, _as_json, dict)
         settings = config.model_dump(mode='json')
+        self._board = Board(folder / 'tensorboard', identity | settings)
         present = functools.partial(present_settings, type(config))
         self._claim('config.yaml', settings, _as_yaml, present)
 
@@ -187,17 +187,7 @@ class Run:
         lines.insert(0, ','.join(names))
         write_text(path, '\n'.join(lines) + '\n')
         at = iteration if step is None else step
-        try:
-            if self._writer is None:
-                # What was logged of an iteration that was not finished goes.
-                place = str(self.folder / 'tensorboard')
-                self._writer = SummaryWriter(place, purge_step=at)
-            for name, value in metrics.items():
-                self._writer.add_scalar(name, value, at)
-            self._writer.flush()
-        except OSError as error:
-            place = str(self.folder / 'tensorboard')
-            raise UserError(f'cannot write {place}: {reason(error)}') from error
+        self._board.log(metrics, at)
 
     def publish(self, iteration: int) -> Path:
         """Return the folder for this iteration's bundle; 0: that of another run, to begin with."""

@@ -124,6 +124,30 @@ def test_the_parameters_after_the_inner_step_are_those_of_training(algorithm, ch
     assert decision.mode == 'policy: adapted'
 
 
+@pytest.mark.parametrize('algorithm', ['bptt', 'mb_mpo', 'me_ppo', 'me_trpo'])
+def test_what_was_learned_in_models_drives_by_its_means_and_learns_nothing(algorithm):
+    task = load_meta_task('half_cheetah/thesis')
+    config = ALGORITHMS[algorithm].Config(hidden_sizes=(8,))
+    drawn = small_policy('promp')
+    update = {
+        'algorithm': algorithm,
+        'task': task.name,
+        'training': config.model_dump(mode='json'),
+    }
+    bundle = PolicyBundle(drawn.info.model_copy(update=update), drawn.tensors)
+    settings = DriveSettings('', 'auto', seed=3)
+    driver, _ = make_policy_source(SPEC, bundle, task, settings, at_once)
+    state = torch.randn(1, SPEC.state_size, generator=seeded())
+    nothing = torch.full((1, 1, SPEC.state_size), torch.nan)
+    window = Transitions(nothing, torch.zeros(1, 1, SPEC.action_size), nothing)
+    decision = driver.act(window, torch.tensor([False]), state)
+    shown = state[:, list(SPEC.input_indices)]
+    mean = build_policy(bundle.info).distribution(bundle.params, shown)['mean']
+    expected = (mean.double() / bundle.info.action_scale).clamp(-1, 1)
+    torch.testing.assert_close(decision.action, expected)
+    assert decision.mode == 'policy: as trained'
+
+
 @pytest.mark.parametrize('cell', ['gru', 'lstm'])
 def test_a_policy_that_remembers_is_shown_what_it_was_shown_in_training(cell):
     bundle = small_policy('rl2', episodes=3, cell=cell)

@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The replay buffer: the newest transitions, and where episodes began."""
 
+import numpy as np
 import torch
+from gymnasium.spaces import Box
+from stable_baselines3.common.buffers import ReplayBuffer
 
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.data.replay import replay
@@ -32,3 +35,18 @@ def test_starts_keep_their_time_and_come_in_the_share_that_is_asked_for():
     assert torch.equal(states[:, 0] % 100, time.float())
     # Of states of the buffer three in twelve are first ones.
     assert abs(float((time == 0).float().mean()) - (0.5 + 0.5 * 0.25)) < 0.03
+
+
+def test_what_is_kept_is_what_stable_baselines3_keeps():
+    spaces = Box(-1e9, 1e9, (1,)), Box(-1, 1, (1,))
+    theirs = ReplayBuffer(7, *spaces, handle_timeout_termination=False)
+    for group in GROUPS:
+        for each in group:
+            for state, action, after in zip(*each.transitions()):
+                added = (part.numpy() for part in (state, after, action))
+                theirs.add(*added, np.zeros(1), np.zeros(1), [{}])
+    # Theirs is a ring: the oldest is where the next one would go.
+    order = np.roll(np.arange(7), -theirs.pos)
+    ours = replay(GROUPS, 7).transitions
+    assert np.array_equal(theirs.observations[order, 0], ours.states)
+    assert np.array_equal(theirs.next_observations[order, 0], ours.next_states)

@@ -233,7 +233,7 @@ def test_the_robot_breaks_at_a_step_of_the_run_which_begins_with_the_first_state
     ('arguments', 'said'),
     [
         (['--robot', 'milirobot'], "no demo of robot 'milirobot'; did you mean 'millirobot'"),
-        (['--robot', ''], 'half_cheetah, millirobot'),
+        (['--robot', ''], 'diff_drive, half_cheetah, millirobot'),
         (['--robot', 'millirobot', '--task', SHOWS['half_cheetah'].task], 'is for robot half_ch'),
         (['--task', 'ant/crippled_leg'], "no demo of robot 'ant'"),
     ],

@@ -13,15 +13,14 @@ from mbmrl_ros.algorithms.adapters import ADAPTATIONS
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.tasks import TASKS
 from mbmrl_ros.experiments.cells import expand
-from mbmrl_ros.experiments.figures import FAR, FIGURES
-from mbmrl_ros.experiments.grid import Selection, slug
-from mbmrl_ros.experiments.jobs import NOT_MODELS, Measurement, Training
-from mbmrl_ros.experiments.methods import LONG, METHODS
-from mbmrl_ros.experiments.models import MODELS
+from mbmrl_ros.experiments.jobs import NOT_MODELS, Measurement, Selection, Training
 from mbmrl_ros.experiments.plots import PLOTS
+from mbmrl_ros.experiments.studies import FIGURES, METHODS, MODELS, slug
 from mbmrl_ros.experiments.tables import TABLES
 
 JOINT = 'half_cheetah/disabled_joint'
+FAR = [name for name in FIGURES['far'].methods if name.endswith('_far')]
+LONG = METHODS['mb_far'].planner
 
 
 def works(names, **chosen):

@@ -5,13 +5,13 @@
 import pytest
 
 from mbmrl_ros.experiments.cells import expand
-from mbmrl_ros.experiments.figures import FIGURES, SWEPT
-from mbmrl_ros.experiments.grid import Selection
-from mbmrl_ros.experiments.jobs import Measurement
+from mbmrl_ros.experiments.jobs import Measurement, Selection
 from mbmrl_ros.experiments.measure import planner_of
+from mbmrl_ros.experiments.studies import FIGURES
 from mbmrl_ros.planners.cem import CEMConfig
 from mbmrl_ros.planners.mppi import MPPIConfig
 
+SWEPT = FIGURES['planners'].variants[-1].planner
 TRAINED = MPPIConfig(candidates=500, horizon=20, temperature=0.2, noise=0.7, noise_of='filter')
 
 

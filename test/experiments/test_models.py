@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from mbmrl_ros.experiments.cells import expand
-from mbmrl_ros.experiments.grid import Selection, Setting, Variant
-from mbmrl_ros.experiments.models import MODELS
+from mbmrl_ros.experiments.jobs import Selection
 from mbmrl_ros.experiments.outcomes import finished
+from mbmrl_ros.experiments.studies import MODELS, Setting, Variant
 from mbmrl_ros.experiments.trainings import training_of
 
 # Of the files of settings that were there before recipes: `configs` are differences to `defaults`,
@@ -37,7 +37,7 @@ def test_every_model_is_trained_by_the_settings_of_its_results(model):
         if name.split()[0] != model:
             continue
         task = name.split()[1]
-        made = training_of(model, Setting(task, 'T'), Variant(), 0, Selection())
+        made = training_of(model, Setting(task=task, test='T'), Variant(), 0, Selection())
         wanted = RECORD['defaults'] | RECORD['configs'][number]
         found = written(made.config)
         # A class of settings may lack what is another algorithm's, where nothing was set.

@@ -13,13 +13,12 @@ from mbmrl_ros.cli.main import main
 from mbmrl_ros.config import UserError
 from mbmrl_ros.experiments import report
 from mbmrl_ros.experiments.cells import expand
-from mbmrl_ros.experiments.figures import FIGURES
-from mbmrl_ros.experiments.grid import Selection
-from mbmrl_ros.experiments.jobs import Measurement
+from mbmrl_ros.experiments.jobs import Measurement, Selection
 from mbmrl_ros.experiments.plots import PLOTS
 from mbmrl_ros.experiments.report import budget_table, write_report
 from mbmrl_ros.experiments.results import Results
 from mbmrl_ros.experiments.statistics import EDGES
+from mbmrl_ros.experiments.studies import FIGURES
 from mbmrl_ros.experiments.tables import TABLES
 
 JOINT, LEG = 'half_cheetah/disabled_joint', 'ant/crippled_leg'

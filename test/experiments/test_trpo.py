@@ -12,8 +12,7 @@ from safetensors.torch import load_file
 from mbmrl_ros.algorithms.mb import MBConfig
 from mbmrl_ros.envs.tasks import load_task
 from mbmrl_ros.experiments.cells import expand
-from mbmrl_ros.experiments.grid import Selection
-from mbmrl_ros.experiments.jobs import Measurement
+from mbmrl_ros.experiments.jobs import Measurement, Selection
 from mbmrl_ros.experiments.outcomes import do
 from mbmrl_ros.reports.run import read_metrics
 from mbmrl_ros.spec.robot import load_robot

@@ -10,12 +10,13 @@ from mbmrl_ros.envs.robot_task import open_task
 from mbmrl_ros.envs.tasks import load_task
 from mbmrl_ros.evaluation.episodes import Trial
 from mbmrl_ros.experiments.cells import expand
-from mbmrl_ros.experiments.grid import Selection
+from mbmrl_ros.experiments.jobs import Selection
 from mbmrl_ros.experiments.measure import perform
 from mbmrl_ros.experiments.true_physics import drive_by_physics, physics_step
 from mbmrl_ros.planners.mppi import MPPIConfig
 from mbmrl_ros.planners.rollout import imagine
 from mbmrl_ros.spec.robot import load_robot
+from mbmrl_ros.types import Root
 
 JOINT = 'half_cheetah/disabled_joint'
 
@@ -33,7 +34,7 @@ def test_what_is_imagined_is_what_will_happen(name):
     for _ in range(15):
         state = env.step(2 * torch.rand(2, spec.action_size, generator=generator) - 1)
     actions = 2 * torch.rand(2, 3, 4, spec.action_size, generator=generator) - 1
-    imagined = imagine(physics_step(env, copies), None, state, actions)
+    imagined = imagine(physics_step(env, copies), Root(None, state), actions)
     assert torch.equal(imagined[:, :, 0], state[:, None].expand(2, 3, -1))
     # The third candidate of both is what they do.
     for time in range(4):
@@ -49,7 +50,7 @@ def test_a_candidate_whose_physics_fail_has_no_states():
     state = env.reset(np.random.default_rng(0), [()])
     actions = torch.zeros(1, 2, 3, spec.action_size)
     actions[0, 0, 1] = torch.nan
-    imagined = imagine(physics_step(env, copies), None, state, actions)
+    imagined = imagine(physics_step(env, copies), Root(None, state), actions)
     finite = imagined.isfinite().all(-1)[0].tolist()
     assert finite == [[True, True, False, False], [True] * 4]
 

@@ -68,9 +68,9 @@ def test_a_new_length_of_weights_changes_nothing_that_is_predicted_by_directions
     torch.testing.assert_close(normed.predict(longer, states, actions), plain)
 
 
-def test_log_variances_stay_between_their_bounds_and_predictions_within_the_limit():
+def test_log_variances_stay_between_their_bounds():
     data = linear_data(60)
-    dynamics = build(data, probabilistic=True, state_limit=0.5)
+    dynamics = build(data, probabilistic=True)
     params = {name: value * 50 for name, value in dynamics.init(seeded()).items()}
     params['max_log_var'], params['min_log_var'] = (
         torch.full((3, 3), value) for value in (MAX_LOG_VAR, MIN_LOG_VAR)
@@ -78,8 +78,6 @@ def test_log_variances_stay_between_their_bounds_and_predictions_within_the_limi
     states, actions = data.states.view(3, 20, 3) * 100, data.actions.view(3, 20, 2)
     log_var = dynamics.changes(params, states, actions).log_var
     assert log_var.min() >= MIN_LOG_VAR and log_var.max() <= MAX_LOG_VAR + 1e-3
-    drawn = dynamics.predict(params, states, actions, seeded())
-    assert drawn.abs().max() <= 0.5
 
 
 @pytest.mark.parametrize('kind', KINDS)

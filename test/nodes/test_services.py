@@ -10,7 +10,7 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState, PointCloud2
-from std_msgs.msg import Float64MultiArray, String
+from std_msgs.msg import Float64, Float64MultiArray, String
 from std_srvs.srv import SetBool, Trigger
 
 from mbmrl_ros.nodes.common import lifecycle
@@ -52,6 +52,18 @@ def test_deactivating_sends_the_fallback_last_and_activating_goes_on(bench, robo
     assert len(commands) == count, 'nothing after the fallback'
     assert node.trigger_activate() == SUCCESS
     bench.until(lambda: planned(commands[-1]))
+
+
+def test_every_number_of_a_tick_is_a_topic_of_its_own_name(bench, robot, stats):
+    assert STATS[0] == 'stamp'
+    named = {name: bench.listen(Float64, f'controller_node/stats/{name}') for name in STATS[1:]}
+    bench.controller()
+    bench.until(lambda: all(named.values()) and len(stats) > 2)
+    for name, messages in named.items():
+        # Not the first ones: publishers hear of who listens one after another.
+        newest = messages[-1].data
+        rows = [row.data[STATS.index(name)] for row in stats]
+        assert any(newest == value or (newest != newest and value != value) for value in rows)
 
 
 def test_after_cleaning_up_another_robot_file_can_be_configured(bench, robot, tmp_path):

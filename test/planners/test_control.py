@@ -21,7 +21,7 @@ from scipy.linalg import solve_discrete_are
 from mbmrl_ros.planners.cem import CEM, CEMConfig
 from mbmrl_ros.planners.mppi import MPPI, MPPIConfig
 from mbmrl_ros.planners.random_shooting import RandomShooting, RandomShootingConfig
-from mbmrl_ros.types import Planner, Root
+from mbmrl_ros.types import Planner, Problem, Root
 
 PERIOD_S, STEPS = 0.1, 80
 A = np.array([[1.0, PERIOD_S], [0.0, 1.0]])
@@ -66,7 +66,7 @@ def control(planner: Planner, runs: int, seed: int = 0) -> Runs:
     memory = planner.initial(runs)
     cost, errors = torch.zeros(runs), []
     for _ in range(STEPS):
-        memory, plan = planner.plan(generator, memory, step, reward, Root(None, state))
+        memory, plan = planner.plan(generator, memory, Problem(step, reward), Root(None, state))
         action = plan.actions[:, 0]
         errors.append((action + state @ gain.T)[:, 0])
         cost = cost + stage_cost(state, action)

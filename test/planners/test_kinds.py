@@ -7,13 +7,13 @@ import pytest
 from mbmrl_ros.config import Config, UserError, parse
 from mbmrl_ros.planners.cem import CEM, CEMConfig
 from mbmrl_ros.planners.kinds import CONFIGS, PlannerConfig, changed, make_planner
-from mbmrl_ros.planners.mppi import MPPI, MPPIConfig
+from mbmrl_ros.planners.mppi import MPPI, MPPIConfig, of_before
 from mbmrl_ros.planners.random_shooting import RandomShooting, RandomShootingConfig
 
 
 def before(**parameters: float) -> MPPIConfig:
-    """Return MPPI with the noise of files without a kind."""
-    return MPPIConfig(noise_of='filter', **parameters)
+    """Return MPPI as files without a kind mean it."""
+    return MPPIConfig(**of_before(parameters))
 
 
 class File(Config):
@@ -42,17 +42,27 @@ def test_files_of_mppi_are_what_they_were_before_there_were_kinds():
     assert File().model_dump()['planner'] == {
         'candidates': 7, 'horizon': 10, 'temperature': 0.1, 'noise': 0.7, 'smoothing': 0.7,
     }  # fmt: skip
+    fields = ('noise_of', 'temperature', 'smoothing', 'knots')
+    assert [getattr(File().planner, name) for name in fields] == ['filter', 0.1, 0.7, None]
     assert MPPIConfig(noise=0.2).model_dump().items() >= {'kind': 'mppi', 'noise': 0.2}.items()
     assert parse(File, {'planner': {}}, 'file') != parse(
         File, {'planner': {'kind': 'mppi'}}, 'file'
     )
 
 
+def test_smoothing_is_for_noise_without_knots():
+    # As in files from before there were any, which name all parameters.
+    smooth = parse(File, {'planner': {'kind': 'mppi', 'smoothing': 0.4}}, 'file').planner
+    assert (smooth.smoothing, smooth.knots) == (0.4, None)
+    assert 'knots' not in smooth.model_dump() and 'smoothing' not in MPPIConfig().model_dump()
+    assert changed(MPPIConfig(), '', {'smoothing': 0.4}).knots is None
+
+
 def test_noise_that_is_changed_is_that_of_the_actions_and_all_else_stays():
     own = before(candidates=30, noise=0.3)
     assert changed(own, '', {'horizon': 4}) == before(candidates=30, noise=0.3, horizon=4)
     noisier = changed(own, '', {'noise': 0.4})
-    assert noisier == MPPIConfig(candidates=30, noise=0.4)
+    assert noisier == MPPIConfig(candidates=30, noise=0.4, temperature=0.1, smoothing=0.7)
 
 
 def test_the_default_of_random_shooting_is_the_papers_robot():

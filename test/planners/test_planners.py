@@ -12,7 +12,7 @@ from mbmrl_ros.config import parse
 from mbmrl_ros.planners.cem import CEM, CEMConfig, CEMState, elite_candidates
 from mbmrl_ros.planners.mppi import MPPI, MPPIConfig, MPPIState, path_integral_weights
 from mbmrl_ros.planners.random_shooting import RandomShooting, RandomShootingConfig
-from mbmrl_ros.types import Root
+from mbmrl_ros.types import Problem, Root
 
 BATCH, HORIZON, ACTION, STATE = 3, 4, 2, 2
 PLANNERS = [
@@ -41,7 +41,7 @@ def start() -> torch.Tensor:
 
 def plan(planner, state, step_fn=drift, reward_fn=quadratic, memory=None, seed=0):
     memory = planner.initial(len(state)) if memory is None else memory
-    return planner.plan(generator(seed), memory, step_fn, reward_fn, Root(None, state))
+    return planner.plan(generator(seed), memory, Problem(step_fn, reward_fn), Root(None, state))
 
 
 @EVERY
@@ -67,7 +67,11 @@ def test_when_time_is_up_at_once_a_plan_is_made_of_one_step(planner):
 
     state = start()
     _, result = planner.plan(
-        generator(), memory, counted, quadratic, Root(None, state), out_of_time=lambda: True
+        generator(),
+        memory,
+        Problem(counted, quadratic),
+        Root(None, state),
+        out_of_time=lambda: True,
     )
     assert len(calls) == 1
     assert result.valid.all() and result.actions.shape == (BATCH, HORIZON, ACTION)
@@ -197,10 +201,30 @@ def returns(scale: float = 1.0, offset: float = 0.0) -> torch.Tensor:
 
 
 def test_path_integral_weights_by_worked_numbers():
-    # Mean 1, deviation 1: exponents (r - 2) / 0.5 are -4 and 0.
-    weights = path_integral_weights(torch.tensor([[0.0, 2.0]]), 0.5)
-    small = math.exp(-4) / (1 + math.exp(-4))
-    torch.testing.assert_close(weights, torch.tensor([[small, 1 - small]]))
+    # From the median 1, the better half deviates by 0 and 2: by 2 / sqrt(2). With half of that the
+    # exponents are sqrt(2) (r - 3).
+    weights = path_integral_weights(torch.tensor([[0.0, 1.0, 3.0]]), 0.5)
+    expected = torch.tensor([[math.exp(-3 * math.sqrt(2)), math.exp(-2 * math.sqrt(2)), 1.0]])
+    torch.testing.assert_close(weights, expected / expected.sum())
+
+
+def test_the_deviation_of_normal_returns_is_their_own():
+    some = torch.randn(1, 20_000, generator=generator(2))
+    # Good to 1 %: that of 10,000 draws is to 0.7 %.
+    expected = ((some - some.max()) / 0.5).exp()
+    found = path_integral_weights(some, 0.5)
+    torch.testing.assert_close(found.max(), expected.max() / expected.sum(), rtol=0.1, atol=0)
+
+
+@pytest.mark.parametrize('worst', [-1e3, -1e6, -torch.inf])
+def test_a_few_very_bad_candidates_do_not_move_the_temperature(worst):
+    some = returns().sort(1, descending=True).values
+    spoiled = some.clone()
+    spoiled[:, -10:] = worst
+    weights, expected = (path_integral_weights(r, 0.1)[:, :40] for r in (spoiled, some))
+    # Without them the median moves where they do not count at all.
+    tolerance = 0.15 if worst == -torch.inf else 1e-6
+    torch.testing.assert_close(weights, expected, rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize('scale', [1e-9, 1e-3, 7.0, 1e6])
@@ -278,8 +302,22 @@ def test_random_shooting_remembers_nothing():
 def added(config: MPPIConfig) -> torch.Tensor:
     """Return what is added to a mean of zeros, [K, H]."""
     planner, start = MPPI(config, 1), torch.zeros(1, 1)
-    _, result = planner.plan(generator(), planner.initial(1), drift, quadratic, Root(None, start))
+    _, result = planner.plan(
+        generator(), planner.initial(1), Problem(drift, quadratic), Root(None, start)
+    )
     return result.candidates[0, 1:, :, 0]
+
+
+@pytest.mark.parametrize(('horizon', 'knots'), [(12, 2), (12, 4), (3, 4), (1, 4)])
+def test_noise_between_knots_is_interpolated_with_the_deviation_of_the_knots(horizon, knots):
+    steps = added(MPPIConfig(candidates=20_000, horizon=horizon, noise=0.2, knots=knots))
+    torch.testing.assert_close(steps.std(0), torch.full((horizon,), 0.2), rtol=0.025, atol=0)
+    if horizon > knots:
+        # Steps 0 and 1 share knots: (1 - d) / sqrt((1 - d)^2 + d^2) with d = (knots - 1) / 11.
+        apart = (knots - 1) / (horizon - 1)
+        expected = (1 - apart) / math.hypot(1 - apart, apart)
+        correlation = float((steps[:, 0] * steps[:, 1]).mean() / 0.04)
+        assert correlation == pytest.approx(expected, abs=0.04)
 
 
 @pytest.mark.parametrize('smoothing', [1.0, 0.7, 0.3, 0.05])
@@ -314,8 +352,7 @@ def test_behind_what_was_imagined_a_cut_plan_keeps_the_mean_of_before(planner):
     memory, result = planner.plan(
         generator(),
         type(planner.initial(1))(mean),
-        drift,
-        quadratic,
+        Problem(drift, quadratic),
         Root(None, start()),
         late_after(2),
     )
@@ -330,7 +367,10 @@ def test_mppis_noise_is_smoothed_as_published():
     # with q = (1 - b)^2, and correlation with its predecessor.
     config = MPPIConfig(candidates=20_000, horizon=6, noise=0.2, smoothing=0.4, noise_of='filter')
     _, result = MPPI(config, 1).plan(
-        generator(), MPPI(config, 1).initial(1), drift, quadratic, Root(None, torch.zeros(1, 1))
+        generator(),
+        MPPI(config, 1).initial(1),
+        Problem(drift, quadratic),
+        Root(None, torch.zeros(1, 1)),
     )
     noise = result.candidates[0, 1:, :, 0]
     variance = torch.tensor(
@@ -399,8 +439,7 @@ def test_cem_narrows_about_the_optimum_and_no_further_than_its_floor():
     _, result = CEM(config, ACTION).plan(
         generator(),
         CEM(config, ACTION).initial(1),
-        drift,
-        lambda s, a, n: -(a - 0.4).square().sum(-1),
+        Problem(drift, lambda s, a, n: -(a - 0.4).square().sum(-1)),
         Root(None, torch.zeros(1, STATE)),
     )
     # The mean of 40 elites out of a deviation of 0.01 is good to 0.01 / sqrt(40) = 0.0016.
@@ -412,7 +451,9 @@ def test_cem_narrows_about_the_optimum_and_no_further_than_its_floor():
 def test_random_shooting_draws_over_the_whole_box_and_takes_the_best():
     config = RandomShootingConfig(candidates=4000, horizon=2)
     planner = RandomShooting(config, 1)
-    _, result = planner.plan(generator(), None, drift, quadratic, Root(None, torch.zeros(1, 1)))
+    _, result = planner.plan(
+        generator(), None, Problem(drift, quadratic), Root(None, torch.zeros(1, 1))
+    )
     assert torch.equal(result.actions[0], result.candidates[0, result.returns[0].argmax()])
     # U(-1, 1) has variance 1/3; 8000 draws give it to sqrt(0.8/8000) = 1 %.
     assert float(result.candidates.var()) == pytest.approx(1 / 3, rel=0.05)

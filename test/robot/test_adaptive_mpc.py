@@ -19,7 +19,7 @@ from mbmrl_ros.planners.mppi import MPPI, MPPIConfig, MPPIState
 from mbmrl_ros.planners.random_shooting import RandomShooting, RandomShootingConfig
 from mbmrl_ros.robot.adaptive_mpc import AdaptiveModel, AdaptiveMPC
 from mbmrl_ros.robot.budget import with_candidates
-from mbmrl_ros.types import Adapter, Root, Transitions
+from mbmrl_ros.types import Adapter, Problem, Root, Transitions
 
 STATE, ACTION, PAST, BATCH = 3, 2, 6, 4
 DYNAMICS = MLPDynamics(STATE, ACTION, (0, 1, 2), (16,), Normalizer.identity(STATE))
@@ -63,8 +63,7 @@ def test_a_tick_adapts_to_the_window_and_plans_with_the_result():
     _, plan = PLANNER.plan(
         torch.Generator().manual_seed(0),
         PLANNER.initial(BATCH),
-        DYNAMICS.planning_step(adapted.params),
-        reward,
+        Problem(DYNAMICS.planning_step(adapted.params), reward),
         Root(None, start()),
     )
     assert torch.equal(decision.plan.actions, plan.actions)
@@ -132,8 +131,7 @@ def test_the_warm_start_and_the_memory_are_carried_from_tick_to_tick():
         planner_state, plan = PLANNER.plan(
             generator,
             planner_state,
-            DYNAMICS.planning_step(adapted.params),
-            reward,
+            Problem(DYNAMICS.planning_step(adapted.params), reward),
             Root(None, start()),
         )
         assert torch.equal(decision.action, plan.actions[:, 0])
@@ -298,8 +296,7 @@ def test_plans_begin_with_what_is_remembered_and_leave_it_as_it_is(span, cell):
         planner_state, plan = PLANNER.plan(
             generator,
             planner_state,
-            mpc._model.dynamics.planning_step(adapter.params),
-            reward,
+            Problem(mpc._model.dynamics.planning_step(adapter.params), reward),
             Root(carry, ahead[:, 0]),
         )
         assert torch.equal(decision.action, plan.actions[:, 0])

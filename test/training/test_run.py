@@ -12,12 +12,15 @@ import pytest
 import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+from torch.utils.tensorboard import SummaryWriter
 
 from mbmrl_ros.config import Config, UserError
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.models import device
 from mbmrl_ros.training import run as runs
 from mbmrl_ros.training.run import Run, optimiser_tensors, restore_optimiser, write_text
+from mbmrl_ros.training.tensorboard import flat
 
 Precision = Literal['auto', 'float32', 'bfloat16']
 
@@ -185,6 +188,28 @@ def test_metrics_reach_tensorboard(run):
     assert found == [(1, 0.5), (2, 0.25)]
 
 
+def test_tensorboard_has_the_settings_beside_the_metrics(run):
+    run.log(1, {'loss': 0.5})
+    events = EventAccumulator(str(run.folder / 'tensorboard'))
+    events.Reload()
+    content = events.summary_metadata['_hparams_/session_start_info'].plugin_data.content
+    start = HParamsPluginData.FromString(content).session_start_info
+    said = {
+        name: value.string_value or value.number_value for name, value in start.hparams.items()
+    }
+    # Who it is, and what it was set to.
+    assert said['algorithm'] == 'grbal' and said['rate'] == 0.1 and said['iterations'] == 10
+    # No point of a curve comes from it.
+    assert [(event.step, event.value) for event in events.Scalars('loss')] == [(1, 0.5)]
+
+
+def test_settings_within_settings_get_one_name_each():
+    settings = {'planner': {'kind': 'mppi', 'horizon': 8}, 'hidden_sizes': [64, 64], 'limit': None}
+    assert dict(flat(settings)) == {
+        'planner.kind': 'mppi', 'planner.horizon': 8, 'hidden_sizes': '[64, 64]', 'limit': 'None',
+    }  # fmt: skip
+
+
 def test_losses_that_are_not_finite_are_logged(run):
     run.log(1, {'loss': float('nan')})
     run.log(2, {'loss': 1.0})
@@ -223,7 +248,7 @@ def test_a_full_disk_keeps_the_old_metrics(run, monkeypatch):
 
 
 def test_a_full_disk_under_tensorboard_is_said_in_one_line(run, monkeypatch):
-    monkeypatch.setattr(runs.SummaryWriter, 'add_scalar', full_disk)
+    monkeypatch.setattr(SummaryWriter, 'add_scalar', full_disk)
     with pytest.raises(UserError, match='tensorboard: No space left on device; free some space'):
         run.log(1, {'loss': 0.5})
 

@@ -144,8 +144,20 @@ class PlannerSettings(Settings):
         le=10,
         description="mppi, cem: standard deviation, actions in -1..1; 0: the bundle's",
     )
+    knots: int = Field(
+        0, ge=0, le=1000, description="mppi: points that noise is drawn for; 0: the bundle's"
+    )
     smoothing: float = Field(
-        0.0, ge=0, le=1, description="mppi: 1 is white noise, small slow noise; 0: the bundle's"
+        0.0,
+        ge=0,
+        le=1,
+        description="mppi, in place of knots: 1 is white noise, small slow noise; 0: the bundle's",
+    )
+    policy_share: float = Field(
+        0.0,
+        ge=0,
+        le=0.9,
+        description="mppi, cem: of the candidates, what a policy proposes; 0: the bundle's",
     )
     iterations: int = Field(
         0, ge=0, le=100, description="cem: refits of the distribution; 0: the bundle's"

@@ -4,9 +4,9 @@
 
 Subscribes to the sensor topics of the robot file and to e_stop (true latches; it is released by
 ~/release only). Publishes the command topic of the robot file (with `gate`: wanted_commands; with
-`shadow` it subscribes to that one, and publishes ~/shadow_commands), ~/stats (one row per tick)
-and /diagnostics (see report.py), and what RViz shows (see visuals.py). Where the reward has a
-path: see reference_path.py.
+`shadow` it subscribes to that one, and publishes ~/shadow_commands), ~/stats (one row per tick),
+~/stats/<name> (see named_stats.py) and /diagnostics (see report.py), and what RViz shows (see
+visuals.py). Where the reward has a path: see reference_path.py.
 Services (all Trigger): ~/reset, ~/e_stop, ~/release, ~/reload.
 """
 
@@ -20,7 +20,6 @@ from typing import Any
 
 from rclpy.duration import Duration
 from rclpy.node import Node
-from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 
 from mbmrl_ros.config import UserError
@@ -47,10 +46,11 @@ from mbmrl_ros.nodes.controller.assembly import (
     warm_up,
 )
 from mbmrl_ros.nodes.controller.control_loop import ControlLoop, LoopSettings, Outputs
+from mbmrl_ros.nodes.controller.named_stats import StatsTopics
 from mbmrl_ros.nodes.controller.period_timer import PeriodTimer
 from mbmrl_ros.nodes.controller.policy_brain import check_run_time
 from mbmrl_ros.nodes.controller.reference_path import ReferencePath
-from mbmrl_ros.nodes.controller.report import ControllerReport, stats_message
+from mbmrl_ros.nodes.controller.report import ControllerReport
 from mbmrl_ros.nodes.controller.visuals import Visuals
 from mbmrl_ros.rewards.path import read_route
 from mbmrl_ros.robot.bounds import Bounds
@@ -200,7 +200,7 @@ class ControllerTopics:
     def _create_reports(self) -> None:
         spec, resources, settings = self._spec, self._resources, self._settings
         self._sensors = Sensors(self._node, spec, self.loop.put, not settings.lockstep)
-        self._stats = resources.publisher(Float64MultiArray, '~/stats', KEPT, keep=True)
+        self._stats = StatsTopics(resources, KEPT)
         self._path = ReferencePath(resources, self.loop, self._brain, read_route(settings.path))
         self._report = ControllerReport(
             resources, self._topic, self.loop, self._path, self._sensors
@@ -257,7 +257,7 @@ class ControllerTopics:
         """Report a tick, in the reporter's thread; a report that fails leaves the others alone."""
         with ExitStack() as reports:
             reports.callback(self._show, tick)
-            reports.callback(lambda: self._stats.publish(stats_message(tick)))
+            reports.callback(self._stats.publish, tick)
             reports.callback(self._report.add, tick)
 
     def _show(self, tick: Tick) -> None:

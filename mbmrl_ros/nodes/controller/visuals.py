@@ -28,7 +28,7 @@ from mbmrl_ros.planners.rollout import imagine
 from mbmrl_ros.robot.tick import Tick
 from mbmrl_ros.spec.positions import position_channels
 from mbmrl_ros.spec.robot import RobotSpec
-from mbmrl_ros.types import Array
+from mbmrl_ros.types import Array, Root
 
 SHOW_S = 0.2
 MOST_CANDIDATES = 50
@@ -152,8 +152,9 @@ def imagined(dynamics: DynamicsModel, tick: Tick) -> tuple[Tensor, Tensor, Array
     with torch.no_grad():
         states = imagine(
             lambda carry, state, action: dynamics.step(params, carry, state, action),
-            decision.carry, decision.start, actions,
-        )[0].cpu()  # fmt: skip
+            Root(decision.carry, decision.start),
+            actions,
+        )[0].cpu()
     return states[0], states[1:], plan.returns[0, chosen].double().cpu().numpy()
 
 

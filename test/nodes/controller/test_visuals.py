@@ -28,6 +28,7 @@ from mbmrl_ros.spec.positions import position_channels
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training.fit_model import ModelTraining
 from mbmrl_ros.training.publish import untrained_bundle
+from mbmrl_ros.types import Root
 
 CONFIG = File(__file__).resolve().parents[3] / 'config'
 ROBOT = load_robot('millirobot')
@@ -210,7 +211,7 @@ def test_what_is_shown_of_a_model_that_remembers_begins_with_what_it_remembers()
     best, shown, returns = visuals.imagined(dynamics, SimpleNamespace(decision=decision))
     step = dynamics.planning_step(params)
     with torch.no_grad():
-        expected = imagine(step, carry, start, candidates)[0]
+        expected = imagine(step, Root(carry, start), candidates)[0]
     torch.testing.assert_close(shown, expected, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(best, expected[1], rtol=1e-4, atol=1e-5)
     assert returns.tolist() == [0, 1, 2, 3]

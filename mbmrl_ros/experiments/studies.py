@@ -1,17 +1,20 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a figure's grid is made of: models, methods, settings, variants; a part of it."""
+"""All experiments of experiments.yaml: models, methods, and the grid of each figure."""
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import Field
 
-@dataclass(frozen=True)
-class Model:
+from mbmrl_ros.config import Config, parse, read_yaml
+
+
+class Model(Config):
     """What is trained, by a recipe of config/training.
 
     start_from: the model whose finished training gives data and weights; empty: none. with_data:
@@ -27,12 +30,11 @@ class Model:
     goes_on: bool = False
     on_test: bool = False
     times: float = 1
-    changes: Mapping[str, Any] = field(default_factory=dict)
-    by_task: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    changes: dict[str, Any] = Field(default_factory=dict)
+    by_task: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Method:
+class Method(Config):
     """A model, and how it adapts (algorithms/adapters.py). label, colour: in plots.
 
     planner: parameters that are its own at test time, whatever was asked for on the command line.
@@ -40,13 +42,12 @@ class Method:
 
     label: str
     model: str
-    adaptation: str
+    adaptation: str = 'none'
     colour: str
-    planner: Mapping[str, Any] = field(default_factory=dict)
+    planner: dict[str, Any] = Field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(Config):
     """A task and one of its tests. label: in plots; default: both names."""
 
     task: str
@@ -59,8 +60,7 @@ class Setting:
         return self.label or f'{self.task}, {self.test}'
 
 
-@dataclass(frozen=True)
-class Variant:
+class Variant(Config):
     """A point on a figure's own axis: what differs in the training, and at test time.
 
     training: key=value, of the settings. distribution: of the training schedules
@@ -71,13 +71,12 @@ class Variant:
     name: str = ''
     training: tuple[str, ...] = ()
     distribution: str = ''
-    at_test: Mapping[str, Any] = field(default_factory=dict)
+    at_test: dict[str, Any] = Field(default_factory=dict)
     kind: str = ''
-    planner: Mapping[str, Any] = field(default_factory=dict)
+    planner: dict[str, Any] = Field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Figure:
+class Figure(Config):
     """An experiment: methods x settings x variants x seeds.
 
     draw: which plot and table it becomes (experiments/plots.py). curve: over the iterations of
@@ -90,8 +89,8 @@ class Figure:
 
     title: str
     draw: Literal['errors', 'curve', 'normalised', 'variants', 'recovery']
-    settings: tuple[Setting, ...]
-    methods: tuple[str, ...]
+    settings: tuple[Setting, ...] = Field(min_length=1)
+    methods: tuple[str, ...] = Field(min_length=1)
     variants: tuple[Variant, ...] = (Variant(),)
     seeds: tuple[int, ...] = (0, 1, 2)
     curve: bool = False
@@ -102,24 +101,42 @@ class Figure:
     scored_from: int = 0
 
 
-@dataclass(frozen=True)
-class Selection:
-    """What was asked for on the command line; empty: all that the figure has.
+class Studies(Config):
+    """The file as a whole."""
 
-    assignments: key=value of the training settings, for one model model:key=value. episodes,
-    steps, candidates: of every measurement; None: the figure's or the task's, the bundle's.
-    """
+    models: dict[str, Model]
+    methods: dict[str, Method]
+    figures: dict[str, Figure]
 
-    tasks: tuple[str, ...] = ()
-    methods: tuple[str, ...] = ()
-    seeds: tuple[int, ...] = ()
-    assignments: tuple[str, ...] = ()
-    episodes: int | None = None
-    steps: int | None = None
-    candidates: int | None = None
-    quick: bool = False
+
+def load_studies() -> Studies:
+    """Return all experiments, groups and sweeps written out."""
+    path = Path(__file__).with_name('experiments.yaml')
+    written = read_yaml(path)
+    settings, groups = written.pop('settings'), written.pop('groups')
+    for figure in written['figures'].values():
+        for key in ('settings', 'methods'):
+            figure[key] = [name for one in figure[key] for name in groups.get(one, [one])]
+        figure['settings'] = [settings[name] for name in figure['settings']]
+        if 'sweep' in figure:
+            figure['variants'] = _sweep(figure.pop('sweep'))
+    return parse(Studies, written, str(path))
+
+
+def _sweep(values: dict[str, list[float]]) -> list[dict[str, Any]]:
+    """Return variants of MPPI, one for every combination of values of its parameters."""
+    points = [dict(zip(values, point)) for point in itertools.product(*values.values())]
+    return [
+        {'name': ', '.join(f'{key} {value:g}' for key, value in point.items()), 'kind': 'mppi',
+         'planner': point}
+        for point in points
+    ]  # fmt: skip
 
 
 def slug(text: str) -> str:
     """Return a text as part of a file's name."""
     return re.sub(r'[^A-Za-z0-9.]+', '_', text).strip('_')
+
+
+STUDIES = load_studies()
+MODELS, METHODS, FIGURES = STUDIES.models, STUDIES.methods, STUDIES.figures

@@ -1,0 +1,365 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What studies of meta policy search do: train by `mbmrl train`'s functions, and measure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mbmrl_ros.algorithms import ALGORITHMS, INNER_STEPS
+from mbmrl_ros.bundles.policy import load_policy
+from mbmrl_ros.config import parse
+from mbmrl_ros.envs.meta_task import MetaTask, System
+from mbmrl_ros.envs.meta_tasks import load_meta_task
+from mbmrl_ros.envs.point_tasks import CORNERS
+from mbmrl_ros.evaluation.meta_policy import adaptation_curve, trial_curve
+from mbmrl_ros.experiments import toy
+from mbmrl_ros.experiments.studies import slug
+from mbmrl_ros.objectives.surrogates import dice, log_likelihood, lvc
+from mbmrl_ros.reports.run import Metrics, read_metrics
+from mbmrl_ros.training.meta_learner import (
+    Inner,
+    MetaLearner,
+    Rounds,
+    adapt,
+    evaluate,
+    sample_rounds,
+)
+from mbmrl_ros.training.meta_policy import make_env, restored_learner
+from mbmrl_ros.training.meta_settings import BatchConfig, MetaPolicyConfig
+from mbmrl_ros.training.run import Run
+from mbmrl_ros.types import Array
+
+TEST_SEED = 100
+
+
+@dataclass(frozen=True)
+class PolicyTraining:
+    """A run folder of an arm of a study. shows_goal: to the policy, which need not adapt then."""
+
+    arm: str
+    algorithm: str
+    task: str
+    seed: int
+    config: BatchConfig
+    shows_goal: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        return Path('trainings') / self.task / slug(self.arm) / f'seed{self.seed}'
+
+    @property
+    def path(self) -> Path:
+        """Its result."""
+        return self.folder / 'training.json'
+
+    @property
+    def needs(self) -> tuple[Path, ...]:
+        """Nothing."""
+        return ()
+
+    @property
+    def title(self) -> str:
+        """In a line of progress."""
+        return f'train {self.arm} on {self.task}, seed {self.seed}'
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What its result depends on."""
+        return {
+            'algorithm': self.algorithm,
+            'task': self.task,
+            'seed': self.seed,
+            'shows_goal': self.shows_goal,
+            'settings': self.config.model_dump(mode='json'),
+        }
+
+    def open_task(self) -> MetaTask:
+        """Return the task as this policy sees it."""
+        task = load_meta_task(self.task)
+        return with_goal_shown(task) if self.shows_goal else task
+
+
+@dataclass(frozen=True)
+class StudyCell:
+    """A measurement of a study. options: what it depends on beside the training."""
+
+    study: str
+    arm: str
+    task: str
+    seed: int
+    training: PolicyTraining | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def path(self) -> Path:
+        """Its result."""
+        name = f'{slug(self.arm)}_seed{self.seed}.json'
+        return Path('studies') / self.study / slug(self.task) / name
+
+    @property
+    def needs(self) -> tuple[Path, ...]:
+        """Results that must be there first."""
+        return (self.training.path,) if self.training else ()
+
+    @property
+    def title(self) -> str:
+        """In a line of progress."""
+        return f'{self.study}: {self.arm} on {self.task}, seed {self.seed}'
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What its result depends on."""
+        return {
+            'study': self.study,
+            'arm': self.arm,
+            'task': self.task,
+            'seed': self.seed,
+            'options': self.options,
+            'training': self.training.settings if self.training else None,
+        }
+
+
+@dataclass(frozen=True)
+class GoalShown:
+    """A system whose state ends with its goal."""
+
+    inner: System
+    goals: list[Tensor] = field(default_factory=list)
+    goal_size: int = 0
+
+    @property
+    def state_size(self) -> int:
+        """S and G."""
+        return self.inner.state_size + self.goal_size
+
+    @property
+    def action_size(self) -> int:
+        """A."""
+        return self.inner.action_size
+
+    @property
+    def observed(self) -> tuple[int, ...]:
+        """What was observed, and the goal."""
+        return (*self.inner.observed, *range(self.inner.state_size, self.state_size))
+
+    def reset(self, goals: Tensor, generator: torch.Generator) -> Tensor:
+        """Begin anew under goals [N, G]."""
+        states = self.inner.reset(goals, generator)
+        rows = goals.to(states.dtype).repeat_interleave(len(states) // len(goals), 0)
+        self.goals[:] = [rows]
+        return torch.cat([states, rows], 1)
+
+    def step(self, actions: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:
+        """Move rows [B] by actions [B, A]."""
+        states, sound = self.inner.step(actions, moving)
+        return torch.cat([states, self.goals[0]], 1), sound
+
+    @property
+    def physics_s(self) -> float:
+        """How long the physics took so far."""
+        return self.inner.physics_s
+
+    def close(self) -> None:
+        """Stop threads, where there are some."""
+        self.inner.close()
+
+
+def with_goal_shown(task: MetaTask) -> MetaTask:
+    """Return a task whose policy is shown the goal: what an oracle is trained on."""
+    size = len(task.goals.names)
+
+    def system(tasks: int, rollouts: int, threads: int) -> System:
+        return GoalShown(task.system(tasks, rollouts, threads), goal_size=size)
+
+    def reward(state: Tensor, action: Tensor, next_state: Tensor, goal: Tensor) -> Tensor:
+        return task.reward(state[..., :-size], action, next_state[..., :-size], goal)
+
+    return replace(
+        task, system=system, reward=reward, done=lambda state: task.done(state[..., :-size])
+    )
+
+
+def train(work: PolicyTraining, out: Path) -> dict[str, Any]:
+    """Train, or go on with what the run folder holds."""
+    folder = out / work.folder
+    identity = {'algorithm': work.algorithm, 'task': work.task, 'seed': work.seed}
+    run = Run(folder, work.config, identity)
+    ALGORITHMS[work.algorithm].train(work.open_task(), work.config, run, work.seed)
+    metrics = read_metrics(folder)
+    return {'environment_steps': int(metrics['environment_steps'][-1])}
+
+
+Measure = Callable[[StudyCell, Path], dict[str, Any]]
+
+
+def curve(cell: StudyCell, out: Path) -> dict[str, Any]:
+    """Return a learning curve; area: the mean return after adaptation, over all steps."""
+    metrics = _metrics(cell, out)
+    last = max(1, len(metrics['iteration']) // 10)
+    keys = {'steps': 'environment_steps', 'before': 'return_before', 'after': 'return_after'}
+    return {name: _short(metrics[key]) for name, key in keys.items()} | {
+        'area': float(metrics['return_after'].mean()),
+        'end': float(metrics['return_after'][-last:].mean()),
+        'end_before': float(metrics['return_before'][-last:].mean()),
+        'minutes': float(metrics['iteration_s'].sum()) / 60,
+    }
+
+
+def wall_time(cell: StudyCell, out: Path) -> dict[str, Any]:
+    """Return the median seconds of an iteration and its parts, the first one left out."""
+    metrics = _metrics(cell, out)
+    names = ('physics_s', 'policy_s', 'update_s', 'iteration_s')
+    return {name: float(np.median(metrics[name][1:])) for name in names}
+
+
+def adaptation(cell: StudyCell, out: Path) -> dict[str, Any]:
+    """Return returns after 0, 1, 2... inner steps on goals of training, and from outside."""
+    training = cell.training
+    assert training is not None
+    bundle = load_policy(out / training.folder / 'bundle')
+    inner = INNER_STEPS.get(training.algorithm)
+    changes = dict(cell.options['test'])
+    result = {}
+    for setting in ('training', 'held_out'):
+        if inner is None:
+            episodes = changes['inner_steps'] + 1
+            config = training.config.model_copy(
+                update={k: v for k, v in changes.items() if k != 'inner_steps'}
+            )
+            found = trial_curve(bundle, training.open_task(), config, episodes, setting, TEST_SEED)
+        else:
+            known = training.config.model_dump() | changes
+            config = parse(type(training.config), known, cell.study)
+            assert isinstance(config, MetaPolicyConfig)
+            found = adaptation_curve(
+                bundle, training.open_task(), config, inner, setting, TEST_SEED
+            )
+        result[setting] = _short(found.returns.mean(1))
+    return result
+
+
+def exploration(cell: StudyCell, out: Path) -> dict[str, Any]:
+    """Return paths before and after adaptation to each corner, and what they come to."""
+    training = cell.training
+    assert training is not None and isinstance(training.config, MetaPolicyConfig)
+    corners = torch.tensor(CORNERS)
+    config = training.config.model_copy(update={'tasks': len(corners)})
+    learner, _ = _learner(cell, out, config)
+    env = make_env(training.open_task(), config)
+    generator = torch.Generator().manual_seed(TEST_SEED)
+    rounds = sample_rounds(env, learner, corners, INNER_STEPS[training.algorithm], generator)
+    before, after = (rounds.samples[at].observations for at in (0, -1))
+    # A corner is told by its reward: within 2 of it, where it is the nearest.
+    near = torch.linalg.vector_norm(before[:, :, :, None] - corners, dim=-1) < 1.0
+    missed = torch.linalg.vector_norm(after[:, :, -1] - corners[:, None], dim=-1)
+    return {
+        'corners_visited': float(near.any(2).sum(2).double().mean()),
+        'at_goal': float((missed < 0.5).double().mean()),
+        'distance': float(missed.mean()),
+        'return_before': float(rounds.returns[0].mean()),
+        'return_after': float(rounds.returns[-1].mean()),
+        'before': _paths(before),
+        'after': _paths(after),
+    }
+
+
+def _paths(observations: Tensor) -> list[Any]:
+    """Return five paths of each task, every fifth step, to a centimetre."""
+    thinned = observations[:, :5, ::5].double()
+    return [
+        [[[round(x, 2) for x in at] for at in path] for path in task] for task in thinned.tolist()
+    ]
+
+
+def toy_gradients(cell: StudyCell, out: Path) -> dict[str, Any]:
+    """Return meta-gradients of the 1-D toy beside the closed form, and where they lead.
+
+    gradients: by rollouts of a task, the mean [2] of all batches, its standard error, and the
+    relative standard deviation of one. path: theta over plain ascent.
+    """
+    estimator = toy.ESTIMATORS[cell.arm]
+    options, begin = cell.options, torch.tensor(toy.BEGIN, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(cell.seed)
+    exact = toy.exact_gradient(begin)
+    gradients = {}
+    for rollouts, batches in options['batches'].items():
+        drawn = toy.meta_gradients(begin, estimator, batches, int(rollouts), generator)
+        gradients[rollouts] = {
+            'mean': _short(drawn.mean(0)),
+            'error': _short(drawn.std(0) / batches**0.5),
+            'relative_std': float(drawn.var(0).sum().sqrt() / exact.norm()),
+        }
+    theta, path, closed = begin, [begin], [begin]
+    for _ in range(options['updates']):
+        slope = toy.meta_gradients(theta, estimator, 1, options['rollouts'], generator)[0]
+        theta = theta + options['step_size'] * slope
+        path.append(theta)
+        closed.append(closed[-1] + options['step_size'] * toy.exact_gradient(closed[-1]))
+    return {
+        'exact': _short(exact),
+        'gradients': gradients,
+        'path': [_short(at) for at in path[::5]],
+        'closed_path': [_short(at) for at in closed[::5]],
+    }
+
+
+def gradient_variance(cell: StudyCell, out: Path) -> dict[str, Any]:
+    """Return how much meta-gradients at the same parameters vary, by estimator and iteration.
+
+    Relative standard deviation: the root of the summed variances, over the norm of the mean.
+    """
+    training = cell.training
+    assert training is not None and isinstance(training.config, MetaPolicyConfig)
+    estimators = {'lvc': Inner(lvc), 'dice': Inner(dice, 'rewards'), 'maml': Inner(log_likelihood)}
+    result: dict[str, Any] = {'iterations': cell.options['iterations']}
+    for name in estimators:
+        result[name] = []
+    for iteration in cell.options['iterations']:
+        learner, config = _learner(cell, out, training.config, iteration)
+        env = make_env(training.open_task(), config)
+        for name, inner in estimators.items():
+            generator = torch.Generator().manual_seed(TEST_SEED)
+            found = []
+            for _ in range(cell.options['resamplings']):
+                goals = env.sample_goals(generator, config.tasks)
+                rounds = sample_rounds(env, learner, goals, inner, generator)
+                found.append(meta_gradient(learner, rounds, inner))
+            drawn = torch.stack(found).double()
+            result[name].append(float(drawn.var(0).sum().sqrt() / drawn.mean(0).norm()))
+    return result
+
+
+def meta_gradient(learner: MetaLearner, rounds: Rounds, inner: Inner) -> Tensor:
+    """Return the gradient [P] of the outer log-likelihood through the inner steps."""
+    *before, after = rounds.samples
+    adapted = adapt(learner, learner.trained, before, inner.surrogate)
+    value = evaluate(learner, adapted.params, after, log_likelihood).mean()
+    slopes = torch.autograd.grad(value, list(learner.trained.values()))
+    return torch.cat([slope.flatten() for slope in slopes])
+
+
+def _learner(
+    cell: StudyCell, out: Path, config: MetaPolicyConfig, iteration: int | None = None
+) -> tuple[MetaLearner, MetaPolicyConfig]:
+    assert cell.training is not None
+    folder = out / cell.training.folder
+    place = folder / 'bundle' if iteration is None else folder / 'bundles' / f'{iteration:04d}'
+    return restored_learner(load_policy(place), config), config
+
+
+def _metrics(cell: StudyCell, out: Path) -> Metrics:
+    assert cell.training is not None
+    return read_metrics(out / cell.training.folder)
+
+
+def _short(values: Array | Tensor) -> list[float]:
+    return [float(f'{value:.4g}') for value in values.tolist()]

@@ -1,0 +1,45 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Evaluating a policy that was searched in models, from the command line."""
+
+import json
+
+import pytest
+
+from mbmrl_ros.cli.main import main
+
+SMALL = ('iterations=1', 'members=2', 'model_hidden_sizes=[8]', 'epochs=2', 'batch_size=16',
+         'real_rollouts=4', 'updates=1', 'imagined_rollouts=3')  # fmt: skip
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+    out = tmp_path_factory.mktemp('me_ppo')
+    sets = [part for setting in SMALL for part in ('--set', setting)]
+    task = ['--task', 'point/origin', '--threads', '1', '--out', str(out)]
+    assert not main(['train', 'me_ppo', *task, *sets])
+    return out
+
+
+def test_returns_are_reported_and_the_errors_of_each_model_over_the_horizon(run, tmp_path):
+    out = tmp_path / 'numbers.json'
+    command = ['evaluate', '--bundle', str(run / 'bundle'), '--threads', '1', '--json', str(out)]
+    assert not main([*command, '--episodes', '3'])
+    numbers = json.loads(out.read_text())
+    assert len(numbers['returns']) == 3 and numbers['return_mean'] < 0
+    assert numbers['horizons'] == [1, 2, 5, 10, 20]
+    assert [len(errors) for errors in numbers['model_errors']] == [5, 5]
+    assert len(numbers['disagreement']) == 5
+
+
+def test_a_bundle_without_its_run_has_returns_alone(run, tmp_path):
+    out = tmp_path / 'numbers.json'
+    bundle = run / 'bundles' / '0001'
+    assert not main(['evaluate', '--bundle', str(bundle), '--json', str(out), '--steps', '5'])
+    assert 'model_errors' not in json.loads(out.read_text())
+
+
+def test_a_task_of_another_robot_is_one_line(run, capsys):
+    assert main(['evaluate', '--bundle', str(run / 'bundle'), '--task', 'swimmer/mbbl']) == 2
+    error = capsys.readouterr().err
+    assert 'choose a task of the same robot' in error and len(error.strip().splitlines()) == 1
