@@ -372,7 +372,7 @@ def _train(options: argparse.Namespace) -> Command:
             'train needs --task TASK (see: mbmrl tasks) or --data DIR (see: mbmrl bag)'
         )
     if options.asynchronous:
-        return _load('cli.asynchronous', 'asynchronous_command')
+        return _load('nodes.learners.asynchronous', 'asynchronous_command')
     return _load('cli.train_evaluate', 'train_command')
 
 

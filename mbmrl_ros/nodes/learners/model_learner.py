@@ -44,6 +44,7 @@ def learn_model(link: Link, request: dict[str, Any]) -> None:
                 link.wait()
                 continue
             began_s = time.monotonic()
+            link.say('progress', {'state': 'learning'})
             generator = search.generator(learning.count + 1, 'fit')
             models, metrics = part.stages.fit(search, models, data, generator)
             better = metrics['validation_error'] < metrics['validation_before']

@@ -39,6 +39,7 @@ def improve_policy(link: Link, request: dict[str, Any]) -> None:
                 link.wait()
                 continue
             began_s = time.monotonic()
+            link.say('progress', {'state': 'learning'})
             models = models._replace(replay=replay(data, search.config.buffer_size))
             count = learning.count + 1
             generator = search.generator(count, 'improve')

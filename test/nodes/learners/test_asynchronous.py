@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from mbmrl_ros.cli import asynchronous
 from mbmrl_ros.cli.main import main
+from mbmrl_ros.nodes.learners import asynchronous
 
 TASK = 'half_cheetah/thesis'
 
