@@ -28,7 +28,7 @@ from mbmrl_ros.envs.tasks import Task, load_task
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training import fit_model as objective
-from mbmrl_ros.training import model_based
+from mbmrl_ros.training import model_based, tensorboard
 from mbmrl_ros.training import run as runs
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.settings import ModelBasedConfig
@@ -234,7 +234,7 @@ def disk_full() -> OSError:
         (safetensors.torch, 'save_file', 2),
         (runs, 'save_file', 2),
         # In the second iteration: each has 15 or more metrics.
-        (runs.SummaryWriter, 'add_scalar', 20),
+        (tensorboard.SummaryWriter, 'add_scalar', 20),
         # Per iteration: data, weights, description, metrics, checkpoint.
         *((os, 'replace', 5 + write) for write in range(1, 6)),
     ],
