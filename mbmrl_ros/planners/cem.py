@@ -9,14 +9,14 @@ here they are the candidates with the highest returns, and what is simulated is 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from torch import Tensor
 
 from mbmrl_ros.config import Config
-from mbmrl_ros.planners.mppi import POLICY_SHARE
+from mbmrl_ros.planners.mppi import POLICY_SHARE, without_usual_share
 from mbmrl_ros.planners.rollout import (
     imagine,
     keep_behind,
@@ -44,6 +44,11 @@ class CEMConfig(Config):
     policy_share: float = Field(
         POLICY_SHARE, ge=0, lt=1, description='of the candidates: what a policy, if any, proposes'
     )
+
+    @model_serializer(mode='wrap')
+    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write what counts."""
+        return without_usual_share(write(self))
 
 
 class CEMState(NamedTuple):

@@ -74,10 +74,11 @@ class MPPIConfig(Config):
     @model_validator(mode='before')
     @classmethod
     def _smoothed(cls, data: Any) -> Any:
-        """Understand smoothing without knots, as in files from before there were any."""
-        if isinstance(data, Mapping) and 'smoothing' in data and 'knots' not in data:
-            return {**data, 'knots': None}
-        return data
+        """Understand what is of smoothed noise alone, as in files from before there were knots."""
+        if not isinstance(data, Mapping) or 'knots' in data:
+            return data
+        smoothed = 'smoothing' in data or data.get('noise_of') == 'filter'
+        return {**data, 'knots': None} if smoothed else data
 
     @model_serializer(mode='wrap')
     def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -85,13 +86,19 @@ class MPPIConfig(Config):
         data: dict[str, Any] = write(self)
         del data['smoothing' if self.knots else 'knots']
         if data.pop('noise_of') == 'filter':
-            del data['kind'], data['policy_share']
-        return data
+            del data['kind']
+        return without_usual_share(data)
 
 
 def of_before(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters of a file from before there were kinds, in which noise was another."""
     return {**BEFORE, **data, 'kind': 'mppi', 'noise_of': 'filter'}
+
+
+def without_usual_share(data: dict[str, Any]) -> dict[str, Any]:
+    """Return parameters to write, with `policy_share` only where it is not the usual one."""
+    usual = data['policy_share'] == POLICY_SHARE
+    return {key: value for key, value in data.items() if key != 'policy_share' or not usual}
 
 
 class MPPIState(NamedTuple):

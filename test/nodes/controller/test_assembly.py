@@ -46,7 +46,7 @@ def test_the_adaptation_is_the_bundles_own_or_the_one_asked_for(bundle, adaptati
 def test_planner_settings_of_zero_are_the_bundles(bundle):
     settings = ControllerSettings(bundle=str(bundle), planner=PlannerSettings(horizon=7))
     config = build_brain(SPEC, settings).source._planner.config
-    assert (config.candidates, config.horizon, config.noise) == (64, 7, 0.5)
+    assert (config.candidates, config.horizon, config.noise) == (64, 7, 1.0)
 
 
 @pytest.mark.parametrize(
