@@ -3,7 +3,6 @@
 """Collecting, fitting and improving beside each other, over real topics, and what may go wrong."""
 
 import signal
-import time
 
 import numpy as np
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -174,13 +173,23 @@ def test_a_node_that_is_killed_costs_the_others_nothing_and_goes_on(bench, tmp_p
 
 
 def test_the_robot_is_at_its_fallback_soon_after_its_collector_was_killed(bench, tmp_path):
-    applied = bench.listen(JointState, 'sim_node/applied_command')
+    applied = bench.listen(JointState, 'sim_node/applied_command', depth=1000)
     bench.sim(robot=ROBOT, wall_time=True)
     process = bench.process('collector_node', **parameters('mb_mpo', tmp_path))
     bench.until(lambda: any(any(m.effort) for m in applied[-5:]), 'the robot to be driven')
     process.send_signal(signal.SIGKILL)
-    killed_s = time.monotonic()
-    del applied[:]
-    bench.until(lambda: applied and applied[-1].header.frame_id.startswith('fallback'))
-    assert time.monotonic() - killed_s < 0.3 * slowness()
-    assert not any(applied[-1].effort)
+    process.wait(10)
+    bench.until(lambda: len(applied) > 5 and all(is_fallback(m) for m in applied[-5:]))
+    # By the stamps of the simulator: this process may be behind with its messages.
+    driven = max(place for place, message in enumerate(applied) if not is_fallback(message))
+    first = applied[driven + 1]
+    assert stamp_s(first) - stamp_s(applied[driven]) < 0.3 * slowness()
+    assert not any(first.effort)
+
+
+def is_fallback(message):
+    return message.header.frame_id.startswith('fallback')
+
+
+def stamp_s(message):
+    return message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
