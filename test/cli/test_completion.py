@@ -34,6 +34,7 @@ def completed(line: str) -> set[str]:
         ('mbmrl train re', {'rebal'}),
         ('mbmrl train mb --task pr2', {
             'pr2_left_arm/reach', 'pr2_left_arm/shape_matching', 'pr2_left_arm/block_stacking',
+            'pr2_left_arm/thesis',
         }),
         ('mbmrl demo --robot mil', {'millirobot'}),
         ('mbmrl evaluate --bundle half_cheetah/disabled_joint/g', {

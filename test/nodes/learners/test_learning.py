@@ -5,6 +5,7 @@
 import signal
 
 import numpy as np
+import pytest
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import JointState
 from small_learning import HORIZON, ROBOT, parameters
@@ -123,6 +124,8 @@ def test_bytes_of_others_never_reach_the_robot(bench, tmp_path):
     assert bench.status('collection')[0] == b'\0', 'all is well again'
 
 
+# Six processes, with the machine for themselves.
+@pytest.mark.timing
 def test_a_node_that_is_killed_costs_the_others_nothing_and_goes_on(bench, tmp_path):
     bench.sim(robot=ROBOT, lockstep=True)
     given = parameters('mb_mpo', tmp_path) | {'checkpoint_s': 0.01}
