@@ -25,7 +25,8 @@ STATE, ACTION, PAST, BATCH = 3, 2, 6, 4
 DYNAMICS = MLPDynamics(STATE, ACTION, (0, 1, 2), (16,), Normalizer.identity(STATE))
 PARAMS = DYNAMICS.init(torch.Generator().manual_seed(0))
 SIZES = uniform_step_sizes(PARAMS, 0.1)
-PLANNER = MPPI(MPPIConfig(candidates=32, horizon=5), ACTION)
+# Noise that seldom reaches the limits, where all plans are alike.
+PLANNER = MPPI(MPPIConfig(candidates=32, horizon=5, noise=0.3), ACTION)
 EVERY = torch.ones(BATCH, dtype=torch.bool)
 
 
