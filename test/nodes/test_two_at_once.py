@@ -85,6 +85,24 @@ def test_the_gate_passes_one_of_two_controllers_and_names_both(bench, slow_robot
     assert 1.0 not in efforts(commands)
 
 
+def test_of_two_in_step_the_second_does_not_push_the_first_one_out(bench, slow_robot, commander):
+    commands = bench.listen(JointState, COMMANDS)
+    bench.gate(robot=slow_robot[1]['robot'])
+    first, second = commander('first', WANTED, 1.0), commander('second', WANTED, 2.0)
+    second.stop()
+    bench.until(lambda: commands and commands[-1].effort[0] == 1.0)
+    first.stop()
+    commands.clear()
+    # For longer than the silence after which the second one may take over, 0.5 s.
+    began_s = time.monotonic()
+    while time.monotonic() - began_s < 1.0:
+        passed = len(commands)
+        first._send()
+        second._send()
+        bench.until(lambda: len(commands) > passed)  # noqa: B023
+    assert efforts(commands) == {1.0}
+
+
 def test_a_controller_that_comes_back_takes_over_whatever_its_name(bench, robot, commander):
     commands = bench.listen(JointState, COMMANDS)
     bench.gate()

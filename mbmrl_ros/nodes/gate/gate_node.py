@@ -58,6 +58,12 @@ ACKNOWLEDGE_S = 0.2
 INACTIVE = Fault('inactive', 'the gate was stopped')
 
 
+# Commands that wait. With a place for one, of two senders in step, such as two controllers that
+# wait for the same reading, the second one would always push the first one out, which would then
+# seem silent.
+COMMANDS = QoSProfile(depth=4)
+
+
 class GateTopics:
     """Everything of the gate that exists from configure to cleanup; one thread does it all."""
 
@@ -86,9 +92,7 @@ class GateTopics:
         self._senders = Senders(node, {WANTED_COMMANDS: min(timeout_s, settings.timeout_s)})
         self._sensors = Sensors(node, spec, self._on_reading)
         self._diagnostics = resources.publisher(DiagnosticArray, '/diagnostics', 10)
-        resources.subscription(
-            command, WANTED_COMMANDS, self._on_command, QoSProfile(depth=1), open_qos=True
-        )
+        resources.subscription(command, WANTED_COMMANDS, self._on_command, COMMANDS, open_qos=True)
         self._sensors.subscribe(resources, readers, SENSORS)
         self._subscribe_to_operator()
         offer_e_stop(resources, self._stop_for_good, lambda: self.gate.release(time.monotonic()))
