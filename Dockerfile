@@ -4,7 +4,7 @@
 # The package with the ROS 2 client libraries as wheels; no ROS installation, no GPU.
 #
 #     docker build -t mbmrl_ros .
-#     docker run --rm -it -v "$PWD/out:/work/out" mbmrl_ros demo --robot pr2_left_arm
+#     docker run --rm -it -v "$PWD/out:/data/out" mbmrl_ros demo --robot pr2_left_arm
 #     docker run --rm -it --network host --ipc host mbmrl_ros control --ros-args -p robot:=...
 FROM python:3.12-slim
 
@@ -20,6 +20,6 @@ RUN pip install --no-cache-dir "$TORCH" --index-url https://download.pytorch.org
 COPY . /opt/mbmrl_ros
 RUN pip install --no-cache-dir '/opt/mbmrl_ros[ros,sim,arm,video]'
 
-WORKDIR /work
+WORKDIR /data
 ENTRYPOINT ["mbmrl"]
 CMD ["--help"]

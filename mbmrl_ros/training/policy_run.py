@@ -53,7 +53,7 @@ def train_policy(
         for iteration in range(done + 1, last + 1):
             started = time.perf_counter()
             metrics = improve(iteration_generator(seed, iteration))
-            _check(learner, iteration)
+            check_finite(learner.trained, iteration, 'lower alpha or learning_rate')
             learner.memory |= env.normalizers()
             metrics = _in_order(metrics, iteration, time.perf_counter() - started)
             bundle = _bundle(info, learner, env, iteration, metrics)
@@ -107,12 +107,13 @@ def restore(learner: Learner, tensors: dict[str, Tensor]) -> None:
     restore_optimiser(learner.optimiser, tensors)
 
 
-def _check(learner: Learner, iteration: int) -> None:
-    for name, value in learner.trained.items():
+def check_finite(tensors: Params, iteration: int, remedy: str) -> None:
+    """UserError if an iteration made something infinite or NaN. remedy: what to do then."""
+    for name, value in tensors.items():
         if not bool(value.isfinite().all()):
             raise UserError(
                 f'iteration {iteration} made {name.partition("/")[2]} infinite or NaN; the run '
-                f'keeps iteration {iteration - 1}: lower alpha or learning_rate in a new run'
+                f'keeps iteration {iteration - 1}: {remedy} in a new run'
             )
 
 

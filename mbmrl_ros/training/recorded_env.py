@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mbmrl_ros.config import UserError
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.policies.gaussian import Distribution
 from mbmrl_ros.training.rollouts import Act, roll_out
@@ -37,9 +38,14 @@ class RecordedEnv(TimedEnv):
         return result
 
     def roll_out(self, act: Act, generator: torch.Generator) -> list[Trajectory]:
-        """Return an episode of each robot, as long as it was alive."""
+        """Return an episode of each robot, as long as it was alive; UserError if none was."""
         goals = self.sample_goals(generator, self.tasks)
         lived = roll_out(self, act, goals, generator).alive.sum(-1).flatten().tolist()
+        if not any(lived):
+            raise UserError(
+                f'{self.task.name}: the first step of every robot failed: an action, a state or a '
+                'reward is not finite; mend the task, and start again with the same settings'
+            )
         states, actions = torch.stack(self._states, 1), torch.stack(self._taken, 1)
         return [
             Trajectory(

@@ -23,6 +23,7 @@ from mbmrl_ros.data.replay import replay
 from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.training.meta_learner import group
 from mbmrl_ros.training.meta_policy import policy_info
+from mbmrl_ros.training.policy_run import check_finite
 from mbmrl_ros.training.recorded_env import mean_actions
 from mbmrl_ros.training.rollouts import Act
 from mbmrl_ros.training.run import Run
@@ -34,6 +35,9 @@ from mbmrl_ros.training.search_stages import (
     Stages,
 )
 from mbmrl_ros.types import Params
+
+# What to do where a policy is not finite.
+SMALLER_STEPS = 'choose smaller steps of the policy'
 
 
 def train_search(
@@ -78,7 +82,7 @@ def _search(stages: Stages, search: Search[Any], run: Run, info: PolicyInfo) -> 
         started.append(time.perf_counter())
         generator = search.generator(iteration, 'improve')
         policy, improved = stages.improve(search, policy, models, generator)
-        check_policy(policy, iteration)
+        check_finite(policy, iteration, SMALLER_STEPS)
         started.append(time.perf_counter())
         acts = stages.acting(search, {k: v for k, v in policy.items() if k.startswith('params/')})
         metrics = measure(search, acts, data, iteration) | fitted | improved
@@ -148,16 +152,6 @@ def search_bundle(
     known = {name: value for name, value in metrics.items() if value == value}
     info = info.model_copy(update={'iteration': iteration, 'metrics': known})
     return PolicyBundle(info, params | search.env.normalizers())
-
-
-def check_policy(policy: Params, iteration: int) -> None:
-    """UserError if a policy is not finite."""
-    for name, value in policy.items():
-        if not bool(value.isfinite().all()):
-            raise UserError(
-                f'iteration {iteration} made {name} of the policy infinite or NaN; the run keeps '
-                f'iteration {iteration - 1}: choose smaller steps of the policy in a new run'
-            )
 
 
 def _line(iteration: int, last: int, metrics: Metrics) -> str:

@@ -113,6 +113,17 @@ def test_a_task_with_goals_is_refused(tmp_path):
         me_ppo.train(load_meta_task('point/corner'), config, Run(tmp_path, config, {}), 0)
 
 
+def test_where_no_robot_takes_a_sound_step_nothing_is_learned_from_it(tmp_path):
+    def broken(state, action, following, goal):
+        return torch.full_like(state[:, 0], torch.nan)
+
+    config = settings('me_ppo')
+    run = Run(tmp_path, config, {})
+    with pytest.raises(UserError, match=r'point/origin: the first step of every robot failed'):
+        me_ppo.train(replace(POINT, reward=broken), config, run, 0)
+    assert not run.has_data(1)
+
+
 def linear(search: Search, gain: float) -> dict[str, torch.Tensor]:
     """Return a policy a = gain * s."""
     return {

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
@@ -66,6 +67,10 @@ class EpisodeStore:
             except (UserError, OSError) as error:
                 # A disk that is full: the robot goes on, and the next piece is tried.
                 self.problem = f'steps were lost: {error}'
+            except Exception as error:
+                # A mistake of the program costs this piece, not those behind it.
+                logging.getLogger(__name__).exception('a piece was not kept')
+                self.problem = f'steps were lost: {type(error).__name__}: {error}'
 
     def _keep(self, piece: Trajectory, facts: dict[str, float]) -> None:
         number = self.count + 1

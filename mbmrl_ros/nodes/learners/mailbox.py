@@ -11,6 +11,9 @@ from typing import Any
 from mbmrl_ros.nodes.common.diagnostics import reasons
 from mbmrl_ros.nodes.learners.parcels import Layout, Origin, Parcel, Version, unpack
 
+# Each of them has a place in the memory of a learner, and so has each number before it.
+MOST_KEPT = 1_000_000
+
 
 class Mailbox:
     """Where parcels of a kind arrive. keep_all: also those older than the newest, each once."""
@@ -35,6 +38,9 @@ class Mailbox:
             self._refuse(parcel)
             return None
         if self._keep_all:
+            if parcel.version.number > MOST_KEPT:
+                self._refuse(f'its number is above {MOST_KEPT}')
+                return None
             if parcel.version in self._known:
                 return None
             self._known.add(parcel.version)

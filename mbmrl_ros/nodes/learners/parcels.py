@@ -35,8 +35,10 @@ class Version(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> Version:
         """Return what `str` gave; ValueError if it is none."""
-        start, number = text.split('.')
-        return cls(int(start), int(number))
+        version = cls(*(int(part) for part in text.split('.')))
+        if version.start < 0 or version.number < 1:
+            raise ValueError(f'a version is 0.1 at least, got {text!r}')
+        return version
 
 
 class Origin(NamedTuple):

@@ -13,7 +13,8 @@ from mbmrl_ros.data.replay import replay
 from mbmrl_ros.nodes.learners.learning import Learning, prepare
 from mbmrl_ros.nodes.learners.link import Link
 from mbmrl_ros.nodes.learners.parts import POLICY, enough, models_of, opened, take
-from mbmrl_ros.training.search import check_policy, search_bundle, search_info
+from mbmrl_ros.training.policy_run import check_finite
+from mbmrl_ros.training.search import SMALLER_STEPS, search_bundle, search_info
 from mbmrl_ros.training.search_stages import Data
 
 
@@ -46,7 +47,7 @@ def improve_policy(link: Link, request: dict[str, Any]) -> None:
             improved, metrics = part.stages.improve(search, policy, models, generator)
             metrics['improve_s'] = time.monotonic() - began_s
             try:
-                check_policy(improved, count)
+                check_finite(improved, count, SMALLER_STEPS)
             except UserError as error:
                 # Of models that nobody can be in for long; the next ones are others.
                 link.say('warning', str(error))

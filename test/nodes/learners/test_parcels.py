@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from mbmrl_ros.nodes.learners.mailbox import Mailbox
+from mbmrl_ros.nodes.learners.mailbox import MOST_KEPT, Mailbox
 from mbmrl_ros.nodes.learners.parcels import (
     MOST_BYTES,
     Layout,
@@ -70,8 +70,9 @@ def test_bytes_that_are_cut_or_changed_or_too_many_are_refused():
     assert reason(b'\xff' * 8 + data[8:]).startswith('damaged')
     assert reason(save(WEIGHTS)).startswith('damaged'), 'without what it is of'
     assert reason(bytes(MOST_BYTES + 1)) == f'more than {MOST_BYTES} bytes'
-    whole = data.replace(b'"version":"1.1"', b'"version":"a.1"')
-    assert whole != data and reason(whole).startswith('damaged')
+    for version in (b'a.1', b'1.0', b'1.-', b'-.1', b'111'):
+        whole = data.replace(b'"version":"1.1"', b'"version":"' + version + b'"')
+        assert whole != data and reason(whole).startswith('damaged'), version
 
 
 @pytest.mark.parametrize(
@@ -106,3 +107,10 @@ def test_where_all_count_each_counts_once_in_any_order():
     mailbox = Mailbox('policy', ORIGIN, LAYOUT, keep_all=True)
     assert accepted(mailbox, (0, 2), (0, 1), (0, 2), (0, 3)) == [True, True, False, True]
     assert not mailbox.refused and mailbox.newest.version == (0, 3)
+
+
+def test_a_number_that_no_collector_comes_to_takes_no_memory():
+    mailbox = Mailbox('policy', ORIGIN, LAYOUT, keep_all=True)
+    assert mailbox.accept(message_of(packed((0, MOST_KEPT)))) is not None
+    assert mailbox.accept(message_of(packed((0, MOST_KEPT + 1)))) is None
+    assert mailbox.last_refusal == f'its number is above {MOST_KEPT}'

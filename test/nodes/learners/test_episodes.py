@@ -1,0 +1,43 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What is collected: what goes wrong with one piece costs none behind it."""
+
+import pytest
+import torch
+from small_learning import parameters
+
+from mbmrl_ros.data.dataset import Trajectory
+from mbmrl_ros.nodes.learners.episodes import EpisodeStore
+from mbmrl_ros.nodes.learners.parts import plan_part
+from mbmrl_ros.nodes.learners.settings import LearningSettings
+
+
+@pytest.mark.parametrize('error', [OSError('no space left'), RuntimeError('a mistake')])
+def test_a_piece_that_cannot_be_kept_is_said_and_the_next_one_is_kept(
+    tmp_path, monkeypatch, error
+):
+    given = parameters('mb_mpo', tmp_path)
+    part = plan_part(LearningSettings(**given | {'settings': tuple(given['settings'])}))
+    system = part.search.env.system
+    piece = Trajectory(
+        torch.zeros(4, system.state_size),
+        torch.zeros(3, system.action_size),
+        torch.full((3,), -1),
+    )
+    sent = []
+    store = EpisodeStore(part, sent.append)
+    save_data, problems = store.run.save_data, []
+
+    def fails_once(number, pieces):
+        if not problems:
+            problems.append(error)
+            raise error
+        problems.append(store.problem)
+        save_data(number, pieces)
+
+    monkeypatch.setattr(store.run, 'save_data', fails_once)
+    store.put(piece, {})
+    store.put(piece, {})
+    store.close()
+    assert problems[1].startswith('steps were lost: ') and str(error) in problems[1]
+    assert (store.count, store.steps, store.problem, len(sent)) == (1, 3, '', 1)
