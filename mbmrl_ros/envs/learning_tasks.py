@@ -15,7 +15,9 @@ MB-MPO takes the velocity in the state after it.
 
 from __future__ import annotations
 
-from mbmrl_ros.envs.arm_tasks import REACHED
+from dataclasses import replace
+
+from mbmrl_ros.envs.arm_tasks import ARM_TASKS, REACHED
 from mbmrl_ros.envs.goals import NO_GOALS
 from mbmrl_ros.envs.locomotion_tasks import FORWARD, HOPPING, UPRIGHT, WALKING, Limits, Terms
 from mbmrl_ros.envs.meta_task import MetaTask
@@ -116,9 +118,22 @@ REACHING = Task(
     tests={},
 )
 
+# Those of asynchronous learning (thesis 8.4.5): what an arm learns while nothing is wrong with it.
+ARM_ALONE = [
+    replace(
+        task,
+        name=f'{task.name}_undisturbed',
+        description=f'{task.description}, nothing is wrong',
+        disturbances=(),
+        training=nothing_happens,
+        tests={},
+    )
+    for task in ARM_TASKS
+]
+
 LOCOMOTION = [_locomotion(robot, source) for robot, (_, of) in ROBOTS.items() for source in of]
 LEARNING_TASKS: dict[str, Task | MetaTask] = {
-    **{task.name: task for task in LOCOMOTION},
+    **{task.name: task for task in (*LOCOMOTION, *ARM_ALONE)},
     POINT.name: POINT,
     REACHING.name: REACHING,
 }
