@@ -175,6 +175,11 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--fresh', action='store_true', help='do runs anew that are in --out already'
     )
+    parser.add_argument(
+        '--learn',
+        action='store_true',
+        help='pr2_left_arm learns to reach from nothing, in three minutes of real time',
+    )
     parser.set_defaults(command_of=_demo)
 
 
@@ -359,6 +364,8 @@ def _node(name: str, arguments: list[str]) -> int:
 
 
 def _demo(options: argparse.Namespace) -> Command:
+    if options.learn:
+        return _in_its_folder(options, 'demo', 'demo.learning', 'learn_command')
     return _in_its_folder(options, 'demo', 'demo.run', 'demo_command')
 
 

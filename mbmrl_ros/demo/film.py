@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from mbmrl_ros.demo.figures import BROKEN, COLOURS
 from mbmrl_ros.demo.outcomes import Outcome, Scene, Show, fault_words
 from mbmrl_ros.envs.marks import target_points, task_marks
+from mbmrl_ros.envs.task import Task
 from mbmrl_ros.reports.video import Picture, check_video, write_video
 from mbmrl_ros.sim.disturbances import active
 from mbmrl_ros.sim.pose import PoseReader
@@ -24,7 +25,23 @@ from mbmrl_ros.types import Array
 WIDTH, HEIGHT, BAR = 320, 240, 32
 PER_SECOND = 20
 _NEAR = 0.5
-_INK, _PAPER = '#1b1f24', '#ffffff'
+INK, _PAPER = '#1b1f24', '#ffffff'
+
+
+class Head(NamedTuple):
+    """Of a picture: whose it is, in which colour, and what is said of it."""
+
+    label: str
+    colour: str
+    says: str
+
+
+class Word(NamedTuple):
+    """Below the pictures: where it begins [pixels]."""
+
+    left: int
+    text: str
+    colour: str = INK
 
 
 class _Panel(NamedTuple):
@@ -59,8 +76,8 @@ def draw_film(scene: Scene, show: Show, every: int) -> Iterator[Picture]:
             for panel in panels:
                 renderer.camera = panel.camera
                 pictures.append(renderer.draw(panel.positions[step], wrong, marks))
-            says = [show.live(scene, panel.outcome, step) for panel in panels]
-            yield _compose(scene, [panel.outcome for panel in panels], pictures, says, step)
+            heads = [_head(scene, show, panel.outcome, step) for panel in panels]
+            yield compose(heads, pictures, _foot(scene, step))
     finally:
         renderer.close()
 
@@ -77,14 +94,20 @@ def _chosen(scene: Scene) -> list[Outcome]:
 
 
 def _panel(scene: Scene, outcome: Outcome, renderer: Renderer) -> _Panel:
-    camera, goal = make_camera(renderer.stage), target_points(scene.task)
+    camera = near_goal(renderer, scene.task)
+    poses = PoseReader(scene.spec, renderer.stage.original)
+    positions = [poses.positions(signals) for signals in outcome.run.signals]
+    return _Panel(outcome, last_known(positions), camera)
+
+
+def near_goal(renderer: Renderer, task: Task) -> Any:
+    """Return a camera: near the points that a task is to reach, if it has some."""
+    camera, goal = make_camera(renderer.stage), target_points(task)
     if len(goal):
         # How near a hand is to its goal cannot be seen from where the whole arm is.
         camera.lookat[:] = goal.mean(0)
         camera.distance *= _NEAR
-    poses = PoseReader(scene.spec, renderer.stage.original)
-    positions = [poses.positions(signals) for signals in outcome.run.signals]
-    return _Panel(outcome, last_known(positions), camera)
+    return camera
 
 
 def last_known(positions: Sequence[Array]) -> list[Array]:
@@ -95,33 +118,33 @@ def last_known(positions: Sequence[Array]) -> list[Array]:
     return known
 
 
-def _compose(
-    scene: Scene,
-    outcomes: Sequence[Outcome],
-    pictures: Sequence[Picture],
-    says: Sequence[str],
-    step: int,
-) -> Picture:
-    """Return the pictures beside each other under their names, above the time."""
+def compose(heads: Sequence[Head], pictures: Sequence[Picture], foot: Sequence[Word]) -> Picture:
+    """Return pictures beside each other, each under its head, above what is said of all."""
     sheet = Image.new('RGB', (WIDTH * len(pictures), HEIGHT + 2 * BAR), _PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(17)
-    for place, (outcome, picture, say) in enumerate(zip(outcomes, pictures, says)):
+    for place, (head, picture) in enumerate(zip(heads, pictures)):
         left = place * WIDTH
         sheet.paste(Image.fromarray(picture), (left, BAR))
-        contender = outcome.contender
-        draw.rectangle((left, BAR - 4, left + WIDTH, BAR - 1), fill=COLOURS[contender.key])
-        draw.text((left + 8, 4), contender.label, fill=COLOURS[contender.key], font=font)
-        draw.text((left + WIDTH - 8, 4), say, fill=_INK, font=font, anchor='ra')
-    broken = step >= scene.failure_step
-    text = f'{step * scene.spec.period_s:.1f} s'
-    draw.text((8, HEIGHT + BAR + 6), text, fill=_INK, font=font)
-    draw.text((90, HEIGHT + BAR + 6), _state(scene, broken), fill=BROKEN if broken else _INK,
-              font=font)  # fmt: skip
+        draw.rectangle((left, BAR - 4, left + WIDTH, BAR - 1), fill=head.colour)
+        draw.text((left + 8, 4), head.label, fill=head.colour, font=font)
+        draw.text((left + WIDTH - 8, 4), head.says, fill=INK, font=font, anchor='ra')
+    for word in foot:
+        draw.text((word.left, HEIGHT + BAR + 6), word.text, fill=word.colour, font=font)
     return np.asarray(sheet)
 
 
-def _state(scene: Scene, broken: bool) -> str:
-    return fault_words(scene.fault) if broken else 'nothing is wrong'
+def _head(scene: Scene, show: Show, outcome: Outcome, step: int) -> Head:
+    contender = outcome.contender
+    return Head(contender.label, COLOURS[contender.key], show.live(scene, outcome, step))
+
+
+def _foot(scene: Scene, step: int) -> list[Word]:
+    broken = step >= scene.failure_step
+    state = fault_words(scene.fault) if broken else 'nothing is wrong'
+    return [
+        Word(8, f'{step * scene.spec.period_s:.1f} s'),
+        Word(90, state, BROKEN if broken else INK),
+    ]
 
 
 def film_text(scene: Scene) -> str:
