@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plots and the page from the files of performance.sh: python benchmarks/performance.py FOLDER.
 
-Writes FOLDER.md beside the folder, and the plots into it. A file that is not there is left out.
+Writes FOLDER.md beside the folder, and plots and tables.md into it. Every section of the page is a
+block between two comments; what a person has written outside of them stays. A file that is not
+there is left out.
 """
 
 from __future__ import annotations
@@ -12,42 +14,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from performance_plots import PLOTS, plot_curves, plot_period_errors
+
+from mbmrl_ros.experiments.report import placed
 
 Result = dict[str, Any]
 
-# Lines of the plots: label and colour.
-LINES = {
-    'tick_ms': ('tick', '#1f6fb2'),
-    'adapt_ms': ('adapting', '#5aa469'),
-    'limit_ms': ('matrix products alone', '#7b7b7b'),
-    'adapt_limit_ms': ('its matrix products alone', '#b9b9b9'),
-    'pytorch_mppi_ms': ('pytorch_mppi', '#8c6d31'),
-    'step_ms': ('ours', '#1f6fb2'),
-    'autograd_loop_ms': ('loop of autograd graphs', '#8c6d31'),
-    'vmap_ms': ('torch.func.vmap', '#c0504d'),
-    'env_steps_per_s': ('physics, batched', '#1f6fb2'),
-    'world_env_steps_per_s': ('with the sensors of the robot file', '#5aa469'),
-    'gymnasium_env_steps_per_s': ('gymnasium, one environment', '#8c6d31'),
-}
-# Curves: what varies, and what is shown of it.
-TICK = ('tick_ms', 'adapt_ms', 'limit_ms', 'pytorch_mppi_ms')
-PLOTS: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
-    'growth_tick': {
-        'candidates': ('candidates K', TICK),
-        'horizon': ('horizon H', TICK),
-        'width': ('width of three layers', TICK),
-        'window': ('window M', ('adapt_ms', 'adapt_limit_ms')),
-    },
-    'growth_batches': {
-        'tasks': ('tasks', ('step_ms', 'autograd_loop_ms', 'vmap_ms', 'limit_ms')),
-        'environments': (
-            'environments',
-            ('env_steps_per_s', 'world_env_steps_per_s', 'gymnasium_env_steps_per_s'),
-        ),
-    },
-}
 CAPTIONS = {
     'growth_tick': 'One control tick against K, H, width and M',
     'growth_batches': 'Meta-gradient against tasks, simulator against environments',
@@ -56,88 +28,107 @@ CONDITIONS = ('processor', 'cores', 'threads', 'device', 'torch', 'python', 'loa
 
 
 def main() -> None:
-    """Write the page and its plots."""
+    """Write the blocks of the page, its plots, and everything else that was measured."""
     folder = Path(sys.argv[1])
     results = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob('*.json'))}
-    sections = [SECTIONS[name](results.pop(name)) for name in SECTIONS if name in results]
+    ticks = [results.pop(name) for name in [*results] if 'tick_ms' in results[name]]
+    blocks = {name: SECTIONS[name](results.pop(name)) for name in SECTIONS if name in results}
+    if ticks:
+        blocks = {'tick': _tick(ticks)} | blocks
     if 'growth' in results:
-        sections.append(_growth(folder, results.pop('growth')))
-    for name, result in results.items():
-        if 'faults' in result:  # a robot with its faults: ten_minutes.md
-            continue
-        title = TITLES.get(name, name.replace('_', ' ').capitalize())
-        shown = _tick(result, title) if 'tick_ms' in result else _others(title, result)
-        sections.append(shown)
+        blocks['growth'] = _growth(folder, results.pop('growth'))
     precision = sorted((folder.parent / 'precision').glob('*.json'))
     if precision:
-        sections.append(_precision(precision))
+        blocks['precision'] = _precision(precision)
     page = folder.parent / f'{folder.name}.md'
-    page.write_text('\n'.join(['# Performance', '', INTRODUCTION, *sections]))
+    text = page.read_text() if page.exists() else '# Performance\n'
+    for name, lines in blocks.items():
+        text = placed(text, name, '\n'.join(lines))
+    page.write_text(text)
+    long_runs = {TITLES[name]: results[name] for name in LONG_RUNS if name in results}
+    if long_runs:
+        plot_period_errors(folder / 'ten_minutes.png', long_runs)
+    others = [
+        line
+        for name, result in results.items()
+        if name != 'planners'  # has a page of its own
+        for line in _others(TITLES.get(name, name.replace('_', ' ').capitalize()), result)
+    ]
+    (folder / 'tables.md').write_text('\n'.join([INTRODUCTION, *others]))
     print(f'wrote {page}')
 
 
-INTRODUCTION = """Written by `benchmarks/performance.py` from the files of
-`benchmarks/performance.sh`, which measures everything again. Medians over alternating
-repetitions, ours and the peers in one process; what the keys mean: [bench.md](../bench.md).
+INTRODUCTION = """# Performance: long runs, and what else was measured
+
+Written by `benchmarks/performance.py` from the files of this folder.
 """
 
 
-def _tick(result: Result, title: str = 'One control tick') -> str:
-    size = f'{result["candidates"]} x {result["horizon"]}'
-    asked = size == '2500 x 15' and result['device'] == 'cpu'
+def _tick(results: list[Result]) -> list[str]:
+    results = sorted(results, key=lambda result: result['limit_ms'])
     rows = [
-        ('candidates x horizon, precision', f'{size}, {result["precision"]}', ''),
-        ('tick', _ms(result, 'tick_ms'), ''),
-        ('of which adapting', _ms(result, 'adapt_ms'), ''),
-        ('of which planning', _ms(result, 'plan_ms'), ''),
-        ('matrix products of planning alone', _ms(result, 'limit_ms'), ''),
-        ('pytorch_mppi, float32', _ms(result, 'pytorch_mppi_ms'), ''),
-        ('tick / matrix products', f'{result["limit_ratio"]:.2f}', 'at most 1.35' * asked),
+        ('', *(_size(result) for result in results)),
+        ('tick', *(_ms(result, 'tick_ms') for result in results)),
+        ('of which adapting', *(_ms(result, 'adapt_ms') for result in results)),
+        ('of which planning', *(_ms(result, 'plan_ms') for result in results)),
+        ('matrix products of planning alone', *(_ms(result, 'limit_ms') for result in results)),
+        ('tick / matrix products', *(f'{result["limit_ratio"]:.2f}' for result in results)),
+        ('pytorch_mppi, float32', *(_ms(result, 'pytorch_mppi_ms') for result in results)),
+        ('pytorch_mppi / tick', *(_times(result['speedup']) for result in results)),
     ]
-    if result['speedup'] is not None:
-        ratio = f'{result["speedup"]:.2f}'
-        rows.append(('pytorch_mppi / tick', ratio, 'at least 3.5, bfloat16' * asked))
-    return _asked(title, rows, result)
+    return _section('One control tick', rows, results[0])
 
 
-def _meta(result: Result) -> str:
+def _size(result: Result) -> str:
+    device = '' if result['device'] == 'cpu' else f', {result["device"]}'
+    return f'{result["candidates"]} x {result["horizon"]}, {result["precision"]}{device}'
+
+
+def _meta(result: Result) -> list[str]:
     size = f'{result["tasks"]} x ({result["past"]} + {result["future"]})'
     rows = [
-        ('tasks x (past + future)', size, ''),
-        ('meta-gradient, second order', _ms(result, 'step_ms'), ''),
-        ('loop of autograd graphs', _ms(result, 'autograd_loop_ms'), ''),
-        ('torch.func.vmap', _ms(result, 'vmap_ms'), ''),
-        ('matrix products alone', _ms(result, 'limit_ms'), ''),
-        ('loop / ours', f'{result["speedup_loop"]:.2f}', ''),
-        ('vmap / ours', f'{result["speedup_vmap"]:.2f}', ''),
-        ('ours / matrix products', f'{result["limit_ratio"]:.2f}', ''),
-        ('largest relative difference', f'{result["max_relative_difference"]:.1e}', '1e-5'),
+        ('tasks x (past + future)', size),
+        ('meta-gradient, second order', _ms(result, 'step_ms')),
+        ('loop of autograd graphs', _ms(result, 'autograd_loop_ms')),
+        ('torch.func.vmap', _ms(result, 'vmap_ms')),
+        ('matrix products alone', _ms(result, 'limit_ms')),
+        ('loop / ours', _times(result['speedup_loop'])),
+        ('vmap / ours', _times(result['speedup_vmap'])),
+        ('ours / matrix products', _times(result['limit_ratio'])),
+        ('largest relative difference', f'{result["max_relative_difference"]:.1e}'),
     ]
-    return _asked('Meta-gradient', rows, result)
+    return _section('Meta-gradient', rows, result)
 
 
-def _sim(result: Result) -> str:
-    rows = [('environments, steps', f'{result["environments"]}, {result["steps"]}', '')]
-    for name, robot in result['robots'].items():
-        rows += [
-            (f'{name}: control steps a second', f'{robot["env_steps_per_s"]:.0f}', ''),
-            ('gymnasium', f'{robot["gymnasium_env_steps_per_s"]:.0f}', ''),
-            ('ratio', f'{robot["speedup"]:.2f}', 'at least 3'),
-            ('ratio, both drawing random actions', f'{robot["drawn_speedup"]:.2f}', ''),
-            (
-                'ratio of the physics alone, in one call for all steps',
-                f'{robot["limit_speedup"]:.2f}',
-                '',
-            ),
-            ('largest difference of qpos, qvel', f'{robot["max_difference"]:.1e}', '1e-8'),
-        ]
-        if robot['world_env_steps_per_s']:
-            rate = f'{robot["world_env_steps_per_s"]:.0f}'
-            rows.append(('with the sensors of the robot file', rate, ''))
-    return _asked('Simulator', rows, result)
+def _sim(result: Result) -> list[str]:
+    robots = result['robots'].values()
+    rows = [
+        ('control steps a second', *result['robots']),
+        ('ours, batched', *(f'{robot["env_steps_per_s"]:.0f}' for robot in robots)),
+        (
+            'with the sensors of the robot file',
+            *(f'{robot["world_env_steps_per_s"] or 0:.0f}' for robot in robots),
+        ),
+        ('gymnasium', *(f'{robot["gymnasium_env_steps_per_s"]:.0f}' for robot in robots)),
+        ('ours / gymnasium', *(_times(robot['speedup']) for robot in robots)),
+        (
+            'the same, both drawing random actions',
+            *(_times(robot['drawn_speedup']) for robot in robots),
+        ),
+        (
+            'physics alone, in one call for all steps / gymnasium',
+            *(_times(robot['limit_speedup']) for robot in robots),
+        ),
+        (
+            'largest difference of qpos, qvel',
+            *(f'{robot["max_difference"]:.1e}' for robot in robots),
+        ),
+    ]
+    title = f'Simulator: {result["environments"]} environments, {result["steps"]} steps'
+    return _section(title, rows, result)
 
 
-def _precision(paths: list[Path]) -> str:
+def _precision(paths: list[Path]) -> list[str]:
     """Returns of the same bundle with imagined rollouts in both precisions (precision.sh)."""
     lines = ['## Return by precision', '', 'Ten episodes from the same start states.', '']
     lines += ['| test, precision | return of one model (SD of episodes) |', '|---|---|']
@@ -146,55 +137,29 @@ def _precision(paths: list[Path]) -> str:
         for test, row in result['tests'].items():
             shown = f'{row["mean"]:.0f} ({row["std_over_episodes"]:.0f})'
             lines.append(f'| {test}, {result["precision"]} | {shown} |')
-    return '\n'.join([*lines, ''])
+    return lines
 
 
-def _growth(folder: Path, result: Result) -> str:
+def _growth(folder: Path, result: Result) -> list[str]:
     lines = ['## Growth', '', _conditions(result), '']
     for name, panels in PLOTS.items():
         shown = {key: panel for key, panel in panels.items() if key in result['curves']}
         if shown:
-            _plot(folder / f'{name}.png', shown, result['curves'])
+            plot_curves(folder / f'{name}.png', shown, result['curves'])
             lines += [f'![{CAPTIONS[name]}]({folder.name}/{name}.png)', '']
-    return '\n'.join(lines)
+    return lines[:-1]
 
 
-def _plot(
-    path: Path, panels: dict[str, tuple[str, tuple[str, ...]]], curves: dict[str, Any]
-) -> None:
-    figure = Figure(figsize=(4.6 * min(2, len(panels)), 3.5 * ((len(panels) + 1) // 2)))
-    grid = figure.subplots((len(panels) + 1) // 2, min(2, len(panels)), squeeze=False)
-    for axes, (name, (label, keys)) in zip(grid.flat, panels.items()):
-        _panel(axes, name, keys, curves[name])
-        unit = 'control steps / s' if keys[0].endswith('per_s') else 'ms'
-        axes.set(xscale='log', yscale='log', xlabel=label, ylabel=unit)
-        axes.set_xticks([point[name] for point in curves[name]])
-        axes.set_xticklabels([str(point[name]) for point in curves[name]])
-        axes.minorticks_off()
-        axes.grid(alpha=0.3)
-        axes.spines[['top', 'right']].set_visible(False)
-        axes.legend(frameon=False, fontsize=8)
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
+def _section(title: str, rows: list[tuple[str, ...]], result: Result) -> list[str]:
+    """Return a table whose first row heads its columns, and what it was measured on."""
+    lines = [f'| {" | ".join(row)} |' for row in rows]
+    lines.insert(1, '|---' * len(rows[0]) + '|')
+    return [f'## {title}', '', *lines, '', _conditions(result)]
 
 
-def _panel(axes: Axes, name: str, keys: tuple[str, ...], points: list[Result]) -> None:
-    for key in keys:
-        known = [point for point in points if point.get(key) is not None]
-        if known:
-            label, colour = LINES[key]
-            values = [point[key] for point in known]
-            axes.plot([p[name] for p in known], values, 'o-', ms=4, color=colour, label=label)
-
-
-def _asked(title: str, rows: list[tuple[str, str, str]], result: Result) -> str:
-    lines = [f'## {title}', '', _conditions(result), '', '| | measured | asked |', '|---|---|---|']
-    return '\n'.join([*lines, *(f'| {" | ".join(row)} |' for row in rows), ''])
-
-
-def _others(title: str, result: Result) -> str:
+def _others(title: str, result: Result) -> list[str]:
     rows = [f'| {key} | {value} |' for key, value in _flat('', result)]
-    return '\n'.join([f'## {title}', '', '| | |', '|---|---|', *rows, ''])
+    return [f'## {title}', '', '| | |', '|---|---|', *rows, '']
 
 
 def _flat(prefix: str, value: Any) -> list[tuple[str, str]]:
@@ -210,6 +175,10 @@ def _conditions(result: Result) -> str:
     return ', '.join(f'{key.replace("_", " ")} {result[key]}' for key in CONDITIONS) + '.'
 
 
+def _times(ratio: float | None) -> str:
+    return '-' if ratio is None else f'{ratio:.2f}'
+
+
 def _ms(result: Result, key: str) -> str:
     return 'not installed' if result[key] is None else f'{result[key]:.1f} ms'
 
@@ -217,19 +186,30 @@ def _ms(result: Result, key: str) -> str:
 TITLES = {
     'tick_1000x10': 'One control tick, 1000 x 10',
     'lockstep': 'Control rate over topics',
-    'long_run': 'A long run',
-    'long_run_second': 'A second long run',
-    'long_run_priority': 'A long run with real-time priority',
-    'long_run_priority_stalls': 'The same before, on a machine that stood still more often',
-    'long_run_priority_loaded': 'The same before, beside other jobs',
-    'long_run_rehearsed': 'The same with the rehearsal, beside other jobs',
-    'long_run_two_threads': 'The same with both cores for the controller',
+    'long_run': 'Half-cheetah',
+    'long_run_second': 'Half-cheetah, a second run',
+    'long_run_priority': 'Half-cheetah with priority',
+    'long_run_priority_stalls': 'Half-cheetah with priority, before periods followed the sensors',
+    'long_run_priority_loaded': 'Half-cheetah with priority, beside other jobs',
+    'long_run_rehearsed': 'Half-cheetah with priority and rehearsal, beside other jobs',
+    'long_run_millirobot': 'Millirobot, with gate',
+    'long_run_millirobot_priority': 'Millirobot with priority, with gate',
+    'long_run_pr2_left_arm': 'PR2 arm, with gate',
+    'long_run_pr2_left_arm_priority': 'PR2 arm with priority, with gate',
+    'long_run_two_threads': 'Half-cheetah, both cores for the controller',
     'overlap': 'Fitting while collecting',
     'tick_gpu': 'One control tick on a GPU',
     'meta_gpu': 'Meta-gradient on a GPU',
     'largest_gpu': 'Most candidates in 10 ms on a GPU',
 }
-SECTIONS = {'tick': _tick, 'meta': _meta, 'sim': _sim}
+# What ten_minutes.png shows, from the best set up on.
+LONG_RUNS = (
+    'long_run_millirobot_priority', 'long_run_pr2_left_arm_priority', 'long_run_rehearsed',
+    'long_run_priority', 'long_run_priority_loaded', 'long_run_priority_stalls',
+    'long_run', 'long_run_second', 'long_run_millirobot', 'long_run_pr2_left_arm',
+    'long_run_two_threads',
+)  # fmt: skip
+SECTIONS = {'meta': _meta, 'sim': _sim}
 
 if __name__ == '__main__':
     main()

@@ -71,6 +71,38 @@ def test_every_page_is_in_the_navigation_or_reached_from_one_that_is():
         assert f'settings/{algorithm.name}' in (DOCS / 'reference/lists.md').read_text()
 
 
+# What is written by scripts, and a list of faults, are looked things up in; a claim is read.
+CLAIMS = [
+    page
+    for page in sorted((DOCS / 'results').rglob('*.md'))
+    if page.name not in ('tables.md', 'faults.md')
+]
+
+
+def sentences(page: Path) -> list[str]:
+    """Return what a page says in sentences: no code, tables, headings or pictures."""
+    lines = prose(page).split('\n')
+    text = '\n'.join(line for line in lines if not line.startswith(('|', '#', '<', '![')))
+    text = re.sub(r'\[([^\]]*)\]\([^)]*\)', r'\1', text)
+    parts = [' '.join(part.split()) for part in re.split(r'\n\s*\n|\n(?=\s*- )', text)]
+    end = re.compile(r'(?<=[.:?])[*)_]*\s+(?=[*(]*[A-Z])')
+    return [sentence for part in parts for sentence in end.split(part) if sentence]
+
+
+@pytest.mark.parametrize('page', CLAIMS, ids=lambda page: str(page.relative_to(DOCS)))
+def test_a_claim_is_read_in_minutes(page):
+    words = [word for word in re.findall(r'[^\s|]+', page.read_text()) if set(word) - set('-:')]
+    assert len(words) <= 1200
+    longest = max(sentences(page), key=lambda sentence: len(sentence.split()))
+    assert len(longest.split()) <= 50, longest
+
+
+def test_every_figure_is_on_a_page():
+    pages = '\n'.join(page.read_text() for page in [*PAGES, DOCS / 'tour.ipynb'])
+    figures = [path for path in DOCS.rglob('*') if path.suffix in ('.png', '.webp', '.svg')]
+    assert figures and not [path.name for path in figures if path.name not in pages]
+
+
 def test_the_front_page_fits_on_a_screen_and_has_what_a_visitor_looks_for():
     page = (ROOT / 'README.md').read_text()
     assert len(page.splitlines()) <= 60

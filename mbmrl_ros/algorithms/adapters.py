@@ -15,7 +15,8 @@ from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.types import Adapter
 
 ADAPTATIONS = ('auto', 'none', 'grbal', 'rebal', 'dynamic_evaluation')
-# Lowest loss on validation trajectories of the half-cheetah (docs/results/adaptation.md).
+# Lowest loss on validation trajectories of the half-cheetah:
+# docs/results/half_cheetah_disabled_joint.md.
 DYNAMIC_EVALUATION_STEP = 0.0003
 # Of GrBAL where a bundle has none (thesis, Table 6).
 GRBAL_STEP = 0.01

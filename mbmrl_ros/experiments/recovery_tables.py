@@ -29,7 +29,7 @@ def recovery_table(figure: Figure, results: Results) -> list[str]:
     lines = results.lines(figure)
     faults = [line for line in lines if line.numbers('fault_step')]
     quiet = [line for line in lines if not line.numbers('fault_step')]
-    parts = [(_back, faults), (_worth, faults), (_cost, quiet), (_chance, quiet)]
+    parts = [(back_row, faults), (worth_row, faults), (_cost, quiet), (_chance, quiet)]
     tables = [
         rows_table(names(one) | row(one, results) for one in shown)
         for row, shown in parts
@@ -38,7 +38,8 @@ def recovery_table(figure: Figure, results: Results) -> list[str]:
     return [text for table in tables for text in (*table, '')]
 
 
-def _back(line: Line, results: Results) -> dict[str, str]:
+def back_row(line: Line, results: Results) -> dict[str, str]:
+    """Return how long after the fault the error of a line is back."""
     every = line.recoveries()
     risen = [one for one in every if one.rose]
     window = line.numbers('past_steps')[0]
@@ -91,7 +92,8 @@ def _steps(found: list[Recovery]) -> str:
     return middle if low == high else f'{middle} ({low} to {high})'
 
 
-def _worth(line: Line, results: Results) -> dict[str, str]:
+def worth_row(line: Line, results: Results) -> dict[str, str]:
+    """Return what a line earns after the fault, by itself and beside MB."""
     base = results.line(line.setting, BASE, Variant()).by_seed('returns_after')
     own = line.by_seed('returns_after')
     return {'return after the fault': interval(own), 'of MB': ratio(own, base)}

@@ -20,13 +20,13 @@ def errors_table(figure: Figure, results: Results) -> list[str]:
     lines = results.lines(figure)
     near = [
         names(line)
-        | _before_and_after(line, 'errors')
+        | before_and_after(line, 'errors')
         | {'after / before from a fault in mid-run on': _late(line)}
         for line in lines
         if line.groups('errors')
     ]
     far = [
-        names(line) | _before_and_after(line, 'errors', 'ahead')
+        names(line) | before_and_after(line, 'errors', 'ahead')
         for line in lines
         if line.groups('errors', 'ahead')
     ]
@@ -34,7 +34,8 @@ def errors_table(figure: Figure, results: Results) -> list[str]:
     return rows_table(near) + (said if far else [])
 
 
-def _before_and_after(line: Line, *keys: str) -> dict[str, str]:
+def before_and_after(line: Line, *keys: str) -> dict[str, str]:
+    """Return the mean errors before and after the update, and how they compare."""
     before, after = (line.by_seed(*keys, name, 'episodes') for name in ('before', 'after'))
     windows = (f'{line.numbers(f"{name}_steps")[0]:.0f}' for name in ('past', 'future'))
     return {
@@ -93,16 +94,17 @@ def variants_table(figure: Figure, results: Results) -> list[str]:
         | {
             'variant': line.variant.name,
             'return': returns(line),
-            'error after': _mean(line, 'loss_after', 4),
-            'after / before': _mean(line, 'ratio', 2),
+            'error after': mean_of(line, 'loss_after', 4),
+            'after / before': mean_of(line, 'ratio', 2),
             'adaptations refused': share(line, 'refused'),
-            'planning, ms per step of all': _mean(line, 'plan_ms', 0),
+            'planning, ms per step of all': mean_of(line, 'plan_ms', 0),
         }
         for line in results.lines(figure)
     )
 
 
-def _mean(line: Line, key: str, digits: int) -> str:
+def mean_of(line: Line, key: str, digits: int) -> str:
+    """Return the mean over training seeds; a dash where none has the number."""
     found = line.numbers(key)
     return f'{np.mean(found):.{digits}f}' if found else '-'
 

@@ -25,7 +25,7 @@ def script(name: str, *arguments: object) -> None:
     assert run.returncode == 0, run.stderr
 
 
-def test_the_page_shows_every_file_and_every_curve(tmp_path):
+def test_the_page_shows_every_file_and_every_curve_and_keeps_what_a_person_wrote(tmp_path):
     folder = tmp_path / 'performance'
     folder.mkdir()
     script('growth.py', '--shrink', 100, *QUICK, '--json', folder / 'growth.json')
@@ -38,19 +38,26 @@ def test_the_page_shows_every_file_and_every_curve(tmp_path):
         assert values == sorted(set(values))
     for what, sizes in TINY.items():
         assert main(['bench', what, *sizes, *QUICK, '--json', str(folder / f'{what}.json')]) == 0
-    long_run = {'minutes': 30, 'memory_mb': {'start': 400.5}, 'series': list(range(100))}
+    errors = {'p50': 0.1, 'p99': 1.0, 'p99.9': 5.0, 'max': 9.0}
+    long_run = {'minutes': 30, 'memory_mb': {'start': 400.5}, 'series': list(range(100)),
+                'period_error_ms': errors, 'periods_missed': 0}  # fmt: skip
     (folder / 'long_run.json').write_text(json.dumps(long_run))
+    (tmp_path / 'performance.md').write_text('# How fast\n\nA tick is fast.\n')
     script('performance.py', folder)
     page = (tmp_path / 'performance.md').read_text()
+    assert page.startswith('# How fast\n\nA tick is fast.\n')
     titles = re.findall(r'^## (.+)$', page, re.M)
-    assert titles == ['One control tick', 'Meta-gradient', 'Simulator', 'Growth', 'A long run']
+    assert titles == [
+        'One control tick', 'Meta-gradient', 'Simulator: 2 environments, 3 steps', 'Growth',
+    ]  # fmt: skip
     tick = json.loads((folder / 'tick.json').read_text())
-    # What was asked for was asked for at another size.
-    assert f'| tick / matrix products | {tick["limit_ratio"]:.2f} |  |' in page
-    assert '| `memory_mb.start` | 400.5 |' in page and 'series' not in page
+    assert f'| tick / matrix products | {tick["limit_ratio"]:.2f} |' in page
+    others = (folder / 'tables.md').read_text()
+    assert re.findall(r'^## (.+)$', others, re.M) == ['Half-cheetah']
+    assert '| `memory_mb.start` | 400.5 |' in others and 'series' not in others
     pictures = re.findall(r'\]\((performance/\w+\.png)\)', page)
     assert len(pictures) == 2
-    for picture in pictures:
+    for picture in (*pictures, 'performance/ten_minutes.png'):
         assert (tmp_path / picture).read_bytes().startswith(b'\x89PNG')
 
 

@@ -17,6 +17,7 @@ from mbmrl_ros.experiments.jobs import Measurement, Selection
 from mbmrl_ros.experiments.plots import PLOTS
 from mbmrl_ros.experiments.report import budget_table, write_report
 from mbmrl_ros.experiments.results import Results
+from mbmrl_ros.experiments.short_tables import SHORT_TABLES
 from mbmrl_ros.experiments.statistics import EDGES
 from mbmrl_ros.experiments.studies import FIGURES
 from mbmrl_ros.experiments.tables import TABLES
@@ -305,18 +306,76 @@ def test_figures_become_a_page_with_plots_and_say_what_is_missing(tmp_path):
     assert set(shown) >= set(names)
     for name in shown:
         assert (page.parent / 'adaptation' / f'{name}.png').stat().st_size > 5000
-    assert 'HC joint, F.A.: TRPO (first data), TRPO, ReBAL' in text
+    tables = (page.parent / 'adaptation' / 'tables.md').read_text()
+    assert f'(adaptation/{shown[0]}.png)' in text and f'({shown[0]}.png)' in tables
+    assert 'HC joint, F.A.: TRPO (first data), TRPO, ReBAL' in tables
     # 96000 steps of 0.01 s.
     assert (
         '| half_cheetah/disabled_joint | GrBAL | 96000 | 0.27 | 0, 1 | 10 x 1000 | not counted | '
-        '500 x 20 |' in text
+        '500 x 20 |' in tables
     )
-    assert 'nan' not in text
+    assert 'nan' not in text + tables
     copied = list((page.parent / 'adaptation' / 'cells').rglob('*.json'))
     assert len(copied) == len(list((tmp_path / 'cells').rglob('*.json')))
     # From the copies alone, the same page again.
     again = write_report(page.parent / 'adaptation', page)
     assert again.read_text() == text
+    assert (again.parent / 'adaptation' / 'tables.md').read_text() == tables
+
+
+def test_a_block_goes_to_the_page_that_has_its_older_version(tmp_path, plain_plots):
+    write_cells(tmp_path, ['recovery', 'test-time'])
+    claim = tmp_path / 'adaptation' / 'recovery.md'
+    claim.parent.mkdir()
+    claim.write_text(
+        '# It comes back\n\n<!-- mbmrl report: recovery -->\n<!-- end of recovery -->\n\nLimits.\n'
+    )
+    page = write_report(tmp_path)
+    text = claim.read_text()
+    assert text.startswith('# It comes back\n') and text.endswith('\n\nLimits.\n')
+    # The plot lies beside the page of the claim.
+    assert '](recovery.png)' in text and 'GrBAL' in text
+    begins = [line for line in page.read_text().splitlines() if line.startswith('<!-- mbmrl')]
+    assert '<!-- mbmrl report: recovery -->' not in begins
+    assert '<!-- mbmrl report: test-time -->' in begins
+    assert '## Steps after a fault' in (claim.parent / 'tables.md').read_text()
+
+
+def test_a_page_has_a_column_for_each_method_or_variant_and_a_row_for_each_of_many(tmp_path):
+    write_cells(tmp_path, ['data', 'planners', 'test-time', 'planner-sweep', 'learning-curve'])
+    results = Results(tmp_path)
+    short = {
+        name: SHORT_TABLES[FIGURES[name].draw](FIGURES[name], results)
+        for name in ('data', 'planners', 'test-time', 'planner-sweep', 'learning-curve')
+    }
+    assert short['planner-sweep'] == short['learning-curve'] == []
+    assert (
+        short['data'][0]
+        == '| return | MB (first data) | GrBAL (first data) | MB | MB+DE | GrBAL |'
+    )
+    # GrBAL's means of training seeds are 120 and 180.
+    grbal = rows(short['data'])['HC joint, gen.', '100 +- 0 (2 seeds)'][3]
+    assert grbal == '150 +- 381 (2 seeds)'
+    assert short['planners'][0].endswith('| mppi | random_shooting | cem | mppi as swept |')
+    # A head, and both tests.
+    assert len(short['test-time']) == 2 + 2 * len(FIGURES['test-time'].variants)
+
+
+def test_short_tables_have_the_numbers_of_the_long_ones(tmp_path):
+    write_cells(tmp_path, ['adaptation-error', 'generalisation', 'recovery'])
+    results = Results(tmp_path)
+    for name in ('adaptation-error', 'generalisation', 'recovery'):
+        figure = FIGURES[name]
+        short, long = (
+            {
+                cell.strip()
+                for line in tables[figure.draw](figure, results)
+                for cell in line.split('|')
+            }
+            for tables in (SHORT_TABLES, TABLES)
+        )
+        numbers = {cell for cell in short if re.match(r'-?\d', cell)}
+        assert len(numbers) >= 5 and numbers <= long, name
 
 
 def test_what_a_person_wrote_stays(tmp_path, plain_plots):
