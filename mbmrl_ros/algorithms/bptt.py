@@ -115,7 +115,7 @@ def ascend(learner: PolicyLearner, gained: Tensor, limit: float) -> None:
     learner.optimiser.step()
 
 
-STAGES = Stages(begin_gaussian, improve)
+STAGES = Stages(begin_gaussian, improve, asynchronous={'updates': 5, 'validate_every': 5})
 
 
 def train(task: MetaTask, config: BPTTConfig, run: Run, seed: int) -> PolicyBundle:

@@ -35,6 +35,7 @@ from mbmrl_ros.training.soft_stages import (
     acting_by_means,
     begin,
     collect,
+    exploring,
     open_models,
     resume,
     squashed_network,
@@ -169,7 +170,16 @@ def _targets(
     return weighted_targets(learner, imagined, batch, config.critic_horizon, generator)
 
 
-STAGES = Stages(begin, improve, collect, acting=acting_by_means, network=squashed_network)
+STAGES = Stages(
+    begin,
+    improve,
+    collect,
+    acting=acting_by_means,
+    exploring=exploring,
+    network=squashed_network,
+    # A tenth of an update per step of the newest episode, each time.
+    asynchronous={'updates_per_step': 0.1},
+)
 
 
 def train(task: MetaTask, config: MAACConfig, run: Run, seed: int) -> PolicyBundle:

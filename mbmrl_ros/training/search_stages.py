@@ -175,6 +175,11 @@ def acting(search: Search[Any], policy: Params) -> Act:
     return lambda observations: search.policy.distribution(params, observations)
 
 
+def exploring(search: Search[Any], policy: Params, generator: torch.Generator) -> Act:
+    """Return what acts while it learns: the same, as its distributions have the noise."""
+    return acting(search, policy)
+
+
 def fit(search: Search[Any], models: Models, data: Data, generator: torch.Generator) -> Fitted:
     """Refit statistics and models to the newest transitions."""
     config = search.config
@@ -251,9 +256,10 @@ class Stages(NamedTuple):
     """What an algorithm is: how its policy begins and is improved; what all share.
 
     begin(search) -> policy. improve(search, policy, models, generator) -> Improved. acting(search,
-    policy): what acts, where its distributions' means are actions. network(search): what builds
-    the policy, for a bundle. asynchronous: settings of an improvement where the stages run beside
-    each other, each as often as it can; None: it is not for that.
+    policy): what acts, where its distributions' means are actions. exploring(search, policy,
+    generator): what acts while it learns, by draws of its distributions. network(search): what
+    builds the policy, for a bundle. asynchronous: settings of an improvement where the stages run
+    beside each other, each as often as it can; None: it is not for that.
     """
 
     begin: Callable[[Search[Any]], Params]
@@ -261,6 +267,7 @@ class Stages(NamedTuple):
     collect: Callable[[Search[Any], Params | None, torch.Generator], list[Trajectory]] = collect
     fit: Callable[[Search[Any], Models, Data, torch.Generator], Fitted] = fit
     acting: Callable[[Search[Any], Params], Act] = acting
+    exploring: Callable[[Search[Any], Params, torch.Generator], Act] = exploring
     network: Callable[[Search[Any]], dict[str, Any]] = gaussian_network
     asynchronous: Mapping[str, Any] | None = None
 

@@ -118,7 +118,9 @@ def collect(
 ) -> list[Trajectory]:
     """Act in episodes until they have the steps of an iteration together; None: at random."""
     env, config = search.env, search.config
-    act = random_actions(env, generator) if policy is None else _acting(search, policy, generator)
+    act = (
+        random_actions(env, generator) if policy is None else exploring(search, policy, generator)
+    )
     wanted = config.initial_steps if policy is None else config.steps
     gained: list[Trajectory] = []
     while sum(trajectory.steps for trajectory in gained) < wanted:
@@ -129,6 +131,11 @@ def collect(
 def acting_by_means(search: Search[Any], policy: Params) -> Act:
     """Return what acts by tanh(mean) (search_stages.py: Stages.acting)."""
     return _acting(search, policy, None)
+
+
+def exploring(search: Search[Any], policy: Params, generator: torch.Generator) -> Act:
+    """Return what acts by draws of the squashed policy (search_stages.py: Stages.exploring)."""
+    return _acting(search, policy, generator)
 
 
 def _acting(search: Search[Any], policy: Params, generator: torch.Generator | None) -> Act:

@@ -15,6 +15,8 @@ OWN: dict[str, dict[str, Any]] = {
     'mb_mpo': {'tasks': 2, 'rollouts': 2, 'curvature_every': 5},
     'me_trpo': {'imagined_rollouts': 4, 'imagined_horizon': 10, 'validation_rollouts': 2},
     'me_ppo': {'imagined_rollouts': 4},
+    'bptt': {'imagined_rollouts': 4, 'imagined_horizon': 5, 'validation_rollouts': 2},
+    'maac': {'model_rollouts': 8, 'update_batch_size': 8, 'actor_horizon': 2, 'critic_horizon': 2},
 }
 
 

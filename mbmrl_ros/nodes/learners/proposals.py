@@ -49,7 +49,8 @@ def at_random(part: Part, generator: torch.Generator) -> Proposal:
 
 def by_policy(part: Part, parcel: Parcel, episode: int, generator: torch.Generator) -> Proposal:
     """Return what drives an episode by a policy; of several adapted ones, by one in turn."""
-    act = part.stages.acting(part.search, turn_of(parcel.tensors, episode))
+    params = turn_of(parcel.tensors, episode)
+    act = part.stages.exploring(part.search, params, generator)
     return Proposal(part, act, generator, parcel)
 
 

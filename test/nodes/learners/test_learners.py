@@ -10,9 +10,10 @@ from small_learning import OWN, parameters
 from mbmrl_ros.bundles.policy import load_policy
 from mbmrl_ros.nodes.learners.link import Stopped
 from mbmrl_ros.nodes.learners.model_learner import learn_model
-from mbmrl_ros.nodes.learners.parcels import unpack
+from mbmrl_ros.nodes.learners.parcels import Parcel, unpack
 from mbmrl_ros.nodes.learners.parts import EPISODE, MODEL, POLICY, as_tensors, plan_part, sent
 from mbmrl_ros.nodes.learners.policy_learner import improve_policy
+from mbmrl_ros.nodes.learners.proposals import by_policy
 from mbmrl_ros.nodes.learners.settings import LearnerSettings
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.search_stages import collect
@@ -136,6 +137,20 @@ def test_a_policy_is_improved_a_step_at_a_time_by_the_functions_of_training(
         'algorithm': algorithm, 'task': part.search.task.name, 'part': POLICY, 'seed': 0,
     })  # fmt: skip
     assert run.load_checkpoint()[0] == 4
+
+
+@pytest.mark.parametrize('algorithm', OWN)
+def test_the_robot_explores_by_draws_of_the_policy(request_of, algorithm):
+    part = plan_part(LearnerSettings(**request_of(algorithm)))
+    policy = sent(part.stages.begin(part.search))
+    parcel = Parcel(POLICY, (1, 1), policy)
+    state = torch.zeros(1, part.search.env.system.state_size)
+    drawn = [
+        by_policy(part, parcel, 0, torch.Generator().manual_seed(seed))(state)
+        for seed in (1, 1, 2)
+    ]
+    assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[0], drawn[2])
+    assert max(action.abs().max() for action in drawn) <= 1.0
 
 
 def test_a_piece_that_nothing_can_be_learned_from_is_waited_over(request_of):
