@@ -76,7 +76,7 @@ def test_a_node_that_ends_before_the_others_ends_it(started, tmp_path, capsys, m
 @pytest.mark.parametrize(
     ('algorithm', 'task', 'more', 'said'),
     [
-        ('bptt', TASK, (), 'bptt does not learn beside a running robot'),
+        ('rl2', TASK, (), 'rl2 does not learn beside a running robot'),
         ('promp', 'half_cheetah/velocity', (), 'promp does not learn beside a running robot'),
         ('mb_mpo', 'half_cheetah/velocity', (), 'has goals'),
         ('mb_mpo', 'point/origin', (), 'point/origin has no robot'),
