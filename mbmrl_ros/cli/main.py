@@ -102,6 +102,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_shadow(
         commands.add_parser('shadow', help='a controller beside recordings, and a summary')
     )
+    _add_combine(commands.add_parser('combine', help='models of one robot as an ensemble'))
     _add_bench(commands.add_parser('bench', help='how fast, beside peers, in one run'))
     init = commands.add_parser('init', help='a robot file for a MuJoCo model or a URDF')
     init.add_argument('model', metavar='MODEL', help='MJCF, URDF, or gymnasium/<file>.xml')
@@ -295,6 +296,20 @@ def _add_shadow(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command_of=lambda options: _load('cli.shadow', 'shadow_command'))
 
 
+def _add_combine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('models', nargs='+', metavar='MODEL', help='bundles, or their run folders')
+    parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='of the bundle')
+    parser.add_argument('--robot', help='its file, where that is not a shipped one')
+    parser.add_argument(
+        '--uncertainty-penalty',
+        type=_not_negative,
+        default=0.0,
+        metavar='LAMBDA',
+        help='what a plan loses per step and standard deviation of disagreement (0)',
+    )
+    parser.set_defaults(command_of=lambda options: _load('cli.combine', 'combine_command'))
+
+
 def _add_bench(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(dest='what', required=True, parser_class=_Parser)
     tick = kinds.add_parser('tick', help='adapt and plan once; beside pytorch_mppi')
@@ -302,6 +317,7 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     tick.add_argument('--horizon', type=_positive, default=15, help='H (15)')
     tick.add_argument('--window', type=_positive, default=32, help='M (32)')
     tick.add_argument('--precision', default='auto', help='auto, float32 or bfloat16')
+    tick.add_argument('--members', type=_positive, default=1, help='E, models that adapt (1)')
     meta = kinds.add_parser('meta', help='one meta-gradient; beside autograd and torch.func')
     meta.add_argument('--tasks', type=_positive, default=32)
     meta.add_argument('--past', type=_positive, default=32, help='transitions to adapt on (32)')
@@ -337,6 +353,16 @@ def _positive(text: str) -> int:
     value = _whole(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f'needs a whole number of at least 1, got {text!r}')
+    return value
+
+
+def _not_negative(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float('inf'):
+        raise argparse.ArgumentTypeError(f'needs a number of at least 0, got {text!r}')
     return value
 
 
