@@ -37,6 +37,9 @@ def make_ensemble(bundles: Mapping[str, Bundle], uncertainty_penalty: float = 0.
     if not isinstance(dynamics, MLPDynamics):
         kind = 'recurrent' if info.cell else 'an ensemble already'
         raise UserError(f'{first} is {kind}; an ensemble is made of single feed-forward models')
+    for name, bundle in bundles.items():
+        if bundle.actor is not None:
+            raise UserError(f'{name} has a policy beside it; combine the models first')
     members = list(bundles.values())
     statistics = [vars(bundle.dynamics.normalizer) for bundle in members]
     stacked = replace(dynamics, normalizer=Normalizer(**_stacked(statistics)))

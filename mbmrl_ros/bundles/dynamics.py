@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
+from mbmrl_ros.bundles.actor import Actor, ActorInfo
 from mbmrl_ros.bundles.files import (
     BundleHead,
     check_interface,
@@ -34,7 +35,7 @@ from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Params
 
 # What bundles of before did not have, and what it means that it is not there.
-LATER: dict[str, Any] = {'members': 1, 'uncertainty_penalty': 0.0}
+LATER: dict[str, Any] = {'members': 1, 'uncertainty_penalty': 0.0, 'actor': None}
 
 
 class BundleInfo(BundleHead):
@@ -43,7 +44,8 @@ class BundleInfo(BundleHead):
     inner_steps, accept_improvement, keep_improvement: how GrBAL adapts (adaptation/adapter.py).
     cell: None for a feed-forward network; memory: what a recurrent one remembers
     (adaptation/recurrent.py). members: E networks of these sizes, whose tensors have a leading E;
-    uncertainty_penalty: what their disagreement costs a plan (models/mean.py).
+    uncertainty_penalty: what their disagreement costs a plan (models/mean.py). actor: a policy
+    that proposes to the planner, and its critics (bundles/actor.py).
     """
 
     kind: Literal['dynamics'] = 'dynamics'
@@ -60,6 +62,7 @@ class BundleInfo(BundleHead):
     planner: PlannerConfig
     members: int = Field(1, ge=1)
     uncertainty_penalty: float = Field(0.0, ge=0)
+    actor: ActorInfo | None = None
 
     @model_serializer(mode='wrap')
     def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -70,12 +73,16 @@ class BundleInfo(BundleHead):
 
 @dataclass(frozen=True)
 class Bundle:
-    """A model that is ready to control. step_sizes: of gradient steps; empty where none are."""
+    """A model that is ready to control. step_sizes: of gradient steps; empty where none are.
+
+    actor: of `info.actor`, where there is one.
+    """
 
     info: BundleInfo
     dynamics: DynamicsModel
     params: Params
     step_sizes: Params
+    actor: Actor | None = None
 
 
 def save_bundle(folder: Path, bundle: Bundle) -> None:
@@ -84,6 +91,7 @@ def save_bundle(folder: Path, bundle: Bundle) -> None:
     tensors |= {f'step_sizes/{name}': value for name, value in bundle.step_sizes.items()}
     statistics = vars(network_of(bundle.dynamics).normalizer)
     tensors |= {f'normalizer/{name}': value for name, value in statistics.items()}
+    tensors |= bundle.actor.tensors if bundle.actor else {}
     write_bundle(folder, bundle.info, tensors)
 
 
@@ -107,7 +115,21 @@ def load_bundle(name_or_path: str | Path, spec: RobotSpec) -> Bundle:
         if not isinstance(network, MLPDynamics):
             raise damaged(folder / 'bundle.json', 'members of an ensemble remember nothing')
         dynamics = MeanDynamics(network, info.uncertainty_penalty)
-    return Bundle(info, dynamics, params, group(tensors, 'step_sizes'))
+    actor = _actor(folder, info.actor, spec, tensors) if info.actor else None
+    return Bundle(info, dynamics, params, group(tensors, 'step_sizes'), actor)
+
+
+def with_actor(bundle: Bundle, actor: Actor) -> Bundle:
+    """Return a bundle whose planner is proposed to by a policy, and told what comes later."""
+    info = bundle.info.model_copy(update={'actor': actor.info})
+    return replace(bundle, info=info, actor=actor)
+
+
+def _actor(folder: Path, info: ActorInfo, spec: RobotSpec, tensors: Params) -> Actor:
+    observed = range(spec.state_size) if info.whole_state else spec.input_indices
+    own = {k: v for k, v in tensors.items() if k.startswith(('actor/', 'critic/'))}
+    actor = Actor(info, torch.tensor(observed), spec.action_size, own)
+    return actor.check(f'bundle {folder}')
 
 
 def read_info(folder: Path) -> BundleInfo:
@@ -129,7 +151,8 @@ def on_device(bundle: Bundle, device: torch.device, precision: Precision | None 
         {name: value.to(device) for name, value in group.items()}
         for group in (bundle.params, bundle.step_sizes)
     )
-    return Bundle(bundle.info, dynamics, params, step_sizes)
+    actor = bundle.actor.to(device) if bundle.actor else None
+    return Bundle(bundle.info, dynamics, params, step_sizes, actor)
 
 
 def _check_weights(folder: Path, info: BundleInfo, network: Network, params: Params) -> None:

@@ -102,7 +102,9 @@ def make_parser() -> argparse.ArgumentParser:
     _add_shadow(
         commands.add_parser('shadow', help='a controller beside recordings, and a summary')
     )
-    _add_combine(commands.add_parser('combine', help='models of one robot as an ensemble'))
+    _add_combine(
+        commands.add_parser('combine', help='models as an ensemble; a policy beside a model')
+    )
     _add_bench(commands.add_parser('bench', help='how fast, beside peers, in one run'))
     init = commands.add_parser('init', help='a robot file for a MuJoCo model or a URDF')
     init.add_argument('model', metavar='MODEL', help='MJCF, URDF, or gymnasium/<file>.xml')
@@ -307,6 +309,22 @@ def _add_combine(parser: argparse.ArgumentParser) -> None:
         metavar='LAMBDA',
         help='what a plan loses per step and standard deviation of disagreement (0)',
     )
+    parser.add_argument(
+        '--policy', metavar='POLICY', help='proposes to the planner: a bundle, or its run folder'
+    )
+    parser.add_argument(
+        '--value-weight',
+        type=_not_negative,
+        default=1.0,
+        metavar='W',
+        help='of what its critics say of the state that a plan ends in (1); 0: nothing',
+    )
+    parser.add_argument(
+        '--policy-share',
+        type=_share,
+        metavar='SHARE',
+        help="of the candidates; default: the planner's",
+    )
     parser.set_defaults(command_of=lambda options: _load('cli.combine', 'combine_command'))
 
 
@@ -363,6 +381,13 @@ def _not_negative(text: str) -> float:
         value = -1.0
     if not 0 <= value < float('inf'):
         raise argparse.ArgumentTypeError(f'needs a number of at least 0, got {text!r}')
+    return value
+
+
+def _share(text: str) -> float:
+    value = _not_negative(text)
+    if value >= 1:
+        raise argparse.ArgumentTypeError(f'needs a number of at least 0, below 1, got {text!r}')
     return value
 
 

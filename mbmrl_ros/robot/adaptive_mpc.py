@@ -29,10 +29,12 @@ from mbmrl_ros.types import (
     Plan,
     Planner,
     Problem,
+    ProposalFn,
     RewardFn,
     Root,
     StepFn,
     Transitions,
+    ValueFn,
     never,
 )
 
@@ -40,17 +42,19 @@ from mbmrl_ros.types import (
 class AdaptiveModel(NamedTuple):
     """A dynamics model, what adapts it, and M (T1), the transitions that it adapts to.
 
-    penalty: see types.Problem.
+    value, policy, penalty: see types.Problem.
     """
 
     dynamics: Dynamics
     adapter: Adapter
     window_size: int
+    value: ValueFn | None = None
+    policy: ProposalFn | None = None
     penalty: PenaltyFn | None = None
 
     def problem(self, step: StepFn, reward: RewardFn) -> Problem:
         """Return what a plan is made with. step: of the parameters as they are now."""
-        return Problem(step, reward, penalty=self.penalty)
+        return Problem(step, reward, self.value, self.policy, self.penalty)
 
 
 class Deadline:
@@ -231,7 +235,12 @@ def adaptive_model(bundle: Bundle, adapter: Adapter) -> AdaptiveModel:
     penalty = None
     if isinstance(dynamics, MeanDynamics) and dynamics.uncertainty_penalty:
         penalty = dynamics.penalty
-    return AdaptiveModel(dynamics, adapter, bundle.info.past_steps, penalty)
+    value = policy = None
+    if bundle.actor is not None:
+        value, policy = bundle.actor.value, bundle.actor.propose
+        value = value if bundle.actor.has_value else None
+    window = bundle.info.past_steps
+    return AdaptiveModel(dynamics, adapter, window, value, policy, penalty)
 
 
 def make_mpc(

@@ -268,9 +268,9 @@ def test_shipped_bundles_are_one_model_and_driven_as_before(name, tmp_path):
     assert bundle.info.members == 1 and isinstance(bundle.dynamics, MLPDynamics)
     adapter = make_adapter(bundle, 'auto')
     assert isinstance(adapter, GradientAdapter) and adapter.params is bundle.params
-    assert adaptive_model(bundle, adapter)[3:] == (None,)
+    assert bundle.actor is None and adaptive_model(bundle, adapter)[3:] == (None, None, None)
     save_bundle(tmp_path, bundle)
-    assert not {'members', 'uncertainty_penalty'} & set(
+    assert not {'members', 'uncertainty_penalty', 'actor'} & set(
         json.loads((tmp_path / 'bundle.json').read_text())
     )
 
