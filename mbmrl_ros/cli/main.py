@@ -232,7 +232,9 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--steps', type=_positive, help="of an episode; default: the task's")
     parser.add_argument('--seed', type=_whole, default=0, help='of all random numbers (0)')
     parser.add_argument(
-        '--planner', help="mppi, random_shooting or cem, at its defaults; default: the bundle's"
+        '--planner',
+        help="mppi, random_shooting or cem, at its defaults; default: the bundle's. Of a run of "
+        'MAAC: plan in its models, from its policy, to its critics; default: act by the policy',
     )
     parser.add_argument('--candidates', type=_positive, help="default: the planner's")
     parser.add_argument('--horizon', type=_positive, help="default: the planner's")
