@@ -49,6 +49,9 @@ ValueFn = Callable[[Tensor], Tensor]
 ProposalFn = Callable[[Tensor], Tensor]
 """(state [..., S]) -> action [..., A] in -1..1."""
 
+PenaltyFn = Callable[[Carry], Tensor]
+"""(carry after a rollout) -> what is taken off its return [B, K]."""
+
 LossFn = Callable[[Params, 'Transitions', 'list[LayerRecord] | None'], Tensor]
 """(params, transitions [B, M, .], records) -> loss [B], one value per row. A list of records
 collects what passes through the linear layers."""
@@ -183,12 +186,14 @@ class Problem(NamedTuple):
 
     step: the model. reward: of a transition. value: of the state that a plan ends in, what comes
     after it; without one, nothing counts that comes later. policy: what is proposed in a state.
+    penalty: of what the model remembers of a rollout, such as how uncertain it was on the way.
     """
 
     step: StepFn
     reward: RewardFn
     value: ValueFn | None = None
     policy: ProposalFn | None = None
+    penalty: PenaltyFn | None = None
 
 
 class Root(NamedTuple):

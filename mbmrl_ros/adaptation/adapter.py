@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mbmrl_ros.adaptation.gradient import detach, gradient_step
-from mbmrl_ros.networks.mlp import dense
+from mbmrl_ros.networks.mlp import dense, one_set_per_row
 from mbmrl_ros.types import Adapted, LossFn, Params, Transitions
 
 
@@ -83,7 +83,7 @@ class DynamicEvaluation:
 
         Later ones are of the same shapes: another costs a recording where a CUDA graph adapts.
         """
-        return {name: value.expand(batch, *value.shape) for name, value in self.params.items()}
+        return one_set_per_row(self.params, batch)
 
     def adapt(
         self, memory: Params, window: Transitions, attempted: Tensor

@@ -74,8 +74,8 @@ def _step_of_layer(
     bias_name = f'bias{record.layer}'
     bias = params[bias_name] - step_sizes[bias_name] * gradient.sum(1)
     rate = step_sizes[f'weight{record.layer}']
-    if rate.dim():  # one per unit
-        gradient, rate = rate * gradient, torch.ones_like(rate[0])
+    if rate.dim():  # one per unit, or per row
+        gradient, rate = rate * gradient, rate.new_ones(())
     rates = rate.expand(gradient.shape[1])
     return add_low_rank_update(params, record.layer, record.inputs, gradient, rates, bias)
 

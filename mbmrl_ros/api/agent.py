@@ -20,10 +20,10 @@ from mbmrl_ros.envs.tasks import load_task
 from mbmrl_ros.planners.kinds import changed, make_planner
 from mbmrl_ros.planners.rollout import imagine
 from mbmrl_ros.rewards.reward import build_reward
-from mbmrl_ros.robot.adaptive_mpc import make_mpc
+from mbmrl_ros.robot.adaptive_mpc import adaptive_model, make_mpc
 from mbmrl_ros.robot.history import History, stack_windows
 from mbmrl_ros.spec.robot import load_robot
-from mbmrl_ros.types import Adapted, Problem, Root, Transitions
+from mbmrl_ros.types import Adapted, Root, Transitions
 
 Numbers = NDArray[np.float32]
 
@@ -79,6 +79,7 @@ class Agent:
         config = changed(self._bundle.info.planner, str(planner.pop('kind', '')), planner)
         self._planner = make_planner(config, self.robot.action_size)
         self._adapter = make_adapter(self._bundle, adaptation)
+        self._planned_in = adaptive_model(self._bundle, self._adapter)
         self._reward = build_reward(self.robot, self.task.reward)
         self._generator = torch.Generator().manual_seed(seed)
         self._mpc = make_mpc(
@@ -153,7 +154,7 @@ class Agent:
             _, plan = self._planner.plan(
                 self._generator,
                 self._planner.initial(1),
-                Problem(step, self._reward),
+                self._planned_in.problem(step, self._reward),
                 Root(self._model.carry, start),
             )
         if not bool(plan.valid[0]):

@@ -5,20 +5,24 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from mbmrl_ros.adaptation.adapter import GradientAdapter
+from mbmrl_ros.adaptation.ensemble import EnsembleAdapter
 from mbmrl_ros.bench.compare import Contender, alternate, conditions, peer
 from mbmrl_ros.bench.model import LAYERS, Model, bench_robot, draw_windows, make_model
 from mbmrl_ros.config import UserError, parse
 from mbmrl_ros.models.device import Precision
+from mbmrl_ros.models.mean import MeanDynamics
+from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.planners.mppi import MPPI, MPPIConfig
 from mbmrl_ros.rewards.reward import Reward, TermConfig, build_reward
 from mbmrl_ros.robot.adaptive_mpc import AdaptiveModel, AdaptiveMPC
+from mbmrl_ros.types import Params
 
 TERMS = (
     TermConfig(term='forward_velocity', channel='x'),
@@ -28,12 +32,13 @@ TERMS = (
 
 @dataclass(frozen=True)
 class TickSize:
-    """K, H, the width of the three hidden layers, and M."""
+    """K, H, the width of the three hidden layers, M, and E, how many models adapt."""
 
     candidates: int = 2500
     horizon: int = 15
     width: int = 512
     window: int = 32
+    members: int = 1
 
 
 def bench_tick(
@@ -61,6 +66,7 @@ def bench_tick(
     other = times.get('pytorch_mppi_ms')
     return {
         'candidates': size.candidates,
+        'members': size.members,
         'horizon': size.horizon,
         'precision': precision,
         **{name: times[name] for name in ('adapt_ms', 'plan_ms', 'tick_ms', 'limit_ms')},
@@ -84,9 +90,9 @@ class _Tick:
     def __init__(self, model: Model, size: TickSize, device: torch.device) -> None:
         spec = bench_robot()
         settings = {'candidates': size.candidates, 'horizon': size.horizon}
-        adapter = GradientAdapter(model.dynamics.loss, model.params, model.step_sizes)
+        planned_in = _alone(model, size) if size.members == 1 else _ensemble(model, size)
         self._mpc = AdaptiveMPC(
-            AdaptiveModel(model.dynamics, adapter, size.window),
+            planned_in,
             MPPI(parse(MPPIConfig, settings, 'bench tick'), spec.action_size),
             build_reward(spec, TERMS),
             torch.Generator(device).manual_seed(1),
@@ -104,10 +110,29 @@ class _Tick:
         return {'adapt_ms': decision.adapt_s * 1e3, 'plan_ms': decision.plan_s * 1e3}
 
 
+def _alone(model: Model, size: TickSize) -> AdaptiveModel:
+    adapter = GradientAdapter(model.dynamics.loss, model.params, model.step_sizes)
+    return AdaptiveModel(model.dynamics, adapter, size.window)
+
+
+def _ensemble(model: Model, size: TickSize) -> AdaptiveModel:
+    """Return E copies of a model, which adapt each on its own."""
+    normalizer = Normalizer(**_copies(vars(model.dynamics.normalizer), size.members))
+    dynamics = MeanDynamics(replace(model.dynamics, normalizer=normalizer))
+    rows = GradientAdapter(
+        dynamics.member.loss, _copies(model.params, size.members), model.step_sizes
+    )
+    return AdaptiveModel(dynamics, EnsembleAdapter(size.members, lambda batch: rows), size.window)
+
+
+def _copies(values: Params, members: int) -> Params:
+    return {name: torch.stack([value] * members) for name, value in values.items()}
+
+
 def _planning_products(model: Model, size: TickSize, device: torch.device) -> Contender:
     """Return the products of K x H network evaluations, with nothing between them: the limit."""
     dtype = getattr(torch, model.dynamics.precision)
-    rows = size.candidates
+    rows = size.candidates * size.members
     products = [
         tuple(
             torch.randn(shape, device=device).to(dtype)

@@ -6,13 +6,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
+from mbmrl_ros.bundles.actor import Actor, ActorInfo
 from mbmrl_ros.bundles.files import (
     BundleHead,
     check_interface,
+    damaged,
     find_bundle,
     group,
     parse_head,
@@ -22,12 +25,17 @@ from mbmrl_ros.bundles.files import (
 )
 from mbmrl_ros.config import UserError
 from mbmrl_ros.models.device import Precision
-from mbmrl_ros.models.kinds import DynamicsModel, build_model
+from mbmrl_ros.models.dynamics import MLPDynamics
+from mbmrl_ros.models.kinds import DynamicsModel, Network, build_model, network_of
+from mbmrl_ros.models.mean import MeanDynamics
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.models.recurrent import Cell
 from mbmrl_ros.planners.kinds import PlannerConfig
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Params
+
+# What bundles of before did not have, and what it means that it is not there.
+LATER: dict[str, Any] = {'members': 1, 'uncertainty_penalty': 0.0, 'actor': None}
 
 
 class BundleInfo(BundleHead):
@@ -35,7 +43,9 @@ class BundleInfo(BundleHead):
 
     inner_steps, accept_improvement, keep_improvement: how GrBAL adapts (adaptation/adapter.py).
     cell: None for a feed-forward network; memory: what a recurrent one remembers
-    (adaptation/recurrent.py).
+    (adaptation/recurrent.py). members: E networks of these sizes, whose tensors have a leading E;
+    uncertainty_penalty: what their disagreement costs a plan (models/mean.py). actor: a policy
+    that proposes to the planner, and its critics (bundles/actor.py).
     """
 
     kind: Literal['dynamics'] = 'dynamics'
@@ -50,24 +60,38 @@ class BundleInfo(BundleHead):
     memory: Literal['window', 'episode'] = 'window'
     precision: Precision
     planner: PlannerConfig
+    members: int = Field(1, ge=1)
+    uncertainty_penalty: float = Field(0.0, ge=0)
+    actor: ActorInfo | None = None
+
+    @model_serializer(mode='wrap')
+    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write as before what is one model alone."""
+        data: dict[str, Any] = write(self)
+        return {k: v for k, v in data.items() if k not in LATER or v != LATER[k]}
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A model that is ready to control. step_sizes: of gradient steps; empty where none are."""
+    """A model that is ready to control. step_sizes: of gradient steps; empty where none are.
+
+    actor: of `info.actor`, where there is one.
+    """
 
     info: BundleInfo
     dynamics: DynamicsModel
     params: Params
     step_sizes: Params
+    actor: Actor | None = None
 
 
 def save_bundle(folder: Path, bundle: Bundle) -> None:
     """Write a bundle; bundle.json comes last, so that half a bundle is none."""
     tensors = {f'params/{name}': value for name, value in bundle.params.items()}
     tensors |= {f'step_sizes/{name}': value for name, value in bundle.step_sizes.items()}
-    statistics = vars(bundle.dynamics.normalizer)
+    statistics = vars(network_of(bundle.dynamics).normalizer)
     tensors |= {f'normalizer/{name}': value for name, value in statistics.items()}
+    tensors |= bundle.actor.tensors if bundle.actor else {}
     write_bundle(folder, bundle.info, tensors)
 
 
@@ -81,12 +105,31 @@ def load_bundle(name_or_path: str | Path, spec: RobotSpec) -> Bundle:
     check_interface(folder, info, spec)
     tensors = read_tensors(folder, info)
     normalizer = Normalizer(**group(tensors, 'normalizer'))
-    dynamics = build_model(
+    network = build_model(
         spec, info.hidden_sizes, info.cell, normalizer, info.precision, info.input_limit
     )
     params = group(tensors, 'params')
-    _check_weights(folder, info, dynamics, params)
-    return Bundle(info, dynamics, params, group(tensors, 'step_sizes'))
+    _check_weights(folder, info, network, params)
+    dynamics: DynamicsModel = network
+    if info.members > 1:
+        if not isinstance(network, MLPDynamics):
+            raise damaged(folder / 'bundle.json', 'members of an ensemble remember nothing')
+        dynamics = MeanDynamics(network, info.uncertainty_penalty)
+    actor = _actor(folder, info.actor, spec, tensors) if info.actor else None
+    return Bundle(info, dynamics, params, group(tensors, 'step_sizes'), actor)
+
+
+def with_actor(bundle: Bundle, actor: Actor) -> Bundle:
+    """Return a bundle whose planner is proposed to by a policy, and told what comes later."""
+    info = bundle.info.model_copy(update={'actor': actor.info})
+    return replace(bundle, info=info, actor=actor)
+
+
+def _actor(folder: Path, info: ActorInfo, spec: RobotSpec, tensors: Params) -> Actor:
+    observed = range(spec.state_size) if info.whole_state else spec.input_indices
+    own = {k: v for k, v in tensors.items() if k.startswith(('actor/', 'critic/'))}
+    actor = Actor(info, torch.tensor(observed), spec.action_size, own)
+    return actor.check(f'bundle {folder}')
 
 
 def read_info(folder: Path) -> BundleInfo:
@@ -96,31 +139,35 @@ def read_info(folder: Path) -> BundleInfo:
 
 def on_device(bundle: Bundle, device: torch.device, precision: Precision | None = None) -> Bundle:
     """Return the bundle with its tensors on a device, planning in a precision (None: its own)."""
-    statistics = {k: v.to(device) for k, v in vars(bundle.dynamics.normalizer).items()}
-    dynamics = replace(
-        bundle.dynamics,
-        normalizer=Normalizer(**statistics),
-        precision=precision or bundle.dynamics.precision,
+    known = network_of(bundle.dynamics)
+    statistics = {k: v.to(device) for k, v in vars(known.normalizer).items()}
+    network = replace(
+        known, normalizer=Normalizer(**statistics), precision=precision or known.precision
     )
+    dynamics: DynamicsModel = network
+    if isinstance(bundle.dynamics, MeanDynamics) and isinstance(network, MLPDynamics):
+        dynamics = replace(bundle.dynamics, member=network)
     params, step_sizes = (
         {name: value.to(device) for name, value in group.items()}
         for group in (bundle.params, bundle.step_sizes)
     )
-    return Bundle(bundle.info, dynamics, params, step_sizes)
+    actor = bundle.actor.to(device) if bundle.actor else None
+    return Bundle(bundle.info, dynamics, params, step_sizes, actor)
 
 
-def _check_weights(
-    folder: Path, info: BundleInfo, dynamics: DynamicsModel, params: Params
-) -> None:
+def _check_weights(folder: Path, info: BundleInfo, network: Network, params: Params) -> None:
     """UserError where bundle.json tells of another network than the one that is there."""
     # Scale and shift of the inputs are there where the training asked for them.
     shapes, theirs = (
         {name: tuple(v.shape) for name, v in each.items() if name not in ('scale', 'shift')}
-        for each in (dynamics.init(torch.Generator()), params)
+        for each in (network.init(torch.Generator()), params)
     )
+    if info.members > 1:
+        shapes = {name: (info.members, *shape) for name, shape in shapes.items()}
     if shapes != theirs:
         name = next(k for k in sorted({**shapes, **theirs}) if shapes.get(k) != theirs.get(k))
         kind = f'{info.cell or "feed-forward"} network of hidden_sizes {list(info.hidden_sizes)}'
+        kind = kind if info.members == 1 else f'ensemble of {info.members} of a {kind}'
         raise UserError(
             f'bundle {folder} is damaged: bundle.json tells of a {kind}, with {name} '
             f'{shapes.get(name, "missing")}; in model.safetensors it is '

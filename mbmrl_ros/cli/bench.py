@@ -38,7 +38,9 @@ def rounded(value: Any) -> Any:
 def _tick(options: argparse.Namespace) -> dict[str, Any]:
     device = _device(options.device)
     precision = choose_precision(options.precision, device)
-    size = TickSize(options.candidates, options.horizon, options.width, options.window)
+    size = TickSize(
+        options.candidates, options.horizon, options.width, options.window, options.members
+    )
     result = bench_tick(size, precision, device, options.repetitions)
     if result['note']:
         print(f'mbmrl: {result["note"]}', file=sys.stderr)

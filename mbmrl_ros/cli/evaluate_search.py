@@ -14,21 +14,31 @@ from rich.console import Console
 from rich.table import Table
 
 from mbmrl_ros.algorithms import ALGORITHMS, SEARCH_STAGES
+from mbmrl_ros.bundles.actor import make_actor
+from mbmrl_ros.bundles.files import find_bundle, group
 from mbmrl_ros.bundles.policy import PolicyBundle
 from mbmrl_ros.config import UserError, parse
 from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.evaluation.model_errors import HorizonErrors, horizon_errors, trained_models
+from mbmrl_ros.evaluation.planned import Searched, planned
+from mbmrl_ros.planners.kinds import PlannerConfig, changed, make_planner
+from mbmrl_ros.planners.mppi import MPPIConfig
 from mbmrl_ros.system.outputs import write_text
 from mbmrl_ros.training.recorded_env import mean_actions
+from mbmrl_ros.training.rollouts import Act
 from mbmrl_ros.training.search import returns_of
-from mbmrl_ros.training.search_stages import Search
+from mbmrl_ros.training.search_stages import Models, Search
+from mbmrl_ros.training.trained import run_of
 
 
 def evaluate_search(bundle: PolicyBundle, task: MetaTask, options: argparse.Namespace) -> None:
-    """Roll out by the means of the policy; print returns, and errors where a run has models."""
+    """Roll out by the means of the policy, or by plans; print returns.
+
+    And errors, where a run has models.
+    """
     search = make_search(bundle, task, options)
     with contextlib.closing(search.env):
-        act = mean_actions(SEARCH_STAGES[bundle.info.algorithm].acting(search, bundle.tensors))
+        act = _acting(bundle, search, options)
         trajectories = search.env.roll_out(act, search.generator(0, 'evaluate'))
     returns = returns_of(task, trajectories)
     result: dict[str, Any] = {
@@ -36,6 +46,7 @@ def evaluate_search(bundle: PolicyBundle, task: MetaTask, options: argparse.Name
         'algorithm': bundle.info.algorithm,
         'task': task.name,
         'seed': options.seed,
+        'planner': planner_of(options).model_dump() if options.planner else None,
         'return_mean': float(returns.mean()),
         'return_std': float(returns.std(correction=0)),
         'returns': returns.tolist(),
@@ -52,6 +63,32 @@ def evaluate_search(bundle: PolicyBundle, task: MetaTask, options: argparse.Name
         _print_errors(errors)
     if options.json:
         write_text(options.json, json.dumps(result, indent=2) + '\n')
+
+
+def _acting(bundle: PolicyBundle, search: Search[Any], options: argparse.Namespace) -> Act:
+    """Return what acts; UserError where plans are wanted and the run has nothing to plan in."""
+    if not options.planner:
+        return mean_actions(SEARCH_STAGES[bundle.info.algorithm].acting(search, bundle.tensors))
+    planner = make_planner(planner_of(options), search.env.action_size)
+    folder = find_bundle(options.bundle)
+    checkpoint = run_of(folder, bundle.info)
+    if not checkpoint:
+        raise UserError(
+            f'--planner needs the models of the run, and beside {folder} is no checkpoint of '
+            f'iteration {bundle.info.iteration}; name the bundle of a whole run folder'
+        )
+    models = Models.from_tensors(group(checkpoint, 'models'))
+    critics = group(group(checkpoint, 'policy'), 'critic')
+    actor = make_actor(bundle, critics, tuple(search.env.observed.tolist()))
+    searched = Searched(search.ensemble(models), actor)
+    return planned(searched, planner, search.env, search.generator(0, 'improve'))
+
+
+def planner_of(options: argparse.Namespace) -> PlannerConfig:
+    """Return the parameters of the planner that was asked for: its defaults, with changes."""
+    changes = {'candidates': options.candidates, 'horizon': options.horizon}
+    known = {name: value for name, value in changes.items() if value}
+    return changed(MPPIConfig(), options.planner, known)
 
 
 def make_search(bundle: PolicyBundle, task: MetaTask, options: argparse.Namespace) -> Search[Any]:

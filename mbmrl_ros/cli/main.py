@@ -102,6 +102,9 @@ def make_parser() -> argparse.ArgumentParser:
     _add_shadow(
         commands.add_parser('shadow', help='a controller beside recordings, and a summary')
     )
+    _add_combine(
+        commands.add_parser('combine', help='models as an ensemble; a policy beside a model')
+    )
     _add_bench(commands.add_parser('bench', help='how fast, beside peers, in one run'))
     init = commands.add_parser('init', help='a robot file for a MuJoCo model or a URDF')
     init.add_argument('model', metavar='MODEL', help='MJCF, URDF, or gymnasium/<file>.xml')
@@ -234,7 +237,9 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--steps', type=_positive, help="of an episode; default: the task's")
     parser.add_argument('--seed', type=_whole, default=0, help='of all random numbers (0)')
     parser.add_argument(
-        '--planner', help="mppi, random_shooting or cem, at its defaults; default: the bundle's"
+        '--planner',
+        help="mppi, random_shooting or cem, at its defaults; default: the bundle's. Of a run of "
+        'MAAC: plan in its models, from its policy, to its critics; default: act by the policy',
     )
     parser.add_argument('--candidates', type=_positive, help="default: the planner's")
     parser.add_argument('--horizon', type=_positive, help="default: the planner's")
@@ -300,6 +305,36 @@ def _add_shadow(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command_of=lambda options: _load('cli.shadow', 'shadow_command'))
 
 
+def _add_combine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('models', nargs='+', metavar='MODEL', help='bundles, or their run folders')
+    parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='of the bundle')
+    parser.add_argument('--robot', help='its file, where that is not a shipped one')
+    parser.add_argument(
+        '--uncertainty-penalty',
+        type=_not_negative,
+        default=0.0,
+        metavar='LAMBDA',
+        help='what a plan loses per step and standard deviation of disagreement (0)',
+    )
+    parser.add_argument(
+        '--policy', metavar='POLICY', help='proposes to the planner: a bundle, or its run folder'
+    )
+    parser.add_argument(
+        '--value-weight',
+        type=_not_negative,
+        default=1.0,
+        metavar='W',
+        help='of what its critics say of the state that a plan ends in (1); 0: nothing',
+    )
+    parser.add_argument(
+        '--policy-share',
+        type=_share,
+        metavar='SHARE',
+        help="of the candidates; default: the planner's",
+    )
+    parser.set_defaults(command_of=lambda options: _load('cli.combine', 'combine_command'))
+
+
 def _add_bench(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(dest='what', required=True, parser_class=_Parser)
     tick = kinds.add_parser('tick', help='adapt and plan once; beside pytorch_mppi')
@@ -307,6 +342,7 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     tick.add_argument('--horizon', type=_positive, default=15, help='H (15)')
     tick.add_argument('--window', type=_positive, default=32, help='M (32)')
     tick.add_argument('--precision', default='auto', help='auto, float32 or bfloat16')
+    tick.add_argument('--members', type=_positive, default=1, help='E, models that adapt (1)')
     meta = kinds.add_parser('meta', help='one meta-gradient; beside autograd and torch.func')
     meta.add_argument('--tasks', type=_positive, default=32)
     meta.add_argument('--past', type=_positive, default=32, help='transitions to adapt on (32)')
@@ -342,6 +378,23 @@ def _positive(text: str) -> int:
     value = _whole(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f'needs a whole number of at least 1, got {text!r}')
+    return value
+
+
+def _not_negative(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float('inf'):
+        raise argparse.ArgumentTypeError(f'needs a number of at least 0, got {text!r}')
+    return value
+
+
+def _share(text: str) -> float:
+    value = _not_negative(text)
+    if value >= 1:
+        raise argparse.ArgumentTypeError(f'needs a number of at least 0, below 1, got {text!r}')
     return value
 
 

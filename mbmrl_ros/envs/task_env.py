@@ -102,6 +102,11 @@ class MetaTaskEnv:
         return self._observe(moving & ~failed), earned.view(shape), done.view(shape)
 
     @property
+    def states(self) -> Tensor:
+        """The whole states [B, S] that the robots are in."""
+        return self._state
+
+    @property
     def physics_s(self) -> float:
         """How long the physics took so far."""
         return self.system.physics_s

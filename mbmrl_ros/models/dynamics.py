@@ -17,7 +17,7 @@ from torch import Tensor
 from mbmrl_ros.models.device import Precision
 from mbmrl_ros.models.normalizer import Inputs, Normalizer
 from mbmrl_ros.models.packed import PackedMLP
-from mbmrl_ros.networks.mlp import init_mlp, mlp
+from mbmrl_ros.networks.mlp import init_mlp, mlp, per_row
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Carry, LayerRecord, Params, StepFn, Transitions
 
@@ -66,7 +66,8 @@ class MLPDynamics:
     ) -> tuple[Carry, Tensor]:
         """Predict the next state [..., S] in units."""
         delta = mlp(params, self.inputs(state, action))
-        return carry, state + self.normalizer.delta_mean + self.normalizer.delta_std * delta
+        mean, std = per_row(self.normalizer.delta_mean), per_row(self.normalizer.delta_std)
+        return carry, state + mean + std * delta
 
     def errors(
         self,

@@ -1,16 +1,18 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Dynamics models by kind: feed-forward, or recurrent with cells of a kind."""
+"""Dynamics models by kind: feed-forward, recurrent with cells of a kind, or several as one."""
 
 from __future__ import annotations
 
 from mbmrl_ros.models.device import Precision
 from mbmrl_ros.models.dynamics import MLPDynamics, build_dynamics
+from mbmrl_ros.models.mean import MeanDynamics
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.models.recurrent import Cell, RecurrentDynamics
 from mbmrl_ros.spec.robot import RobotSpec
 
-DynamicsModel = MLPDynamics | RecurrentDynamics
+Network = MLPDynamics | RecurrentDynamics
+DynamicsModel = Network | MeanDynamics
 
 
 def build_model(
@@ -20,7 +22,7 @@ def build_model(
     normalizer: Normalizer | None = None,
     precision: Precision = 'float32',
     input_limit: float | None = None,
-) -> DynamicsModel:
+) -> Network:
     """Build the model of a robot; cell: None for a feed-forward network."""
     if cell is None:
         return build_dynamics(spec, hidden_sizes, normalizer, precision, input_limit)
@@ -34,3 +36,8 @@ def build_model(
         input_limit,
         cell,
     )
+
+
+def network_of(dynamics: DynamicsModel) -> Network:
+    """Return what parameters and statistics are of: of an ensemble a member, for all of them."""
+    return dynamics.member if isinstance(dynamics, MeanDynamics) else dynamics

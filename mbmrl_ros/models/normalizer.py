@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mbmrl_ros.networks.mlp import per_row
 from mbmrl_ros.types import Transitions
 
 # Relative to the largest value of a channel. What changes by less is how float32 rounds: a value
@@ -19,6 +20,8 @@ RESOLUTION = 8 * torch.finfo(torch.float32).eps
 @dataclass(frozen=True)
 class Normalizer:
     """Means and standard deviations, each [S], in the units of the robot file.
+
+    Or [B, S], one set per row, where members of an ensemble have each their own (models/mean.py).
 
     Actions are not in here: they are scaled to -1..1 by their limits. The published code
     normalises every iteration's data with that iteration's statistics and mixes them in one
@@ -56,7 +59,7 @@ class Normalizer:
     def delta(self, transitions: Transitions) -> Tensor:
         """Return the normalised change [..., S] that the network has to predict."""
         change = transitions.next_states - transitions.states
-        return (change - self.delta_mean) / self.delta_std
+        return (change - per_row(self.delta_mean)) / per_row(self.delta_std)
 
 
 class Inputs:
@@ -67,8 +70,8 @@ class Inputs:
     ) -> None:
         """limit: standard deviations beyond which a channel does not count any further."""
         self._columns = torch.tensor(indices, device=normalizer.state_mean.device)
-        self._mean = normalizer.state_mean[self._columns]
-        self._std = normalizer.state_std[self._columns]
+        self._mean = per_row(normalizer.state_mean[..., self._columns])
+        self._std = per_row(normalizer.state_std[..., self._columns])
         self._limit = limit
 
     def __call__(self, state: Tensor, action: Tensor) -> Tensor:

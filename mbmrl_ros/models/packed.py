@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mbmrl_ros.models.normalizer import Normalizer
-from mbmrl_ros.networks.mlp import dense, layer_count
+from mbmrl_ros.networks.mlp import dense, layer_count, per_row
 from mbmrl_ros.types import Carry, Params
 
 
@@ -36,8 +36,8 @@ class PackedMLP:
         # 19 floats out of K x H states costs more than the wider product.
         self._columns = torch.tensor(input_indices, device=normalizer.state_std.device)
         scale = torch.zeros_like(normalizer.state_std)
-        scale[self._columns] = 1.0 / normalizer.state_std[self._columns]
-        self._scale, self._offset = scale, -normalizer.state_mean * scale
+        scale[..., self._columns] = 1.0 / normalizer.state_std[..., self._columns]
+        self._scale, self._offset = per_row(scale), per_row(-normalizer.state_mean * scale)
         self._weights: list[Tensor] = []
         self._biases: list[Tensor] = []
         self._buffers: list[Tensor] = []
@@ -58,7 +58,7 @@ class PackedMLP:
                 bias = bias.expand(len(weight), -1)
             if layer == last:
                 bias = torch.addcmul(self._normalizer.delta_mean, bias, self._normalizer.delta_std)
-                weight = weight * self._normalizer.delta_std[:, None]
+                weight = weight * self._normalizer.delta_std[..., None]
             self._store(layer, weight, bias)
         return self
 
@@ -76,7 +76,7 @@ class PackedMLP:
         """Give the first layer [B, out, I + A] a column per state channel: [B, out, S + A]."""
         if 'scale' in params:
             weight = weight * params['scale'].view(-1, 1, weight.shape[-1])
-        size, inputs = len(self._scale), len(self._columns)
+        size, inputs = self._scale.shape[-1], len(self._columns)
         wide = weight.new_zeros(*weight.shape[:-1], size + weight.shape[-1] - inputs)
         wide[..., self._columns] = weight[..., :inputs]
         wide[..., size:] = weight[..., inputs:]

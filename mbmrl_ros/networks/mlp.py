@@ -63,9 +63,9 @@ def mlp(
     """
     hidden = inputs
     if 'scale' in params:
-        scaled = inputs * _per_row(params['scale'])
+        scaled = inputs * per_row(params['scale'])
         if 'shift' in params:
-            scaled = scaled + _per_row(params['shift'])
+            scaled = scaled + per_row(params['shift'])
         hidden = _recorded(records, 'scale', inputs, scaled)
     last = layer_count(params) - 1
     for layer in range(last + 1):
@@ -74,7 +74,8 @@ def mlp(
     return hidden
 
 
-def _per_row(values: Tensor) -> Tensor:
+def per_row(values: Tensor) -> Tensor:
+    """Return values [n] as they are, and those of each row [B, n] as [B, 1, n]."""
     return values[:, None] if values.dim() == 2 else values
 
 
@@ -128,6 +129,13 @@ def add_low_rank_update(
         f'lowrank_out{layer}': outputs,
         f'lowrank_lr{layer}': rates,
     }
+
+
+def one_set_per_row(params: Params, rows: int) -> Params:
+    """Return a set of parameters per row (a view); what has one already stays as it is."""
+    if params['bias0'].dim() == 2:
+        return params
+    return {name: value.expand(rows, *value.shape) for name, value in params.items()}
 
 
 def dense(params: Params) -> Params:

@@ -18,11 +18,11 @@ from torch import Tensor
 from mbmrl_ros.config import Config
 from mbmrl_ros.planners.mppi import POLICY_SHARE, without_usual_share
 from mbmrl_ros.planners.rollout import (
-    imagine,
     keep_behind,
     make_plan,
     make_proposals,
     next_mean,
+    roll_out,
     rollout_returns,
 )
 from mbmrl_ros.types import OutOfTime, Plan, Problem, Root, never
@@ -86,8 +86,8 @@ class CEM:
             noise = std[:, None] * noise
             candidates = (mean[:, None] + noise).clamp(-1.0, 1.0)
             proposals = make_proposals(problem, noise, config.policy_share)
-            states = imagine(problem.step, root, candidates, proposals, out_of_time)
-            returns = rollout_returns(problem, states, candidates)
+            states, carry = roll_out(problem.step, root, candidates, proposals, out_of_time)
+            returns = rollout_returns(problem, states, candidates, carry)
             # A time budget may leave so few candidates that all would be elites.
             count = max(1, min(config.elites, config.candidates // 2))
             elites, weights = elite_candidates(candidates, returns, count)

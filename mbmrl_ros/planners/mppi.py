@@ -21,11 +21,11 @@ from torch import Tensor
 
 from mbmrl_ros.config import Config
 from mbmrl_ros.planners.rollout import (
-    imagine,
     keep_behind,
     make_plan,
     make_proposals,
     next_mean,
+    roll_out,
     rollout_returns,
 )
 from mbmrl_ros.types import OutOfTime, Plan, Problem, Root, never
@@ -133,8 +133,8 @@ class MPPI:
         noise = self._sample(generator, planner_state.mean)
         candidates = (planner_state.mean[:, None] + noise).clamp(-1.0, 1.0)
         proposals = make_proposals(problem, noise, self.config.policy_share)
-        states = imagine(problem.step, root, candidates, proposals, out_of_time)
-        returns = rollout_returns(problem, states, candidates)
+        states, carry = roll_out(problem.step, root, candidates, proposals, out_of_time)
+        returns = rollout_returns(problem, states, candidates, carry)
         weights = path_integral_weights(returns, self.config.temperature)
         averaged = torch.einsum('bk,bkha->bha', weights, candidates)
         actions = keep_behind(states.shape[2] - 1, averaged, planner_state.mean)

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 
 from mbmrl_ros.config import Config
-from mbmrl_ros.planners.rollout import best_candidate, imagine, make_plan, rollout_returns
+from mbmrl_ros.planners.rollout import best_candidate, make_plan, roll_out, rollout_returns
 from mbmrl_ros.types import OutOfTime, Plan, Problem, Root, never
 
 
@@ -44,6 +44,6 @@ class RandomShooting:
         """Draw uniformly over the whole box, imagine, take the best."""
         shape = (len(root.state), self.config.candidates, self.config.horizon, self.action_size)
         candidates = torch.rand(shape, generator=generator, device=root.state.device) * 2 - 1
-        states = imagine(problem.step, root, candidates, out_of_time=out_of_time)
-        returns = rollout_returns(problem, states, candidates)
+        states, carry = roll_out(problem.step, root, candidates, out_of_time=out_of_time)
+        returns = rollout_returns(problem, states, candidates, carry)
         return None, make_plan(best_candidate(candidates, returns), candidates, returns)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mbmrl_ros.types import OutOfTime, Plan, Problem, ProposalFn, Root, StepFn, never
+from mbmrl_ros.types import Carry, OutOfTime, Plan, Problem, ProposalFn, Root, StepFn, never
 
 
 class Proposals(NamedTuple):
@@ -22,6 +22,13 @@ class Proposals(NamedTuple):
     offsets: Tensor
 
 
+class Rollouts(NamedTuple):
+    """States [B, K, h+1, S], the start included, and what the model remembers at their end."""
+
+    states: Tensor
+    carry: Carry
+
+
 def imagine(
     step: StepFn,
     root: Root,
@@ -29,12 +36,23 @@ def imagine(
     proposals: Proposals | None = None,
     out_of_time: OutOfTime = never,
 ) -> Tensor:
+    """Return the states [B, K, h+1, S] of `roll_out`."""
+    return roll_out(step, root, actions, proposals, out_of_time).states
+
+
+def roll_out(
+    step: StepFn,
+    root: Root,
+    actions: Tensor,
+    proposals: Proposals | None = None,
+    out_of_time: OutOfTime = never,
+) -> Rollouts:
     """Roll the model out.
 
     actions: [B, K, H, A]; those of the last P become what is proposed in the states that are come
-    to. Returns states [B, K, H+1, S], the start included; fewer steps than H, but one at least,
-    where time was up before the last: all candidates are then compared over the same shorter
-    time, which is worth more than a plan that comes too late.
+    to. Returns h = H steps; fewer, but one at least, where time was up before the last: all
+    candidates are then compared over the same shorter time, which is worth more than a plan that
+    comes too late.
     """
     batch, candidates, horizon, _ = actions.shape
     carry = root.carry
@@ -50,7 +68,7 @@ def imagine(
             proposed = policy(states[time, :, first:]) + offsets[:, :, time]
             actions[:, first:, time] = proposed.clamp(-1.0, 1.0)
         carry, states[time + 1] = step(carry, states[time], actions[:, :, time])
-    return states.permute(1, 2, 0, 3)
+    return Rollouts(states.permute(1, 2, 0, 3), carry)
 
 
 def make_proposals(problem: Problem, noise: Tensor, share: float) -> Proposals | None:
@@ -66,17 +84,22 @@ def make_proposals(problem: Problem, noise: Tensor, share: float) -> Proposals |
     return Proposals(problem.policy, offsets)
 
 
-def rollout_returns(problem: Problem, states: Tensor, actions: Tensor) -> Tensor:
+def rollout_returns(
+    problem: Problem, states: Tensor, actions: Tensor, carry: Carry = None
+) -> Tensor:
     """Return the undiscounted return [B, K]; minus infinity where anything was not finite.
 
     Of the actions [B, K, H, A] those count that states [B, K, h+1, S] were imagined for, h <= H;
-    the last of these is worth what the problem's value says. A huge finite stand-in would rank as
+    the last of these is worth what the problem's value says, and what the model remembers then
+    (carry) costs what its penalty says. A huge finite stand-in would rank as
     near-best wherever rewards are more negative still.
     """
     actions = actions[:, :, : states.shape[2] - 1]
     returns = problem.reward(states[:, :, :-1], actions, states[:, :, 1:]).sum(-1)
     if problem.value is not None:
         returns = returns + problem.value(states[:, :, -1])
+    if problem.penalty is not None:
+        returns = returns - problem.penalty(carry)
     # A sum is finite only if all of its terms are, and takes a tenth of the time to test them.
     finite = returns.isfinite() & states.sum((-2, -1)).isfinite()
     return torch.where(finite, returns, -torch.inf)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mbmrl_ros.bundles.dynamics import Bundle
 from mbmrl_ros.models.device import synchronize
+from mbmrl_ros.models.mean import MeanDynamics
 from mbmrl_ros.robot.action_source import ActionSource, Decision
 from mbmrl_ros.robot.cuda_graph import CudaGraph, map_tensors
 from mbmrl_ros.robot.latency import Pending, predict_forward
@@ -24,23 +25,36 @@ from mbmrl_ros.types import (
     Dynamics,
     OutOfTime,
     Params,
+    PenaltyFn,
     Plan,
     Planner,
     Problem,
+    ProposalFn,
     RewardFn,
     Root,
     StepFn,
     Transitions,
+    ValueFn,
     never,
 )
 
 
 class AdaptiveModel(NamedTuple):
-    """A dynamics model, what adapts it, and M (T1), the transitions that it adapts to."""
+    """A dynamics model, what adapts it, and M (T1), the transitions that it adapts to.
+
+    value, policy, penalty: see types.Problem.
+    """
 
     dynamics: Dynamics
     adapter: Adapter
     window_size: int
+    value: ValueFn | None = None
+    policy: ProposalFn | None = None
+    penalty: PenaltyFn | None = None
+
+    def problem(self, step: StepFn, reward: RewardFn) -> Problem:
+        """Return what a plan is made with. step: of the parameters as they are now."""
+        return Problem(step, reward, self.value, self.policy, self.penalty)
 
 
 class Deadline:
@@ -175,7 +189,7 @@ class AdaptiveMPC:
         return self._planner.plan(
             self._generator,
             planner_state,
-            Problem(self._step, self._reward),
+            self._model.problem(self._step, self._reward),
             Root(carry, state),
             out_of_time,
         )
@@ -215,6 +229,20 @@ def _lasting(actions: Tensor, horizon: int) -> Tensor:
     return torch.cat([actions, actions[:, -1:].expand(-1, lacking, -1)], 1)
 
 
+def adaptive_model(bundle: Bundle, adapter: Adapter) -> AdaptiveModel:
+    """Return what is planned in."""
+    dynamics = bundle.dynamics
+    penalty = None
+    if isinstance(dynamics, MeanDynamics) and dynamics.uncertainty_penalty:
+        penalty = dynamics.penalty
+    value = policy = None
+    if bundle.actor is not None:
+        value, policy = bundle.actor.value, bundle.actor.propose
+        value = value if bundle.actor.has_value else None
+    window = bundle.info.past_steps
+    return AdaptiveModel(dynamics, adapter, window, value, policy, penalty)
+
+
 def make_mpc(
     bundle: Bundle,
     adapter: Adapter,
@@ -227,5 +255,4 @@ def make_mpc(
 
     bundle and adapter lie where the generator does (bundles/dynamics.py, `on_device`).
     """
-    model = AdaptiveModel(bundle.dynamics, adapter, bundle.info.past_steps)
-    return AdaptiveMPC(model, planner, reward, generator, batch)
+    return AdaptiveMPC(adaptive_model(bundle, adapter), planner, reward, generator, batch)

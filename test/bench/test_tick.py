@@ -1,5 +1,6 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
+import dataclasses
 import sys
 
 import pytest
@@ -46,6 +47,12 @@ def test_the_keys_that_are_promised_are_there(precision):
     assert result['note'] is None
     # A refused step would be another computation than that of the robot.
     assert result['adaptation_accepted'] is True
+
+
+def test_an_ensemble_is_timed_as_one_is():
+    result = bench_tick(dataclasses.replace(TINY, members=3), 'float32', CPU, 1, peers=False)
+    assert result['members'] == 3 and result['adaptation_accepted'] is True
+    assert result['tick_ms'] > 0
 
 
 def test_without_the_peer_ours_and_the_limit_are_measured_all_the_same(monkeypatch):

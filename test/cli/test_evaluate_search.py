@@ -43,3 +43,37 @@ def test_a_task_of_another_robot_is_one_line(run, capsys):
     assert main(['evaluate', '--bundle', str(run / 'bundle'), '--task', 'swimmer/mbbl']) == 2
     error = capsys.readouterr().err
     assert 'choose a task of the same robot' in error and len(error.strip().splitlines()) == 1
+
+
+@pytest.fixture(scope='module')
+def maac(tmp_path_factory):
+    out = tmp_path_factory.mktemp('maac')
+    small = ('iterations=2', 'initial_steps=60', 'steps=30', 'updates_per_step=0.2', 'epochs=5',
+             'hidden_sizes=[8]', 'members=2', 'model_hidden_sizes=[8]', 'batch_size=16',
+             'update_batch_size=8', 'model_rollouts=8')  # fmt: skip
+    sets = [part for setting in small for part in ('--set', setting)]
+    task = ['--task', 'point/origin', '--threads', '1', '--out', str(out)]
+    assert not main(['train', 'maac', *task, *sets])
+    return out
+
+
+@pytest.mark.parametrize('planner', ['mppi', 'cem'])
+def test_a_run_of_maac_plans_in_its_models_where_a_planner_is_named(maac, tmp_path, planner):
+    returns = {}
+    for name, more in (('policy', []), ('plan', ['--planner', planner, '--candidates', '32'])):
+        out = tmp_path / f'{name}.json'
+        command = ['evaluate', '--bundle', str(maac / 'bundle'), '--threads', '1', *more]
+        assert not main([*command, '--horizon', '3', '--episodes', '2', '--json', str(out)])
+        numbers = json.loads(out.read_text())
+        returns[name] = numbers['returns']
+        kind = numbers['planner'] and numbers['planner']['kind']
+        assert kind == (planner if name == 'plan' else None)
+    assert returns['plan'] != returns['policy']
+
+
+def test_plans_need_the_models_of_the_run_and_a_policy_that_a_tanh_bounds(maac, run, capsys):
+    bundle = str(maac / 'bundles' / '0001')
+    for folder, said in ((bundle, 'no checkpoint of iteration 1'), (f'{run}/bundle', 'a tanh')):
+        assert main(['evaluate', '--bundle', folder, '--planner', 'mppi']) == 2
+        error = capsys.readouterr().err
+        assert said in error and len(error.strip().splitlines()) == 1

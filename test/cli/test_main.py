@@ -22,9 +22,10 @@ TASK = 'half_cheetah/disabled_joint'
 
 
 def train(algorithm, out, *more, start_from=None):
-    settings = [part for item in (*TINY, *more) for part in ('--set', item)]
+    options = list(more) if more[:1] == ('--seed',) else []
+    settings = [part for item in (*TINY, *more[len(options) :]) for part in ('--set', item)]
     start = ['--start-from', str(start_from)] if start_from else []
-    arguments = ['--task', TASK, '--out', str(out), '--threads', '1', *start, *settings]
+    arguments = ['--task', TASK, '--out', str(out), '--threads', '1', *start, *options, *settings]
     return main(['train', algorithm, *arguments])
 
 
@@ -151,6 +152,35 @@ def test_evaluate_names_a_wrong_test_before_it_runs_anything(trained, capsys):
     both = ['--test', 'held_out,midrun']
     said = wrong(capsys, 'evaluate', '--bundle', str(trained / 'bundle'), *both)
     assert "did you mean 'mid_run'" in said
+
+
+def test_models_of_several_seeds_are_combined_and_evaluated(trained, tmp_path, capsys):
+    out, other = tmp_path / 'ensemble', tmp_path / 'seed1'
+    assert train('grbal', other, '--seed', '1') == 0
+    assert main(['combine', str(trained), str(other / 'bundle'), '--out', str(out)]) == 0
+    assert f'bundle: {out}, 2 models of grbal for {TASK}' in capsys.readouterr().out
+    assert load_bundle(out, load_robot('half_cheetah')).dynamics.members == 2
+    numbers = tmp_path / 'numbers.json'
+    arguments = ['--bundle', str(out), '--test', 'undisturbed', '--episodes', '2', '--steps', '20']
+    assert main(['evaluate', *arguments, '--threads', '1', '--json', str(numbers)]) == 0
+    result = json.loads(numbers.read_text())['tests']['undisturbed']
+    assert result['adaptations_accepted'] + result['adaptations_refused'] > 0
+    assert 0 < result['loss_after'] < 100
+
+
+@pytest.mark.parametrize(
+    ('more', 'said'),
+    [
+        (['--out', '{trained}/bundle'], 'is one of the models; choose another folder'),
+        (['--out', 'x', '--uncertainty-penalty', '1'], 'needs several models'),
+        (['{trained}', '--out', 'x'], 'a model is named twice'),
+        (['nothing', '--out', 'x'], "no bundle 'nothing'"),
+        (['--out', 'x', '--uncertainty-penalty', '-1'], 'needs a number of at least 0'),
+    ],
+)
+def test_what_cannot_be_combined_is_refused(trained, more, said, capsys):
+    arguments = [part.replace('{trained}', str(trained)) for part in more]
+    assert said in wrong(capsys, 'combine', str(trained), *arguments)
 
 
 def test_report_is_one_page_with_its_figures_inside(trained, capsys):

@@ -7,9 +7,11 @@ import math
 import pytest
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
+from small_actor import steady_actor
 from small_policy import small_policy
 from std_srvs.srv import Trigger
 
+from mbmrl_ros.bundles.dynamics import load_bundle, save_bundle, with_actor
 from mbmrl_ros.bundles.policy import save_policy
 from mbmrl_ros.spec.robot import load_robot
 
@@ -56,6 +58,23 @@ def test_a_policy_adapts_after_its_rollouts_and_says_so(bench, tmp_path):
     response = bench.call(Trigger, 'controller_node/reload')
     assert not response.success and "goal 'left'" in response.message
     assert response.message.endswith('the old bundle drives on')
+
+
+def test_a_model_with_a_policy_and_critics_beside_it_drives_over_topics(bench, bundle, tmp_path):
+    spec = load_robot('half_cheetah')
+    model = load_bundle(bundle, spec)
+    save_bundle(tmp_path / 'both', with_actor(model, steady_actor(spec, model.info.task)))
+    commands = bench.listen(JointState, 'joint_commands')
+    bench.controller(bundle=str(tmp_path / 'both'), lockstep=True)
+    bench.sim(lockstep=True)
+    bench.until(lambda: len(commands) > 40)
+    bench.until_status('control', lambda text, _: text == 'controlling')
+    upper = spec.action.upper
+    assert moving(commands[-1])
+    assert all(abs(u) <= limit for u, limit in zip(commands[-1].effort, upper))
+    bench.call(Trigger, 'controller_node/e_stop')
+    bench.until_status('control', lambda text, _: text == 'emergency stop by service')
+    assert not moving(commands[-1])
 
 
 def test_a_policy_without_a_goal_does_not_start(bench, tmp_path):

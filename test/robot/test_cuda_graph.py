@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from mbmrl_ros.adaptation.adapter import DynamicEvaluation, GradientAdapter, NoAdaptation
+from mbmrl_ros.adaptation.ensemble import EnsembleAdapter
 from mbmrl_ros.adaptation.gradient import uniform_step_sizes
 from mbmrl_ros.adaptation.recurrent import RecurrentAdapter
 from mbmrl_ros.models.dynamics import MLPDynamics
+from mbmrl_ros.models.mean import MeanDynamics, by_robot
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.models.recurrent import RecurrentDynamics
 from mbmrl_ros.planners.cem import CEM, CEMConfig
@@ -121,6 +123,7 @@ ADAPTERS = pytest.mark.parametrize(
         'dynamic_evaluation',
         'rebal_window',
         'rebal_episode',
+        'ensemble',
     ],
 )
 
@@ -136,7 +139,16 @@ def make_mpc(adapter_name: str, planner_name: str, device: torch.device) -> Adap
         dynamics = RecurrentDynamics(STATE, ACTION, (1, 2, 3), (16, 8), normalizer)
         params = dynamics.init(torch.Generator().manual_seed(0))
         params = {name: value.to(device) for name, value in params.items()}
+    penalty = None
+    if adapter_name == 'ensemble':
+        members = {k: torch.stack([v, 0.9 * v]) for k, v in params.items()}
+        statistics = {k: torch.stack([v, v]) for k, v in vars(normalizer).items()}
+        member = dataclasses.replace(dynamics, normalizer=Normalizer(**statistics))
+        dynamics = MeanDynamics(member, 0.5)
+        params, penalty = by_robot(members, 2), dynamics.penalty
+        rows = GradientAdapter(dynamics.of_rows(4).loss, params, sizes, 2)
     adapter = {
+        'ensemble': lambda: EnsembleAdapter(2, lambda batch: rows),
         'rebal_window': lambda: RecurrentAdapter(dynamics, params, 'window', PAST),
         'rebal_episode': lambda: RecurrentAdapter(dynamics, params, 'episode', PAST),
         'none': lambda: NoAdaptation(dynamics.loss, params),
@@ -156,7 +168,8 @@ def make_mpc(adapter_name: str, planner_name: str, device: torch.device) -> Adap
     def reward(state, action, next_state):
         return next_state[..., 0] - action.square().sum(-1)
 
-    return AdaptiveMPC(AdaptiveModel(dynamics, adapter, PAST), planner, reward, generator, batch=2)
+    model = AdaptiveModel(dynamics, adapter, PAST, penalty=penalty)
+    return AdaptiveMPC(model, planner, reward, generator, batch=2)
 
 
 def situation(seed: int) -> tuple[Transitions, torch.Tensor, torch.Tensor]:

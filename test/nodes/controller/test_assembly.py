@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
 import torch
+from small_actor import steady_actor
 
 from mbmrl_ros.adaptation.adapter import DynamicEvaluation, GradientAdapter, NoAdaptation
+from mbmrl_ros.bundles.dynamics import load_bundle, save_bundle, with_actor
 from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.common.settings import ControllerSettings, PlannerSettings
 from mbmrl_ros.nodes.controller import assembly
@@ -41,6 +43,23 @@ def test_the_adaptation_is_the_bundles_own_or_the_one_asked_for(bundle, adaptati
     assert isinstance(adapter, kind)
     if kind is DynamicEvaluation:
         assert all((size == 0.5).all() for size in adapter.step_sizes.values())
+
+
+def test_a_policy_and_its_critics_beside_a_model_are_what_plans_are_made_with(bundle, tmp_path):
+    alone = load_bundle(bundle, SPEC)
+    decided = {}
+    for weight in (0.0, 1.0):
+        both = with_actor(alone, steady_actor(SPEC, alone.info.task, weight))
+        save_bundle(tmp_path / str(weight), both)
+        settings = ControllerSettings(bundle=str(tmp_path / str(weight)))
+        brain = build_brain(SPEC, settings)
+        warm_up(SPEC, brain)
+        problem = brain.source._model.problem(None, None)
+        assert (problem.value is None) == (weight == 0) and problem.policy is not None
+        decided[weight] = actions(brain)
+    plain = actions(build_brain(SPEC, ControllerSettings(bundle=str(bundle))))
+    assert not torch.equal(decided[0.0], plain), 'proposals matter'
+    assert not torch.equal(decided[0.0], decided[1.0]), 'values matter'
 
 
 def test_planner_settings_of_zero_are_the_bundles(bundle):
