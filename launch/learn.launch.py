@@ -22,7 +22,7 @@ LIST = List[str]  # noqa: UP006
 # Arguments that are parameters of all three; those of the collector alone; those of the learners.
 SHARED = {
     'use_sim_time': bool, 'algorithm': str, 'task': str, 'robot': str, 'config': str,
-    'settings': LIST, 'seed': int, 'out': str, 'autostart': bool,
+    'settings': LIST, 'seed': int, 'out': str, 'key_file': str, 'autostart': bool,
 }  # fmt: skip
 PARAMETERS = {
     'steps': int, 'reset': str, 'lockstep': bool, 'gate': bool, 'realtime_priority': int,
@@ -53,6 +53,9 @@ ARGUMENTS = [
     DeclareLaunchArgument('seed', default_value='0', description='of the random numbers'),
     DeclareLaunchArgument(
         'out', default_value='', description='folder; empty: one in runs, by task and algorithm'
+    ),
+    DeclareLaunchArgument(
+        'key_file', default_value='', description='of a key, see mbmrl key; empty: no signatures'
     ),
     DeclareLaunchArgument('steps', default_value='0', description='0: until stopped'),
     DeclareLaunchArgument(

@@ -141,6 +141,9 @@ def make_parser() -> argparse.ArgumentParser:
         lists.set_defaults(command_of=_list, what=name)
         if name in ('tasks', 'robots'):
             lists.add_argument('--robot', metavar='FILE', help='also those of this robot file')
+    key = commands.add_parser('key', help='a new key that signs policies between machines')
+    key.add_argument('file', type=Path, metavar='FILE', help='of it, for its owner only')
+    key.set_defaults(command_of=lambda options: _load('nodes.learners.signing', 'key_command'))
     stop = commands.add_parser('stop', help='emergency stop of all controllers and gates')
     stop.add_argument('--release', action='store_true', help='unlatch it instead')
     stop.set_defaults(command_of=lambda options: _load('nodes.by_hand.stopping', 'stop_command'))
@@ -209,6 +212,9 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         '--asynchronous',
         action='store_true',
         help='collect, fit and improve at once, beside a simulator in real time, as ROS nodes',
+    )
+    parser.add_argument(
+        '--key-file', metavar='FILE', help='with --asynchronous: sign what the nodes send; see key'
     )
     parser.add_argument('--seed', type=_whole, default=0, help='of all random numbers (0)')
     parser.add_argument('--threads', type=_positive, default=2, help='of the processor (2)')
@@ -423,6 +429,8 @@ def _demo(options: argparse.Namespace) -> Command:
 
 
 def _train(options: argparse.Namespace) -> Command:
+    if options.key_file and not options.asynchronous:
+        raise UserError('--key-file goes with --asynchronous')
     if options.data and options.asynchronous:
         raise UserError('--asynchronous collects by itself; leave out --data, or it')
     if options.data:

@@ -47,8 +47,8 @@ ARGUMENTS = {
     },
     'learn': {
         'namespace', 'use_sim_time', 'parts', 'algorithm', 'task', 'robot', 'config', 'settings',
-        'seed', 'out', 'steps', 'reset', 'lockstep', 'gate', 'realtime_priority', 'threads',
-        'checkpoint_s', 'niceness', 'autostart', 'log_level',
+        'seed', 'out', 'key_file', 'steps', 'reset', 'lockstep', 'gate', 'realtime_priority',
+        'threads', 'checkpoint_s', 'niceness', 'autostart', 'log_level',
     },
 }  # fmt: skip
 # Constants at the top of launch files that list arguments.

@@ -20,7 +20,8 @@ from mbmrl_ros.nodes.episode.processes import ending_in_order, last_words, node_
 from mbmrl_ros.nodes.learners.episodes import FOLDER
 from mbmrl_ros.nodes.learners.parts import MODEL, POLICY, STARTS, plan_part
 from mbmrl_ros.nodes.learners.plan import plan_training
-from mbmrl_ros.nodes.learners.settings import LearningSettings
+from mbmrl_ros.nodes.learners.settings import SharedSettings
+from mbmrl_ros.nodes.learners.signing import read_signature
 from mbmrl_ros.system.outputs import claimed
 
 LOOK_S = 0.5
@@ -33,7 +34,7 @@ def asynchronous_command(options: argparse.Namespace) -> None:
     """Learn until as many steps are collected as by `mbmrl train`, or go on with a run."""
     if options.start_from:
         raise UserError('--start-from goes without --asynchronous')
-    settings = LearningSettings(
+    settings = SharedSettings(
         algorithm=options.algorithm,
         task=options.task,
         robot=options.robot or '',
@@ -41,7 +42,9 @@ def asynchronous_command(options: argparse.Namespace) -> None:
         settings=tuple(options.set),
         seed=options.seed,
         out=str(options.out or ''),
+        key_file=options.key_file or '',
     )
+    read_signature(settings.key_file)
     part, config = plan_part(settings), plan_training(settings).config
     steps = config.iterations * config.real_rollouts * part.search.env.horizon
     with claimed(part.folder, 'mbmrl train'):
@@ -51,7 +54,7 @@ def asynchronous_command(options: argparse.Namespace) -> None:
     print(f'bundle: {found}\ncurves: {part.folder}/*/metrics.csv')
 
 
-def _learn(settings: LearningSettings, folder: Path, robot: str, steps: int) -> None:
+def _learn(settings: SharedSettings, folder: Path, robot: str, steps: int) -> None:
     given = settings.model_dump() | {'settings': list(settings.settings) or [''], 'out': folder}
     parameters: dict[str, dict[str, Any]] = {
         'model_learner_node': given,

@@ -39,6 +39,7 @@ from mbmrl_ros.nodes.learners.parts import EPISODE, POLICY, TOPICS, plan_part
 from mbmrl_ros.nodes.learners.proposals import Proposal, at_random, by_policy
 from mbmrl_ros.nodes.learners.resets import Resets
 from mbmrl_ros.nodes.learners.settings import CollectorSettings
+from mbmrl_ros.nodes.learners.signing import read_signature
 from mbmrl_ros.robot.episode_driver import EpisodeDriver
 from mbmrl_ros.spec.robot import load_robot
 
@@ -56,13 +57,14 @@ class CollectorTopics:
     def __init__(self, node: Node, settings: CollectorSettings) -> None:
         """Look up task and robot, warm up; UserError if anything is wrong."""
         self._node, self._settings = node, settings
+        self._signature = signature = read_signature(settings.key_file)
         self._part = part = plan_part(settings)
         self._spec = spec = load_robot(part.search.task.robot)
         self._resources = resources = NodeResources(node)
         self._most = part.episodes_that_count
         topic = TOPICS[EPISODE]
         self._episodes = resources.publisher(UInt8MultiArray, topic, self._most, keep=True)
-        self._store = EpisodeStore(part, lambda data: self._episodes.publish(message_of(data)))
+        self._store = EpisodeStore(part, self._publish)
         try:
             # Further than any start of before, whose episodes are there.
             seed = int(part.search.generator(self._store.count, 'collect').initial_seed())
@@ -76,7 +78,7 @@ class CollectorTopics:
             self._store.close()
             raise
         self._resets = Resets(resources, settings.reset, spec.period_s)
-        self._mailbox = Mailbox(POLICY, part.origin, part.layouts[POLICY])
+        self._mailbox = Mailbox(POLICY, part.origin, part.layouts[POLICY], signature=signature)
         self._paused = self._active = False
         self._latency_s = float('nan')
         self._began_s, self._recorded = time.monotonic(), 0
@@ -127,6 +129,9 @@ class CollectorTopics:
 
     def _brain(self, spec: Any, settings: Any, route: Any) -> Brain:
         return Brain('the newest policy', None, self.driver, self._generator)
+
+    def _publish(self, episode: bytes) -> None:
+        self._episodes.publish(message_of(self._signature.sign(episode)))
 
     def _on_policy(self, message: Any) -> None:
         if self._mailbox.accept(message) is None and self._mailbox.last_refusal:

@@ -16,6 +16,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from safetensors.torch import save
 from std_msgs.msg import UInt8MultiArray
 from std_srvs.srv import Trigger
 
@@ -27,6 +28,7 @@ from mbmrl_ros.nodes.learners.mailbox import Mailbox
 from mbmrl_ros.nodes.learners.parcels import message_of
 from mbmrl_ros.nodes.learners.parts import EPISODE, TOPICS, plan_part
 from mbmrl_ros.nodes.learners.settings import LearnerSettings
+from mbmrl_ros.nodes.learners.signing import read_signature
 from mbmrl_ros.nodes.learners.worker import Worker
 from mbmrl_ros.system.outputs import claimed
 
@@ -53,6 +55,7 @@ class LearnerTopics:
     def __init__(self, role: Role, node: Node, settings: LearnerSettings) -> None:
         """Look up what is to be learned; UserError if anything is wrong."""
         self._role, self._node, self._settings = role, node, settings
+        self._signature = read_signature(settings.key_file)
         self._part = part = plan_part(settings)
         with claimed(part.folder / role.makes, f'{role.makes} node'):
             pass
@@ -76,7 +79,7 @@ class LearnerTopics:
         self._state = 'learning'
         self._worker = Worker(self._role.work, self._settings.model_dump(), self._on_value)
         self._mailboxes = [
-            Mailbox(kind, self._part.origin, self._layouts[kind], keep_all=kind == EPISODE)
+            Mailbox(kind, self._part.origin, self._layouts[kind], kind == EPISODE, self._signature)
             for kind in self._role.hears
         ]
         # Made here, so that they get what is latched each time.
@@ -110,14 +113,15 @@ class LearnerTopics:
         if parcel is not None and self._worker is not None:
             episode = mailbox.kind == EPISODE
             name = str(parcel.version.number) if episode else mailbox.kind
-            self._worker.send(name, bytes(message.data))
+            self._worker.send(name, save(parcel.tensors))
         elif mailbox.last_refusal:
             self._node.get_logger().warning(f'{mailbox.kind} refused: {mailbox.last_refusal}')
 
     def _on_value(self, name: str, value: Any) -> None:
         if name == 'parcel':
-            self._publisher.publish(message_of(value))
-            self._bytes, self._messages = self._bytes + len(value), self._messages + 1
+            signed = self._signature.sign(value)
+            self._publisher.publish(message_of(signed))
+            self._bytes, self._messages = self._bytes + len(signed), self._messages + 1
         elif name == 'progress':
             self._progress = self._progress | value
         elif name == 'state':

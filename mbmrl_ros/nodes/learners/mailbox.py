@@ -10,16 +10,28 @@ from typing import Any
 
 from mbmrl_ros.nodes.common.diagnostics import reasons
 from mbmrl_ros.nodes.learners.parcels import Layout, Origin, Parcel, Version, unpack
+from mbmrl_ros.nodes.learners.signing import NO_KEY, Signature
 
 # Each of them has a place in the memory of a learner, and so has each number before it.
 MOST_KEPT = 1_000_000
 
 
 class Mailbox:
-    """Where parcels of a kind arrive. keep_all: also those older than the newest, each once."""
+    """Where parcels of a kind arrive. keep_all: also those older than the newest, each once.
 
-    def __init__(self, kind: str, origin: Origin, layout: Layout, keep_all: bool = False) -> None:
+    signature: by which they must be signed.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        origin: Origin,
+        layout: Layout,
+        keep_all: bool = False,
+        signature: Signature = NO_KEY,
+    ) -> None:
         self.kind, self._origin, self._layout = kind, origin, layout
+        self._signature = signature
         self._keep_all, self._known = keep_all, set[Version]()
         self.newest: Parcel | None = None
         self.refused: Counter[str] = Counter()
@@ -32,7 +44,7 @@ class Mailbox:
         """Return what a message holds, if it is new; say why not otherwise."""
         data = bytes(message.data)
         self.bytes += len(data)
-        parcel = unpack(data, self.kind, self._origin, self._layout)
+        parcel = unpack(data, self.kind, self._origin, self._layout, self._signature)
         newest = self.newest
         if isinstance(parcel, str):
             self._refuse(parcel)

@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from std_msgs.msg import UInt8MultiArray
 
+from mbmrl_ros.nodes.learners.signing import NO_KEY, Signature
 from mbmrl_ros.types import Params
 
 MOST_BYTES = 64 * 2**20
@@ -101,10 +102,19 @@ class Layout:
         return ''
 
 
-def unpack(data: bytes, kind: str, origin: Origin, layout: Layout) -> Parcel | str:
+def unpack(
+    signed: bytes,
+    kind: str,
+    origin: Origin,
+    layout: Layout,
+    signature: Signature = NO_KEY,
+) -> Parcel | str:
     """Return what bytes hold, or the reason why they are refused."""
-    if len(data) > MOST_BYTES:
+    if len(signed) > MOST_BYTES:
         return f'more than {MOST_BYTES} bytes'
+    data = signature.opened(signed)
+    if isinstance(data, str):
+        return data
     try:
         tensors = load(data)
         head = _head(data)

@@ -30,7 +30,17 @@ class TrainerSettings(LearningSettings):
     autostart: bool = Field(True, description='configure and activate without being asked')
 
 
-class LearnerSettings(LearningSettings):
+class SharedSettings(LearningSettings):
+    """Parameters of all three nodes that learn beside each other."""
+
+    key_file: str = Field(
+        '',
+        description='of the key that signs what they send each other, see: mbmrl key; empty: '
+        'nothing is signed',
+    )
+
+
+class LearnerSettings(SharedSettings):
     """Parameters of model_learner_node and policy_learner_node."""
 
     threads: int = Field(1, ge=1, le=256, description='of the processor')
@@ -43,7 +53,7 @@ class LearnerSettings(LearningSettings):
     autostart: bool = Field(True, description='configure and activate without being asked')
 
 
-class CollectorSettings(LearningSettings):
+class CollectorSettings(SharedSettings):
     """Parameters of collector_node."""
 
     steps: int = Field(

@@ -17,6 +17,7 @@ from mbmrl_ros.nodes.learners import collector_node, model_learner_node, policy_
 from mbmrl_ros.nodes.learners.parcels import Parcel, Version, message_of, unpack
 from mbmrl_ros.nodes.learners.parts import EPISODE, POLICY, TOPICS, plan_part
 from mbmrl_ros.nodes.learners.settings import LearningSettings
+from mbmrl_ros.nodes.learners.signing import Signature, read_signature
 from mbmrl_ros.robot.command import from_units
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.system.machine import slowness
@@ -31,6 +32,15 @@ NODES = {
 
 def start(bench, name, out, **given):
     return bench._start(NODES[name].make_node, {}, parameters('mb_mpo', out) | given, '')
+
+
+@pytest.fixture
+def key(tmp_path):
+    """What a node is told of a key; the key is in the file."""
+    path = tmp_path / 'key'
+    path.write_bytes(bytes(range(100, 140)))
+    path.chmod(0o600)
+    return {'key_file': str(path)}
 
 
 def part_in(out):
@@ -49,13 +59,13 @@ def collected(bench, more):
     return number(bench.status('collection')[2], 'pieces')
 
 
-def test_a_policy_is_learned_while_the_robot_is_driven(bench, tmp_path):
+def test_a_policy_is_learned_while_the_robot_is_driven(bench, tmp_path, key):
     applied = bench.listen(JointState, 'sim_node/applied_command', depth=1000)
     pieces = bench.listen(UInt8MultiArray, TOPICS[EPISODE])
     bench.sim(robot=ROBOT, lockstep=True)
-    start(bench, 'model_learner_node', tmp_path)
-    start(bench, 'policy_learner_node', tmp_path)
-    collector = start(bench, 'collector_node', tmp_path, lockstep=True)
+    start(bench, 'model_learner_node', tmp_path, **key)
+    start(bench, 'policy_learner_node', tmp_path, **key)
+    collector = start(bench, 'collector_node', tmp_path, lockstep=True, **key)
     bench.until_status('model learning', lambda _, v: 'validation_error' in v)
     bench.until_status('policy learning', lambda _, v: 'imagined_return' in v)
     bench.until_status('collection', lambda _, v: number(v, 'last.policy_number') > 0)
@@ -68,7 +78,9 @@ def test_a_policy_is_learned_while_the_robot_is_driven(bench, tmp_path):
     commands = np.stack([from_units(SPEC, np.array(m.effort)) for m in applied])
     first = load_trajectories(tmp_path / 'collector' / 'data' / '0001.safetensors')[0]
     assert first.steps == HORIZON
-    sent = unpack(bytes(pieces[0].data), EPISODE, part.origin, part.layouts[EPISODE])
+    signature = read_signature(**key)
+    data = bytes(pieces[0].data)
+    sent = unpack(data, EPISODE, part.origin, part.layouts[EPISODE], signature)
     assert (sent.tensors['states'] == first.states).all()
     actions = first.actions.numpy()
     places = [
@@ -91,21 +103,23 @@ def test_a_policy_is_learned_while_the_robot_is_driven(bench, tmp_path):
     bench.until_status('policy learning', lambda _, v: v['version'] != version)
 
 
-def test_bytes_of_others_never_reach_the_robot(bench, tmp_path):
+def test_bytes_of_others_never_reach_the_robot(bench, tmp_path, key):
     part = part_in(tmp_path)
     policy = part.stages.begin(part.search)
     spoilt = {name: value * float('nan') for name, value in policy.items()}
     publisher = bench.node.create_publisher(UInt8MultiArray, TOPICS[POLICY], LATCHED)
 
-    def send(version, tensors=policy, origin=part.origin, cut=None):
+    ours = read_signature(**key)
+
+    def send(version, tensors=policy, origin=part.origin, cut=None, signature=ours):
         data = Parcel(POLICY, Version(*version), tensors).pack(origin)[:cut]
-        publisher.publish(message_of(data))
+        publisher.publish(message_of(signature.sign(data)))
 
     def says(reason):
         bench.until_status('collection', lambda text, _: reason in text)
 
     bench.sim(robot=ROBOT, lockstep=True)
-    start(bench, 'collector_node', tmp_path, lockstep=True)
+    start(bench, 'collector_node', tmp_path, lockstep=True, **key)
     send((1, 7))
     bench.until_status('collection', lambda _, v: v.get('policy.version') == '1.7')
     for message, reason in [
@@ -113,6 +127,8 @@ def test_bytes_of_others_never_reach_the_robot(bench, tmp_path):
         ({'version': (1, 8), 'tensors': spoilt}, 'is not finite'),
         ({'version': (1, 9), 'origin': part.origin._replace(robot='0')}, 'of another robot'),
         ({'version': (1, 10), 'cut': -20}, 'damaged'),
+        ({'version': (1, 10), 'signature': Signature()}, 'not signed'),
+        ({'version': (1, 10), 'signature': Signature(b'x' * 32)}, 'wrongly signed'),
     ]:
         send(**message)
         says(reason)
