@@ -400,8 +400,8 @@ def _report(options: argparse.Namespace) -> Command:
         from mbmrl_ros.reports.compare import write_comparison
 
         return lambda options: print(write_comparison(folders, options.out))
-    from mbmrl_ros.experiments.policy_pages import has_studies, write_study_pages
     from mbmrl_ros.experiments.report import is_experiment, write_report
+    from mbmrl_ros.experiments.study_pages import has_studies, write_study_pages
     from mbmrl_ros.reports.run import write_run_report
 
     if has_studies(folders[0]):

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mbmrl_ros.algorithms import ALGORITHMS, INNER_STEPS
 from mbmrl_ros.bundles.policy import load_policy
-from mbmrl_ros.config import parse
+from mbmrl_ros.config import Config, parse
 from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.envs.meta_tasks import load_meta_task
 from mbmrl_ros.envs.point_tasks import CORNERS
@@ -49,7 +49,7 @@ class PolicyTraining:
     algorithm: str
     task: str
     seed: int
-    config: BatchConfig
+    config: Config
     shows_goal: bool = False
 
     @property
@@ -61,6 +61,11 @@ class PolicyTraining:
     def path(self) -> Path:
         """Its result."""
         return self.folder / 'training.json'
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the run folder says it is."""
+        return {'algorithm': self.algorithm, 'task': self.task, 'seed': self.seed}
 
     @property
     def needs(self) -> tuple[Path, ...]:
@@ -76,9 +81,7 @@ class PolicyTraining:
     def settings(self) -> dict[str, Any]:
         """What its result depends on."""
         return {
-            'algorithm': self.algorithm,
-            'task': self.task,
-            'seed': self.seed,
+            **self.identity,
             'shows_goal': self.shows_goal,
             'settings': self.config.model_dump(mode='json'),
         }
@@ -132,8 +135,7 @@ class StudyCell:
 def train(work: PolicyTraining, out: Path) -> dict[str, Any]:
     """Train, or go on with what the run folder holds."""
     folder = out / work.folder
-    identity = {'algorithm': work.algorithm, 'task': work.task, 'seed': work.seed}
-    run = Run(folder, work.config, identity)
+    run = Run(folder, work.config, work.identity)
     ALGORITHMS[work.algorithm].train(work.open_task(), work.config, run, work.seed)
     metrics = read_metrics(folder)
     return {'environment_steps': int(metrics['environment_steps'][-1])}
@@ -144,10 +146,10 @@ Measure = Callable[[StudyCell, Path], dict[str, Any]]
 
 def curve(cell: StudyCell, out: Path) -> dict[str, Any]:
     """Return a learning curve; area: the mean return after adaptation, over all steps."""
-    metrics = _metrics(cell, out)
+    metrics = read_training(cell, out)
     last = max(1, len(metrics['iteration']) // 10)
     keys = {'steps': 'environment_steps', 'before': 'return_before', 'after': 'return_after'}
-    return {name: _short(metrics[key]) for name, key in keys.items()} | {
+    return {name: shortened(metrics[key]) for name, key in keys.items()} | {
         'area': float(metrics['return_after'].mean()),
         'end': float(metrics['return_after'][-last:].mean()),
         'end_before': float(metrics['return_before'][-last:].mean()),
@@ -157,7 +159,7 @@ def curve(cell: StudyCell, out: Path) -> dict[str, Any]:
 
 def wall_time(cell: StudyCell, out: Path) -> dict[str, Any]:
     """Return the median seconds of an iteration and its parts, the first one left out."""
-    metrics = _metrics(cell, out)
+    metrics = read_training(cell, out)
     names = ('physics_s', 'policy_s', 'update_s', 'iteration_s')
     return {name: float(np.median(metrics[name][1:])) for name in names}
 
@@ -172,6 +174,7 @@ def adaptation(cell: StudyCell, out: Path) -> dict[str, Any]:
     result = {}
     for setting in ('training', 'held_out'):
         if inner is None:
+            assert isinstance(training.config, BatchConfig)
             episodes = changes['inner_steps'] + 1
             config = training.config.model_copy(
                 update={k: v for k, v in changes.items() if k != 'inner_steps'}
@@ -184,7 +187,7 @@ def adaptation(cell: StudyCell, out: Path) -> dict[str, Any]:
             found = adaptation_curve(
                 bundle, training.open_task(), config, inner, setting, TEST_SEED
             )
-        result[setting] = _short(found.returns.mean(1))
+        result[setting] = shortened(found.returns.mean(1))
     return result
 
 
@@ -235,8 +238,8 @@ def toy_gradients(cell: StudyCell, out: Path) -> dict[str, Any]:
     for rollouts, batches in options['batches'].items():
         drawn = toy.meta_gradients(begin, estimator, batches, int(rollouts), generator)
         gradients[rollouts] = {
-            'mean': _short(drawn.mean(0)),
-            'error': _short(drawn.std(0) / batches**0.5),
+            'mean': shortened(drawn.mean(0)),
+            'error': shortened(drawn.std(0) / batches**0.5),
             'relative_std': float(drawn.var(0).sum().sqrt() / exact.norm()),
         }
     theta, path, closed = begin, [begin], [begin]
@@ -246,10 +249,10 @@ def toy_gradients(cell: StudyCell, out: Path) -> dict[str, Any]:
         path.append(theta)
         closed.append(closed[-1] + options['step_size'] * toy.exact_gradient(closed[-1]))
     return {
-        'exact': _short(exact),
+        'exact': shortened(exact),
         'gradients': gradients,
-        'path': [_short(at) for at in path[::5]],
-        'closed_path': [_short(at) for at in closed[::5]],
+        'path': [shortened(at) for at in path[::5]],
+        'closed_path': [shortened(at) for at in closed[::5]],
     }
 
 
@@ -297,10 +300,12 @@ def _learner(
     return restored_learner(load_policy(place), config), config
 
 
-def _metrics(cell: StudyCell, out: Path) -> Metrics:
+def read_training(cell: StudyCell, out: Path) -> Metrics:
+    """Return the rows of a cell's training, as columns."""
     assert cell.training is not None
     return read_metrics(out / cell.training.folder)
 
 
-def _short(values: Array | Tensor) -> list[float]:
+def shortened(values: Array | Tensor) -> list[float]:
+    """Return numbers to four digits, for a file."""
     return [float(f'{value:.4g}') for value in values.tolist()]
