@@ -110,7 +110,8 @@ def exact(states: Tensor) -> tuple[Tensor, Tensor]:
     def summed(first: Tensor, power: Tensor) -> Tensor:
         """Return X = first + gamma power X power'."""
         system = torch.eye(4).double() - DISCOUNT * torch.kron(power, power)
-        return torch.linalg.solve(system, first.flatten()).view(2, 2)
+        solved: Tensor = torch.linalg.solve(system, first.flatten())
+        return solved.view(2, 2)
 
     weight = summed(closed.T @ closed + EFFORT * gain.T @ gain, closed.T)
     visited = summed(states.double().T @ states.double() / len(states), closed)

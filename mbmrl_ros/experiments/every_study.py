@@ -21,6 +21,6 @@ STUDIES = policy_studies.STUDIES | search_studies.STUDIES
 LABELS = {
     name: each.label
     for table in (policy_studies.ARMS, search_studies.ARMS, ESTIMATORS, SOURCES)
-    for name, each in table.items()  # type: ignore[attr-defined]
+    for name, each in table.items()
 }
 """Of arms, in the order of tables."""

@@ -72,9 +72,9 @@ def _spread(
     actions = search.policy.distribution(group(policy, 'params'), grid)['mean']
     actions = (actions / search.env.action_scale).clamp(-1.0, 1.0)
     dynamics, params = search.ensemble(models)
-    everyone = (each.expand(dynamics.members, *each.shape) for each in (grid, actions))
-    reached = dynamics.predict(params, *everyone) / models.normalizer.delta_std
-    return reached.std(0).norm(dim=-1)
+    places, taken = (each.expand(dynamics.members, *each.shape) for each in (grid, actions))
+    reached = dynamics.predict(params, places, taken) / models.normalizer.delta_std
+    return reached.var(0).sum(-1).sqrt()
 
 
 def _strayed(

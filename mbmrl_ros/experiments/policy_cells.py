@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,11 @@ from torch import Tensor
 
 from mbmrl_ros.algorithms import ALGORITHMS, INNER_STEPS
 from mbmrl_ros.bundles.policy import load_policy
-from mbmrl_ros.config import Config, parse
-from mbmrl_ros.envs.meta_task import MetaTask
-from mbmrl_ros.envs.meta_tasks import load_meta_task
+from mbmrl_ros.config import parse
 from mbmrl_ros.envs.point_tasks import CORNERS
 from mbmrl_ros.evaluation.meta_policy import adaptation_curve, trial_curve
 from mbmrl_ros.experiments import toy
-from mbmrl_ros.experiments.goal_shown import with_goal_shown
-from mbmrl_ros.experiments.studies import slug
+from mbmrl_ros.experiments.study_work import PolicyTraining, StudyCell
 from mbmrl_ros.objectives.surrogates import dice, log_likelihood, lvc
 from mbmrl_ros.reports.run import Metrics, read_metrics
 from mbmrl_ros.training.meta_learner import (
@@ -39,97 +35,6 @@ from mbmrl_ros.training.run import Run
 from mbmrl_ros.types import Array
 
 TEST_SEED = 100
-
-
-@dataclass(frozen=True)
-class PolicyTraining:
-    """A run folder of an arm of a study. shows_goal: to the policy, which need not adapt then."""
-
-    arm: str
-    algorithm: str
-    task: str
-    seed: int
-    config: Config
-    shows_goal: bool = False
-
-    @property
-    def folder(self) -> Path:
-        """Where it lies."""
-        return Path('trainings') / self.task / slug(self.arm) / f'seed{self.seed}'
-
-    @property
-    def path(self) -> Path:
-        """Its result."""
-        return self.folder / 'training.json'
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What the run folder says it is."""
-        return {'algorithm': self.algorithm, 'task': self.task, 'seed': self.seed}
-
-    @property
-    def needs(self) -> tuple[Path, ...]:
-        """Nothing."""
-        return ()
-
-    @property
-    def title(self) -> str:
-        """In a line of progress."""
-        return f'train {self.arm} on {self.task}, seed {self.seed}'
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What its result depends on."""
-        return {
-            **self.identity,
-            'shows_goal': self.shows_goal,
-            'settings': self.config.model_dump(mode='json'),
-        }
-
-    def open_task(self) -> MetaTask:
-        """Return the task as this policy sees it."""
-        task = load_meta_task(self.task)
-        return with_goal_shown(task) if self.shows_goal else task
-
-
-@dataclass(frozen=True)
-class StudyCell:
-    """A measurement of a study. options: what it depends on beside the training."""
-
-    study: str
-    arm: str
-    task: str
-    seed: int
-    training: PolicyTraining | None = None
-    options: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def path(self) -> Path:
-        """Its result."""
-        name = f'{slug(self.arm)}_seed{self.seed}.json'
-        return Path('studies') / self.study / slug(self.task) / name
-
-    @property
-    def needs(self) -> tuple[Path, ...]:
-        """Results that must be there first."""
-        return (self.training.path,) if self.training else ()
-
-    @property
-    def title(self) -> str:
-        """In a line of progress."""
-        return f'{self.study}: {self.arm} on {self.task}, seed {self.seed}'
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What its result depends on."""
-        return {
-            'study': self.study,
-            'arm': self.arm,
-            'task': self.task,
-            'seed': self.seed,
-            'options': self.options,
-            'training': self.training.settings if self.training else None,
-        }
 
 
 def train(work: PolicyTraining, out: Path) -> dict[str, Any]:
@@ -167,14 +72,13 @@ def wall_time(cell: StudyCell, out: Path) -> dict[str, Any]:
 def adaptation(cell: StudyCell, out: Path) -> dict[str, Any]:
     """Return returns after 0, 1, 2... inner steps on goals of training, and from outside."""
     training = cell.training
-    assert training is not None
+    assert training is not None and isinstance(training.config, BatchConfig)
     bundle = load_policy(out / training.folder / 'bundle')
     inner = INNER_STEPS.get(training.algorithm)
     changes = dict(cell.options['test'])
     result = {}
     for setting in ('training', 'held_out'):
         if inner is None:
-            assert isinstance(training.config, BatchConfig)
             episodes = changes['inner_steps'] + 1
             config = training.config.model_copy(
                 update={k: v for k, v in changes.items() if k != 'inner_steps'}

@@ -17,7 +17,8 @@ from mbmrl_ros.config import UserError, closest, merged, override, parse
 from mbmrl_ros.envs.meta_tasks import META_TASKS, load_meta_task
 from mbmrl_ros.experiments import policy_cells as cells
 from mbmrl_ros.experiments.jobs import Job, Selection
-from mbmrl_ros.experiments.policy_cells import Measure, PolicyTraining, StudyCell
+from mbmrl_ros.experiments.policy_cells import Measure
+from mbmrl_ros.experiments.study_work import PolicyTraining, StudyCell
 from mbmrl_ros.experiments.toy import ESTIMATORS
 from mbmrl_ros.training.meta_settings import BatchConfig
 from mbmrl_ros.training.recipes import read_recipe
@@ -179,6 +180,7 @@ def _of_seed(name: str, task: str, arm: str, seed: int, chosen: Selection) -> It
         known = training_of(task, 'maml_trpo', seed, chosen).config.model_dump()
         options['test'] = options['test'] | {'alpha': known['alpha']}
     if study.measure is cells.gradient_variance and training is not None:
+        assert isinstance(training.config, BatchConfig)
         last = training.config.iterations
         options['iterations'] = sorted({1, (1 + last) // 2, last})
     yield Job(StudyCell(name, arm, task, seed, training, options), command, study.measure)

@@ -14,10 +14,12 @@ import numpy as np
 import torch
 
 from mbmrl_ros.algorithms import SEARCH_STAGES
+from mbmrl_ros.algorithms.mb_mpo import MBMPOConfig
 from mbmrl_ros.experiments import policy_cells
 from mbmrl_ros.experiments.double_integrator import SOURCES, gradient_errors
 from mbmrl_ros.experiments.plasticity import plasticity_maps
-from mbmrl_ros.experiments.policy_cells import PolicyTraining, StudyCell, read_training, shortened
+from mbmrl_ros.experiments.policy_cells import read_training, shortened
+from mbmrl_ros.experiments.study_work import PolicyTraining, StudyCell
 from mbmrl_ros.reports.run import read_metrics
 from mbmrl_ros.training.run import Run, read_checkpoint
 from mbmrl_ros.training.search import train_search
@@ -116,7 +118,7 @@ def gradient_error(cell: StudyCell, out: Path) -> dict[str, Any]:
 def plasticity(cell: StudyCell, out: Path) -> dict[str, Any]:
     """Return maps of where models differ and where policies adapt (experiments/plasticity.py)."""
     training = cell.training
-    assert training is not None
+    assert training is not None and isinstance(training.config, MBMPOConfig)
     search = Search(training.open_task(), training.config, cell.seed)
     with contextlib.closing(search.env):
         _, tensors = read_checkpoint(out / training.folder)

@@ -18,9 +18,9 @@ from mbmrl_ros.envs.meta_tasks import load_meta_task
 from mbmrl_ros.experiments import search_cells as cells
 from mbmrl_ros.experiments.double_integrator import SOURCES
 from mbmrl_ros.experiments.jobs import Job, Selection
-from mbmrl_ros.experiments.policy_cells import StudyCell
 from mbmrl_ros.experiments.policy_studies import Study, check_names, command_of
 from mbmrl_ros.experiments.search_cells import SearchTraining
+from mbmrl_ros.experiments.study_work import StudyCell
 from mbmrl_ros.training.recipes import read_recipe
 
 INTEGRATOR = 'double_integrator'
@@ -243,7 +243,6 @@ def _iterations(config: Config, task: str, steps: int) -> int:
     """Return the iterations that make so many steps."""
     known = config.model_dump()
     horizon = known['horizon'] or load_meta_task(task).horizon
-    if 'initial_steps' in known:
-        return 1 + max(1, round((steps - known['initial_steps']) / known['steps']))
-    each = known['steps'] if 'steps' in known else known['real_rollouts'] * horizon
-    return max(1, round(steps / float(each)))
+    first = int(known.get('initial_steps', 0))
+    each = int(known['steps'] if 'steps' in known else known['real_rollouts'] * horizon)
+    return max(1, round((steps - first) / each)) + (first > 0)
