@@ -7,18 +7,20 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from mbmrl_ros.algorithms import ALGORITHMS, SEARCH_STAGES
+from mbmrl_ros.bundles.files import find_bundle
 from mbmrl_ros.bundles.policy import PolicyBundle
 from mbmrl_ros.config import UserError, parse
 from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.evaluation.model_errors import HorizonErrors, horizon_errors, trained_models
-from mbmrl_ros.system.outputs import write_text
+from mbmrl_ros.reports.model_errors import errors_figure
+from mbmrl_ros.reports.page import png
+from mbmrl_ros.system.outputs import replacing, write_text
 from mbmrl_ros.training.recorded_env import mean_actions
 from mbmrl_ros.training.search import returns_of
 from mbmrl_ros.training.search_stages import Search
@@ -27,6 +29,10 @@ from mbmrl_ros.training.search_stages import Search
 def evaluate_search(bundle: PolicyBundle, task: MetaTask, options: argparse.Namespace) -> None:
     """Roll out by the means of the policy; print returns, and errors where a run has models."""
     search = make_search(bundle, task, options)
+    run = find_bundle(options.bundle).parent
+    models = trained_models(run)
+    if options.figure and models is None:
+        raise UserError(f'{run} has no models to draw the errors of: no checkpoint is there')
     with contextlib.closing(search.env):
         act = mean_actions(SEARCH_STAGES[bundle.info.algorithm].acting(search, bundle.tensors))
         trajectories = search.env.roll_out(act, search.generator(0, 'evaluate'))
@@ -45,11 +51,13 @@ def evaluate_search(bundle: PolicyBundle, task: MetaTask, options: argparse.Name
         f'{task.name}: return {returns.mean():.1f} (standard deviation over {len(returns)} '
         f'episodes {returns.std(correction=0):.1f}), {result["ended_early"]} ended early'
     )
-    models = trained_models(Path(options.bundle).parent, search)
     if models is not None:
         errors = horizon_errors(search.ensemble(models), trajectories)
         result |= errors.summary()
         _print_errors(errors)
+        if options.figure:
+            with replacing(options.figure) as path:
+                path.write_bytes(png(errors_figure(errors)))
     if options.json:
         write_text(options.json, json.dumps(result, indent=2) + '\n')
 

@@ -209,7 +209,10 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('--bundle', required=True, help='folder, or a name; see: mbmrl bundles')
+    parser.add_argument(
+        'bundle', nargs='?', default=argparse.SUPPRESS, metavar='RUN', help='its last bundle'
+    )
+    parser.add_argument('--bundle', help='folder, or a name; see: mbmrl bundles')
     parser.add_argument('--task', help="default: the bundle's own")
     parser.add_argument('--data', type=Path, metavar='DIR', help='predict recordings instead')
     parser.add_argument('--robot', help='its file, where that is not a shipped one')
@@ -236,6 +239,9 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--precision', default='auto', help='auto, float32 or bfloat16')
     parser.add_argument('--threads', type=_positive, default=2, help='of the processor (2)')
     parser.add_argument('--json', type=output_file, metavar='FILE', help='write the numbers here')
+    parser.add_argument(
+        '--figure', type=output_file, metavar='FILE', help='draw the errors of an ensemble here'
+    )
     parser.set_defaults(command_of=_evaluate)
 
 
@@ -377,6 +383,10 @@ def _train(options: argparse.Namespace) -> Command:
 
 
 def _evaluate(options: argparse.Namespace) -> Command:
+    if not options.bundle:
+        raise UserError('evaluate needs RUN, a run folder, or --bundle (see: mbmrl bundles)')
+    if options.figure and options.figure == options.json:
+        raise UserError(f'--json and --figure are both {options.figure}; choose another file')
     if options.data:
         return _load('cli.recordings', 'evaluate_on_recordings')
     return _load('cli.train_evaluate', 'evaluate_command')
