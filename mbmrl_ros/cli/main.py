@@ -181,7 +181,9 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
 def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('algorithm', metavar='ALGO', help='see: mbmrl algorithms')
     parser.add_argument('--task', help='see: mbmrl tasks')
-    parser.add_argument('--data', type=Path, metavar='DIR', help='recordings to train on instead')
+    parser.add_argument(
+        '--data', type=Path, metavar='DIR', help='recordings to train on, or to begin with'
+    )
     parser.add_argument('--robot', help='its file, where that is not a shipped one')
     parser.add_argument('--config', help='recipe such as paper, or a .yaml (for two cores)')
     parser.add_argument(

@@ -66,7 +66,7 @@ def train_command(options: argparse.Namespace) -> None:
                 'by the command that it was started with',
                 file=sys.stderr,
             )
-    plan = RunPlan(folder, options.seed, options.start_from)
+    plan = RunPlan(folder, options.seed, options.start_from, data=options.data)
     bundle = run_training(algorithm, task, config, plan)
     print(f'bundle: {bundle}\ncurves: mbmrl report {folder}')
 
