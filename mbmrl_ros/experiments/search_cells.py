@@ -12,19 +12,27 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from mbmrl_ros.algorithms import SEARCH_STAGES
 from mbmrl_ros.algorithms.mb_mpo import MBMPOConfig
+from mbmrl_ros.bundles.policy import PolicyBundle, build_policy, load_policy
+from mbmrl_ros.envs.task_env import SamplingConfig
 from mbmrl_ros.experiments import policy_cells
 from mbmrl_ros.experiments.double_integrator import SOURCES, gradient_errors
 from mbmrl_ros.experiments.plasticity import plasticity_maps
 from mbmrl_ros.experiments.policy_cells import read_training, shortened
 from mbmrl_ros.experiments.study_work import PolicyTraining, StudyCell
+from mbmrl_ros.policies.gaussian import Distribution
+from mbmrl_ros.policies.recurrent import RecurrentPolicy
+from mbmrl_ros.policies.squashed import mode
 from mbmrl_ros.reports.run import read_metrics
+from mbmrl_ros.training.recorded_env import RecordedEnv, mean_actions
+from mbmrl_ros.training.rollouts import Act
 from mbmrl_ros.training.run import Run, read_checkpoint
-from mbmrl_ros.training.search import train_search
+from mbmrl_ros.training.search import returns_of, train_search
 from mbmrl_ros.training.search_stages import Improved, Models, Search, Stages
-from mbmrl_ros.types import Params
+from mbmrl_ros.types import Array, Params
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,34 @@ def biased(search: Search[Any], models: Models, bias: float, generator: torch.Ge
     return models._replace(state=replace(models.state, params=params | {last: moved}))
 
 
+def tested_returns(training: PolicyTraining, out: Path, iterations: Array, episodes: int) -> Array:
+    """Return the mean return of the mean actions of bundles, always from the same starts."""
+    task, config = training.open_task(), training.config
+    assert isinstance(config, SamplingConfig)
+    horizon: int = config.model_dump()['horizon'] or task.horizon
+    found = []
+    with contextlib.closing(
+        RecordedEnv(replace(task, horizon=horizon), episodes, 1, config)
+    ) as env:
+        for iteration in iterations:
+            bundle = load_policy(out / training.folder / 'bundles' / f'{iteration:04.0f}')
+            generator = torch.Generator().manual_seed(policy_cells.TEST_SEED)
+            trajectories = env.roll_out(_by_means(bundle), generator)
+            found.append(float(returns_of(task, trajectories).mean()))
+    return np.array(found)
+
+
+def _by_means(bundle: PolicyBundle) -> Act:
+    policy = build_policy(bundle.info)
+    assert not isinstance(policy, RecurrentPolicy)
+
+    def act(observations: Tensor) -> Distribution:
+        drawn = policy.distribution(bundle.params, observations)
+        return drawn | ({'mean': mode(drawn)} if bundle.info.squashed else {})
+
+    return mean_actions(act)
+
+
 def curve(cell: StudyCell, out: Path) -> dict[str, Any]:
     """Return a learning curve of mean actions, and what models said of it where there are some.
 
@@ -82,7 +118,10 @@ def curve(cell: StudyCell, out: Path) -> dict[str, Any]:
     the last tenth.
     """
     metrics = read_training(cell, out)
-    steps, returned = metrics['environment_steps'], metrics['return_policy']
+    assert cell.training is not None
+    episodes = cell.options['episodes']
+    returned = tested_returns(cell.training, out, metrics['iteration'], episodes)
+    steps = metrics['environment_steps']
     last = max(1, len(steps) // 10)
     within = steps <= cell.options['steps']
     result = {

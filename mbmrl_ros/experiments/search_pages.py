@@ -9,7 +9,9 @@ from collections.abc import Callable
 import numpy as np
 from matplotlib.axes import Axes
 
+from mbmrl_ros.evaluation.episodes import interval95
 from mbmrl_ros.experiments.columns import interval, rows_table
+from mbmrl_ros.experiments.search_studies import ARMS
 from mbmrl_ros.experiments.study_plots import (
     COLOURS,
     Arm,
@@ -42,6 +44,38 @@ def search_curves(tasks: Tasks) -> Drawn:
             axes.set_xscale('log')
         axes.set(title=task, xlabel='real control steps', ylabel='return by mean actions')
         axes.legend(frameon=False, fontsize=8)
+    return plot, rows_table(rows)
+
+
+def biases(tasks: Tasks) -> Drawn:
+    """Return at the end against the bias of the models."""
+    plot, places = panels(len(tasks), 6.0)
+    rows = []
+    for axes, (task, arms) in zip(places, tasks.items()):
+        algorithms = dict.fromkeys(ARMS[arm.name].algorithm for arm in arms)
+        for algorithm, colour in zip(algorithms, COLOURS):
+            own = {ARMS[arm.name].bias: arm for arm in arms
+                   if ARMS[arm.name].algorithm == algorithm}  # fmt: skip
+            own = {bias: own[bias] for bias in sorted(own)}
+            ends = [[result['end'] for result in arm.results.values()] for arm in own.values()]
+            spread = [interval95(each) for each in ends]
+            half = np.nan_to_num([each[1] for each in spread])
+            axes.errorbar(list(own), [each[0] for each in spread], half, color=colour, capsize=2,
+                          marker='o', label=ARMS[algorithm].label)  # fmt: skip
+            rows += [
+                {
+                    'task': task,
+                    'algorithm': ARMS[algorithm].label,
+                    'bias': f'{bias:g}',
+                    'return at the end': interval(arm.values('end')),
+                    'minus that without': difference(arm, own.get(0.0), 'end'),
+                    'imagined': interval(arm.values('imagined_end')),
+                }
+                for bias, arm in own.items()
+            ]
+        axes.set(title=task, xlabel='bias of the models, standard deviations of a change',
+                 ylabel='return by mean actions')  # fmt: skip
+        axes.legend(frameon=False)
     return plot, rows_table(rows)
 
 
@@ -111,6 +145,7 @@ def gradient_error(tasks: Tasks) -> Drawn:
         )
     axes.set(xlabel='steps T of the model', ylabel='relative L1 error', yscale='log')
     axes.set_xscale('symlog', linthresh=1)
+    axes.set_xlim(left=-0.1)
     axes.legend(frameon=False, fontsize=8)
     return plot, rows_table(rows)
 
@@ -122,8 +157,8 @@ def _at(arm: Arm, place: int) -> dict[int, list[float]]:
 def plasticity(tasks: Tasks) -> Drawn:
     """Maps of the first seed over the plane, and rank correlations of all."""
     (_, (arm, *_)), *_ = tasks.items()
-    titles = {'std': 'std of the models', 'kl': 'KL of adapting, each to its model',
-              'same_model': 'KL of adapting, all to one model'}  # fmt: skip
+    titles = {'std': 'std of the models', 'kl': 'KL, each to its model',
+              'same_model': 'KL, all to one model'}  # fmt: skip
     plot, places = panels(len(titles), 3.8)
     first = arm.results[min(arm.results)]
     for axes, (key, title) in zip(places, titles.items()):
@@ -167,6 +202,7 @@ def seconds(tasks: Tasks) -> Drawn:
 
 DRAW: dict[str, Callable[[Tasks], Drawn]] = {
     'search_curves': search_curves,
+    'biases': biases,
     'expected': expected,
     'gradient_error': gradient_error,
     'plasticity': plasticity,

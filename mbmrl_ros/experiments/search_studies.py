@@ -73,6 +73,8 @@ ARMS = {
     for name, label in (('mb_mpo', 'MB-MPO'), ('me_trpo', 'ME-TRPO'))
 }  # fmt: skip
 
+# From the same starts for all arms and seeds.
+TEST = {'episodes': 40}
 STUDIES = {
     'gradient-error': Study(
         "Thesis Fig. 20: error of MAAC's gradient against the horizon, on a double integrator",
@@ -97,7 +99,8 @@ STUDIES = {
         ('mb_mpo', *(f'mb_mpo_bias_{bias:g}' for bias in BIASES),
          'me_trpo', *(f'me_trpo_bias_{bias:g}' for bias in BIASES)),
         cells.curve,
-        'search_curves',
+        'biases',
+        TEST,
     ),
     'search-curves': Study(
         'Thesis Fig. 4, 7, 8: learning curves with models and without',
@@ -105,6 +108,7 @@ STUDIES = {
         ('mb_mpo', 'me_trpo', 'me_ppo', 'bptt', 'sac', 'ppo', 'trpo'),
         cells.curve,
         'search_curves',
+        TEST,
     ),
     'one-model': Study(
         'Thesis Fig. 4, 36: optimisers in one model, and what that model says of them',
@@ -112,6 +116,7 @@ STUDIES = {
         ('bptt', 'me_ppo_1', 'me_trpo_1', 'me_trpo_1_unchecked'),
         cells.curve,
         'expected',
+        TEST,
     ),
     'ensemble-size': Study(
         'Thesis Fig. 5: ME-TRPO by the number of models, with validation and without',
@@ -119,6 +124,7 @@ STUDIES = {
         ('me_trpo_1', 'me_trpo_1_unchecked', 'me_trpo', 'me_trpo_unchecked', 'me_trpo_10'),
         cells.curve,
         'expected',
+        TEST,
     ),
     'model-adaptation': Study(
         'Thesis Fig. 9: MB-MPO with and without adaptation',
@@ -126,6 +132,7 @@ STUDIES = {
         ('mb_mpo', 'mb_mpo_still'),
         cells.curve,
         'search_curves',
+        TEST,
     ),
     'maac-ablations': Study(
         'Thesis Fig. 21, 44: MAAC without one of its parts',
@@ -133,6 +140,7 @@ STUDIES = {
         ('maac', 'maac_sac_actor', 'maac_plain_targets', 'maac_no_entropy', 'maac_real_data'),
         cells.curve,
         'search_curves',
+        TEST,
     ),
     'maac-time': Study(
         'Thesis Table 4: seconds of an iteration of MAAC, and without its actor',
@@ -170,6 +178,7 @@ QUICK_OF: dict[str, dict[str, Any]] = {
 }
 QUICK_OPTIONS: dict[str, Any] = {
     'epochs': 2, 'updates': 5, 'horizons': [0, 2, 8], 'points': 5, 'draws': 2,
+    'episodes': 2,
 }  # fmt: skip
 WITHOUT_MODELS = {each.name for each in MODEL_FREE}
 
