@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 
 from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.config import Config, UserError, closest
+from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.envs.task import Task
 from mbmrl_ros.system.outputs import claimed
 from mbmrl_ros.training.algorithm import Algorithm
 from mbmrl_ros.training.recipes import load_recipe
+from mbmrl_ros.training.recorded_start import recorded_episodes
 from mbmrl_ros.training.run import After, Run
 from mbmrl_ros.training.settings import ModelBasedConfig, check_start
 
@@ -52,25 +54,34 @@ class RunPlan(NamedTuple):
     """Where and how a training runs.
 
     start_from: a run whose data and weights are taken over. after: called after every iteration.
+    data: recordings, or bags, that a policy search begins with.
     """
 
     folder: Path
     seed: int = 0
     start_from: Path | None = None
     after: After | None = None
+    data: Path | None = None
 
 
 def run_training(
     algorithm: Algorithm, task: Task | MetaTask, config: Config, plan: RunPlan
 ) -> Path:
     """Train in a folder that nobody else writes to; return that of the bundle."""
-    folder, seed, start_from, after = plan
+    folder, seed, start_from, after, data = plan
     identity = {'algorithm': algorithm.name, 'task': task.name, 'seed': seed}
     if start_from:
         identity['start_from'] = str(start_from)
+    recorded = list[Trajectory]()
+    if data and isinstance(task, MetaTask):
+        identity['data'] = str(data)
+        horizon: int | None = config.model_dump()['horizon']
+        recorded = recorded_episodes(data, task, horizon)
     with claimed(folder, 'mbmrl train'):
         run = Run(folder, config, identity, after)
         if start_from and isinstance(config, ModelBasedConfig):
             run.adopt(start_from, iterations=config.iterations)
+        if recorded and not run.has_data(0):
+            run.save_data(0, recorded)
         algorithm.train(task, config, run, seed)
     return folder / 'bundle'

@@ -159,10 +159,11 @@ def _of_format_1(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def find_bundle(name_or_path: str | Path) -> Path:
-    """Return the folder of a bundle; UserError names the shipped ones."""
+    """Return the folder of a bundle, or that of a run's last one; UserError names the shipped."""
     path = Path(name_or_path)
-    if (path / 'bundle.json').exists():
-        return path
+    for folder in (path, path / 'bundle'):
+        if (folder / 'bundle.json').exists():
+            return folder
     shipped = share_directory() / 'bundles'
     names = bundle_names()
     if str(name_or_path) in names:

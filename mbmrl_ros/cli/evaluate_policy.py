@@ -38,6 +38,8 @@ def evaluate_policy_command(options: argparse.Namespace) -> None:
     if bundle.info.algorithm in SEARCH_STAGES:
         evaluate_search(bundle, task, options)
         return
+    if options.figure:
+        raise UserError(f'--figure is of ensembles; {bundle.info.algorithm} trains without one')
     settings = SETTINGS if options.test == 'all' else options.test.split(',')
     for setting in settings:
         task.goals.of(setting)

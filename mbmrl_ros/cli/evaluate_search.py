@@ -7,7 +7,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -23,7 +22,9 @@ from mbmrl_ros.evaluation.model_errors import HorizonErrors, horizon_errors, tra
 from mbmrl_ros.evaluation.planned import Searched, planned
 from mbmrl_ros.planners.kinds import PlannerConfig, changed, make_planner
 from mbmrl_ros.planners.mppi import MPPIConfig
-from mbmrl_ros.system.outputs import write_text
+from mbmrl_ros.reports.model_errors import errors_figure
+from mbmrl_ros.reports.page import png
+from mbmrl_ros.system.outputs import replacing, write_text
 from mbmrl_ros.training.recorded_env import mean_actions
 from mbmrl_ros.training.rollouts import Act
 from mbmrl_ros.training.search import returns_of
@@ -37,6 +38,10 @@ def evaluate_search(bundle: PolicyBundle, task: MetaTask, options: argparse.Name
     And errors, where a run has models.
     """
     search = make_search(bundle, task, options)
+    run = find_bundle(options.bundle).parent
+    models = trained_models(run)
+    if options.figure and models is None:
+        raise UserError(f'{run} has no models to draw the errors of: no checkpoint is there')
     with contextlib.closing(search.env):
         act = _acting(bundle, search, options)
         trajectories = search.env.roll_out(act, search.generator(0, 'evaluate'))
@@ -56,11 +61,13 @@ def evaluate_search(bundle: PolicyBundle, task: MetaTask, options: argparse.Name
         f'{task.name}: return {returns.mean():.1f} (standard deviation over {len(returns)} '
         f'episodes {returns.std(correction=0):.1f}), {result["ended_early"]} ended early'
     )
-    models = trained_models(Path(options.bundle).parent, search)
     if models is not None:
         errors = horizon_errors(search.ensemble(models), trajectories)
         result |= errors.summary()
         _print_errors(errors)
+        if options.figure:
+            with replacing(options.figure) as path:
+                path.write_bytes(png(errors_figure(errors)))
     if options.json:
         write_text(options.json, json.dumps(result, indent=2) + '\n')
 

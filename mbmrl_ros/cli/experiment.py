@@ -9,16 +9,16 @@ import sys
 
 from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.experiments.cells import expand
+from mbmrl_ros.experiments.every_study import JOBS
 from mbmrl_ros.experiments.jobs import Selection
 from mbmrl_ros.experiments.outcomes import finished
-from mbmrl_ros.experiments.policy_studies import STUDIES, study_jobs
 from mbmrl_ros.experiments.runner import run_jobs
 from mbmrl_ros.experiments.studies import FIGURES
 
 
 def experiment_command(options: argparse.Namespace) -> int:
     """Run experiments; return 1 where a part of them failed."""
-    names = [*FIGURES, *STUDIES] if options.names == ['all'] else options.names
+    names = [*FIGURES, *JOBS] if options.names == ['all'] else options.names
     chosen = Selection(
         tuple(options.tasks),
         tuple(options.methods),
@@ -31,13 +31,13 @@ def experiment_command(options: argparse.Namespace) -> int:
         options.full,
     )
     for name in names:
-        if name not in FIGURES and name not in STUDIES:
-            raise UserError(f'unknown experiment {name!r}; {closest(name, [*FIGURES, *STUDIES])}')
+        if name not in FIGURES and name not in JOBS:
+            raise UserError(f'unknown experiment {name!r}; {closest(name, [*FIGURES, *JOBS])}')
     figures = [name for name in names if name in FIGURES]
     jobs = expand(figures, chosen) if figures else []
     known = {job.work.path for job in jobs}
     for name in names:
-        for job in study_jobs(name, chosen) if name in STUDIES else ():
+        for job in JOBS[name](name, chosen) if name in JOBS else ():
             if job.work.path not in known:
                 jobs.append(job)
                 known.add(job.work.path)

@@ -192,7 +192,9 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
 def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('algorithm', metavar='ALGO', help='see: mbmrl algorithms')
     parser.add_argument('--task', help='see: mbmrl tasks')
-    parser.add_argument('--data', type=Path, metavar='DIR', help='recordings to train on instead')
+    parser.add_argument(
+        '--data', type=Path, metavar='DIR', help='recordings to train on, or to begin with'
+    )
     parser.add_argument('--robot', help='its file, where that is not a shipped one')
     parser.add_argument('--config', help='recipe such as paper, or a .yaml (for two cores)')
     parser.add_argument(
@@ -223,7 +225,10 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('--bundle', required=True, help='folder, or a name; see: mbmrl bundles')
+    parser.add_argument(
+        'bundle', nargs='?', default=argparse.SUPPRESS, metavar='RUN', help='its last bundle'
+    )
+    parser.add_argument('--bundle', help='folder, or a name; see: mbmrl bundles')
     parser.add_argument('--task', help="default: the bundle's own")
     parser.add_argument('--data', type=Path, metavar='DIR', help='predict recordings instead')
     parser.add_argument('--robot', help='its file, where that is not a shipped one')
@@ -252,6 +257,9 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--precision', default='auto', help='auto, float32 or bfloat16')
     parser.add_argument('--threads', type=_positive, default=2, help='of the processor (2)')
     parser.add_argument('--json', type=output_file, metavar='FILE', help='write the numbers here')
+    parser.add_argument(
+        '--figure', type=output_file, metavar='FILE', help='draw the errors of an ensemble here'
+    )
     parser.set_defaults(command_of=_evaluate)
 
 
@@ -445,6 +453,10 @@ def _train(options: argparse.Namespace) -> Command:
 
 
 def _evaluate(options: argparse.Namespace) -> Command:
+    if not options.bundle:
+        raise UserError('evaluate needs RUN, a run folder, or --bundle (see: mbmrl bundles)')
+    if options.figure and options.figure == options.json:
+        raise UserError(f'--json and --figure are both {options.figure}; choose another file')
     if options.data:
         return _load('cli.recordings', 'evaluate_on_recordings')
     return _load('cli.train_evaluate', 'evaluate_command')
@@ -468,8 +480,8 @@ def _report(options: argparse.Namespace) -> Command:
         from mbmrl_ros.reports.compare import write_comparison
 
         return lambda options: print(write_comparison(folders, options.out))
-    from mbmrl_ros.experiments.policy_pages import has_studies, write_study_pages
     from mbmrl_ros.experiments.report import is_experiment, write_report
+    from mbmrl_ros.experiments.study_pages import has_studies, write_study_pages
     from mbmrl_ros.reports.run import write_run_report
 
     if has_studies(folders[0]):

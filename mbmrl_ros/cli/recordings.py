@@ -16,10 +16,11 @@ from rich.markup import escape
 from rich.table import Table
 from tqdm import tqdm
 
-from mbmrl_ros.algorithms import ALGORITHMS, LEARNERS
+from mbmrl_ros.algorithms import ALGORITHMS, LEARNERS, SEARCH_STAGES
 from mbmrl_ros.algorithms.adapters import make_adapter
 from mbmrl_ros.bundles.dynamics import Bundle, load_bundle, read_info
 from mbmrl_ros.bundles.files import find_bundle
+from mbmrl_ros.cli.train_evaluate import train_command
 from mbmrl_ros.config import UserError, closest, share_directory, write_text
 from mbmrl_ros.data.bags import find_bags, printable
 from mbmrl_ros.data.dataset import Trajectory
@@ -107,11 +108,19 @@ def _messages(manifest: Manifest) -> int:
 
 
 def train_on_recordings(options: argparse.Namespace) -> None:
-    """Train an algorithm on a dataset; `--task` names what the bundle is to be used for."""
+    """Train an algorithm on a dataset; `--task` names what the bundle is to be used for.
+
+    A policy search begins with it, and collects beyond it in the task.
+    """
     name = options.algorithm
+    if name in SEARCH_STAGES:
+        if not options.task:
+            raise UserError(f'{name} --data needs --task TASK, which it goes on in')
+        train_command(options)
+        return
     if name not in LEARNERS:
         unknown = 'unknown algorithm' if name not in ALGORITHMS else 'recordings do not train'
-        raise UserError(f'{unknown} {name!r}; {closest(name, LEARNERS)}')
+        raise UserError(f'{unknown} {name!r}; {closest(name, [*LEARNERS, *SEARCH_STAGES])}')
     spec, trajectories = _load(options.data, options.robot)
     task = _task_name(options.task, options.robot, spec)
     config = recordings_config(name, spec, options.config, tuple(options.set))

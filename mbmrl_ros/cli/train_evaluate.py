@@ -21,6 +21,7 @@ from mbmrl_ros.api.training import RunPlan, find_algorithm, run_training
 from mbmrl_ros.bundles.dynamics import Bundle, load_bundle, on_device, read_info
 from mbmrl_ros.bundles.files import bundle_kind, find_bundle
 from mbmrl_ros.cli.evaluate_policy import evaluate_policy_command
+from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.robot_task import open_task
 from mbmrl_ros.envs.tasks import load_task
 from mbmrl_ros.evaluation.episodes import (
@@ -65,7 +66,7 @@ def train_command(options: argparse.Namespace) -> None:
                 'by the command that it was started with',
                 file=sys.stderr,
             )
-    plan = RunPlan(folder, options.seed, options.start_from)
+    plan = RunPlan(folder, options.seed, options.start_from, data=options.data)
     bundle = run_training(algorithm, task, config, plan)
     print(f'bundle: {bundle}\ncurves: mbmrl report {folder}')
 
@@ -75,6 +76,8 @@ def evaluate_command(options: argparse.Namespace) -> None:
     if bundle_kind(find_bundle(options.bundle)) == 'policy':
         evaluate_policy_command(options)
         return
+    if options.figure:
+        raise UserError('--figure is of ensembles, in which a policy was searched; leave it out')
     torch.set_num_threads(options.threads)
     info = read_info(find_bundle(options.bundle))
     task = load_task(options.task or info.task, options.robot or '')

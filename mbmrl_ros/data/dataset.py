@@ -97,6 +97,15 @@ def split_long(trajectories: list[Trajectory], count: int, shortest: int) -> lis
     ]
 
 
+def cut_long(trajectories: list[Trajectory], longest: int) -> list[Trajectory]:
+    """Cut trajectories into equal parts of at most `longest` steps."""
+    return [
+        part
+        for trajectory in trajectories
+        for part in _equal_parts(trajectory, -(-trajectory.steps // longest))
+    ]
+
+
 def _equal_parts(trajectory: Trajectory, count: int) -> list[Trajectory]:
     if count == 1:
         return [trajectory]

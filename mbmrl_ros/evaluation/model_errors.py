@@ -18,7 +18,7 @@ from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.models.ensemble import Ensemble
 from mbmrl_ros.training.meta_learner import group
 from mbmrl_ros.training.run import read_checkpoint
-from mbmrl_ros.training.search_stages import Models, Search
+from mbmrl_ros.training.search_stages import Models
 
 HORIZONS = (1, 2, 5, 10, 20, 50, 100)
 # Steps between two starts in a rollout.
@@ -43,7 +43,7 @@ class HorizonErrors(NamedTuple):
         }
 
 
-def trained_models(run: Path, search: Search[Any]) -> Models | None:
+def trained_models(run: Path) -> Models | None:
     """Return the models of a run as they were after its last iteration; None if it has none."""
     if not (run / 'checkpoint.safetensors').exists():
         return None

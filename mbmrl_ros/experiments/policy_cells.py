@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,10 @@ from torch import Tensor
 from mbmrl_ros.algorithms import ALGORITHMS, INNER_STEPS
 from mbmrl_ros.bundles.policy import load_policy
 from mbmrl_ros.config import parse
-from mbmrl_ros.envs.meta_task import MetaTask
-from mbmrl_ros.envs.meta_tasks import load_meta_task
 from mbmrl_ros.envs.point_tasks import CORNERS
 from mbmrl_ros.evaluation.meta_policy import adaptation_curve, trial_curve
 from mbmrl_ros.experiments import toy
-from mbmrl_ros.experiments.goal_shown import with_goal_shown
-from mbmrl_ros.experiments.studies import slug
+from mbmrl_ros.experiments.study_work import PolicyTraining, StudyCell
 from mbmrl_ros.objectives.surrogates import dice, log_likelihood, lvc
 from mbmrl_ros.reports.run import Metrics, read_metrics
 from mbmrl_ros.training.meta_learner import (
@@ -41,99 +37,10 @@ from mbmrl_ros.types import Array
 TEST_SEED = 100
 
 
-@dataclass(frozen=True)
-class PolicyTraining:
-    """A run folder of an arm of a study. shows_goal: to the policy, which need not adapt then."""
-
-    arm: str
-    algorithm: str
-    task: str
-    seed: int
-    config: BatchConfig
-    shows_goal: bool = False
-
-    @property
-    def folder(self) -> Path:
-        """Where it lies."""
-        return Path('trainings') / self.task / slug(self.arm) / f'seed{self.seed}'
-
-    @property
-    def path(self) -> Path:
-        """Its result."""
-        return self.folder / 'training.json'
-
-    @property
-    def needs(self) -> tuple[Path, ...]:
-        """Nothing."""
-        return ()
-
-    @property
-    def title(self) -> str:
-        """In a line of progress."""
-        return f'train {self.arm} on {self.task}, seed {self.seed}'
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What its result depends on."""
-        return {
-            'algorithm': self.algorithm,
-            'task': self.task,
-            'seed': self.seed,
-            'shows_goal': self.shows_goal,
-            'settings': self.config.model_dump(mode='json'),
-        }
-
-    def open_task(self) -> MetaTask:
-        """Return the task as this policy sees it."""
-        task = load_meta_task(self.task)
-        return with_goal_shown(task) if self.shows_goal else task
-
-
-@dataclass(frozen=True)
-class StudyCell:
-    """A measurement of a study. options: what it depends on beside the training."""
-
-    study: str
-    arm: str
-    task: str
-    seed: int
-    training: PolicyTraining | None = None
-    options: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def path(self) -> Path:
-        """Its result."""
-        name = f'{slug(self.arm)}_seed{self.seed}.json'
-        return Path('studies') / self.study / slug(self.task) / name
-
-    @property
-    def needs(self) -> tuple[Path, ...]:
-        """Results that must be there first."""
-        return (self.training.path,) if self.training else ()
-
-    @property
-    def title(self) -> str:
-        """In a line of progress."""
-        return f'{self.study}: {self.arm} on {self.task}, seed {self.seed}'
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What its result depends on."""
-        return {
-            'study': self.study,
-            'arm': self.arm,
-            'task': self.task,
-            'seed': self.seed,
-            'options': self.options,
-            'training': self.training.settings if self.training else None,
-        }
-
-
 def train(work: PolicyTraining, out: Path) -> dict[str, Any]:
     """Train, or go on with what the run folder holds."""
     folder = out / work.folder
-    identity = {'algorithm': work.algorithm, 'task': work.task, 'seed': work.seed}
-    run = Run(folder, work.config, identity)
+    run = Run(folder, work.config, work.identity)
     ALGORITHMS[work.algorithm].train(work.open_task(), work.config, run, work.seed)
     metrics = read_metrics(folder)
     return {'environment_steps': int(metrics['environment_steps'][-1])}
@@ -144,10 +51,10 @@ Measure = Callable[[StudyCell, Path], dict[str, Any]]
 
 def curve(cell: StudyCell, out: Path) -> dict[str, Any]:
     """Return a learning curve; area: the mean return after adaptation, over all steps."""
-    metrics = _metrics(cell, out)
+    metrics = read_training(cell, out)
     last = max(1, len(metrics['iteration']) // 10)
     keys = {'steps': 'environment_steps', 'before': 'return_before', 'after': 'return_after'}
-    return {name: _short(metrics[key]) for name, key in keys.items()} | {
+    return {name: shortened(metrics[key]) for name, key in keys.items()} | {
         'area': float(metrics['return_after'].mean()),
         'end': float(metrics['return_after'][-last:].mean()),
         'end_before': float(metrics['return_before'][-last:].mean()),
@@ -157,7 +64,7 @@ def curve(cell: StudyCell, out: Path) -> dict[str, Any]:
 
 def wall_time(cell: StudyCell, out: Path) -> dict[str, Any]:
     """Return the median seconds of an iteration and its parts, the first one left out."""
-    metrics = _metrics(cell, out)
+    metrics = read_training(cell, out)
     names = ('physics_s', 'policy_s', 'update_s', 'iteration_s')
     return {name: float(np.median(metrics[name][1:])) for name in names}
 
@@ -165,7 +72,7 @@ def wall_time(cell: StudyCell, out: Path) -> dict[str, Any]:
 def adaptation(cell: StudyCell, out: Path) -> dict[str, Any]:
     """Return returns after 0, 1, 2... inner steps on goals of training, and from outside."""
     training = cell.training
-    assert training is not None
+    assert training is not None and isinstance(training.config, BatchConfig)
     bundle = load_policy(out / training.folder / 'bundle')
     inner = INNER_STEPS.get(training.algorithm)
     changes = dict(cell.options['test'])
@@ -184,7 +91,7 @@ def adaptation(cell: StudyCell, out: Path) -> dict[str, Any]:
             found = adaptation_curve(
                 bundle, training.open_task(), config, inner, setting, TEST_SEED
             )
-        result[setting] = _short(found.returns.mean(1))
+        result[setting] = shortened(found.returns.mean(1))
     return result
 
 
@@ -235,8 +142,8 @@ def toy_gradients(cell: StudyCell, out: Path) -> dict[str, Any]:
     for rollouts, batches in options['batches'].items():
         drawn = toy.meta_gradients(begin, estimator, batches, int(rollouts), generator)
         gradients[rollouts] = {
-            'mean': _short(drawn.mean(0)),
-            'error': _short(drawn.std(0) / batches**0.5),
+            'mean': shortened(drawn.mean(0)),
+            'error': shortened(drawn.std(0) / batches**0.5),
             'relative_std': float(drawn.var(0).sum().sqrt() / exact.norm()),
         }
     theta, path, closed = begin, [begin], [begin]
@@ -246,10 +153,10 @@ def toy_gradients(cell: StudyCell, out: Path) -> dict[str, Any]:
         path.append(theta)
         closed.append(closed[-1] + options['step_size'] * toy.exact_gradient(closed[-1]))
     return {
-        'exact': _short(exact),
+        'exact': shortened(exact),
         'gradients': gradients,
-        'path': [_short(at) for at in path[::5]],
-        'closed_path': [_short(at) for at in closed[::5]],
+        'path': [shortened(at) for at in path[::5]],
+        'closed_path': [shortened(at) for at in closed[::5]],
     }
 
 
@@ -297,10 +204,12 @@ def _learner(
     return restored_learner(load_policy(place), config), config
 
 
-def _metrics(cell: StudyCell, out: Path) -> Metrics:
+def read_training(cell: StudyCell, out: Path) -> Metrics:
+    """Return the rows of a cell's training, as columns."""
     assert cell.training is not None
     return read_metrics(out / cell.training.folder)
 
 
-def _short(values: Array | Tensor) -> list[float]:
+def shortened(values: Array | Tensor) -> list[float]:
+    """Return numbers to four digits, for a file."""
     return [float(f'{value:.4g}') for value in values.tolist()]

@@ -1,137 +1,36 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Figures and tables of the studies of policies; a page per study, beside the cells it is of.
+"""Figures and tables of the studies of meta policy search.
 
 What is drawn about a mean is its 95 % t-interval over training seeds.
 """
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Plot
 
-from mbmrl_ros.config import UserError, write_text
 from mbmrl_ros.envs.point_tasks import CORNERS
 from mbmrl_ros.evaluation.episodes import interval95
 from mbmrl_ros.experiments.columns import interval, rows_table
-from mbmrl_ros.experiments.policy_studies import ARMS, STUDIES
-from mbmrl_ros.experiments.toy import ESTIMATORS
-from mbmrl_ros.reports.page import png
-from mbmrl_ros.system.outputs import replacing
-
-CELLS = 'cells.jsonl'
-COLOURS = ('#1f6fb2', '#c25a00', '#2e7d32', '#7b3fa0', '#8c6d31', '#17becf', '#c2185b', '#7b7b7b')
-
-
-class Arm(NamedTuple):
-    """The cells of an arm on a task, a result per seed."""
-
-    name: str
-    label: str
-    colour: str
-    results: dict[int, dict[str, Any]]
-
-    def values(self, key: str) -> dict[int, list[float]]:
-        """Return a number of every seed."""
-        return {seed: [result[key]] for seed, result in self.results.items()}
-
-    def mean(self, key: str) -> list[float]:
-        """Return the mean over seeds of a list of numbers, as long as the shortest."""
-        rows = [result[key] for result in self.results.values()]
-        shortest = min(map(len, rows))
-        # What is no number is null in the file.
-        known = np.array([row[:shortest] for row in rows], np.float64)
-        return [float(x) for x in known.mean(0)]
-
-
-Tasks = dict[str, list[Arm]]
-Drawn = tuple[Plot, list[str]]
-
-
-def has_studies(folder: Path) -> bool:
-    """Whether a folder holds cells of studies, as they are made or as a page keeps them."""
-    return (folder / 'studies').is_dir() or (folder / CELLS).is_file()
-
-
-def write_study_pages(folder: Path, out: Path | None = None) -> list[Path]:
-    """Write the page of every study in a folder; what stands outside of its block stays.
-
-    folder: --out of `mbmrl experiment`, or what lies beside a page. out: where pages go; default:
-    the folder itself, or the one that the page is in. UserError if there is nothing.
-    """
-    kept = folder / CELLS
-    files = [kept] if kept.exists() else sorted((folder / 'studies').rglob('*.json'))
-    lines = [line for file in files for line in _lines(file)]
-    if not lines:
-        raise UserError(f'{folder} holds no finished cell; see mbmrl experiment')
-    target = out or (folder.parent if kept.exists() else folder)
-    pages = []
-    for name in STUDIES:
-        cells = [cell for cell in lines if cell['settings']['study'] == name]
-        if cells:
-            pages.append(_write_page(name, cells, target))
-    return pages
-
-
-def _lines(file: Path) -> list[dict[str, Any]]:
-    try:
-        text = file.read_text()
-        cells = text.splitlines() if file.suffix == '.jsonl' else [text]
-        return [json.loads(cell) for cell in cells]
-    except (OSError, ValueError) as error:
-        raise UserError(f'{file} is not the result of a cell: {error}') from error
-
-
-def _write_page(name: str, cells: list[dict[str, Any]], target: Path) -> Path:
-    from mbmrl_ros.experiments.report import placed
-
-    page = target / f'{name.replace("-", "_")}.md'
-    beside = page.with_suffix('')
-    beside.mkdir(parents=True, exist_ok=True)
-    plot, table = DRAW[STUDIES[name].plot](_tasks(cells))
-    with replacing(beside / f'{name}.png') as path:
-        path.write_bytes(png(plot))
-    write_text(beside / CELLS, ''.join(f'{json.dumps(cell)}\n' for cell in cells))
-    commands = {re.sub(r' --methods \S+ --seeds \d+', '', cell['command']) for cell in cells}
-    block = [f'![{STUDIES[name].title}]({beside.name}/{name}.png)', '', *table, '',
-             *(f'    {command}' for command in sorted(commands))]  # fmt: skip
-    if any('--quick' in command for command in commands):
-        block = ['**Made with --quick: a check of the machinery, not a result.**', '', *block]
-    text = page.read_text() if page.exists() else f'# {STUDIES[name].title}\n'
-    write_text(page, placed(text, name, '\n'.join(block)))
-    return page
-
-
-def _tasks(cells: list[dict[str, Any]]) -> Tasks:
-    """Return the arms of every task, in the order of the tables."""
-    order = [*ARMS, *ESTIMATORS]
-    tasks: Tasks = {}
-    for task in dict.fromkeys(cell['settings']['task'] for cell in cells):
-        found: dict[str, dict[int, dict[str, Any]]] = {}
-        for cell in cells:
-            if cell['settings']['task'] == task:
-                arm, seed = cell['settings']['arm'], cell['settings']['seed']
-                found.setdefault(arm, {})[seed] = cell['result']
-        names = sorted(found, key=order.index)
-        tasks[task] = [
-            Arm(name, (ARMS.get(name) or ESTIMATORS[name]).label, colour, found[name])
-            for name, colour in zip(names, COLOURS * 2)
-        ]
-    return tasks
+from mbmrl_ros.experiments.study_plots import (
+    COLOURS,
+    Arm,
+    Drawn,
+    Tasks,
+    difference,
+    panels,
+    tidy,
+)
 
 
 def curves(tasks: Tasks) -> Drawn:
     """Learning curves: thin lines are seeds, thick ones their mean."""
-    plot, panels = _panels(len(tasks), 6.0)
+    plot, places = panels(len(tasks), 6.0)
     rows = []
-    for axes, (task, arms) in zip(panels, tasks.items()):
+    for axes, (task, arms) in zip(places, tasks.items()):
         base = next((arm for arm in arms if arm.name == 'promp'), None)
         for arm in arms:
             for result in arm.results.values():
@@ -148,7 +47,7 @@ def curves(tasks: Tasks) -> Drawn:
                     'task': task,
                     'algorithm': arm.label,
                     'mean return over all steps': interval(arm.values('area')),
-                    "minus ProMP's": _difference(arm, base, 'area'),
+                    "minus ProMP's": difference(arm, base, 'area'),
                     'return at the end': interval(arm.values('end')),
                     'gain by adaptation at the end': interval(gain),
                 }
@@ -158,23 +57,15 @@ def curves(tasks: Tasks) -> Drawn:
     return plot, rows_table(rows)
 
 
-def _difference(arm: Arm, base: Arm | None, key: str) -> str:
-    """Return the difference to another arm, seed by seed."""
-    if base is None or base is arm:
-        return '-'
-    both = sorted(arm.results.keys() & base.results.keys())
-    return interval({seed: [arm.results[seed][key] - base.results[seed][key]] for seed in both})
-
-
 def adaptation(tasks: Tasks) -> Drawn:
     """Return against inner steps, on goals of training and from outside."""
     settings = {'training': 'goals of training', 'held_out': 'goals from outside'}
-    plot, panels = _panels(len(tasks) * len(settings), 4.8)
+    plot, places = panels(len(tasks) * len(settings), 4.8)
     rows = []
-    places = iter(panels)
+    spare = iter(places)
     for task, arms in tasks.items():
         for key, title in settings.items():
-            axes = next(places)
+            axes = next(spare)
             for offset, arm in enumerate(arms):
                 returns = np.array([result[key] for result in arm.results.values()])
                 spread = [interval95(column) for column in returns.T]
@@ -196,11 +87,11 @@ def exploration(tasks: Tasks) -> Drawn:
     """Paths of the first seed before (above) and after (below) adaptation, a colour per corner."""
     (_, arms), *_ = tasks.items()
     plot = Plot(figsize=(3.4 * len(arms), 6.8))
-    panels = plot.subplots(2, len(arms), squeeze=False)
+    places = plot.subplots(2, len(arms), squeeze=False)
     for column, arm in enumerate(arms):
         first = arm.results[min(arm.results)]
         for row, key in enumerate(('before', 'after')):
-            axes = panels[row][column]
+            axes = places[row][column]
             for corner, paths, colour in zip(CORNERS, first[key], COLOURS):
                 for path in paths:
                     axes.plot(*np.array(path).T, color=colour, lw=0.8, alpha=0.8)
@@ -210,7 +101,7 @@ def exploration(tasks: Tasks) -> Drawn:
              'return_before': 'return before', 'return_after': 'return after',
              'distance': 'distance to the corner at the end',
              'at_goal': 'share of paths that end within 0.5'}  # fmt: skip
-    return _tidy(plot), rows_table(
+    return tidy(plot), rows_table(
         {'algorithm': arm.label}
         | {head: interval(arm.values(key), digits=2) for key, head in heads.items()}
         for arm in arms
@@ -219,10 +110,10 @@ def exploration(tasks: Tasks) -> Drawn:
 
 def time(tasks: Tasks) -> Drawn:
     """Seconds of an iteration, by what they went into."""
-    plot, panels = _panels(len(tasks), 5.0)
+    plot, places = panels(len(tasks), 5.0)
     parts = {'physics_s': 'physics', 'policy_s': 'policy', 'update_s': 'update'}
     rows = []
-    for axes, (task, arms) in zip(panels, tasks.items()):
+    for axes, (task, arms) in zip(places, tasks.items()):
         left = np.zeros(len(arms))
         for (key, label), colour in zip(parts.items(), COLOURS):
             means = np.array([np.mean([*arm.values(key).values()]) for arm in arms])
@@ -242,10 +133,10 @@ def time(tasks: Tasks) -> Drawn:
 
 def variance(tasks: Tasks) -> Drawn:
     """Relative standard deviations over a training, and DiCE's over LVC's."""
-    plot, panels = _panels(len(tasks), 4.8)
+    plot, places = panels(len(tasks), 4.8)
     labels = {'lvc': 'LVC', 'dice': 'DiCE', 'maml': 'log-likelihood (MAML)'}
     rows = []
-    for axes, (task, (arm, *_)) in zip(panels, tasks.items()):
+    for axes, (task, (arm, *_)) in zip(places, tasks.items()):
         for (key, label), colour in zip(labels.items(), COLOURS):
             axes.plot(arm.mean('iterations'), arm.mean(key), marker='o', color=colour, label=label)
         axes.set(title=task, xlabel='iteration of LVC-VPG', ylim=(0, None),
@@ -268,9 +159,9 @@ def _mean(values: list[float | None]) -> float:
 def toy(tasks: Tasks) -> Drawn:
     """Where meta-gradients lead (lines: seeds), and their bias and spread at the beginning."""
     (arms,) = tasks.values()
-    plot, panels = _panels(len(arms), 3.4)
+    plot, places = panels(len(arms), 3.4)
     rows = []
-    for axes, arm in zip(panels, arms):
+    for axes, arm in zip(places, arms):
         for result in arm.results.values():
             axes.plot(*np.array(result['path'], np.float64).T, color=arm.colour, lw=1)
         closed = np.array(next(iter(arm.results.values()))['closed_path'])
@@ -296,20 +187,6 @@ def _toy_row(arm: Arm, rollouts: str) -> dict[str, str]:
         'size of the bias / of the gradient': f'{np.linalg.norm(bias) / size:.2f}',
         'relative std of one batch': interval({s: [g['relative_std']] for s, g in found.items()}),
     }
-
-
-def _panels(count: int, width: float) -> tuple[Plot, list[Axes]]:
-    plot = Plot(figsize=(width * count, 3.8))
-    panels = list(plot.subplots(1, count, squeeze=False)[0])
-    return _tidy(plot), panels
-
-
-def _tidy(plot: Plot) -> Plot:
-    for axes in plot.axes:
-        axes.grid(alpha=0.3)
-        axes.spines[['top', 'right']].set_visible(False)
-    plot.set_layout_engine('tight')
-    return plot
 
 
 DRAW: dict[str, Callable[[Tasks], Drawn]] = {

@@ -17,7 +17,8 @@ from mbmrl_ros.config import UserError, closest, merged, override, parse
 from mbmrl_ros.envs.meta_tasks import META_TASKS, load_meta_task
 from mbmrl_ros.experiments import policy_cells as cells
 from mbmrl_ros.experiments.jobs import Job, Selection
-from mbmrl_ros.experiments.policy_cells import Measure, PolicyTraining, StudyCell
+from mbmrl_ros.experiments.policy_cells import Measure
+from mbmrl_ros.experiments.study_work import PolicyTraining, StudyCell
 from mbmrl_ros.experiments.toy import ESTIMATORS
 from mbmrl_ros.training.meta_settings import BatchConfig
 from mbmrl_ros.training.recipes import read_recipe
@@ -147,22 +148,26 @@ def study_jobs(name: str, chosen: Selection) -> Iterator[Job]:
     study = STUDIES[name]
     on_toy = TOY in study.tasks
     valid_tasks = (TOY,) if on_toy else tuple(META_TASKS)
-    for kind, wanted, valid in (
-        ('task', chosen.tasks, valid_tasks),
-        ('method', chosen.methods, study.arms if on_toy else tuple(ARMS)),
-    ):
-        for one in wanted:
-            if one not in valid:
-                raise UserError(f'{name}: no {kind} {one!r}; {closest(one, valid)}')
+    check_names(name, chosen, valid_tasks, study.arms if on_toy else tuple(ARMS))
     for task in chosen.tasks or study.tasks:
         for seed in chosen.seeds or (0, 1, 2):
             for arm in chosen.methods or study.arms:
                 yield from _of_seed(name, task, arm, seed, chosen)
 
 
+def check_names(
+    study: str, chosen: Selection, tasks: tuple[str, ...], arms: tuple[str, ...]
+) -> None:
+    """Raise UserError on a task or an arm that a study cannot have."""
+    for kind, wanted, valid in (('task', chosen.tasks, tasks), ('method', chosen.methods, arms)):
+        for one in wanted:
+            if one not in valid:
+                raise UserError(f'{study}: no {kind} {one!r}; {closest(one, valid)}')
+
+
 def _of_seed(name: str, task: str, arm: str, seed: int, chosen: Selection) -> Iterator[Job]:
     study = STUDIES[name]
-    command = _command(name, task, arm, seed, chosen)
+    command = command_of(name, task, arm, seed, chosen)
     options = dict(study.options) | (dict(study.full) if chosen.full else {})
     if chosen.quick:
         options |= {key: QUICK_OPTIONS[key] for key in options.keys() & QUICK_OPTIONS.keys()}
@@ -175,6 +180,7 @@ def _of_seed(name: str, task: str, arm: str, seed: int, chosen: Selection) -> It
         known = training_of(task, 'maml_trpo', seed, chosen).config.model_dump()
         options['test'] = options['test'] | {'alpha': known['alpha']}
     if study.measure is cells.gradient_variance and training is not None:
+        assert isinstance(training.config, BatchConfig)
         last = training.config.iterations
         options['iterations'] = sorted({1, (1 + last) // 2, last})
     yield Job(StudyCell(name, arm, task, seed, training, options), command, study.measure)
@@ -221,7 +227,8 @@ def _iterations(config: BatchConfig, task: str, chosen: Selection) -> int:
     return max(1, round(steps / float(config.tasks * config.rollouts * horizon * rounds)))
 
 
-def _command(name: str, task: str, arm: str, seed: int, chosen: Selection) -> str:
+def command_of(name: str, task: str, arm: str, seed: int, chosen: Selection) -> str:
+    """Return the command that asks for one cell."""
     words = ['mbmrl', 'experiment', name, '--tasks', task, '--methods', arm, '--seeds', str(seed)]
     for assignment in chosen.assignments:
         words += ['--set', assignment]

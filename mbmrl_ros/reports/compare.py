@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from mbmrl_ros.config import UserError, read_yaml
 from mbmrl_ros.reports.page import Page, Section, write_page
-from mbmrl_ros.reports.run import MODEL_DURATIONS, POLICY_DURATIONS, Metrics, read_metrics
+from mbmrl_ros.reports.run import DURATIONS, POLICY_DURATIONS, Metrics, read_metrics
 from mbmrl_ros.system.outputs import check_file
 
 # Share of the iterations, at the end, that the table's return is over.
@@ -49,7 +49,7 @@ class Run(NamedTuple):
     @property
     def hours(self) -> float:
         """How long its iterations took."""
-        keys = (key for key in (*MODEL_DURATIONS, *POLICY_DURATIONS) if key in self.metrics)
+        keys = (key for key in (*DURATIONS, *POLICY_DURATIONS) if key in self.metrics)
         return sum(float(np.nansum(self.metrics[key])) for key in keys) / 3600
 
 

@@ -23,7 +23,7 @@ from mbmrl_ros.types import Array
 Metrics = dict[str, Array]
 
 # What a row says of where its time went.
-MODEL_DURATIONS = ('collect_s', 'fit_s')
+DURATIONS = ('collect_s', 'fit_s', 'improve_s')
 POLICY_DURATIONS = ('physics_s', 'policy_s', 'update_s')
 
 
@@ -34,8 +34,9 @@ def write_run_report(folder: Path, out: Path | None = None) -> Path:
     check_file(out)
     identity = json.loads((folder / 'run.json').read_text())
     name = f'{identity["algorithm"]} on {identity["task"]}'
-    of_policy = 'return_after' in metrics
-    durations = POLICY_DURATIONS if of_policy else MODEL_DURATIONS
+    of_policy, sections = 'return_after' in metrics, _sections(metrics)
+    durations = [key for key in (POLICY_DURATIONS if of_policy else DURATIONS) if key in metrics]
+    durations = durations or ['iteration_s']
     hours = sum(float(np.nansum(metrics[key])) for key in durations) / 3600
     steps = metrics['environment_steps'][-1]
     count = len(metrics['iteration'])
@@ -44,15 +45,23 @@ def write_run_report(folder: Path, out: Path | None = None) -> Path:
         f'Training: {name}, seed {identity["seed"]}',
         [head + ('' if of_policy else _endings(metrics))],
         [
-            *(_policy_sections(metrics) if of_policy else _model_sections(metrics)),
+            *sections,
             *_step_sizes(metrics),
             Section(
-                'Time per iteration', figure=_figure(metrics, partial(_draw_durations, durations))
+                'Time per iteration',
+                figure=_figure(metrics, partial(_draw_durations, durations)),
             ),
             settings_section('Configuration', read_yaml(folder / 'config.yaml')),
         ],
     )
     return write_page(out, page)
+
+
+def _sections(metrics: Metrics) -> list[Section]:
+    """Return what is shown of an algorithm, by what it measures."""
+    if 'return_after' in metrics:
+        return _policy_sections(metrics)
+    return _search_sections(metrics) if 'return_policy' in metrics else _model_sections(metrics)
 
 
 def _model_sections(metrics: Metrics) -> list[Section]:
@@ -92,6 +101,25 @@ def _policy_sections(metrics: Metrics) -> list[Section]:
             figure=_figure(metrics, _draw_std),
         ),
     ]
+
+
+def _search_sections(metrics: Metrics) -> list[Section]:
+    """Return what is shown of an algorithm that learns one task, in models or without."""
+    sections = [
+        Section(
+            'Return against real steps',
+            'Of the mean actions of the policy, in rollouts that it does not learn from, and of '
+            'those that it learns from; one training, so there is no interval.',
+            figure=_figure(metrics, _draw_search),
+        )
+    ]
+    if 'error_on_new_data' in metrics:
+        text = (
+            'Mean squared error of normalised changes: of a fit on its validation part, and of '
+            'the fit before on what was collected then.'
+        )
+        sections.append(Section('Models', text, figure=_figure(metrics, _draw_model_errors)))
+    return sections
 
 
 def _endings(metrics: Metrics) -> str:
@@ -134,6 +162,24 @@ def _draw_return(axes: Axes, metrics: Metrics) -> None:
     axes.fill_between(steps, mean - metrics['return_std'], mean + metrics['return_std'], alpha=0.2)
     axes.plot(steps, mean, marker='o')
     axes.set(xlabel='control steps', ylabel='return per rollout')
+
+
+def _draw_search(axes: Axes, metrics: Metrics) -> None:
+    labels = {'return_policy': 'mean actions', 'return_mean': 'collected',
+              'imagined_return': 'imagined'}  # fmt: skip
+    for key, label in labels.items():
+        if key in metrics:
+            axes.plot(metrics['environment_steps'], metrics[key], label=label)
+    axes.set(xlabel='real control steps', ylabel='return per rollout')
+    axes.legend(frameon=False)
+
+
+def _draw_model_errors(axes: Axes, metrics: Metrics) -> None:
+    labels = {'validation_error': 'validation', 'error_on_new_data': 'new data'}
+    for key, label in labels.items():
+        axes.plot(metrics['environment_steps'], metrics[key], label=label)
+    axes.set(xlabel='real control steps', ylabel='error', yscale='log')
+    axes.legend(frameon=False)
 
 
 def _draw_losses(axes: Axes, metrics: Metrics) -> None:

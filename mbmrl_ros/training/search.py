@@ -3,7 +3,8 @@
 """Model-based policy search in a run folder: collect, fit, improve, publish, again.
 
 What is collected is saved before it counts, and a checkpoint holds models and policy after every
-iteration, so that a training that was killed goes on bit for bit.
+iteration, so that a training that was killed goes on bit for bit. A run folder that holds data of
+an iteration 0 begins with these: recordings, which its own steps come on top of.
 """
 
 from __future__ import annotations
@@ -70,10 +71,12 @@ def search_info(name: str, stages: Stages, search: Search[Any]) -> PolicyInfo:
 def _search(stages: Stages, search: Search[Any], run: Run, info: PolicyInfo) -> PolicyBundle:
     done, policy, models, data = _resume(stages, search, run)
     bundle = load_policy(run.publish(done)) if done else None
+    if data and not done:
+        policy, models = _learn_from_recordings(stages, search, (policy, models), data)
     for iteration in range(done + 1, search.config.iterations + 1):
         started = [time.perf_counter()]
         if not run.has_data(iteration):
-            acts_by = policy if iteration > 1 else None
+            acts_by = policy if data else None
             generator = search.generator(iteration, 'collect')
             run.save_data(iteration, stages.collect(search, acts_by, generator))
         data.append(run.load_data(iteration))
@@ -110,28 +113,47 @@ def _resume(
     stages: Stages, search: Search[Any], run: Run
 ) -> tuple[int, Params, Models, list[list[Trajectory]]]:
     done, tensors, data = run.load()
+    data = [*([run.load_data(0)] if run.has_data(0) else []), *data]
     if not done:
-        return 0, stages.begin(search), search.begin_models(), []
+        return 0, stages.begin(search), search.begin_models(), data
     models = Models.from_tensors(group(tensors, 'models'))
     buffer = replay(data, search.config.buffer_size)
     return done, group(tensors, 'policy'), models._replace(replay=buffer), data
+
+
+def _learn_from_recordings(
+    stages: Stages, search: Search[Any], begun: tuple[Params, Models], data: Data
+) -> tuple[Params, Models]:
+    """Fit and improve once, before anything is collected: iteration 0, which is not resumed."""
+    policy, models = begun
+    models, fitted = stages.fit(search, models, data, search.generator(0, 'fit'))
+    policy, _ = stages.improve(search, policy, models, search.generator(0, 'improve'))
+    check_finite(policy, 0, SMALLER_STEPS)
+    tqdm.write(f'recordings: {_steps(data):.0f} steps, error {fitted["validation_error"]:.4f}')
+    return policy, models
 
 
 def measure(search: Search[Any], act: Act, data: Data, iteration: int) -> Metrics:
     """Return what real rollouts earned: those of the data, and of what was learned from them.
 
     return_policy: of the mean actions of the policy before any adaptation, in rollouts that are
-    not learned from and not counted.
+    not learned from and not counted. environment_steps: of the environment of this training;
+    recorded_steps: of what it began with, where there is something.
     """
     shown = search.env.roll_out(mean_actions(act), search.generator(iteration, 'evaluate'))
     returns = returns_of(search.task, data[-1])
     return {
-        'environment_steps': float(sum(t.steps for each in data for t in each)),
+        'environment_steps': _steps(data[-iteration:]),
         'return_mean': float(returns.mean()),
         'return_std': float(returns.std(correction=0)),
         'return_policy': float(returns_of(search.task, shown).mean()),
         'ended_early': float(sum(each.steps < search.env.horizon for each in data[-1])),
+        **({'recorded_steps': _steps(data[:1])} if len(data) > iteration else {}),
     }
+
+
+def _steps(data: Data) -> float:
+    return float(sum(trajectory.steps for each in data for trajectory in each))
 
 
 def returns_of(task: MetaTask, trajectories: list[Trajectory]) -> Tensor:

@@ -23,8 +23,10 @@ def run(tmp_path_factory):
 
 def test_returns_are_reported_and_the_errors_of_each_model_over_the_horizon(run, tmp_path):
     out = tmp_path / 'numbers.json'
-    command = ['evaluate', '--bundle', str(run / 'bundle'), '--threads', '1', '--json', str(out)]
-    assert not main([*command, '--episodes', '3'])
+    picture = tmp_path / 'errors.png'
+    command = ['evaluate', str(run), '--threads', '1', '--json', str(out)]
+    assert not main([*command, '--episodes', '3', '--figure', str(picture)])
+    assert picture.read_bytes().startswith(b'\x89PNG')
     numbers = json.loads(out.read_text())
     assert len(numbers['returns']) == 3 and numbers['return_mean'] < 0
     assert numbers['horizons'] == [1, 2, 5, 10, 20]
@@ -37,6 +39,26 @@ def test_a_bundle_without_its_run_has_returns_alone(run, tmp_path):
     bundle = run / 'bundles' / '0001'
     assert not main(['evaluate', '--bundle', str(bundle), '--json', str(out), '--steps', '5'])
     assert 'model_errors' not in json.loads(out.read_text())
+    assert main(['evaluate', '--bundle', str(bundle), '--figure', str(tmp_path / 'a.png')]) == 2
+
+
+def test_a_run_of_a_search_has_a_page(run, tmp_path):
+    page = tmp_path / 'page.html'
+    assert not main(['report', str(run), '--out', str(page)])
+    text = page.read_text()
+    for title in ('Return against real steps', 'Models', 'Time per iteration'):
+        assert title in text
+    assert text.count('data:image/png;base64,') == 3
+
+
+def test_what_cannot_be_evaluated_or_drawn_is_one_line(capsys):
+    for arguments, said in (
+        (['evaluate'], 'evaluate needs RUN'),
+        (['evaluate', 'half_cheetah/disabled_joint/mb', '--figure', 'a.png'], 'of ensembles'),
+    ):
+        assert main(arguments) == 2
+        error = capsys.readouterr().err
+        assert said in error and len(error.strip().splitlines()) == 1
 
 
 def test_a_task_of_another_robot_is_one_line(run, capsys):

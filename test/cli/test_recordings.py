@@ -12,8 +12,10 @@ import pytest
 
 from mbmrl_ros.cli.main import main
 from mbmrl_ros.data.recordings import load_recordings
+from mbmrl_ros.envs.meta_tasks import load_meta_task
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.system.outputs import claimed
+from mbmrl_ros.training.recorded_start import recorded_episodes
 
 SPEC = load_robot('millirobot')
 TINY = [
@@ -221,3 +223,29 @@ def test_targets_are_tried_before_a_bag_is_read(bags, tmp_path, capsys, monkeypa
         said = wrong(capsys, *arguments, '--out', tmp_path / 'taken')
     assert 'another mbmrl bag is at work in' in said
     assert [path.name for path in tmp_path.iterdir()] == ['file']
+
+
+CRAWLER = """
+extends: millirobot.yaml
+tasks:
+  forward:
+    description: walk along x
+    episode_steps: 10
+    reward: [{term: forward_velocity, channel: vx}]
+"""
+
+
+@pytest.mark.parametrize('kind', ['dataset', 'bags'])
+def test_a_policy_search_may_begin_with_recordings(kind, bags, data, tmp_path, capsys):
+    robot = tmp_path / 'crawler.yaml'
+    robot.write_text(CRAWLER)
+    source = data if kind == 'dataset' else bags
+    pieces = recorded_episodes(source, load_meta_task('forward', str(robot)), None)
+    # Four walks of 38 steps, in parts of at most 10.
+    assert sum(piece.steps for piece in pieces) == 152 and len(pieces) == 16
+    # What it goes on in is a simulation, and this robot's motors have none in batches.
+    command = ['train', 'me_ppo', '--data', source]
+    task = ['--task', 'forward', '--robot', robot, '--out', tmp_path / 'run']
+    assert 'are not sampled in batches' in wrong(capsys, *command, *task)
+    assert 'needs --task' in wrong(capsys, *command)
+    assert 'unknown task of policies' in wrong(capsys, *command, '--task', 'millirobot/path')

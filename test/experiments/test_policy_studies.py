@@ -15,9 +15,9 @@ from mbmrl_ros.envs.meta_tasks import META_TASKS, load_meta_task
 from mbmrl_ros.experiments.goal_shown import with_goal_shown
 from mbmrl_ros.experiments.jobs import Selection
 from mbmrl_ros.experiments.outcomes import do, finished
-from mbmrl_ros.experiments.policy_cells import StudyCell
-from mbmrl_ros.experiments.policy_pages import DRAW, write_study_pages
 from mbmrl_ros.experiments.policy_studies import ARMS, STUDIES, study_jobs
+from mbmrl_ros.experiments.study_pages import DRAW, write_study_pages
+from mbmrl_ros.experiments.study_work import StudyCell
 from mbmrl_ros.training.meta_policy import make_env
 from mbmrl_ros.training.meta_settings import BatchConfig
 

@@ -22,8 +22,9 @@ from mbmrl_ros.data.dataset import load_trajectories
 from mbmrl_ros.experiments.cells import expand
 from mbmrl_ros.experiments.jobs import Job, Selection, Training
 from mbmrl_ros.experiments.outcomes import do, finished
-from mbmrl_ros.experiments.policy_cells import StudyCell, toy_gradients
+from mbmrl_ros.experiments.policy_cells import toy_gradients
 from mbmrl_ros.experiments.runner import run_jobs
+from mbmrl_ros.experiments.study_work import StudyCell
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.system.outputs import claimed
 

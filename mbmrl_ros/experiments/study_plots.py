@@ -1,0 +1,64 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What figures of studies have in common: an arm's results, panels, differences seed by seed."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Plot
+
+from mbmrl_ros.experiments.columns import interval
+
+COLOURS = ('#1f6fb2', '#c25a00', '#2e7d32', '#7b3fa0', '#8c6d31', '#17becf', '#c2185b', '#7b7b7b')
+
+
+class Arm(NamedTuple):
+    """The cells of an arm on a task, a result per seed."""
+
+    name: str
+    label: str
+    colour: str
+    results: dict[int, dict[str, Any]]
+
+    def values(self, key: str) -> dict[int, list[float]]:
+        """Return a number of every seed."""
+        return {seed: [result[key]] for seed, result in self.results.items()}
+
+    def mean(self, key: str) -> list[float]:
+        """Return the mean over seeds of a list of numbers, as long as the shortest."""
+        rows = [result[key] for result in self.results.values()]
+        shortest = min(map(len, rows))
+        # What is no number is null in the file.
+        known = np.array([row[:shortest] for row in rows], np.float64)
+        return [float(x) for x in known.mean(0)]
+
+
+Tasks = dict[str, list[Arm]]
+Drawn = tuple[Plot, list[str]]
+
+
+def panels(count: int, width: float) -> tuple[Plot, list[Axes]]:
+    """Return a plot of panels beside each other."""
+    plot = Plot(figsize=(width * count, 3.8))
+    axes = list(plot.subplots(1, count, squeeze=False)[0])
+    return tidy(plot), axes
+
+
+def tidy(plot: Plot) -> Plot:
+    """Give all panels a grid and no frame."""
+    for axes in plot.axes:
+        axes.grid(alpha=0.3)
+        axes.spines[['top', 'right']].set_visible(False)
+    plot.set_layout_engine('tight')
+    return plot
+
+
+def difference(arm: Arm, base: Arm | None, key: str) -> str:
+    """Return the difference to another arm, seed by seed."""
+    if base is None or base is arm:
+        return '-'
+    both = sorted(arm.results.keys() & base.results.keys())
+    return interval({seed: [arm.results[seed][key] - base.results[seed][key]] for seed in both})
