@@ -1,0 +1,178 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What an arm learned from nothing: python benchmarks/pr2_learning.py RUN... --out DIR.
+
+RUN: folders of `mbmrl train`, of any of the arm's `_undisturbed` tasks and any seeds. DIR gets
+episodes.csv, where the hand ended in every episode of the training; tests.csv, the same of the
+last policy's means from 20 new starts, without and with what the arm never held; and distance.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from mbmrl_ros.bundles.policy import build_policy, load_policy
+from mbmrl_ros.data.dataset import load_trajectories
+from mbmrl_ros.demo.reaching import LAST_S, from_goal
+from mbmrl_ros.envs.arm_tasks import HELD_OUT
+from mbmrl_ros.envs.learning_tasks import LEARNING_TASKS
+from mbmrl_ros.envs.robot_env import RobotEnv
+from mbmrl_ros.envs.task import Task, from_the_start
+from mbmrl_ros.evaluation.episodes import interval95
+from mbmrl_ros.policies import squashed
+from mbmrl_ros.spec.robot import RobotSpec, load_robot
+from mbmrl_ros.types import Array
+
+STARTS, TEST_SEED, NEAR_CM = 20, 1000, 2.0
+TESTS = {'alone': (), '1.5 kg in the hand': from_the_start(HELD_OUT['held_out'])(1)}
+COLOURS = {'reach': '#1f6fb2', 'shape_matching': '#d95f02', 'block_stacking': '#2a9d4a'}
+
+
+class Training(NamedTuple):
+    """A run folder. minutes, ends_cm: of each episode of the training, in its order."""
+
+    name: str
+    seed: int
+    minutes: Array
+    ends_cm: Array
+    tests: dict[str, Array]
+
+
+def main() -> None:
+    """Write both tables and the picture, and print what they come to."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('runs', type=Path, nargs='+', metavar='RUN')
+    parser.add_argument('--out', type=Path, required=True)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    trainings = sorted((read(folder) for folder in options.runs), key=lambda t: (t.name, t.seed))
+    options.out.mkdir(parents=True, exist_ok=True)
+    write(
+        options.out / 'episodes.csv',
+        ('task', 'seed', 'robot_min', 'end_cm'),
+        ((t.name, t.seed, *row) for t in trainings for row in zip(t.minutes, t.ends_cm)),
+    )
+    write(
+        options.out / 'tests.csv',
+        ('task', 'seed', 'test', 'end_cm'),
+        (
+            (t.name, t.seed, test, end)
+            for t in trainings
+            for test, ends in t.tests.items()
+            for end in ends
+        ),
+    )
+    draw(trainings).savefig(options.out / 'distance.png', dpi=110, bbox_inches='tight')
+    print(summary(trainings))
+
+
+def write(path: Path, header: tuple[str, ...], rows: Any) -> None:
+    """Write a table."""
+    with path.open('w', newline='') as file:
+        writer = csv.writer(file, lineterminator='\n')
+        writer.writerow(header)
+        for row in rows:
+            writer.writerow([f'{v:.4g}' if isinstance(v, float) else v for v in row])
+
+
+def read(folder: Path) -> Training:
+    """Return what a run folder says, and test its last policy."""
+    about = json.loads((folder / 'run.json').read_text())
+    task = LEARNING_TASKS[about['task']]
+    assert isinstance(task, Task)
+    spec = load_robot(task.robot)
+    groups = [load_trajectories(path) for path in sorted((folder / 'data').iterdir())]
+    ends, minutes, steps = [], [], 0
+    for trajectory in (each for group in groups for each in group):
+        steps += trajectory.steps
+        minutes.append(steps * spec.period_s / 60)
+        ends.append(end_cm(spec, task, trajectory.states.double().numpy()[None])[0])
+    name = task.name.partition('/')[2].removesuffix('_undisturbed')
+    tests = {test: tried(folder, spec, task, schedule) for test, schedule in TESTS.items()}
+    return Training(name, about['seed'], np.array(minutes), np.array(ends), tests)
+
+
+def end_cm(spec: RobotSpec, task: Task, states: Array) -> Array:
+    """Return mean distances [N] over the last second, of the farthest of three points."""
+    last = max(1, round(LAST_S / spec.period_s))
+    return np.asarray(100 * from_goal(spec, task, states)[:, -last:].mean(-1))
+
+
+@torch.no_grad()
+def tried(folder: Path, spec: RobotSpec, task: Task, schedule: Any) -> Array:
+    """Return where the means of the last policy end [cm], from new starts."""
+    bundle = load_policy(folder / 'bundle')
+    policy, env = build_policy(bundle.info), RobotEnv(spec, STARTS)
+    state = env.reset(np.random.default_rng(TEST_SEED), [schedule] * STARTS)
+    states = [state]
+    for _ in range(task.episode_steps):
+        drawn = policy.distribution(bundle.params, state[:, list(spec.input_indices)])  # type: ignore[union-attr]
+        mean = squashed.mode(drawn) if bundle.info.squashed else drawn['mean']
+        state = env.step(mean.clamp(-1, 1))
+        states.append(state)
+    env.close()
+    return end_cm(spec, task, torch.stack(states, 1).double().numpy())
+
+
+def summary(trainings: list[Training]) -> str:
+    """Return a row of a table per task: means over trainings with their 95 % intervals."""
+    lines = [
+        '| task | trainings | within 2 cm from [min] | cm from the goal | within 2 cm '
+        '| 1.5 kg: cm | within 2 cm |',
+        '|---|---|---|---|---|---|---|',
+    ]
+    of_task = defaultdict(list)
+    for training in trainings:
+        of_task[training.name].append(training)
+    for name, several in of_task.items():
+        cells = [name, str(len(several)), ', '.join(near_from(t) for t in several)]
+        for test in TESTS:
+            ends = [float(t.tests[test].mean()) for t in several]
+            share = np.mean([np.mean(t.tests[test] <= NEAR_CM) for t in several])
+            mean, half = interval95(ends)
+            cells += [f'{mean:.1f} ± {half:.1f}', f'{100 * share:.0f} %']
+        lines.append(f'| {" | ".join(cells)} |')
+    return '\n'.join(lines)
+
+
+def near_from(training: Training) -> str:
+    """Return from when on, in minutes of the robot, episodes of the training ended near.
+
+    By the median of six episodes, which are those of three iterations.
+    """
+    ends = training.ends_cm
+    medians = np.array([np.median(ends[i - 5 : i + 1]) for i in range(5, len(ends))])
+    near = np.flatnonzero(medians <= NEAR_CM)
+    return f'{training.minutes[near[0] + 5]:.1f}' if len(near) else 'never'
+
+
+def draw(trainings: list[Training]) -> Figure:
+    """Return where episodes of the trainings ended, over the robot's time."""
+    figure = Figure(figsize=(8, 3.6))
+    axes = figure.subplots()
+    axes.grid(alpha=0.3)
+    axes.spines[['top', 'right']].set_visible(False)
+    named = set()
+    for training in trainings:
+        label = None if training.name in named else training.name.replace('_', ' ')
+        named.add(training.name)
+        axes.plot(
+            training.minutes, training.ends_cm, color=COLOURS[training.name], lw=1.0, label=label
+        )
+    axes.axhline(NEAR_CM, color='#1b1f24', ls=':', lw=1)
+    axes.set(xlabel='robot time [min]', ylabel='from the goal, last second [cm]', yscale='log')
+    axes.legend(frameon=False)
+    return figure
+
+
+if __name__ == '__main__':
+    main()
