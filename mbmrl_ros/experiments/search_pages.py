@@ -9,7 +9,6 @@ from collections.abc import Callable
 import numpy as np
 from matplotlib.axes import Axes
 
-from mbmrl_ros.evaluation.episodes import interval95
 from mbmrl_ros.experiments.columns import interval, rows_table
 from mbmrl_ros.experiments.search_studies import ARMS
 from mbmrl_ros.experiments.study_plots import (
@@ -48,28 +47,29 @@ def search_curves(tasks: Tasks) -> Drawn:
 
 
 def biases(tasks: Tasks) -> Drawn:
-    """Return at the end against the bias of the models."""
+    """Return at the end against the bias of the models; dots are seeds."""
     plot, places = panels(len(tasks), 6.0)
     rows = []
     for axes, (task, arms) in zip(places, tasks.items()):
-        algorithms = dict.fromkeys(ARMS[arm.name].algorithm for arm in arms)
-        for algorithm, colour in zip(algorithms, COLOURS):
-            own = {ARMS[arm.name].bias: arm for arm in arms
-                   if ARMS[arm.name].algorithm == algorithm}  # fmt: skip
-            own = {bias: own[bias] for bias in sorted(own)}
+        by_algorithm: dict[str, dict[float, Arm]] = {}
+        for arm in sorted(arms, key=lambda arm: ARMS[arm.name].bias):
+            made = ARMS[arm.name]
+            by_algorithm.setdefault(made.algorithm, {})[made.bias] = arm
+        first = next(iter(by_algorithm.values()))
+        for (algorithm, own), colour in zip(by_algorithm.items(), COLOURS):
+            label = ARMS[algorithm].label
             ends = [[result['end'] for result in arm.results.values()] for arm in own.values()]
-            spread = [interval95(each) for each in ends]
-            half = np.nan_to_num([each[1] for each in spread])
-            axes.errorbar(list(own), [each[0] for each in spread], half, color=colour, capsize=2,
-                          marker='o', label=ARMS[algorithm].label)  # fmt: skip
+            for bias, each in zip(own, ends):
+                axes.plot([bias] * len(each), each, '.', color=colour, alpha=0.6)
+            axes.plot(list(own), [np.mean(each) for each in ends], color=colour, label=label)
             rows += [
                 {
                     'task': task,
-                    'algorithm': ARMS[algorithm].label,
+                    'algorithm': label,
                     'bias': f'{bias:g}',
                     'return at the end': interval(arm.values('end')),
-                    'minus that without': difference(arm, own.get(0.0), 'end'),
-                    'imagined': interval(arm.values('imagined_end')),
+                    "minus the first algorithm's": difference(arm, first.get(bias), 'end'),
+                    'in the models': interval(arm.values('imagined_end')),
                 }
                 for bias, arm in own.items()
             ]
