@@ -113,15 +113,13 @@ def _choose(robot: str | None) -> tuple[Task, RobotSpec]:
 
 
 def _train(task: Task, folder: Path, steps: int) -> None:
-    from mbmrl_ros.nodes.learners.asynchronous import asynchronous_command
+    from mbmrl_ros.nodes.learners.asynchronous import learn_beside
+    from mbmrl_ros.nodes.learners.settings import SharedSettings
 
-    settings = [f'iterations={steps // task.episode_steps}', 'real_rollouts=1']
-    asynchronous_command(
-        argparse.Namespace(
-            algorithm=ALGORITHM, task=task.name, robot='', config=None, set=settings,
-            seed=0, out=folder, start_from='',
-        )
-    )  # fmt: skip
+    changes = f'iterations={steps // task.episode_steps}', 'real_rollouts=1'
+    learn_beside(
+        SharedSettings(algorithm=ALGORITHM, task=task.name, settings=changes, out=str(folder))
+    )
 
 
 def _read(folder: Path) -> list[Array]:

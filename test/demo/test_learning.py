@@ -2,14 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The demo that learns: what it says of what a robot did, and the pictures of it."""
 
+import json
+
 import numpy as np
 import pytest
+import torch
 from opengl import needs_opengl
 
 from mbmrl_ros.cli.main import main
+from mbmrl_ros.data.dataset import Trajectory, save_trajectories
 from mbmrl_ros.demo import learning
 from mbmrl_ros.demo.learning import Learned, Summary, headline, summarise
 from mbmrl_ros.envs.learning_tasks import LEARNING_TASKS
+from mbmrl_ros.nodes.learners import asynchronous
 from mbmrl_ros.robot.state import encode
 from mbmrl_ros.spec.robot import load_robot
 
@@ -50,6 +55,27 @@ def test_readings_behind_a_state_are_its_own():
     known = np.isfinite(signals)
     assert known.sum() == 14  # Seven angles and seven velocities; points are computed.
     assert np.allclose(encode(SPEC, signals[None])[0][:14], state[:14])
+
+
+def test_the_demo_starts_the_learners_and_shows_what_they_left(tmp_path, monkeypatch, capsys):
+    def learn(settings, folder, robot, steps):
+        assert (settings.algorithm, settings.task) == ('mb_mpo', TASK.name)
+        assert (robot, steps) == ('pr2_left_arm', 200)
+        (folder / 'collector' / 'data').mkdir(parents=True)
+        for number, states in enumerate((at_distance(*[0.5] * 10), at_distance(*[0.01] * 10)), 1):
+            states = torch.from_numpy(states).float()
+            piece = Trajectory(states, torch.zeros(10, 7), torch.full((10,), -1))
+            save_trajectories(folder / 'collector' / 'data' / f'{number:04d}', [piece])
+
+    monkeypatch.setattr(asynchronous, '_learn', learn)
+    monkeypatch.setattr(learning, '_film', lambda path, learned: None)
+    out = tmp_path / 'out'
+    assert main(['demo', '--learn', '--steps', '200', '--out', str(out)]) == 0
+    summary = json.loads((out / 'summary.json').read_text())
+    assert summary['first_cm'] == pytest.approx(50.0, rel=1e-3)
+    assert summary['last_cm'] == pytest.approx(1.0, rel=1e-3)
+    assert 'ends 1.0 cm from its goal, 50.0 cm in the first' in capsys.readouterr().out
+    assert 'learned from nothing' in (out / 'report.html').read_text()
 
 
 @needs_opengl

@@ -31,7 +31,7 @@ Process = subprocess.Popen[bytes]
 
 
 def asynchronous_command(options: argparse.Namespace) -> None:
-    """Learn until as many steps are collected as by `mbmrl train`, or go on with a run."""
+    """Do what `mbmrl train --asynchronous` was asked for."""
     if options.start_from:
         raise UserError('--start-from goes without --asynchronous')
     settings = SharedSettings(
@@ -44,14 +44,20 @@ def asynchronous_command(options: argparse.Namespace) -> None:
         out=str(options.out or ''),
         key_file=options.key_file or '',
     )
+    folder = learn_beside(settings)
+    bundle = folder / POLICY / 'bundle'
+    found = bundle if bundle.exists() else 'none yet; collect more steps'
+    print(f'bundle: {found}\ncurves: {folder}/*/metrics.csv')
+
+
+def learn_beside(settings: SharedSettings) -> Path:
+    """Learn until as many steps are collected as by `mbmrl train`, or go on; return the folder."""
     read_signature(settings.key_file)
     part, config = plan_part(settings), plan_training(settings).config
     steps = config.iterations * config.real_rollouts * part.search.env.horizon
     with claimed(part.folder, 'mbmrl train'):
         _learn(settings, part.folder, part.search.task.robot, steps)
-    bundle = part.folder / POLICY / 'bundle'
-    found = bundle if bundle.exists() else 'none yet; collect more steps'
-    print(f'bundle: {found}\ncurves: {part.folder}/*/metrics.csv')
+    return part.folder
 
 
 def _learn(settings: SharedSettings, folder: Path, robot: str, steps: int) -> None:
