@@ -141,6 +141,7 @@ def make_parser() -> argparse.ArgumentParser:
     key = commands.add_parser('key', help='a new key that signs policies between machines')
     key.add_argument('file', type=Path, metavar='FILE', help='of it, for its owner only')
     key.set_defaults(command_of=lambda options: _load('nodes.learners.signing', 'key_command'))
+    _add_security(commands.add_parser('security', help='an SROS2 policy of the nodes of a robot'))
     stop = commands.add_parser('stop', help='emergency stop of all controllers and gates')
     stop.add_argument('--release', action='store_true', help='unlatch it instead')
     stop.set_defaults(command_of=lambda options: _load('nodes.by_hand.stopping', 'stop_command'))
@@ -268,6 +269,17 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--full', action='store_true', help="the paper's size, of policies")
     parser.add_argument('--dry-run', action='store_true', help='say what there is to do')
     parser.set_defaults(command_of=_experiment)
+
+
+def _add_security(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--robot', required=True, help='name or .yaml; see: mbmrl robots')
+    parser.add_argument('--bundle', default='', help='that controls it; none: it only collects')
+    parser.add_argument('--task', default='', help='to learn beside it; none: no learners')
+    parser.add_argument('--namespace', default='', help='of the nodes')
+    parser.add_argument('--out', type=output_file, required=True, metavar='FILE', help='.xml')
+    parser.set_defaults(
+        command_of=lambda options: _load('nodes.security.policy', 'security_command')
+    )
 
 
 def _add_bag(parser: argparse.ArgumentParser) -> None:
