@@ -52,22 +52,26 @@ class RunPlan(NamedTuple):
     """Where and how a training runs.
 
     start_from: a run whose data and weights are taken over. after: called after every iteration.
+    samplers: where rollouts of meta policy search are made, as ray:4; empty: here.
     """
 
     folder: Path
     seed: int = 0
     start_from: Path | None = None
     after: After | None = None
+    samplers: str = ''
 
 
 def run_training(
     algorithm: Algorithm, task: Task | MetaTask, config: Config, plan: RunPlan
 ) -> Path:
     """Train in a folder that nobody else writes to; return that of the bundle."""
-    folder, seed, start_from, after = plan
+    folder, seed, start_from, after, samplers = plan
     identity = {'algorithm': algorithm.name, 'task': task.name, 'seed': seed}
     if start_from:
         identity['start_from'] = str(start_from)
+    if samplers:
+        identity['samplers'] = samplers
     with claimed(folder, 'mbmrl train'):
         run = Run(folder, config, identity, after)
         if start_from and isinstance(config, ModelBasedConfig):

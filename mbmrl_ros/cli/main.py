@@ -207,6 +207,12 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         help='collect, fit and improve at once, beside a simulator in real time, as ROS nodes',
     )
     parser.add_argument(
+        '--samplers',
+        default='',
+        metavar='ray:N',
+        help='of meta policy search: rollouts in N shares by a Ray cluster; default: here',
+    )
+    parser.add_argument(
         '--key-file', metavar='FILE', help='with --asynchronous: sign what the nodes send; see key'
     )
     parser.add_argument('--seed', type=_whole, default=0, help='of all random numbers (0)')
@@ -265,6 +271,9 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--steps', type=_positive, help="per episode; default: the figure's")
     parser.add_argument('--candidates', type=_positive, help="default: the bundle's planner's")
     parser.add_argument('--processes', type=_positive, default=1, help='of one thread each (1)')
+    parser.add_argument(
+        '--ray', default='', metavar='ADDRESS', help='of a Ray cluster, HOST:PORT or auto'
+    )
     parser.add_argument('--quick', action='store_true', help='a check of the machinery only')
     parser.add_argument('--full', action='store_true', help="the paper's size, of policies")
     parser.add_argument('--dry-run', action='store_true', help='say what there is to do')
@@ -381,6 +390,8 @@ def _demo(options: argparse.Namespace) -> Command:
 
 
 def _train(options: argparse.Namespace) -> Command:
+    if options.samplers and (options.asynchronous or options.data):
+        raise UserError('--samplers goes without --asynchronous and --data')
     if options.key_file and not options.asynchronous:
         raise UserError('--key-file goes with --asynchronous')
     if options.data and options.asynchronous:

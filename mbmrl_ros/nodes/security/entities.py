@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import numpy as np
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -127,7 +128,7 @@ class Hall:
         for topic in self._spec.topics:
             write = sensor_writer(self._spec, topic)
             stamp_ns = self._stranger.get_clock().now().nanoseconds
-            self._publishers[topic].publish(write([0.0] * len(self._spec.signals), stamp_ns))
+            self._publishers[topic].publish(write(np.zeros(len(self._spec.signals)), stamp_ns))
 
 
 @contextmanager
