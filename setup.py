@@ -96,6 +96,8 @@ setup(
         'video': ['av>=12.0'],
         # Model-free algorithms, which model-based ones are compared with.
         'baselines': ['sb3-contrib>=2.4'],
+        # Experiments and rollouts on several machines.
+        'ray': ['ray>=2.40'],
         # The site of the documents: mkdocs serve.
         'docs': ['mkdocs-material>=9.5,<10'],
         # rclpy and the messages as wheels, for machines without a ROS 2 installation. launch and
@@ -121,6 +123,7 @@ setup(
             'pytest>=8.0',
             'pytest-xdist>=3.6',
             'pytorch_mppi>=0.8',
+            'ray>=2.40',
             'ruff>=0.9',
             'setuptools>=64',
             'types-PyYAML',

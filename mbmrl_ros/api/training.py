@@ -54,7 +54,8 @@ class RunPlan(NamedTuple):
     """Where and how a training runs.
 
     start_from: a run whose data and weights are taken over. after: called after every iteration.
-    data: recordings, or bags, that a policy search begins with.
+    data: recordings, or bags, that a policy search begins with. samplers: where rollouts of meta
+    policy search are made, as ray:4; empty: here.
     """
 
     folder: Path
@@ -62,16 +63,19 @@ class RunPlan(NamedTuple):
     start_from: Path | None = None
     after: After | None = None
     data: Path | None = None
+    samplers: str = ''
 
 
 def run_training(
     algorithm: Algorithm, task: Task | MetaTask, config: Config, plan: RunPlan
 ) -> Path:
     """Train in a folder that nobody else writes to; return that of the bundle."""
-    folder, seed, start_from, after, data = plan
+    folder, seed, start_from, after, data, samplers = plan
     identity = {'algorithm': algorithm.name, 'task': task.name, 'seed': seed}
     if start_from:
         identity['start_from'] = str(start_from)
+    if samplers:
+        identity['samplers'] = samplers
     recorded = list[Trajectory]()
     if data and isinstance(task, MetaTask):
         identity['data'] = str(data)

@@ -48,7 +48,7 @@ def experiment_command(options: argparse.Namespace) -> int:
             state = 'done' if finished(job, options.out) else 'to do'
             print(f'{state:5}  {job.work.title}')
         return 0
-    failed = run_jobs(jobs, options.out, options.processes)
+    failed = run_jobs(jobs, options.out, options.processes, options.ray)
     for title, reason in failed.items():
         print(f'mbmrl: {title}: {reason}', file=sys.stderr)
     print(f'{len(jobs) - len(failed)} of {len(jobs)} cells are there; mbmrl report {options.out}')

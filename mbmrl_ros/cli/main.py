@@ -144,6 +144,7 @@ def make_parser() -> argparse.ArgumentParser:
     key = commands.add_parser('key', help='a new key that signs policies between machines')
     key.add_argument('file', type=Path, metavar='FILE', help='of it, for its owner only')
     key.set_defaults(command_of=lambda options: _load('nodes.learners.signing', 'key_command'))
+    _add_security(commands.add_parser('security', help='an SROS2 policy of the nodes of a robot'))
     stop = commands.add_parser('stop', help='emergency stop of all controllers and gates')
     stop.add_argument('--release', action='store_true', help='unlatch it instead')
     stop.set_defaults(command_of=lambda options: _load('nodes.by_hand.stopping', 'stop_command'))
@@ -216,6 +217,12 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         help='collect, fit and improve at once, beside a simulator in real time, as ROS nodes',
     )
     parser.add_argument(
+        '--samplers',
+        default='',
+        metavar='ray:N',
+        help='of meta policy search: rollouts in N shares by a Ray cluster; default: here',
+    )
+    parser.add_argument(
         '--key-file', metavar='FILE', help='with --asynchronous: sign what the nodes send; see key'
     )
     parser.add_argument('--seed', type=_whole, default=0, help='of all random numbers (0)')
@@ -282,10 +289,24 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--steps', type=_positive, help="per episode; default: the figure's")
     parser.add_argument('--candidates', type=_positive, help="default: the bundle's planner's")
     parser.add_argument('--processes', type=_positive, default=1, help='of one thread each (1)')
+    parser.add_argument(
+        '--ray', default='', metavar='ADDRESS', help='of a Ray cluster, HOST:PORT or auto'
+    )
     parser.add_argument('--quick', action='store_true', help='a check of the machinery only')
     parser.add_argument('--full', action='store_true', help="the paper's size, of policies")
     parser.add_argument('--dry-run', action='store_true', help='say what there is to do')
     parser.set_defaults(command_of=_experiment)
+
+
+def _add_security(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--robot', required=True, help='name or .yaml; see: mbmrl robots')
+    parser.add_argument('--bundle', default='', help='that controls it; none: it only collects')
+    parser.add_argument('--task', default='', help='to learn beside it; none: no learners')
+    parser.add_argument('--namespace', default='', help='of the nodes')
+    parser.add_argument('--out', type=output_file, required=True, metavar='FILE', help='.xml')
+    parser.set_defaults(
+        command_of=lambda options: _load('nodes.security.policy', 'security_command')
+    )
 
 
 def _add_bag(parser: argparse.ArgumentParser) -> None:
@@ -437,6 +458,8 @@ def _demo(options: argparse.Namespace) -> Command:
 
 
 def _train(options: argparse.Namespace) -> Command:
+    if options.samplers and (options.asynchronous or options.data):
+        raise UserError('--samplers goes without --asynchronous and --data')
     if options.key_file and not options.asynchronous:
         raise UserError('--key-file goes with --asynchronous')
     if options.data and options.asynchronous:

@@ -36,6 +36,7 @@ from mbmrl_ros.evaluation.predictions import prediction_losses
 from mbmrl_ros.models.device import choose_precision
 from mbmrl_ros.planners.kinds import PlannerConfig, changed
 from mbmrl_ros.training.recipes import load_recipe
+from mbmrl_ros.training.remote import check_samplers
 from mbmrl_ros.training.run import finished_iterations, write_text
 from mbmrl_ros.training.settings import check_start
 from mbmrl_ros.types import Adapter
@@ -55,6 +56,8 @@ def train_command(options: argparse.Namespace) -> None:
         algorithm.recipes,
     )
     check_start(config, options.start_from)
+    if options.samplers:
+        check_samplers(options.samplers, algorithm)
     torch.set_num_threads(options.threads)
     folder = options.out or Path('runs') / task.name / name / f'seed{options.seed}'
     if options.start_from:
@@ -66,7 +69,13 @@ def train_command(options: argparse.Namespace) -> None:
                 'by the command that it was started with',
                 file=sys.stderr,
             )
-    plan = RunPlan(folder, options.seed, options.start_from, data=options.data)
+    plan = RunPlan(
+        folder,
+        options.seed,
+        options.start_from,
+        data=options.data,
+        samplers=options.samplers,
+    )
     bundle = run_training(algorithm, task, config, plan)
     print(f'bundle: {bundle}\ncurves: mbmrl report {folder}')
 

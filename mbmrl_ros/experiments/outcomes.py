@@ -16,6 +16,7 @@ from mbmrl_ros.bench.compare import conditions
 from mbmrl_ros.config import UserError, current_names, write_text
 from mbmrl_ros.evaluation.episodes import finite
 from mbmrl_ros.experiments.jobs import Job, Training, record_of
+from mbmrl_ros.experiments.studies import slug
 from mbmrl_ros.system.outputs import reason
 from mbmrl_ros.training.run import present_settings, same_setting
 
@@ -81,6 +82,11 @@ def in_a_line(result: dict[str, Any]) -> str:
     if 'loss_after' in result:
         text += f', error {result["loss_before"]:.4f} before, {result["loss_after"]:.4f} after'
     return text
+
+
+def log_of(job: Job, out: Path) -> Path:
+    """Return the file of what a job prints."""
+    return out / 'logs' / f'{slug(str(job.work.path.with_suffix("")))}.log'
 
 
 def do(job: Job, out: Path) -> dict[str, Any]:

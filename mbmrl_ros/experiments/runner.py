@@ -15,8 +15,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import connection, forkserver
@@ -28,8 +28,8 @@ from tqdm import tqdm
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.experiments.jobs import Job
-from mbmrl_ros.experiments.outcomes import do, finished, in_a_line
-from mbmrl_ros.experiments.studies import slug
+from mbmrl_ros.experiments.outcomes import do, finished, in_a_line, log_of
+from mbmrl_ros.experiments.ray_workers import Workers, ray_workers
 from mbmrl_ros.system.outputs import claimed, reason
 
 # A clean server that children are forked from: torch is imported once, and none of the parent's
@@ -38,33 +38,31 @@ CONTEXT = multiprocessing.get_context('forkserver')
 CONTEXT.set_forkserver_preload(['mbmrl_ros.experiments.outcomes', 'mbmrl_ros.sim.batch'])
 
 
-def run_jobs(jobs: list[Job], out: Path, processes: int) -> dict[str, str]:
+def run_jobs(jobs: list[Job], out: Path, processes: int, address: str = '') -> dict[str, str]:
     """Do what is not done yet; return why jobs failed, by title.
+
+    address: of a Ray cluster that does it; empty: processes of this machine do.
 
     UserError if a result was made with other settings, or another command works in `out`.
     """
     with claimed(out, 'mbmrl experiment'):
         left = [job for job in jobs if not finished(job, out)]
         done = len(jobs) - len(left)
+        if not left:
+            return {}
         with (
+            ray_workers(address, len(left)) if address else _processes(processes) as workers,
             tqdm(total=len(jobs), initial=done, unit='cell', desc='cells') as bar,
-            _pools() as new_pool,
         ):
-            return _work_off(left, out, processes, new_pool, bar)
+            return _work_off(left, out, workers, bar)
 
 
-def _work_off(
-    jobs: list[Job],
-    out: Path,
-    processes: int,
-    new_pool: Callable[[], ProcessPoolExecutor],
-    bar: tqdm[Any],
-) -> dict[str, str]:
+def _work_off(jobs: list[Job], out: Path, workers: Workers, bar: tqdm[Any]) -> dict[str, str]:
     """Do jobs, each of which comes after those that it needs; return why some failed."""
     waiting, failed = list(jobs), dict[Path, str]()
     # Pools of one, so that who is ended from outside takes no other job along.
-    free = [new_pool() for _ in range(processes)]
-    running: dict[Future[tuple[str, float]], tuple[Job, ProcessPoolExecutor]] = {}
+    free = [workers.new_pool() for _ in range(workers.places)]
+    running: dict[Future[tuple[str, float]], tuple[Job, Executor]] = {}
     while waiting or running:
         at_work = [job for job, _ in running.values()]
         to_come = {job.work.path for job in (*waiting, *at_work)}
@@ -76,7 +74,7 @@ def _work_off(
                 continue
             else:
                 pool = free.pop()
-                running[pool.submit(_do, job, out)] = job, pool
+                running[pool.submit(workers.do, job, out)] = job, pool
             waiting.remove(job)
         bar.set_postfix_str(', '.join(job.work.title for job, _ in running.values())[:70])
         for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -88,7 +86,8 @@ def _work_off(
             else:
                 failed[job.work.path] = _why(error, job, out)
                 line = f'failed: {job.work.title}: {failed[job.work.path]}'
-            free.append(new_pool() if isinstance(error, BrokenProcessPool) else pool)
+            broken = isinstance(error, BrokenProcessPool)
+            free.append(workers.new_pool() if broken else pool)
             tqdm.write(line, file=sys.stderr)
             bar.update()
     titles = {job.work.path: job.work.title for job in jobs}
@@ -100,12 +99,12 @@ def _why(error: BaseException, job: Job, out: Path) -> str:
         return str(error)
     if isinstance(error, BrokenProcessPool):
         return 'its process was ended from outside, perhaps for lack of memory'
-    return f'{type(error).__name__}: {error} (see {_log(job, out)})'
+    return f'{type(error).__name__}: {error} (see {log_of(job, out)})'
 
 
 @contextmanager
-def _pools() -> Iterator[Callable[[], ProcessPoolExecutor]]:
-    """Yield what makes pools of one process that end with this, whatever they do."""
+def _processes(count: int) -> Iterator[Workers]:
+    """Yield pools of one process that end with this, whatever they do."""
     # Ctrl-C while the server imports is the parent's.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -120,7 +119,7 @@ def _pools() -> Iterator[Callable[[], ProcessPoolExecutor]]:
         return made[-1]
 
     try:
-        yield new_pool
+        yield Workers(count, new_pool, _do)
     except BaseException:
         for process in set(multiprocessing.active_children()) - others:
             process.terminate()
@@ -146,13 +145,9 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _log(job: Job, out: Path) -> Path:
-    return out / 'logs' / f'{slug(str(job.work.path.with_suffix("")))}.log'
-
-
 def _do(job: Job, out: Path) -> tuple[str, float]:
     """Do a job in a process of the pool; return its numbers in a line, and how long it took."""
-    started, log = time.monotonic(), _log(job, out)
+    started, log = time.monotonic(), log_of(job, out)
     try:
         log.parent.mkdir(exist_ok=True)
         with log.open('ab', buffering=0) as file:

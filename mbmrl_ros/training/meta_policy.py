@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -19,6 +20,7 @@ from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training.meta_learner import MetaLearner, Metrics, init_learner
 from mbmrl_ros.training.meta_settings import BatchConfig, MetaPolicyConfig
 from mbmrl_ros.training.policy_run import train_policy
+from mbmrl_ros.training.remote import remote_env
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.timed_env import TimedEnv
 
@@ -35,24 +37,36 @@ def train_meta_policy(
     seed: int,
 ) -> PolicyBundle:
     """Repeat an algorithm's iteration on a task; return the last bundle."""
-    env = make_env(task, config)
-    learner = init_learner(env.observation_size, env.action_size, config, seed)
-    return train_policy(
-        run,
-        env,
-        learner,
-        lambda generator: iteration(env, learner, config, generator),
-        policy_info(
-            name,
-            task,
+    with _sampled(task, config, run.samplers) as env:
+        learner = init_learner(env.observation_size, env.action_size, config, seed)
+        return train_policy(
+            run,
             env,
-            config,
-            observation_size=env.observation_size,
-            hidden_sizes=config.hidden_sizes,
-            min_std=config.min_std,
-        ),
-        seed,
-    )
+            learner,
+            lambda generator: iteration(env, learner, config, generator),
+            policy_info(
+                name,
+                task,
+                env,
+                config,
+                observation_size=env.observation_size,
+                hidden_sizes=config.hidden_sizes,
+                min_std=config.min_std,
+            ),
+            seed,
+        )
+
+
+@contextmanager
+def _sampled(task: MetaTask, config: BatchConfig, samplers: str) -> Iterator[TimedEnv]:
+    """Yield the robots of a task: here, or in a cluster."""
+    if not samplers:
+        yield make_env(task, config)
+        return
+    require_goals(task)
+    task = replace(task, horizon=config.horizon or task.horizon)
+    with remote_env(task, config.tasks, config.rollouts, config, samplers) as env:
+        yield env
 
 
 def make_env(task: MetaTask, config: BatchConfig) -> TimedEnv:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -27,6 +27,16 @@ class Policy(Protocol):
         """Return the distribution of actions for observations [N, R, S]."""
 
 
+@runtime_checkable
+class Sampler(Protocol):
+    """An environment that has whole rollouts made elsewhere (training/remote.py)."""
+
+    def collect(
+        self, policy: Policy, params: Params, goals: Tensor, generator: torch.Generator
+    ) -> Paths:
+        """Return the paths of all its tasks."""
+
+
 Act = Callable[[Tensor], Distribution]
 """observations [N, R, S] -> distribution of the actions [N, R, A]."""
 
@@ -35,6 +45,8 @@ def collect(
     env: TaskEnv, policy: Policy, params: Params, goals: Tensor, generator: torch.Generator
 ) -> Paths:
     """Roll a policy out towards goals [N, G]; params: shared, or with a leading N."""
+    if isinstance(env, Sampler):
+        return env.collect(policy, params, goals, generator)
     return roll_out(env, lambda seen: policy.distribution(params, seen), goals, generator)
 
 

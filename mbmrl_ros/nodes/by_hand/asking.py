@@ -23,13 +23,15 @@ from mbmrl_ros.nodes.common.log_folder import init_ros
 # long to look for one at all.
 MORE_S, LOOK_S = 0.5, 5.0
 ANSWER_S = 2.0
+# Its name is in the policies of DDS security, so it is always the same.
+ASKING = 'mbmrl_by_hand'
 
 
 class Asking:
     """A node that finds services by their end, and calls them."""
 
     def __init__(self, context: rclpy.Context) -> None:
-        self.node = rclpy.create_node(f'mbmrl_{os.getpid()}', context=context)
+        self.node = rclpy.create_node(ASKING, context=context)
         self._executor = SingleThreadedExecutor(context=context)
         self._executor.add_node(self.node)
 

@@ -2,12 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The work of the learners, without their nodes: what they make of what they are sent."""
 
+import errno
+import os
+
 import pytest
 import torch
 from safetensors.torch import save
 from small_learning import OWN, parameters
 
 from mbmrl_ros.bundles.policy import load_policy
+from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.learners.link import Stopped
 from mbmrl_ros.nodes.learners.model_learner import learn_model
 from mbmrl_ros.nodes.learners.parcels import Parcel, unpack
@@ -151,6 +155,39 @@ def test_the_robot_explores_by_draws_of_the_policy(request_of, algorithm):
     ]
     assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[0], drawn[2])
     assert max(action.abs().max() for action in drawn) <= 1.0
+
+
+@pytest.mark.parametrize('makes', [MODEL, POLICY])
+def test_on_a_full_disk_a_learner_ends_with_a_line_and_goes_on_when_there_is_space(
+    request_of, tmp_path, monkeypatch, makes
+):
+    request = request_of('mb_mpo') | {'checkpoint_s': 1e-6}
+    part = plan_part(LearnerSettings(**request))
+    models = {k: v.clone() for k, v in sent(part.search.begin_models().tensors()).items()}
+    inbox = [episodes_of(part, 2) | ({MODEL: save(models)} if makes == POLICY else {})]
+    learn = {MODEL: learn_model, POLICY: improve_policy}[makes]
+    work(learn, request, inbox, 3)
+    folder = tmp_path / makes
+    before = {path: path.read_bytes() for path in folder.rglob('checkpoint*')}
+    assert before
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr('mbmrl_ros.training.run.save_file', full)
+        link = Link(inbox, 3)
+        with pytest.raises(UserError, match='No space left on device; free some space'):
+            learn(link, request)
+    # It has sent what is on disk, and perhaps models that a checkpoint would have held.
+    layout = part.layouts[makes]
+    versions = [unpack(data, makes, part.origin, layout).version for data in link.all('parcel')]
+    assert versions[0].start == 2 and len(versions) <= (2 if makes == MODEL else 1)
+    assert {path: path.read_bytes() for path in folder.rglob('checkpoint*')} == before
+    assert not list(folder.rglob('*.partial'))
+    again = work(learn, request, inbox, 2)
+    began, went_on = (unpack(d, makes, part.origin, layout) for d in again.all('parcel')[:2])
+    assert began.version.start == 3 and went_on.version > began.version > versions[-1]
 
 
 def test_a_piece_that_nothing_can_be_learned_from_is_waited_over(request_of):

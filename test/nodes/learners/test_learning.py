@@ -14,6 +14,7 @@ from std_srvs.srv import Trigger
 
 from mbmrl_ros.data.dataset import load_trajectories
 from mbmrl_ros.nodes.learners import collector_node, model_learner_node, policy_learner_node
+from mbmrl_ros.nodes.learners.mailbox import Mailbox
 from mbmrl_ros.nodes.learners.parcels import Parcel, Version, message_of, unpack
 from mbmrl_ros.nodes.learners.parts import EPISODE, POLICY, TOPICS, plan_part
 from mbmrl_ros.nodes.learners.settings import LearningSettings
@@ -138,6 +139,54 @@ def test_bytes_of_others_never_reach_the_robot(bench, tmp_path, key):
     send((1, 11))
     bench.until_status('collection', lambda text, v: v['policy.version'] == '1.11')
     assert bench.status('collection')[0] == b'\0', 'all is well again'
+
+
+def test_who_hears_nothing_for_a_while_misses_no_episode_and_gets_the_newest_policy(
+    bench, tmp_path, key
+):
+    part = part_in(tmp_path)
+    signature = read_signature(**key)
+    episodes = Mailbox(EPISODE, part.origin, part.layouts[EPISODE], True, signature)
+    profile = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    came = []
+
+    def connect():
+        publisher = bench.node.create_publisher(UInt8MultiArray, TOPICS[POLICY], LATCHED)
+        heard = bench.node.create_subscription(
+            UInt8MultiArray,
+            TOPICS[EPISODE],
+            lambda message: came.append(episodes.accept(message)),
+            profile,
+        )
+        return publisher, heard
+
+    def send(publisher, version):
+        data = Parcel(POLICY, Version(*version), part.stages.begin(part.search)).pack(part.origin)
+        publisher.publish(message_of(signature.sign(data)))
+
+    bench.sim(robot=ROBOT, lockstep=True)
+    start(bench, 'collector_node', tmp_path, lockstep=True, **key)
+    publisher, heard = connect()
+    send(publisher, (1, 1))
+    bench.until_status('collection', lambda _, v: v.get('policy.version') == '1.1')
+    bench.until(lambda: any(came))
+    # The network is gone: the robot goes on with what it has.
+    bench.node.destroy_publisher(publisher)
+    bench.node.destroy_subscription(heard)
+    known = {parcel.version for parcel in came if parcel}
+    wanted = len(known) + 3
+    bench.until_status('collection', lambda _, v: number(v, 'pieces') >= wanted)
+    values = bench.status('collection')[2]
+    assert values['policy.version'] == '1.1' and bench.status('collection')[0] == b'\0'
+    # It is back: all that was missed comes, each once, and of policies the newest.
+    publisher, heard = connect()
+    send(publisher, (1, 9))
+    bench.until_status('collection', lambda _, v: v['policy.version'] == '1.9')
+    missed = {Version(0, n) for n in range(1, wanted + 1)} - known
+    bench.until(lambda: missed <= {parcel.version for parcel in came if parcel})
+    versions = [parcel.version for parcel in came if parcel]
+    assert len(missed) >= 3 and len(set(versions)) == len(versions)
+    assert not episodes.refused
 
 
 # Six processes, with the machine for themselves.
