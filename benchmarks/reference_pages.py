@@ -14,7 +14,7 @@ from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.bundles.dynamics import BundleInfo
 from mbmrl_ros.bundles.files import bundle_names, find_bundle, read_head
 from mbmrl_ros.bundles.policy import PolicyInfo
-from mbmrl_ros.cli.main import make_parser
+from mbmrl_ros.cli.parser import make_parser
 from mbmrl_ros.cli.settings import Setting, rows_of
 from mbmrl_ros.nodes.common import settings as nodes
 from mbmrl_ros.nodes.learners import settings as learners
