@@ -37,7 +37,7 @@ def add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--learn',
         action='store_true',
-        help='pr2_left_arm learns to reach from nothing, in three minutes of real time',
+        help='pr2_left_arm learns to reach from nothing, in five minutes of real time',
     )
     parser.set_defaults(command_of=commands.demo)
 

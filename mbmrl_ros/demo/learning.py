@@ -37,7 +37,7 @@ from mbmrl_ros.types import Array
 
 ALGORITHM = 'mb_mpo'
 TASKS = {'pr2_left_arm': 'pr2_left_arm/reach_undisturbed'}
-MINUTES = 3.0
+MINUTES = 5.0
 # Of the video, and how often a control period is drawn: twice as fast as it was.
 SHOWN_S, PER_SECOND = 60.0, 20
 # Who is as near has done it (thesis 8.4.5).
