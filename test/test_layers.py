@@ -98,6 +98,7 @@ def test_the_page_of_the_architecture_shows_the_layers_as_they_are():
 # Folders of nodes/, each a process or what processes share, in the order of the imports.
 ROOMS = [
     'common', 'by_hand', 'recording', 'controller', 'gate', 'simulator', 'episode', 'learners',
+    'security',
 ]  # fmt: skip
 
 

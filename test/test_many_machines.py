@@ -60,14 +60,14 @@ def dying(cluster, get):
     """Return what waits as `get` does, and kills the second machine first, if it can at work."""
     left = [cluster.second]
 
-    def wait(ray, references):
+    def wait(ray, references, *more):
         if left:
             second = left.pop()
             end = time.monotonic() + AT_WORK_S
             while ray.available_resources().get('CPU') and time.monotonic() < end:
                 time.sleep(0.02)
             cluster.remove_node(second, allow_graceful=False)
-        return get(ray, references)
+        return get(ray, references, *more)
 
     return wait
 
@@ -117,6 +117,16 @@ def test_without_ray_a_line_says_what_to_install(monkeypatch, capsys, tmp_path):
         assert main(arguments) == 2
         [line] = capsys.readouterr().err.strip().splitlines()
         assert "pip install 'mbmrl_ros[ray]'" in line
+
+
+@pytest.mark.parametrize('address', ['127.0.0.1:1', 'ray://127.0.0.1:1', '127.0.0.1:x', 'auto'])
+def test_where_no_cluster_is_a_line_says_so_at_once(monkeypatch, capsys, tmp_path, address):
+    pytest.importorskip('ray', reason='the extra ray is not installed')
+    if address == 'auto':
+        monkeypatch.setenv('RAY_ADDRESS', '127.0.0.1:2')
+    assert main(['experiment', 'toy-gradients', '--out', str(tmp_path), '--ray', address]) == 2
+    [line] = capsys.readouterr().err.strip().splitlines()
+    assert 'no Ray cluster at' in line and 'ray start --head' in line
 
 
 @pytest.mark.parametrize('samplers', ['4', 'ray', 'ray:', 'ray:0', 'ray:-1', 'ray:x', 'dask:4'])
@@ -188,7 +198,7 @@ def test_a_machine_that_dies_costs_time_and_changes_no_result(
 ):
     # Cells: three of the toy, one that needs another.
     jobs = [toy_job('dice', seed) for seed in range(3)] + study()
-    monkeypatch.setattr(ray_workers, 'get', dying(cluster, ray_workers.get))
+    monkeypatch.setattr(ray_workers, 'get_unless', dying(cluster, ray_workers.get_unless))
     there, here = tmp_path / 'there', tmp_path / 'here'
     assert run_jobs(jobs, there, 1, cluster.address) == {}
     assert cluster.second not in cluster.list_all_nodes(), 'it was killed'

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +25,7 @@ from mbmrl_ros import __version__
 from mbmrl_ros.config import UserError
 from mbmrl_ros.experiments.jobs import Job
 from mbmrl_ros.experiments.outcomes import do, in_a_line, log_of
-from mbmrl_ros.system.cluster import cluster, get, remote
+from mbmrl_ros.system.cluster import cluster, get_unless, remote
 from mbmrl_ros.system.outputs import replacing
 
 Files = dict[str, bytes]
@@ -58,6 +59,7 @@ class Done(NamedTuple):
 def ray_workers(address: str, count: int) -> Iterator[Workers]:
     """Yield who waits for tasks of a cluster; UserError if there is none. count: of jobs."""
     pools: list[ThreadPoolExecutor] = []
+    left = threading.Event()
 
     def new_pool() -> ThreadPoolExecutor:
         pools.append(ThreadPoolExecutor(1))
@@ -67,7 +69,8 @@ def ray_workers(address: str, count: int) -> Iterator[Workers]:
         task = remote(ray, _do_there)
 
         def do_elsewhere(job: Job, out: Path) -> tuple[str, float]:
-            done: Done = get(ray, task.remote(job, needed(job, out), __version__))
+            reference = task.remote(job, needed(job, out), __version__)
+            done: Done = get_unless(ray, reference, left)
             put(done.files, out, str(job.work.path))
             if done.error is not None:
                 raise done.error
@@ -76,9 +79,9 @@ def ray_workers(address: str, count: int) -> Iterator[Workers]:
         try:
             yield Workers(min(count, MOST_AT_ONCE), new_pool, do_elsewhere)
         finally:
-            # Whoever still waits for a task gets an error when the connection is closed.
+            left.set()
             for pool in pools:
-                pool.shutdown(wait=False, cancel_futures=True)
+                pool.shutdown(cancel_futures=True)
 
 
 def needed(job: Job, out: Path) -> Files:
