@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A small Ray cluster does cells and samples rollouts; a machine of it is killed at both."""
 
+import itertools
 import json
 import os
 import time
-from contextlib import closing
-from dataclasses import fields, replace
+from contextlib import closing, contextmanager
 
 import pytest
 import torch
@@ -14,9 +14,9 @@ import torch
 from mbmrl_ros.algorithms.promp import ProMPConfig
 from mbmrl_ros.cli.main import main
 from mbmrl_ros.config import UserError
-from mbmrl_ros.envs.meta_tasks import load_meta_task
 from mbmrl_ros.experiments import ray_workers
 from mbmrl_ros.experiments.jobs import Job
+from mbmrl_ros.experiments.outcomes import do
 from mbmrl_ros.experiments.policy_cells import (
     PolicyTraining,
     StudyCell,
@@ -26,18 +26,17 @@ from mbmrl_ros.experiments.policy_cells import (
 )
 from mbmrl_ros.experiments.ray_workers import needed, put
 from mbmrl_ros.experiments.runner import run_jobs
-from mbmrl_ros.policies.gaussian import GaussianPolicy
 from mbmrl_ros.system import cluster as clusters
-from mbmrl_ros.training import remote
-from mbmrl_ros.training.remote import joined, remote_env, share_count
+from mbmrl_ros.training import meta_policy, remote
+from mbmrl_ros.training.remote import joined, share_count
 from mbmrl_ros.training.rollouts import collect
 from mbmrl_ros.training.timed_env import TimedEnv
-from mbmrl_ros.types import Paths
 
 TASK = 'half_cheetah/forward_backward'
 SMALL = ('iterations=2', 'tasks=5', 'rollouts=2', 'horizon=6', 'hidden_sizes=[8]')
 # Until both machines have begun with what they were given.
-AT_WORK_S = 5.0
+AT_WORK_S = 3.0
+SHARES = 3
 NODE = {'num_cpus': 1, 'object_store_memory': 80 * 2**20}
 
 
@@ -56,12 +55,15 @@ def cluster():
     made.shutdown()
 
 
-def dying(cluster, get):
-    """Return what waits as `get` does, and kills the second machine first, if it can at work."""
-    left = [cluster.second]
+def dying(cluster, get, after=0):
+    """Return what waits as `get` does, and kills the second machine first, if it can at work.
+
+    after: how many calls.
+    """
+    left, calls = [cluster.second], itertools.count()
 
     def wait(ray, references, *more):
-        if left:
+        if next(calls) >= after and left:
             second = left.pop()
             end = time.monotonic() + AT_WORK_S
             while ray.available_resources().get('CPU') and time.monotonic() < end:
@@ -155,82 +157,56 @@ def test_what_cannot_be_sampled_elsewhere_is_said_in_a_line(
     assert said in line
 
 
-def sample_here(config, shares, generator, params):
-    """Sample in shares as a cluster does, without one."""
-    policy = policy_of()
-    goals = load_meta_task(TASK).goals.draw(torch.Generator().manual_seed(3), config.tasks)
-    places = torch.arange(config.tasks).tensor_split(shares)
-    seeds = torch.randint(2**62, (shares,), generator=generator).tolist()
-    parts = []
-    for place, seed in zip(places, seeds):
-        with closing(TimedEnv(short(config), len(place), config.rollouts, config)) as env:
-            own = torch.Generator().manual_seed(seed)
-            theirs = of_tasks(params, place)
-            parts.append(collect(env, policy, theirs, goals[place], own))
-    return joined(parts)
+class Here(TimedEnv):
+    """Robots whose rollouts are made in shares as a cluster makes them, without one."""
+
+    def collect(self, policy, params, goals, generator):
+        places = torch.arange(self.tasks).tensor_split(SHARES)
+        seeds = torch.randint(2**62, (SHARES,), generator=generator).tolist()
+        own, parts = params['log_std'].dim() > 1, []
+        for place, seed in zip(places, seeds):
+            theirs = {k: v[place] for k, v in params.items()} if own else params
+            stream = torch.Generator().manual_seed(seed)
+            with closing(TimedEnv(self.task, len(place), self.rollouts)) as env:
+                parts.append(collect(env, policy, theirs, goals[place], stream))
+        return joined(parts)
 
 
-def of_tasks(params, place):
-    """Return the parameters of some tasks, where each has its own."""
-    own = params['log_std'].dim() > 1
-    return {name: value[place] for name, value in params.items()} if own else params
-
-
-def policy_of():
-    return GaussianPolicy(17, 6, (8,), 1.0, 1e-6)
-
-
-def short(config):
-    return replace(load_meta_task(TASK), horizon=config.horizon)
-
-
-def assert_same(ours, theirs):
-    for name in (each.name for each in fields(Paths)):
-        one, other = getattr(ours, name), getattr(theirs, name)
-        for value, wanted in zip(
-            *((v.values() if isinstance(v, dict) else [v]) for v in (one, other))
-        ):
-            assert torch.equal(value, wanted), name
+@contextmanager
+def here_env(task, tasks, rollouts, config, samplers):
+    yield Here(task, tasks, rollouts, config)
 
 
 def test_a_machine_that_dies_costs_time_and_changes_no_result(
     cluster, tmp_path, capsys, monkeypatch
 ):
-    # Cells: three of the toy, one that needs another.
-    jobs = [toy_job('dice', seed) for seed in range(3)] + study()
-    monkeypatch.setattr(ray_workers, 'get_unless', dying(cluster, ray_workers.get_unless))
+    # Cells: some of the toy, a training, and one that needs it.
+    jobs = [toy_job('dice', 0), toy_job('dice', 1), *study()]
     there, here = tmp_path / 'there', tmp_path / 'here'
+    monkeypatch.setattr(ray_workers, 'get_unless', dying(cluster, ray_workers.get_unless))
     assert run_jobs(jobs, there, 1, cluster.address) == {}
     assert cluster.second not in cluster.list_all_nodes(), 'it was killed'
-    assert run_jobs(jobs, here, 1) == {}
+    for job in jobs:
+        do(job, here)
     assert results(jobs, there) == results(jobs, here)
     assert (there / jobs[-2].work.folder / 'bundle').is_dir()
     assert (there / 'logs').is_dir() and not list(there.rglob('*.partial'))
     # Nothing is left to do, so nobody is asked.
     assert run_jobs(jobs, there, 1, 'nowhere:1') == {}
 
-    # Rollouts: of three shares by two machines, one of which dies at it.
+    # A training: one of the machines that sample for it dies in its second round.
     cluster.second = cluster.add_node(**NODE)
-    config = ProMPConfig(tasks=5, rollouts=2, horizon=6, hidden_sizes=(8,))
-    goals = load_meta_task(TASK).goals.draw(torch.Generator().manual_seed(3), 5)
-    params = policy_of().init(torch.Generator().manual_seed(0))
-    shared = {name: value.detach() for name, value in params.items()}
-    own = {name: value.expand(5, *value.shape) for name, value in shared.items()}
-    with remote_env(short(config), 5, 2, config, 'ray:3') as env:
-        for given in (shared, own):
-            if given is own:
-                monkeypatch.setattr(remote, 'get', dying(cluster, remote.get))
-            ours = env.collect(policy_of(), given, goals, torch.Generator().manual_seed(7))
-            wanted = sample_here(config, 3, torch.Generator().manual_seed(7), given)
-            assert_same(ours, wanted)
-        assert env.physics_s > 0
-        env.close()
-    assert cluster.second not in cluster.list_all_nodes(), 'it was killed'
-
-    # A whole training, which goes on only with as many shares.
+    monkeypatch.setattr(remote, 'get', dying(cluster, remote.get, after=1))
     arguments = ['train', 'promp', '--task', TASK, *(f'--set={each}' for each in SMALL)]
-    assert main([*arguments, '--out', str(tmp_path / 'a'), '--samplers', 'ray:2']) == 0
-    assert (tmp_path / 'a' / 'bundle' / 'model.safetensors').exists()
+    arguments += ['--samplers', f'ray:{SHARES}', '--out']
+    assert main([*arguments, str(tmp_path / 'a')]) == 0
+    assert cluster.second not in cluster.list_all_nodes(), 'it was killed'
+    monkeypatch.setattr(meta_policy, 'remote_env', here_env)
+    assert main([*arguments, str(tmp_path / 'b')]) == 0
+    bundles = [tmp_path / out / 'bundle' / 'model.safetensors' for out in ('a', 'b')]
+    assert bundles[0].read_bytes() == bundles[1].read_bytes()
+
+    # It goes on only with as many shares.
     capsys.readouterr()
-    assert main([*arguments, '--out', str(tmp_path / 'a'), '--samplers', 'ray:3']) == 2
+    assert main([*arguments, str(tmp_path / 'a'), '--samplers', 'ray:2']) == 2
     assert 'samplers' in capsys.readouterr().err
