@@ -34,7 +34,8 @@ def completed(line: str) -> set[str]:
         ('mbmrl train re', {'rebal'}),
         ('mbmrl train mb --task pr2', {
             'pr2_left_arm/reach', 'pr2_left_arm/shape_matching', 'pr2_left_arm/block_stacking',
-            'pr2_left_arm/thesis',
+            'pr2_left_arm/thesis', 'pr2_left_arm/reach_undisturbed',
+            'pr2_left_arm/shape_matching_undisturbed', 'pr2_left_arm/block_stacking_undisturbed',
         }),
         ('mbmrl demo --robot mil', {'millirobot'}),
         ('mbmrl evaluate --bundle half_cheetah/disabled_joint/g', {
