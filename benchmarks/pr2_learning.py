@@ -139,7 +139,8 @@ def summary(trainings: list[Training]) -> str:
             ends = [float(t.tests[test].mean()) for t in several]
             share = np.mean([np.mean(t.tests[test] <= NEAR_CM) for t in several])
             mean, half = interval95(ends)
-            cells += [f'{mean:.1f} ± {half:.1f}', f'{100 * share:.0f} %']
+            interval = f' ± {half:.1f}' if np.isfinite(half) else ''
+            cells += [f'{mean:.1f}{interval}', f'{100 * share:.0f} %']
         lines.append(f'| {" | ".join(cells)} |')
     return '\n'.join(lines)
 
