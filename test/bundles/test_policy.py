@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 
+from mbmrl_ros.bundles.files import bundle_names, check_interface, find_bundle, read_head
 from mbmrl_ros.bundles.policy import (
     PolicyBundle,
     PolicyInfo,
@@ -15,6 +16,7 @@ from mbmrl_ros.bundles.policy import (
     save_policy,
 )
 from mbmrl_ros.config import UserError
+from mbmrl_ros.spec.robot import load_robot
 
 NETWORKS = {
     'gaussian': {'hidden_sizes': (8, 4)},
@@ -74,3 +76,16 @@ def test_weights_of_another_network_are_one_line(tmp_path):
     (tmp_path / 'model.safetensors').write_bytes(b'nothing')
     with pytest.raises(UserError, match='is damaged: its checksum'):
         load_policy(tmp_path)
+
+
+POLICIES = [name for name in bundle_names() if read_head(find_bundle(name)).kind == 'policy']
+
+
+@pytest.mark.parametrize('name', POLICIES)
+def test_every_shipped_policy_fits_its_robot_and_acts(name):
+    bundle = load_policy(name)
+    spec = load_robot(bundle.info.robot)
+    check_interface(find_bundle(name), bundle.info, spec)
+    seen = torch.zeros(3, len(spec.input_indices))
+    drawn = build_policy(bundle.info).distribution(bundle.params, seen)
+    assert drawn['mean'].shape == (3, spec.action_size) and drawn['mean'].isfinite().all()
