@@ -23,6 +23,10 @@ SUCCESS, FAILURE, ERROR = (
     TransitionCallbackReturn.ERROR,
 )
 
+# Parameters that say what a node is, and topics that every node may hear.
+TELLING = ('robot', 'bundle', 'algorithm', 'task', 'bag')
+OF_ROS = {'/parameter_events', '/clock'}
+
 
 class Topics(Protocol):
     """Everything of a node that exists from configure to cleanup: topics, services, threads."""
@@ -125,6 +129,14 @@ class ManagedNode(LifecycleNode):
             gc.freeze()
         if self._topics is not None:
             self._topics.start()
+        self.get_logger().info(self._introduction())
+
+    def _introduction(self) -> str:
+        """Return what this is, and which topics it waits for."""
+        values = ((name, getattr(self._settings, name, '')) for name in TELLING)
+        about = ', '.join(f'{name} {value}' for name, value in values if value)
+        topics = {each.topic_name for each in self.subscriptions} - OF_ROS
+        return f'active: {about or self.get_name()}; hears {", ".join(sorted(topics)) or "nobody"}'
 
     def _change(self, action: Callable[[], object]) -> TransitionCallbackReturn:
         """Do what a transition asks for. rclpy itself would swallow what it raises."""
