@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from mbmrl_ros.bundles.files import group
+from mbmrl_ros.bundles.files import group, misfit
 from mbmrl_ros.bundles.policy import PolicyBundle
 from mbmrl_ros.config import Config, UserError
 from mbmrl_ros.networks.critic import Critic
@@ -98,15 +98,11 @@ class Actor:
         if self.info.critics:
             critics = self._critic.init(torch.Generator())
             drawn |= {f'critic/{k}': v for k, v in critics.items()}
-        shapes, theirs = (
-            {key: tuple(value.shape) for key, value in each.items()}
-            for each in (drawn, self.tensors)
-        )
-        if shapes != theirs:
-            key = next(k for k in sorted({**shapes, **theirs}) if shapes.get(k) != theirs.get(k))
+        wrong = misfit(drawn, self.tensors)
+        if wrong is not None:
             raise UserError(
-                f'{name} is damaged: {key} of its policy should be '
-                f'{shapes.get(key, "missing")}, it is {theirs.get(key, "missing")}'
+                f'{name} is damaged: {wrong.name} of its policy should be {wrong.wanted}, it is '
+                f'{wrong.found}'
             )
         return self
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mbmrl_ros.bundles.dynamics import Bundle
+from mbmrl_ros.bundles.files import misfit
 from mbmrl_ros.config import UserError
 from mbmrl_ros.models.dynamics import MLPDynamics
 from mbmrl_ros.models.mean import MeanDynamics
@@ -66,18 +67,13 @@ def _check_alike(first: str, expected: Bundle, name: str, found: Bundle) -> None
                 f'{wanted}; choose models that were trained by the same settings'
             )
     for group in ('params', 'step_sizes'):
-        shapes, others = (_shapes(getattr(bundle, group)) for bundle in (expected, found))
-        if shapes != others:
-            key = next(k for k in sorted({**shapes, **others}) if shapes.get(k) != others.get(k))
+        wrong = misfit(getattr(expected, group), getattr(found, group))
+        if wrong is not None:
             raise UserError(
-                f'{name} cannot be a member beside {first}: its {group}/{key} is '
-                f'{others.get(key, "missing")}, there {shapes.get(key, "missing")}; choose '
-                'models that were trained by the same settings'
+                f'{name} cannot be a member beside {first}: its {group}/{wrong.name} is '
+                f'{wrong.found}, there {wrong.wanted}; choose models that were trained by the '
+                'same settings'
             )
-
-
-def _shapes(values: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(value.shape) for name, value in values.items()}
 
 
 def _stacked(each: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:

@@ -18,6 +18,7 @@ from mbmrl_ros.bundles.files import (
     damaged,
     find_bundle,
     group,
+    misfit,
     parse_head,
     read_json,
     read_tensors,
@@ -158,18 +159,17 @@ def on_device(bundle: Bundle, device: torch.device, precision: Precision | None 
 def _check_weights(folder: Path, info: BundleInfo, network: Network, params: Params) -> None:
     """UserError where bundle.json tells of another network than the one that is there."""
     # Scale and shift of the inputs are there where the training asked for them.
-    shapes, theirs = (
-        {name: tuple(v.shape) for name, v in each.items() if name not in ('scale', 'shift')}
+    drawn, theirs = (
+        {name: value for name, value in each.items() if name not in ('scale', 'shift')}
         for each in (network.init(torch.Generator()), params)
     )
     if info.members > 1:
-        shapes = {name: (info.members, *shape) for name, shape in shapes.items()}
-    if shapes != theirs:
-        name = next(k for k in sorted({**shapes, **theirs}) if shapes.get(k) != theirs.get(k))
+        drawn = {name: value.expand(info.members, *value.shape) for name, value in drawn.items()}
+    wrong = misfit(drawn, theirs)
+    if wrong is not None:
         kind = f'{info.cell or "feed-forward"} network of hidden_sizes {list(info.hidden_sizes)}'
         kind = kind if info.members == 1 else f'ensemble of {info.members} of a {kind}'
         raise UserError(
-            f'bundle {folder} is damaged: bundle.json tells of a {kind}, with {name} '
-            f'{shapes.get(name, "missing")}; in model.safetensors it is '
-            f'{theirs.get(name, "missing")}'
+            f'bundle {folder} is damaged: bundle.json tells of a {kind}, with {wrong.name} '
+            f'{wrong.wanted}; in model.safetensors it is {wrong.found}'
         )

@@ -14,7 +14,7 @@ import hashlib
 import json
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import ConfigDict, ValidationError
 from safetensors import SafetensorError
@@ -172,6 +172,25 @@ def find_bundle(name_or_path: str | Path) -> Path:
         f'no bundle {str(name_or_path)!r} (a folder with bundle.json); '
         f'{closest(str(name_or_path), names)}'
     )
+
+
+class Misfit(NamedTuple):
+    """The first tensor that is not as it should be: its shape, and that which it has."""
+
+    name: str
+    wanted: tuple[int, ...] | str
+    found: tuple[int, ...] | str
+
+
+def misfit(wanted: Params, found: Params) -> Misfit | None:
+    """Return the first tensor, by name, that is missing, too many or of another shape."""
+    shapes, theirs = (
+        {name: tuple(value.shape) for name, value in each.items()} for each in (wanted, found)
+    )
+    for name in sorted({**shapes, **theirs}):
+        if shapes.get(name) != theirs.get(name):
+            return Misfit(name, shapes.get(name, 'missing'), theirs.get(name, 'missing'))
+    return None
 
 
 def bundle_names() -> list[str]:

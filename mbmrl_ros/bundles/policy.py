@@ -15,6 +15,7 @@ from mbmrl_ros.bundles.files import (
     damaged,
     find_bundle,
     group,
+    misfit,
     parse_head,
     read_json,
     read_tensors,
@@ -96,14 +97,10 @@ def load_policy(name_or_path: str | Path) -> PolicyBundle:
                       f'{list(info.hidden_sizes)}')  # fmt: skip
     bundle = PolicyBundle(info, read_tensors(folder, info))
     drawn = build_policy(info).init(torch.Generator())
-    shapes, theirs = (
-        {name: tuple(value.shape) for name, value in each.items()}
-        for each in (drawn, bundle.params)
-    )
-    if shapes != theirs:
-        name = next(k for k in sorted({**shapes, **theirs}) if shapes.get(k) != theirs.get(k))
+    wrong = misfit(drawn, bundle.params)
+    if wrong is not None:
         raise UserError(
-            f'bundle {folder} is damaged: by bundle.json {name} is '
-            f'{shapes.get(name, "missing")}, in model.safetensors {theirs.get(name, "missing")}'
+            f'bundle {folder} is damaged: by bundle.json {wrong.name} is {wrong.wanted}, in '
+            f'model.safetensors {wrong.found}'
         )
     return bundle

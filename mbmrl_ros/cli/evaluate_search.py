@@ -79,12 +79,13 @@ def _acting(bundle: PolicyBundle, search: Search[Any], options: argparse.Namespa
     planner = make_planner(planner_of(options), search.env.action_size)
     folder = find_bundle(options.bundle)
     checkpoint = run_of(folder, bundle.info)
-    if not checkpoint:
+    known = group(checkpoint, 'models')
+    if not known:
         raise UserError(
             f'--planner needs the models of the run, and beside {folder} is no checkpoint of '
             f'iteration {bundle.info.iteration}; name the bundle of a whole run folder'
         )
-    models = Models.from_tensors(group(checkpoint, 'models'))
+    models = Models.from_tensors(known)
     critics = group(group(checkpoint, 'policy'), 'critic')
     actor = make_actor(bundle, critics, tuple(search.env.observed.tolist()))
     searched = Searched(search.ensemble(models), actor)

@@ -80,6 +80,8 @@ class Summary(NamedTuple):
 def learn_command(options: argparse.Namespace) -> int:
     """Let a robot learn, or go on; write report.html, summary.json and video.mp4 to `out`."""
     torch.set_num_threads(1)
+    if options.task or options.bundles:
+        raise UserError('--learn goes without --task and --bundles: it begins from nothing')
     task, spec = _choose(options.robot)
     folder = options.out / 'learning'
     if options.fresh and folder.exists():
@@ -185,7 +187,8 @@ def make_page(learned: Learned, summary: Summary, film: Path | None) -> Page:
             Section(
                 'Distance from the goal',
                 'Of the farthest of three points of the hand. Dots: mean over the last second of '
-                f'an episode; dotted: {NEAR_CM:.0f} cm.',
+                'an episode, or of a piece of one where periods were missed; dotted: '
+                f'{NEAR_CM:.0f} cm.',
                 figure=draw_distance(learned),
             ),
         ],

@@ -44,11 +44,12 @@ class HorizonErrors(NamedTuple):
 
 
 def trained_models(run: Path) -> Models | None:
-    """Return the models of a run as they were after its last iteration; None if it has none."""
-    if not (run / 'checkpoint.safetensors').exists():
-        return None
-    _, tensors = read_checkpoint(run)
-    return Models.from_tensors(group(tensors, 'models'))
+    """Return the models of a run as they were after its last iteration; None if it has none.
+
+    A policy that learned beside a robot has its models in another folder.
+    """
+    known = group(read_checkpoint(run)[1], 'models')
+    return Models.from_tensors(known) if known else None
 
 
 @torch.no_grad()

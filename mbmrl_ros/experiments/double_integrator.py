@@ -131,7 +131,7 @@ def _task(models: Ensemble) -> Imagined:
         return torch.zeros_like(state[..., 0], dtype=torch.bool)
 
     def no_system(tasks: int, rollouts: int, threads: int) -> Any:
-        raise NotImplementedError('it is imagined alone')
+        raise ValueError('there are no robots of this task: it is imagined alone')
 
     task = MetaTask('double integrator', '', 1, NO_GOALS, cost, no_system, never)
     return Imagined(task, models, torch.arange(2))

@@ -22,6 +22,7 @@ from mbmrl_ros.experiments.study_plots import (
     Tasks,
     difference,
     panels,
+    stacked,
     tidy,
 )
 
@@ -114,13 +115,7 @@ def time(tasks: Tasks) -> Drawn:
     parts = {'physics_s': 'physics', 'policy_s': 'policy', 'update_s': 'update'}
     rows = []
     for axes, (task, arms) in zip(places, tasks.items()):
-        left = np.zeros(len(arms))
-        for (key, label), colour in zip(parts.items(), COLOURS):
-            means = np.array([np.mean([*arm.values(key).values()]) for arm in arms])
-            axes.barh([arm.label for arm in arms], means, left=left, color=colour, label=label)
-            left += means
-        axes.set(title=task, xlabel='seconds of an iteration (median)')
-        axes.legend(frameon=False, fontsize=8)
+        stacked(axes, arms, parts, task)
         for arm in arms:
             share = {s: [r['update_s'] / r['physics_s']] for s, r in arm.results.items()}
             rows.append(

@@ -18,6 +18,7 @@ from mbmrl_ros.experiments.study_plots import (
     Tasks,
     difference,
     panels,
+    stacked,
 )
 
 
@@ -184,13 +185,7 @@ def seconds(tasks: Tasks) -> Drawn:
     parts = {'collect_s': 'real steps', 'fit_s': 'fit', 'improve_s': 'actor and critics'}
     rows = []
     for axes, (task, arms) in zip(places, tasks.items()):
-        left = np.zeros(len(arms))
-        for (key, label), colour in zip(parts.items(), COLOURS):
-            means = np.array([np.mean([*arm.values(key).values()]) for arm in arms])
-            axes.barh([arm.label for arm in arms], means, left=left, color=colour, label=label)
-            left += means
-        axes.set(title=task, xlabel='seconds of an iteration (median)')
-        axes.legend(frameon=False, fontsize=8)
+        stacked(axes, arms, parts, task)
         rows += [
             {'task': task, 'algorithm': arm.label, 'real steps': interval(arm.values('steps'))}
             | {f'{label}, s': interval(arm.values(key)) for key, label in parts.items()}

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,6 +55,20 @@ def tidy(plot: Plot) -> Plot:
         axes.spines[['top', 'right']].set_visible(False)
     plot.set_layout_engine('tight')
     return plot
+
+
+def stacked(axes: Axes, arms: list[Arm], parts: Mapping[str, str], task: str) -> None:
+    """Draw the seconds of an iteration of each arm, by what they went into.
+
+    parts: keys of results, each with its name.
+    """
+    left = np.zeros(len(arms))
+    for (key, label), colour in zip(parts.items(), COLOURS):
+        means = np.array([np.mean([*arm.values(key).values()]) for arm in arms])
+        axes.barh([arm.label for arm in arms], means, left=left, color=colour, label=label)
+        left += means
+    axes.set(title=task, xlabel='seconds of an iteration (median)')
+    axes.legend(frameon=False, fontsize=8)
 
 
 def difference(arm: Arm, base: Arm | None, key: str) -> str:

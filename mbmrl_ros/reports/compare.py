@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
@@ -15,7 +14,7 @@ from matplotlib.figure import Figure
 
 from mbmrl_ros.config import UserError, read_yaml
 from mbmrl_ros.reports.page import Page, Section, write_page
-from mbmrl_ros.reports.run import DURATIONS, POLICY_DURATIONS, Metrics, read_metrics
+from mbmrl_ros.reports.run import DURATIONS, POLICY_DURATIONS, Metrics, read_identity, read_metrics
 from mbmrl_ros.system.outputs import check_file
 
 # Share of the iterations, at the end, that the table's return is over.
@@ -97,7 +96,7 @@ def write_comparison(folders: Sequence[Path], out: Path | None = None) -> Path:
 
 def _read(folder: Path) -> Run:
     metrics = read_metrics(folder)
-    identity = json.loads((folder / 'run.json').read_text())
+    identity = read_identity(folder)
     return Run(folder, identity, read_yaml(folder / 'config.yaml'), metrics)
 
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -29,10 +30,9 @@ POLICY_DURATIONS = ('physics_s', 'policy_s', 'update_s')
 
 def write_run_report(folder: Path, out: Path | None = None) -> Path:
     """Write the page of a run folder; UserError if it holds no finished iteration."""
-    metrics = read_metrics(folder)
+    metrics, identity = read_metrics(folder), read_identity(folder)
     out = out or folder / 'report.html'
     check_file(out)
-    identity = json.loads((folder / 'run.json').read_text())
     name = f'{identity["algorithm"]} on {identity["task"]}'
     of_policy, sections = 'return_after' in metrics, _sections(metrics)
     durations = [key for key in (POLICY_DURATIONS if of_policy else DURATIONS) if key in metrics]
@@ -127,6 +127,17 @@ def _endings(metrics: Metrics) -> str:
     if 'ended_early' not in metrics:
         return 'How many rollouts ended early was not counted.'
     return f'{np.nansum(metrics["ended_early"]):.0f} rollouts ended early.'
+
+
+def read_identity(folder: Path) -> dict[str, Any]:
+    """Read what a run is of; UserError for a part of a training beside a robot."""
+    identity: dict[str, Any] = json.loads((folder / 'run.json').read_text())
+    if 'part' in identity:
+        raise UserError(
+            f'{folder} is the {identity["part"]} of a training beside a robot, which has no page; '
+            f'its curves: tensorboard --logdir {folder.parent}'
+        )
+    return identity
 
 
 def read_metrics(folder: Path) -> Metrics:

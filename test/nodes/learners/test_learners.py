@@ -11,6 +11,7 @@ from safetensors.torch import save
 from small_learning import OWN, parameters
 
 from mbmrl_ros.bundles.policy import load_policy
+from mbmrl_ros.cli.main import main
 from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.learners.link import Stopped
 from mbmrl_ros.nodes.learners.model_learner import learn_model
@@ -141,6 +142,24 @@ def test_a_policy_is_improved_a_step_at_a_time_by_the_functions_of_training(
         'algorithm': algorithm, 'task': part.search.task.name, 'part': POLICY, 'seed': 0,
     })  # fmt: skip
     assert run.load_checkpoint()[0] == 4
+
+
+def test_a_policy_learned_beside_a_robot_is_evaluated_and_has_no_page_of_its_own(
+    request_of, tmp_path, capsys
+):
+    request = request_of('mb_mpo')
+    part = plan_part(LearnerSettings(**request))
+    models = {k: v.clone() for k, v in sent(part.search.begin_models().tensors()).items()}
+    work(improve_policy, request, [episodes_of(part, 2) | {MODEL: save(models)}], 2)
+    folder = str(tmp_path / POLICY)
+    # Its models are in another folder.
+    assert main(['evaluate', folder, '--episodes', '1', '--steps', '5']) == 0
+    assert 'half_cheetah/thesis: return' in capsys.readouterr().out
+    for command in (['report', folder], ['report', folder, folder + '/../policy']):
+        assert main(command) == 2
+        error = capsys.readouterr().err
+        assert 'is the policy of a training beside a robot' in error
+        assert len(error.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize('algorithm', OWN)
