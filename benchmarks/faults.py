@@ -1,6 +1,6 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Every fault of the gate's table (docs/robots.md), injected into a robot that is driven."""
+"""Every fault of the gate's table (docs/robots/gate.md), injected into a robot that is driven."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def test_every_room_has_a_place_and_no_place_is_empty():
 
 def test_the_page_of_the_architecture_shows_the_layers_as_they_are():
     page = layers.PAGE.read_text()
-    assert layers.with_diagram(page) == page, 'python test/helpers/layers.py draws it anew'
+    assert layers.with_table(page) == page, 'python test/helpers/layers.py writes it anew'
     # What the page names is there.
     named = re.findall(r'`([a-z_/]+\.py)`', page)
     assert len(named) > 20

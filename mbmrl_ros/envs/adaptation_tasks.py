@@ -3,7 +3,7 @@
 """Simulated tasks of thesis 9.4 and appendix E: half-cheetah, ant, and an arm of seven joints.
 
 Rewards are those of Table 5. `published/...` are the same tasks as the authors' code has them,
-where it differs; docs/environments.md lists the differences.
+where it differs; docs/paper_tasks.md lists the differences.
 """
 
 from __future__ import annotations

@@ -110,5 +110,5 @@ def require_goals(task: MetaTask) -> None:
     if not task.goals.names:
         raise UserError(
             f'{task.name} has no goals, so that all its tasks are the same; a meta-learner needs '
-            'goals (docs/environments.md), an algorithm for one task does not'
+            'goals (docs/policy_tasks.md), an algorithm for one task does not'
         )

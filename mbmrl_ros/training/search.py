@@ -59,7 +59,7 @@ def check_task(task: MetaTask) -> None:
     if task.goals.names:
         raise UserError(
             f'{task.name} has goals, which this algorithm does not adapt to; choose a task '
-            'without goals (docs/environments.md), or a meta-learner'
+            'without goals (docs/policy_tasks.md), or a meta-learner'
         )
 
 

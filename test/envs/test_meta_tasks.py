@@ -20,7 +20,7 @@ from mbmrl_ros.envs.task import Task
 from mbmrl_ros.envs.task_env import MetaTaskEnv
 from mbmrl_ros.envs.tasks import TASKS, load_task
 
-DOCUMENT = Path(__file__).parents[2] / 'docs' / 'environments.md'
+DOCUMENT = Path(__file__).parents[2] / 'docs' / 'policy_tasks.md'
 
 
 @pytest.mark.parametrize('name', POLICY_TASKS)
@@ -44,24 +44,28 @@ def test_gymnasium_tells_the_goal_and_takes_one():
 
 
 def test_the_table_in_the_documents_is_that_of_the_tasks():
-    text = DOCUMENT.read_text()
+    rows = [row for row in DOCUMENT.read_text().splitlines() if row.startswith('|')]
     for name, listed in POLICY_TASKS.items():
         task = load_meta_task(name)
         env = MetaTaskEnv(task, 1, 1)
-        line = next(line for line in text.splitlines() if line.startswith('|') and name in line)
-        cells = [cell.strip() for cell in line.strip('|').split('|')]
-        assert cells[1] == (f'`{listed.robot}`' if isinstance(listed, Task) else 'none')
-        shown, driven = cells[2].split(', ')
+        place = next(place for place, row in enumerate(rows) if name in row)
+        head = next(row for row in reversed(rows[:place]) if row.startswith('| Task |'))
+        titles, cells = (
+            [cell.strip() for cell in row.strip('|').split('|')] for row in (head, rows[place])
+        )
+        said = dict(zip(titles, cells, strict=True))
+        assert said['Robot file'] == (f'`{listed.robot}`' if isinstance(listed, Task) else 'none')
+        shown, driven = said['State shown, action'].split(', ')
         assert str(env.observation_size) in shown.split(' or ')
-        assert (driven, cells[5]) == (str(env.action_size), str(env.horizon))
-        if factors := re.match(r'(\d+) factors', cells[3]):
+        assert (driven, said['Steps']) == (str(env.action_size), str(env.horizon))
+        if factors := re.match(r'(\d+) factors', said.get('Goals in training', '')):
             assert int(factors[1]) == len(task.goals.names)
         env.close()
 
 
 def test_what_the_documents_show_does_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    section = DOCUMENT.read_text().partition('### In batches')[2]
+    section = DOCUMENT.read_text().partition('## In batches')[2]
     blocks = re.findall(r'```(\w+)\n(.*?)```', section, re.DOTALL)
     assert [kind for kind, _ in blocks] == ['python', 'yaml', 'python']
     Path('my_cheetah.yaml').write_text(blocks[1][1])

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rooms of the package, what each is for, and in which order they may import each other.
 
-python test/helpers/layers.py    puts the diagram into docs/architecture.md
+python test/helpers/layers.py    puts the table into docs/architecture.md
 """
 
 from pathlib import Path
@@ -44,24 +44,21 @@ LAYERS = [
 ]
 
 
-def diagram() -> str:
-    """Return the layers as a Mermaid diagram, the command line at the top."""
-    lines = ['```mermaid', 'flowchart TB']
-    for rank, layer in reversed(list(enumerate(LAYERS))):
-        lines.append(f'  subgraph L{rank}[" "]')
-        lines.append('    direction LR')
-        lines += [f'    {room}["<b>{room}</b><br/>{what}"]' for room, what in layer.items()]
-        lines.append('  end')
-    lines += [f'  L{rank} --> L{rank - 1}' for rank in range(len(LAYERS) - 1, 0, -1)]
-    return '\n'.join([*lines, '```', ''])
+def as_table() -> str:
+    """Return the layers as a table, the command line at the top."""
+    lines = ['| Room | What it is for |', '|---|---|']
+    for layer in reversed(LAYERS):
+        rooms = '<br>'.join(f'`{room}`' for room in layer)
+        lines.append(f'| {rooms} | {"<br>".join(layer.values())} |')
+    return '\n'.join([*lines, ''])
 
 
-def with_diagram(page: str) -> str:
-    """Return a page with the diagram between its marks."""
+def with_table(page: str) -> str:
+    """Return a page with the table between its marks."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
-    return before + BEGIN + diagram() + END + after
+    return before + BEGIN + as_table() + END + after
 
 
 if __name__ == '__main__':
-    PAGE.write_text(with_diagram(PAGE.read_text()))
+    PAGE.write_text(with_table(PAGE.read_text()))

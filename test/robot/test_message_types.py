@@ -31,7 +31,7 @@ from mbmrl_ros.spec.channels import COMMAND_TYPES, SENSOR_TYPES
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Reading
 
-PAGE = (Path(__file__).parents[2] / 'docs' / 'robots.md').read_text()
+PAGE = (Path(__file__).parents[2] / 'docs' / 'robots' / 'messages.md').read_text()
 STAMP_NS = 12_345_678_901_234_567
 BODY_TYPES = [kind for kind in get_args(SENSOR_TYPES) if kind in NUMBERS]
 PARTS = ['linear.x', 'angular.z']
@@ -238,7 +238,7 @@ def test_lockstep_needs_messages_with_a_stamp():
 
 
 def test_the_page_lists_the_types_that_a_robot_can_use():
-    table = PAGE.split('## Which messages a robot can use')[1].split('\n## ')[0]
+    table = PAGE.split('\n## ')[0]
     rows = re.findall(r'^\| `([\w/]+)` \| (.*?) \| (.*?) \|', table, re.MULTILINE)
     assert {kind for kind, sensor, _ in rows if sensor != '-'} == {*get_args(SENSOR_TYPES)}
     assert {kind for kind, _, command in rows if command != '-'} == {*get_args(COMMAND_TYPES)}

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 THREADS = Path('/proc/self/task')
-PERMIT = 'give the user an rtprio limit (docs/timing.md), or set realtime_priority to 0'
+PERMIT = 'give the user an rtprio limit (docs/busy_machine.md), or set realtime_priority to 0'
 
 
 def raise_process(priority: int) -> str:
