@@ -36,6 +36,8 @@ NODES = {
     'model_learner_node': learners.LearnerSettings,
     'policy_learner_node': learners.LearnerSettings,
 }
+# Defaults of arguments that say nothing.
+UNSAID = (None, False, [], argparse.SUPPRESS)
 EDITOR = """
 ## In your editor
 
@@ -54,9 +56,9 @@ or in a file for `--config`. These are the algorithm's defaults; the recipe of a
 """
 ROBOT = """# Robot file
 
-One YAML file says everything that the package knows about a robot; [robots.md](../robots.md)
-explains it by an example. `name[]` is an entry of a list, `.<name>` one of a mapping with names of
-your own. A file may begin with `extends: FILE`, and then has only what it changes.
+One YAML file says everything that the package knows about a robot. [What each section is
+for](../robots/file.md), and [an example](../robots.md). `name[]` is an entry of a list, `.<name>`
+one of a mapping with names of your own. A file may begin with `extends: FILE`, and then has only what it changes.
 """
 PARAMETERS = """# Parameters of the nodes
 
@@ -125,17 +127,28 @@ def pages(lists: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
 def table(head: list[str], rows: Iterable[list[str]]) -> str:
     """Return a table in Markdown."""
     lines = [head, ['---'] * len(head), *rows]
-    cells = [[cell.replace('|', '\\|') for cell in line] for line in lines]
+    cells = [[_escaped(cell) for cell in line] for line in lines]
     return '\n'.join(f'| {" | ".join(line)} |' for line in cells) + '\n'
+
+
+def _escaped(cell: str) -> str:
+    """Return text that stays as it is in a table: no column ends in it, no <name> is a tag."""
+    parts = cell.replace('|', '\\|').split('`')
+    parts[::2] = [re.sub('<(?=[a-z])', '&lt;', part) for part in parts[::2]]
+    return '`'.join(parts)
 
 
 def settings_table(rows: Iterable[Setting]) -> str:
     """Return settings as a table."""
     entries = []
     for row in rows:
-        limits = ', '.join(filter(None, (row.type, row.bounds)))
+        kind, meaning = row.type, row.meaning
+        if len(kind) > 60:  # so wide a column leaves no room for the others
+            kind, names = 'one of', ', '.join(map(code, kind.split(' or ')))
+            meaning = '; '.join(filter(None, (meaning, names)))
+        limits = ', '.join(filter(None, (kind, row.bounds)))
         default = row.default if row.default.startswith('(') else code(row.default)
-        entries.append([code(row.name), limits, default, row.meaning])
+        entries.append([code(row.name), limits, default, meaning])
     return table(['name', 'type', 'default', 'meaning'], entries)
 
 
@@ -254,6 +267,7 @@ def _options(parser: argparse.ArgumentParser) -> str:
         if isinstance(action, (argparse._HelpAction, argparse._SubParsersAction)):
             continue
         name = ', '.join(action.option_strings) or str(action.metavar or action.dest)
-        usual = '' if action.default in (None, False, []) else str(action.default)
-        rows.append([code(name), code(usual) if usual else '', action.help or ''])
+        usual = '' if action.default in UNSAID else str(action.default)
+        meaning = (action.help or '').removesuffix(f'({usual})').rstrip()
+        rows.append([code(name), code(usual) if usual else '', meaning])
     return table(['argument', 'default', 'meaning'], rows) if rows else 'Takes no arguments.\n'
