@@ -9,8 +9,8 @@ files say. Any bundle will do, since what is measured is time; where none is shi
 one of the size that its training settings say is made.
 
 With --faults (and the gate) every wire runs through this process, and after the measured minutes
-every fault of the table in docs/robots/gate.md is injected, one after the other, while all goes on.
-So the counts of the measured minutes hold no fault.
+every fault of the table in docs/robots/gate.md is injected, one after the other, while all goes
+on. So the counts of the measured minutes hold no fault.
 
 Keys of the JSON file, all but the last over the measured minutes:
 robot, bundle, gate, share, threads, priority, minutes, machine: what was measured, where.

@@ -58,7 +58,8 @@ ROBOT = """# Robot file
 
 One YAML file says everything that the package knows about a robot. [What each section is
 for](../robots/file.md), and [an example](../robots.md). `name[]` is an entry of a list, `.<name>`
-one of a mapping with names of your own. A file may begin with `extends: FILE`, and then has only what it changes.
+one of a mapping with names of your own. A file may begin with `extends: FILE`, and then has only
+what it changes.
 """
 PARAMETERS = """# Parameters of the nodes
 
@@ -121,7 +122,8 @@ def pages(lists: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
         'bundle': BUNDLE + _bundle_sections(),
     }
     written |= {f'settings/{name}': _settings_page(name) for name in ALGORITHMS}
-    return {name: NOTE + text for name, text in written.items()}
+    # Behind the heading, which is the page's title where it comes first.
+    return {name: text.replace('\n', f'\n\n{NOTE}', 1) for name, text in written.items()}
 
 
 def table(head: list[str], rows: Iterable[list[str]]) -> str:

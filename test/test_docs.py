@@ -97,7 +97,7 @@ def is_read_in_minutes(page: Path, words: int, words_of_a_sentence: int) -> None
     """Assert that a page is short, and its sentences are."""
     said = [word for word in re.findall(r'[^\s|]+', page.read_text()) if set(word) - set('-:')]
     assert len(said) <= words
-    longest = max(sentences(page), key=lambda sentence: len(sentence.split()))
+    longest = max(sentences(page), key=lambda sentence: len(sentence.split()), default='')
     assert len(longest.split()) <= words_of_a_sentence, longest
 
 
