@@ -35,6 +35,8 @@ from mbmrl_ros.system.yaml_text import LARGEST_BYTES, YamlError, load_yaml
 
 PACKAGE = 'mbmrl_ros'
 Positive = Annotated[FiniteFloat, Field(gt=0)]
+Width = Annotated[int, Field(ge=1)]
+"""Units of a layer."""
 # Files that extend each other: a robot and its variants are three.
 LONGEST_CHAIN = 20
 # Characters of a wrong value in a message.

@@ -24,6 +24,9 @@ Params = dict[str, Tensor]
 """Named network parameters: weight{l} [out, in], bias{l} [out], shared or with a leading B (one
 set per row); after a gradient step also its low-rank factors (networks/mlp.py)."""
 
+Metrics = dict[str, float]
+"""What one iteration measured, by column of metrics.csv."""
+
 Carry = Any
 """What a dynamics model remembers between steps: None for a feed-forward network, and for a
 recurrent one that remembers nothing yet."""

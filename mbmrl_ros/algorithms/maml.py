@@ -43,7 +43,6 @@ from mbmrl_ros.training.meta_curvature import meta_curvature
 from mbmrl_ros.training.meta_learner import (
     Inner,
     MetaLearner,
-    Metrics,
     adapt,
     divergence,
     sample_rounds,
@@ -55,7 +54,7 @@ from mbmrl_ros.training.policy_step import adam_steps, trust_region
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.samples import Samples
 from mbmrl_ros.training.timed_env import TimedEnv
-from mbmrl_ros.types import Params
+from mbmrl_ros.types import Metrics, Params
 
 
 class MAMLConfig(MetaPolicyConfig):

@@ -38,7 +38,6 @@ from mbmrl_ros.training.meta_curvature import meta_curvature
 from mbmrl_ros.training.meta_learner import (
     Inner,
     MetaLearner,
-    Metrics,
     adapt,
     divergence,
     sample_rounds,
@@ -50,7 +49,7 @@ from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.search import train_search
 from mbmrl_ros.training.search_settings import SearchConfig
 from mbmrl_ros.training.search_stages import Improved, Models, Search, Stages, begin_gaussian
-from mbmrl_ros.types import Params
+from mbmrl_ros.types import Metrics, Params
 
 INNER = Inner(log_likelihood)
 

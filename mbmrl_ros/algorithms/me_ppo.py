@@ -34,13 +34,12 @@ from mbmrl_ros.training.search_policy import (
 from mbmrl_ros.training.search_settings import SearchConfig
 from mbmrl_ros.training.search_stages import (
     Improved,
-    Metrics,
     Models,
     Search,
     Stages,
     begin_gaussian,
 )
-from mbmrl_ros.types import Params
+from mbmrl_ros.types import Metrics, Params
 
 
 class MEPPOConfig(SearchConfig):

@@ -22,14 +22,13 @@ from pydantic import Field
 from tqdm import tqdm
 
 from mbmrl_ros.bundles.policy import PolicyBundle, save_policy
-from mbmrl_ros.config import Positive, UserError
+from mbmrl_ros.config import Positive, UserError, Width
 from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.envs.meta_tasks import load_meta_task
 from mbmrl_ros.envs.task_env import SamplingConfig
 from mbmrl_ros.policies import squashed
 from mbmrl_ros.training.algorithm import Algorithm
-from mbmrl_ros.training.meta_policy import policy_info
-from mbmrl_ros.training.meta_settings import Width
+from mbmrl_ros.training.policy_run import policy_info
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.timed_env import TimedEnv
 from mbmrl_ros.types import Params

@@ -27,7 +27,6 @@ from mbmrl_ros.training.algorithm import Algorithm
 from mbmrl_ros.training.meta_learner import (
     Inner,
     MetaLearner,
-    Metrics,
     adapt,
     divergence,
     evaluate,
@@ -38,7 +37,7 @@ from mbmrl_ros.training.meta_settings import MetaPolicyConfig
 from mbmrl_ros.training.policy_step import adam_steps
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.timed_env import TimedEnv
-from mbmrl_ros.types import Params
+from mbmrl_ros.types import Metrics, Params
 
 INNER = Inner(likelihood_ratio)
 

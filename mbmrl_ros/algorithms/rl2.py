@@ -31,14 +31,14 @@ from mbmrl_ros.objectives.surrogates import clipped
 from mbmrl_ros.policies.recurrent import RecurrentPolicy
 from mbmrl_ros.training.algorithm import Algorithm
 from mbmrl_ros.training.meta_learner import divergence, return_metrics, value_of
-from mbmrl_ros.training.meta_policy import make_env, policy_info
+from mbmrl_ros.training.meta_policy import make_env
 from mbmrl_ros.training.meta_settings import BatchConfig
-from mbmrl_ros.training.policy_run import Metrics, train_policy
+from mbmrl_ros.training.policy_run import policy_info, train_policy
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.samples import AdvantageConfig, Samples, path_returns, score
 from mbmrl_ros.training.timed_env import TimedEnv, sampling_times, timed
 from mbmrl_ros.training.trials import TrialEnv, collect_trials
-from mbmrl_ros.types import Params, Paths
+from mbmrl_ros.types import Metrics, Params, Paths
 
 
 class RL2Config(BatchConfig, AdvantageConfig):

@@ -15,10 +15,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from mbmrl_ros.bundles.files import group, misfit
+from mbmrl_ros.bundles.files import misfit
 from mbmrl_ros.bundles.policy import PolicyBundle
 from mbmrl_ros.config import Config, UserError
 from mbmrl_ros.networks.critic import Critic
+from mbmrl_ros.networks.params import group
 from mbmrl_ros.policies.squashed import SquashedPolicy, mode
 from mbmrl_ros.types import Params
 

@@ -17,7 +17,6 @@ from mbmrl_ros.bundles.files import (
     check_interface,
     damaged,
     find_bundle,
-    group,
     misfit,
     parse_head,
     read_json,
@@ -31,6 +30,7 @@ from mbmrl_ros.models.kinds import DynamicsModel, Network, build_model, network_
 from mbmrl_ros.models.mean import MeanDynamics
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.models.recurrent import Cell
+from mbmrl_ros.networks.params import group
 from mbmrl_ros.planners.kinds import PlannerConfig
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Params

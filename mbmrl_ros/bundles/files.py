@@ -228,15 +228,6 @@ def check_interface(folder: Path, info: BundleHead, spec: RobotSpec) -> None:
     )
 
 
-def group(tensors: Params, prefix: str) -> Params:
-    """Return the tensors whose names begin with a prefix and a slash, by the rest of the name."""
-    return {
-        key.removeprefix(f'{prefix}/'): value
-        for key, value in tensors.items()
-        if key.startswith(f'{prefix}/')
-    }
-
-
 def _channel_names(channels: object) -> list[object]:
     """Return the names in what bundle.json says of the state, which may be anything."""
     entries = channels if isinstance(channels, list) else []

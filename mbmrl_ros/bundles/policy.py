@@ -14,7 +14,6 @@ from mbmrl_ros.bundles.files import (
     BundleHead,
     damaged,
     find_bundle,
-    group,
     misfit,
     parse_head,
     read_json,
@@ -23,6 +22,7 @@ from mbmrl_ros.bundles.files import (
 )
 from mbmrl_ros.config import UserError
 from mbmrl_ros.networks.cells import Cell
+from mbmrl_ros.networks.params import group
 from mbmrl_ros.policies.gaussian import GaussianPolicy
 from mbmrl_ros.policies.recurrent import RecurrentPolicy
 from mbmrl_ros.policies.squashed import SquashedPolicy

@@ -14,12 +14,13 @@ from rich.table import Table
 
 from mbmrl_ros.algorithms import ALGORITHMS, SEARCH_STAGES
 from mbmrl_ros.bundles.actor import make_actor
-from mbmrl_ros.bundles.files import find_bundle, group
+from mbmrl_ros.bundles.files import find_bundle
 from mbmrl_ros.bundles.policy import PolicyBundle
 from mbmrl_ros.config import UserError, parse
 from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.evaluation.model_errors import HorizonErrors, horizon_errors, trained_models
 from mbmrl_ros.evaluation.planned import Searched, planned
+from mbmrl_ros.networks.params import group
 from mbmrl_ros.planners.kinds import PlannerConfig, changed, make_planner
 from mbmrl_ros.planners.mppi import MPPIConfig
 from mbmrl_ros.reports.model_errors import errors_figure

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.models.ensemble import Ensemble
-from mbmrl_ros.training.meta_learner import group
+from mbmrl_ros.networks.params import group
 from mbmrl_ros.training.run import read_checkpoint
 from mbmrl_ros.training.search_stages import Models
 

@@ -19,8 +19,8 @@ from torch import Tensor
 from mbmrl_ros.algorithms import mb_mpo
 from mbmrl_ros.data.replay import replay
 from mbmrl_ros.experiments.policy_cells import TEST_SEED
+from mbmrl_ros.networks.params import group
 from mbmrl_ros.policies.gaussian import kl
-from mbmrl_ros.training.meta_learner import group
 from mbmrl_ros.training.search_stages import Models, Search
 from mbmrl_ros.types import Params
 

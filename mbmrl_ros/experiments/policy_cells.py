@@ -24,7 +24,6 @@ from mbmrl_ros.reports.run import Metrics, read_metrics
 from mbmrl_ros.training.meta_learner import (
     Inner,
     MetaLearner,
-    Rounds,
     adapt,
     evaluate,
     sample_rounds,
@@ -32,6 +31,7 @@ from mbmrl_ros.training.meta_learner import (
 from mbmrl_ros.training.meta_policy import make_env, restored_learner
 from mbmrl_ros.training.meta_settings import BatchConfig, MetaPolicyConfig
 from mbmrl_ros.training.run import Run
+from mbmrl_ros.training.samples import Rounds
 from mbmrl_ros.types import Array
 
 TEST_SEED = 100

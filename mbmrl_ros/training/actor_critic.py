@@ -14,12 +14,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from mbmrl_ros.config import Config, Positive
+from mbmrl_ros.config import Config, Positive, Width
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.networks.critic import Critic
+from mbmrl_ros.networks.params import group
 from mbmrl_ros.policies.squashed import SquashedPolicy
-from mbmrl_ros.training.meta_learner import group
-from mbmrl_ros.training.meta_settings import Width
 from mbmrl_ros.training.run import optimiser_tensors, restore_optimiser
 from mbmrl_ros.types import Params
 

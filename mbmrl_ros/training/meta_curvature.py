@@ -19,19 +19,18 @@ import torch
 from torch import Tensor
 
 from mbmrl_ros.adaptation.policy_gradient import per_task
+from mbmrl_ros.networks.params import group
 from mbmrl_ros.objectives.surrogates import Surrogate
 from mbmrl_ros.objectives.trust_region import Curvature
 from mbmrl_ros.training.meta_learner import (
     MetaLearner,
-    Rounds,
     divergence,
     evaluate,
-    group,
     step_sizes,
 )
 from mbmrl_ros.training.parallel import threads
 from mbmrl_ros.training.policy_step import parts
-from mbmrl_ros.training.samples import Samples
+from mbmrl_ros.training.samples import Rounds, Samples
 from mbmrl_ros.types import Params
 
 

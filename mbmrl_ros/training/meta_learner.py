@@ -12,16 +12,15 @@ import torch
 from torch import Tensor
 
 from mbmrl_ros.adaptation.policy_gradient import inner_step, per_task
+from mbmrl_ros.networks.params import group
 from mbmrl_ros.objectives.returns import masked_mean
 from mbmrl_ros.objectives.surrogates import Surrogate
 from mbmrl_ros.policies.gaussian import Distribution, GaussianPolicy, kl, log_prob
 from mbmrl_ros.training.meta_settings import MetaPolicyConfig
 from mbmrl_ros.training.rollouts import collect
-from mbmrl_ros.training.samples import Credit, Samples, path_returns, score
+from mbmrl_ros.training.samples import Credit, Rounds, Samples, path_returns, score
 from mbmrl_ros.training.timed_env import SampledEnv, sampling_times, timed
-from mbmrl_ros.types import Params
-
-Metrics = dict[str, float]
+from mbmrl_ros.types import Metrics, Params
 
 
 @dataclass
@@ -59,17 +58,6 @@ class Adapted(NamedTuple):
     before: list[Distribution]
 
 
-class Rounds(NamedTuple):
-    """Samples before each inner step and after the last, and what they say in metrics.csv.
-
-    returns: the mean return [N] of each task's paths, for every round.
-    """
-
-    samples: list[Samples]
-    metrics: Metrics
-    returns: list[Tensor]
-
-
 def init_learner(
     observation_size: int, action_size: int, config: MetaPolicyConfig, seed: int
 ) -> MetaLearner:
@@ -86,12 +74,6 @@ def init_learner(
         value.requires_grad_()
     optimiser = torch.optim.Adam(list(trained.values()), lr=config.learning_rate)
     return MetaLearner(policy, config, trained, optimiser, {})
-
-
-def group(tensors: Params, prefix: str) -> Params:
-    """Return the tensors of one group, by the names they have in it."""
-    start = f'{prefix}/'
-    return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
 
 
 def step_sizes(learner: MetaLearner, trained: Params) -> Params:

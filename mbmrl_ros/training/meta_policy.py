@@ -7,22 +7,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 
-from mbmrl_ros.bundles.files import robot_section
-from mbmrl_ros.bundles.policy import PolicyBundle, PolicyInfo
+from mbmrl_ros.bundles.policy import PolicyBundle
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.meta_task import MetaTask, require_goals
-from mbmrl_ros.envs.task_env import SamplingConfig
-from mbmrl_ros.spec.robot import load_robot
-from mbmrl_ros.training.meta_learner import MetaLearner, Metrics, init_learner
+from mbmrl_ros.training.meta_learner import MetaLearner, init_learner
 from mbmrl_ros.training.meta_settings import BatchConfig, MetaPolicyConfig
-from mbmrl_ros.training.policy_run import train_policy
+from mbmrl_ros.training.policy_run import policy_info, train_policy
 from mbmrl_ros.training.remote import remote_env
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.timed_env import TimedEnv
+from mbmrl_ros.types import Metrics
 
 ConfigType = TypeVar('ConfigType', bound=MetaPolicyConfig)
 Iteration = Callable[[TimedEnv, MetaLearner, ConfigType, torch.Generator], Metrics]
@@ -91,23 +89,3 @@ def restored_learner(bundle: PolicyBundle, config: MetaPolicyConfig) -> MetaLear
                 )
             value.copy_(known)
     return learner
-
-
-def policy_info(
-    algorithm: str, task: MetaTask, env: TimedEnv, config: SamplingConfig, **network: Any
-) -> PolicyInfo:
-    """Return what a bundle says of itself; network: the fields that build the policy."""
-    robot: dict[str, Any] = {'robot': '', 'robot_hash': '', 'interface': {}}
-    if task.robot:
-        robot = robot_section(load_robot(task.robot))
-    return PolicyInfo(
-        algorithm=algorithm,
-        task=task.name,
-        training=config.model_dump(mode='json'),
-        metrics={},
-        action_size=env.action_size,
-        action_scale=config.action_scale or task.action_scale,
-        whole_state=config.whole_state,
-        **robot,
-        **network,
-    )

@@ -8,15 +8,14 @@ authors'.
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Self
 
 from pydantic import Field, model_validator
 
 from mbmrl_ros.config import Config, Positive
 from mbmrl_ros.envs.task_env import SamplingConfig
+from mbmrl_ros.training.policy_run import PolicyConfig
 from mbmrl_ros.training.samples import AdvantageConfig
-
-Width = Annotated[int, Field(ge=1)]
 
 
 class BatchConfig(SamplingConfig):
@@ -28,14 +27,6 @@ class BatchConfig(SamplingConfig):
     horizon: int | None = Field(
         None, ge=1, description="T: steps per path; default: the task's (Table 1: 100 or 200)"
     )
-
-
-class PolicyConfig(Config):
-    """The network of the policy."""
-
-    hidden_sizes: tuple[Width, ...] = Field((64, 64), description='tanh layers (Table 1)')
-    init_std: Positive = Field(1.0, description='standard deviation at the start (the code)')
-    min_std: Positive = Field(1e-6, description='floor of the standard deviation (the code)')
 
 
 class InnerConfig(Config):

@@ -11,22 +11,34 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 from tqdm import tqdm
 
+from mbmrl_ros.bundles.files import robot_section
 from mbmrl_ros.bundles.policy import PolicyBundle, PolicyInfo, load_policy, save_policy
-from mbmrl_ros.config import UserError
+from mbmrl_ros.config import Config, Positive, UserError, Width
+from mbmrl_ros.envs.meta_task import MetaTask
+from mbmrl_ros.envs.task_env import SamplingConfig
+from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training.run import Run, optimiser_tensors, restore_optimiser
 from mbmrl_ros.training.timed_env import TimedEnv
-from mbmrl_ros.types import Params
+from mbmrl_ros.types import Metrics, Params
 
-Metrics = dict[str, float]
 Improve = Callable[[torch.Generator], Metrics]
 """generator -> what one iteration measured; it changes the learner."""
+
+
+class PolicyConfig(Config):
+    """The network of the policy."""
+
+    hidden_sizes: tuple[Width, ...] = Field((64, 64), description='tanh layers (Table 1)')
+    init_std: Positive = Field(1.0, description='standard deviation at the start (the code)')
+    min_std: Positive = Field(1e-6, description='floor of the standard deviation (the code)')
 
 
 class Learner(Protocol):
@@ -122,4 +134,24 @@ def _line(iteration: int, last: int, metrics: Metrics) -> str:
         f'iteration {iteration}/{last}: return {metrics["return_before"]:.1f} before, '
         f'{metrics["return_after"]:.1f} after, std {metrics["std"]:.2f}, '
         f'{metrics["environment_steps"]:.3g} steps, {metrics["iteration_s"]:.1f} s'
+    )
+
+
+def policy_info(
+    algorithm: str, task: MetaTask, env: TimedEnv, config: SamplingConfig, **network: Any
+) -> PolicyInfo:
+    """Return what a bundle says of itself; network: the fields that build the policy."""
+    robot: dict[str, Any] = {'robot': '', 'robot_hash': '', 'interface': {}}
+    if task.robot:
+        robot = robot_section(load_robot(task.robot))
+    return PolicyInfo(
+        algorithm=algorithm,
+        task=task.name,
+        training=config.model_dump(mode='json'),
+        metrics={},
+        action_size=env.action_size,
+        action_scale=config.action_scale or task.action_scale,
+        whole_state=config.whole_state,
+        **robot,
+        **network,
     )

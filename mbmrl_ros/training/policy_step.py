@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from mbmrl_ros.objectives.trust_region import Curvature, trust_region_step
-from mbmrl_ros.training.meta_learner import Metrics, Rounds
 from mbmrl_ros.training.parallel import threads
-from mbmrl_ros.types import Params
+from mbmrl_ros.training.samples import Rounds
+from mbmrl_ros.types import Metrics, Params
 
 TaskObjective = Callable[[Params, slice], Tensor]
 """(trained, which tasks) -> the objective of each of them [n]."""

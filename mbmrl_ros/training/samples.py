@@ -22,7 +22,7 @@ from mbmrl_ros.objectives.returns import (
     standardised,
 )
 from mbmrl_ros.policies.gaussian import Distribution, log_prob
-from mbmrl_ros.types import Paths
+from mbmrl_ros.types import Metrics, Paths
 
 
 class AdvantageConfig(Config):
@@ -70,6 +70,17 @@ class Samples(NamedTuple):
         old = {name: change(value) for name, value in self.old.items()}
         rest = {name: change(v) for name, v in self._asdict().items() if isinstance(v, Tensor)}
         return Samples(**rest, old=old)
+
+
+class Rounds(NamedTuple):
+    """Samples before each inner step and after the last, and what they say in metrics.csv.
+
+    returns: the mean return [N] of each task's paths, for every round.
+    """
+
+    samples: list[Samples]
+    metrics: Metrics
+    returns: list[Tensor]
 
 
 def score(paths: Paths, config: AdvantageConfig, credit: Credit = 'advantages') -> Samples:

@@ -22,20 +22,18 @@ from mbmrl_ros.config import UserError
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.data.replay import replay
 from mbmrl_ros.envs.meta_task import MetaTask
-from mbmrl_ros.training.meta_learner import group
-from mbmrl_ros.training.meta_policy import policy_info
-from mbmrl_ros.training.policy_run import check_finite
+from mbmrl_ros.networks.params import group
+from mbmrl_ros.training.policy_run import check_finite, policy_info
 from mbmrl_ros.training.recorded_env import mean_actions
 from mbmrl_ros.training.rollouts import Act
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.search_stages import (
     Data,
-    Metrics,
     Models,
     Search,
     Stages,
 )
-from mbmrl_ros.types import Params
+from mbmrl_ros.types import Metrics, Params
 
 # What to do where a policy is not finite.
 SMALLER_STEPS = 'choose smaller steps of the policy'

@@ -19,15 +19,15 @@ from pydantic import Field
 from torch import Tensor
 
 from mbmrl_ros.config import Config
+from mbmrl_ros.networks.params import group
 from mbmrl_ros.objectives.returns import masked_mean
 from mbmrl_ros.objectives.surrogates import Surrogate
 from mbmrl_ros.policies.gaussian import GaussianPolicy, kl, log_prob
 from mbmrl_ros.training.imagine import ImaginedEnv, imagine, unroll
-from mbmrl_ros.training.meta_learner import Rounds, group
 from mbmrl_ros.training.run import optimiser_tensors, restore_optimiser
-from mbmrl_ros.training.samples import AdvantageConfig, Samples, path_returns, score
-from mbmrl_ros.training.search_stages import Metrics, Models, Search
-from mbmrl_ros.types import Params, Paths
+from mbmrl_ros.training.samples import AdvantageConfig, Rounds, Samples, path_returns, score
+from mbmrl_ros.training.search_stages import Models, Search
+from mbmrl_ros.types import Metrics, Params, Paths
 
 
 class ValidationConfig(Config):

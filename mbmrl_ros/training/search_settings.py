@@ -11,10 +11,10 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from mbmrl_ros.config import Config, Positive
+from mbmrl_ros.config import Config, Positive, Width
 from mbmrl_ros.envs.task_env import SamplingConfig
 from mbmrl_ros.models.ensemble import ActivationName
-from mbmrl_ros.training.meta_settings import PolicyConfig, Width
+from mbmrl_ros.training.policy_run import PolicyConfig
 from mbmrl_ros.training.samples import AdvantageConfig
 
 

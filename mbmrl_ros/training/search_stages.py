@@ -31,15 +31,14 @@ from mbmrl_ros.models.fit_ensemble import (
     fit_ensemble,
 )
 from mbmrl_ros.models.normalizer import Normalizer
+from mbmrl_ros.networks.params import group
 from mbmrl_ros.policies.gaussian import GaussianPolicy
 from mbmrl_ros.training.imagine import Imagination, ImaginedEnv, MemberChoice
-from mbmrl_ros.training.meta_learner import group
 from mbmrl_ros.training.recorded_env import RecordedEnv, random_actions
 from mbmrl_ros.training.rollouts import Act
 from mbmrl_ros.training.search_settings import LoopConfig
-from mbmrl_ros.types import Params
+from mbmrl_ros.types import Metrics, Params
 
-Metrics = dict[str, float]
 Data = list[list[Trajectory]]
 """What was collected, iteration by iteration."""
 

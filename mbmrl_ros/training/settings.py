@@ -9,16 +9,14 @@ carries no others. Section and table numbers are those of the thesis.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mbmrl_ros.config import Config, Positive, UserError
+from mbmrl_ros.config import Config, Positive, UserError, Width
 from mbmrl_ros.data.dataset import held_out_every
 from mbmrl_ros.planners.kinds import PlannerConfig
 from mbmrl_ros.planners.mppi import MPPIConfig, of_before
-
-Width = Annotated[int, Field(ge=1)]
 
 
 class CollectConfig(Config):

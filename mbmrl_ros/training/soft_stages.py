@@ -12,10 +12,11 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from mbmrl_ros.config import Positive
+from mbmrl_ros.config import Positive, Width
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.data.replay import Replay
 from mbmrl_ros.models.ensemble import ActivationName
+from mbmrl_ros.networks.params import group
 from mbmrl_ros.policies import squashed
 from mbmrl_ros.policies.gaussian import Distribution
 from mbmrl_ros.training.actor_critic import (
@@ -26,8 +27,6 @@ from mbmrl_ros.training.actor_critic import (
     scale_inputs,
     tensors,
 )
-from mbmrl_ros.training.meta_learner import group
-from mbmrl_ros.training.meta_settings import Width
 from mbmrl_ros.training.recorded_env import NO_NOISE, random_actions
 from mbmrl_ros.training.rollouts import Act
 from mbmrl_ros.training.search_settings import LoopConfig

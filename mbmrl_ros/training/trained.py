@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mbmrl_ros.bundles.files import group
 from mbmrl_ros.bundles.policy import PolicyInfo
+from mbmrl_ros.networks.params import group
 from mbmrl_ros.training.run import read_checkpoint
 from mbmrl_ros.types import Params
 

@@ -23,13 +23,13 @@ from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.models.fit_ensemble import EnsembleState
 from mbmrl_ros.models.normalizer import Normalizer
+from mbmrl_ros.networks.params import group
 from mbmrl_ros.nodes.learners.link import Link
 from mbmrl_ros.nodes.learners.parcels import Layout, Origin
 from mbmrl_ros.nodes.learners.plan import plan_training
 from mbmrl_ros.nodes.learners.settings import LearningSettings
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.system.outputs import claimed, write_text
-from mbmrl_ros.training.meta_learner import group
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.search import check_task
 from mbmrl_ros.training.search_stages import Data, Models, Search, Stages

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mbmrl_ros.networks.params import group
 from mbmrl_ros.nodes.learners.parcels import Parcel
 from mbmrl_ros.nodes.learners.parts import Part
 from mbmrl_ros.policies.gaussian import sample
-from mbmrl_ros.training.meta_learner import group
 from mbmrl_ros.training.recorded_env import random_actions
 from mbmrl_ros.training.rollouts import Act
 from mbmrl_ros.types import Params
