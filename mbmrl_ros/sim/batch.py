@@ -223,7 +223,7 @@ class BatchPhysics:
             raise ValueError(
                 f'states and controls are {expected}, got {states.shape, controls.shape}'
             )
-        return self._rollouts.run([self.model] * len(states), states, controls, steps)[0][:, -1]
+        return self._rollouts.last([self.model] * len(states), states, controls, steps)
 
     def follow(self, states: Array, controls: Array, steps: int = 1) -> Array:
         """Return the states [N, .] after controls [T, N, A], each for some physics steps."""
@@ -250,6 +250,27 @@ class Rollouts:
         """Return states [N, steps, .] and sensors [N, steps, .] under constant controls [N, .]."""
         each = np.repeat(np.asarray(controls, np.float64)[:, None], steps, axis=1)
         return self.follow(models, states, each)
+
+    def last(
+        self, models: list[mujoco.MjModel], states: Array, controls: Array, steps: int
+    ) -> Array:
+        """Return the states [N, .] after some steps under constant controls [N, .].
+
+        A row in which MuJoCo warned stays behind, in time as well.
+        """
+        if len(states) > 1:
+            return self.run(models, states, controls, steps)[0][:, -1]
+        # To set a rollout up takes a row longer than a step of physics.
+        started = time.perf_counter()
+        model, data, reached = models[0], self._data[0], np.empty(states.shape)
+        warnings = data.warning.number
+        warnings[:] = 0
+        mujoco.mj_setState(model, data, states[0], PHYSICS)
+        data.ctrl[:] = controls[0]
+        mujoco.mj_step(model, data, steps)
+        mujoco.mj_getState(model, data, reached[0], PHYSICS)
+        self.seconds += time.perf_counter() - started
+        return states.copy() if np.count_nonzero(warnings) else reached
 
     def follow(
         self, models: list[mujoco.MjModel], states: Array, controls: Array

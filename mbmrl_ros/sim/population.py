@@ -94,7 +94,7 @@ class Population:
         models = self._models if everyone else [self._models[row] for row in rows]
         controls = self._controls[rows]
         controls[:, self._actuators] = self._drive.controls(0, commands[rows])
-        reached = self._physics.run(models, states, controls, self._steps)[0][:, -1]
+        reached = self._physics.last(models, states, controls, self._steps)
         # A rollout in which MuJoCo warned stands still from there on, in time as well.
         expected = states[:, 0] + (self._steps - 0.5) * self._model.opt.timestep
         well = (reached[:, 0] > expected) & plausible(reached)
