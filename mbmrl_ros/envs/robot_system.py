@@ -28,12 +28,8 @@ class RobotSystem:
         parameters = tuple(goals[place] for place in self._columns)
         self._robots = Population(spec, *size, parameters, threads)
         # Without encodings and kinematics, a state is the signals in another order.
-        self._places = [
-            spec.signals.index(channel.signals[0])
-            if channel.encoding == 'raw' and channel.signals
-            else -1
-            for channel in spec.state
-        ]
+        copies, self._places = spec.copied_channels
+        self._is_copy = len(copies) == spec.state_size
 
     @property
     def state_size(self) -> int:
@@ -82,6 +78,6 @@ class RobotSystem:
 
     def _states(self) -> Tensor:
         signals = self._robots.signals()
-        if -1 not in self._places:
+        if self._is_copy:
             return torch.from_numpy(signals[:, self._places])
         return torch.from_numpy(encode(self.spec, signals))

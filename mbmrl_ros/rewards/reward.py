@@ -7,7 +7,9 @@ The planner, the environment, imagined rollouts and the reports all use the same
 
 from __future__ import annotations
 
+import functools
 import inspect
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,7 +43,7 @@ class Reward:
 
         goal: [..., G], for the terms that have one.
         """
-        return torch.stack(list(self.terms(state, action, next_state, goal).values())).sum(0)
+        return total(self.terms(state, action, next_state, goal))
 
     def terms(
         self, state: Tensor, action: Tensor, next_state: Tensor, goal: Tensor | None = None
@@ -56,6 +58,11 @@ class Reward:
                 raise ValueError(f'the reward term {name} depends on a goal, and got none')
             values[name] = self.weights[name] * with_goal(state, action, next_state, goal)
         return values
+
+
+def total(terms: Mapping[str, Tensor]) -> Tensor:
+    """Return the sum of weighted terms [...]."""
+    return functools.reduce(operator.add, terms.values())
 
 
 def build_reward(

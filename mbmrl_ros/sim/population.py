@@ -86,10 +86,11 @@ class Population:
         stay where they were.
         """
         sound = moving & np.isfinite(commands).all(-1)
-        rows = np.flatnonzero(sound)
-        if not len(rows):
+        if not sound.any():
             return sound
-        everyone = len(rows) == len(sound)
+        everyone = bool(sound.all())
+        rows = np.flatnonzero(sound)
+        # What is most often so takes no copies.
         states = self.states if everyone else self.states[rows]
         models = self._models if everyone else [self._models[row] for row in rows]
         controls = self._controls[rows]
@@ -98,14 +99,13 @@ class Population:
         # A rollout in which MuJoCo warned stands still from there on, in time as well.
         expected = states[:, 0] + (self._steps - 0.5) * self._model.opt.timestep
         well = (reached[:, 0] > expected) & plausible(reached)
-        if not well.all():
-            rows, reached, controls = rows[well], reached[well], controls[well]
-            sound = np.zeros_like(sound)
-            sound[rows] = True
-        if len(rows) == len(sound):
+        if everyone and well.all():
             self.states, self._controls = reached.copy(), controls
-        else:
-            self.states[rows], self._controls[rows] = reached, controls
+            return sound
+        rows = rows[well]
+        self.states[rows], self._controls[rows] = reached[well], controls[well]
+        sound = np.zeros_like(sound)
+        sound[rows] = True
         return sound
 
     def signals(self) -> Array:
