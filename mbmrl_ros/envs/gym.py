@@ -26,7 +26,7 @@ from mbmrl_ros.envs.settings import TRAINING, check_setting, draw_schedule
 from mbmrl_ros.envs.task import Task
 from mbmrl_ros.envs.task_env import check_goals
 from mbmrl_ros.envs.tasks import TASKS, load_task
-from mbmrl_ros.rewards.reward import build_done, build_reward, total
+from mbmrl_ros.rewards.reward import build_done, build_reward, never_done, total
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.types import Array
 
@@ -168,6 +168,7 @@ class GoalTaskEnv(gymnasium.Env[Observation, Observation]):
         """
         self.task = load_meta_task(task, robot)
         self._draw = self.task.goals.of(setting)
+        self._ends = self.task.done is not never_done
         self._system = self.task.system(1, 1, 1)
         channels = range(self._system.state_size)
         self._observed = np.array(self._system.observed if inputs_only else channels)
@@ -201,10 +202,11 @@ class GoalTaskEnv(gymnasium.Env[Observation, Observation]):
         with torch.inference_mode():
             self._state, sound = self._system.step(taken, self._moving)
             earned = float(self.task.reward(before, taken, self._state, self._goal))
-            ended = bool(self.task.done(self._state))
+            ended = self._ends and bool(self.task.done(self._state))
         moved = bool(sound) and math.isfinite(earned)
         done = ended or not moved
-        self._moving = torch.tensor([not done])
+        if done:
+            self._moving = torch.tensor([False])
         return self._observation(), float(np.float32(earned)) if moved else 0.0, done, False, {}
 
     def close(self) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.rewards.path import Route
-from mbmrl_ros.rewards.terms import GOAL_TERMS, TERMS, GoalTermFn
+from mbmrl_ros.rewards.terms import GOAL_TERMS, TERMS, GoalTermFn, scalar
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.spec.tasks import TermConfig as TermConfig
 from mbmrl_ros.types import DoneFn, GoalRewardFn, RewardFn
@@ -50,14 +50,19 @@ class Reward:
     ) -> dict[str, Tensor]:
         """Return every weighted term [...] by name; ValueError without a goal that one needs."""
         values = {
-            name: self.weights[name] * function(state, action, next_state)
+            name: _weighted(self.weights[name], function(state, action, next_state))
             for name, function in self.functions.items()
         }
         for name, with_goal in self.goal_functions.items():
             if goal is None:
                 raise ValueError(f'the reward term {name} depends on a goal, and got none')
-            values[name] = self.weights[name] * with_goal(state, action, next_state, goal)
+            value = with_goal(state, action, next_state, goal)
+            values[name] = _weighted(self.weights[name], value)
         return values
+
+
+def _weighted(weight: float, value: Tensor) -> Tensor:
+    return value if weight == 1.0 else value * scalar(weight, value.device, value.dtype)
 
 
 def total(terms: Mapping[str, Tensor]) -> Tensor:

@@ -51,6 +51,16 @@ def constant(values: Iterable[float]) -> Callable[[torch.device, torch.dtype], T
     return on
 
 
+@functools.lru_cache(maxsize=256)
+def scalar(value: float, device: torch.device, kind: torch.dtype) -> Tensor:
+    """Return a number as a tensor [], made once: torch makes one of a number in each operation.
+
+    One that was made in inference mode could not be part of a gradient later.
+    """
+    with torch.inference_mode(False):
+        return torch.tensor(value, device=device, dtype=kind)
+
+
 def lorentzian(spec: RobotSpec, target: Mapping[str, float]) -> RewardFn:
     """Distance d to a target, w d^2 + v log(d^2 + alpha): far away quick, near by precise.
 

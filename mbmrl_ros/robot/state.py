@@ -239,12 +239,13 @@ def encode(spec: RobotSpec, signals: Array, rates: Array | None = None) -> Array
                 raise ValueError(f'{spec.name}: channel {channel.name} needs rates')
             states[..., column] = rates[..., order[channel.signals[0]]]
             continue
-        raw = [signals[..., order[signal]] for signal in channel.signals]
+        # Sine and cosine are of one angle, mostly.
+        of = (channel.angle, channel.signals)
+        if channel.cell is not None or of not in angles:
+            raw = [signals[..., order[signal]] for signal in channel.signals]
         if channel.cell is not None:
             states[..., column] = rotation_cell(*channel.cell, np.stack(raw))
             continue
-        # Sine and cosine are of one angle, mostly.
-        of = (channel.angle, channel.signals)
         if of not in angles:
             angles[of] = raw[0] if channel.angle is None else quaternion_angle(channel.angle, *raw)
         turn = np.sin if channel.encoding.startswith('sin') else np.cos

@@ -47,6 +47,7 @@ class Population:
         self._read = make_readout(spec, self._model)
         self._model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_SENSOR
         self._steps, self._noise = simulation.physics_steps, simulation.reset_noise
+        self._nearly_s = (self._steps - 0.5) * self._model.opt.timestep
         self._actuators, _ = command_units(spec, self._model)
         self._drive = Direct(spec, self._model, tasks * rollouts, simulation.physics_steps)
         self._parameters = Parameters(self._model, parameters)
@@ -86,10 +87,10 @@ class Population:
         stay where they were.
         """
         sound = moving & np.isfinite(commands).all(-1)
-        if not sound.any():
-            return sound
-        everyone = bool(sound.all())
         rows = np.flatnonzero(sound)
+        if not len(rows):
+            return sound
+        everyone = len(rows) == len(sound)
         # What is most often so takes no copies.
         states = self.states if everyone else self.states[rows]
         models = self._models if everyone else [self._models[row] for row in rows]
@@ -97,8 +98,7 @@ class Population:
         controls[:, self._actuators] = self._drive.controls(0, commands[rows])
         reached = self._physics.last(models, states, controls, self._steps)
         # A rollout in which MuJoCo warned stands still from there on, in time as well.
-        expected = states[:, 0] + (self._steps - 0.5) * self._model.opt.timestep
-        well = (reached[:, 0] > expected) & plausible(reached)
+        well = (reached[:, 0] > states[:, 0] + self._nearly_s) & plausible(reached)
         if everyone and well.all():
             self.states, self._controls = reached.copy(), controls
             return sound

@@ -65,6 +65,7 @@ class World:
         self.model, self._gain = disturbed(spec, self._original, ())
         self.data = mujoco.MjData(self.model)
         self._physics = np.empty(mujoco.mj_stateSize(self.model, PHYSICS))
+        self._size = mujoco.mj_stateSize(self.model, _EVERYTHING)
         self.disturbances: tuple[Disturbance, ...] = ()
         self._time_before_reset_s = 0.0
         self.healthy = True
@@ -154,7 +155,7 @@ class World:
 
         Time, qpos, qvel, control, warm start; motors; what the sensors said last.
         """
-        state = np.empty(mujoco.mj_stateSize(self.model, _EVERYTHING))
+        state = np.empty(self._size)
         mujoco.mj_getState(self.model, self.data, state, _EVERYTHING)
         memory = self._drive.memory[0]
         if self._senses is None and not len(memory):
@@ -168,7 +169,7 @@ class World:
         self.healthy = True
 
     def _put(self, state: Array) -> None:
-        size, memory = mujoco.mj_stateSize(self.model, _EVERYTHING), self._drive.memory[0]
+        size, memory = self._size, self._drive.memory[0]
         mujoco.mj_setState(self.model, self.data, state[:size], _EVERYTHING)
         memory[:] = state[size : size + len(memory)]
         if self._senses is not None:
