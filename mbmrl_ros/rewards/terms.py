@@ -18,12 +18,23 @@ GoalTermFn = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 """(state, action, next_state, the one goal [...] that the term is about) -> value [...]."""
 
 
+@functools.lru_cache(maxsize=256)
+def scalar(value: float, device: torch.device, kind: torch.dtype) -> Tensor:
+    """Return a number as a tensor [], made once: torch makes one of a number in each operation.
+
+    One that was made in inference mode could not be part of a gradient later.
+    """
+    with torch.inference_mode(False):
+        return torch.tensor(value, device=device, dtype=kind)
+
+
 def forward_velocity(spec: RobotSpec, channel: str) -> RewardFn:
     """Velocity along a position channel [m/s]: its change over the period (thesis, Table 5)."""
     index = spec.channel_index(channel)
 
     def term(state: Tensor, action: Tensor, next_state: Tensor) -> Tensor:
-        return (next_state[..., index] - state[..., index]) / spec.period_s
+        moved = next_state[..., index] - state[..., index]
+        return moved / scalar(spec.period_s, moved.device, moved.dtype)
 
     return term
 
@@ -49,16 +60,6 @@ def constant(values: Iterable[float]) -> Callable[[torch.device, torch.dtype], T
         return torch.tensor(kept, device=device, dtype=kind)
 
     return on
-
-
-@functools.lru_cache(maxsize=256)
-def scalar(value: float, device: torch.device, kind: torch.dtype) -> Tensor:
-    """Return a number as a tensor [], made once: torch makes one of a number in each operation.
-
-    One that was made in inference mode could not be part of a gradient later.
-    """
-    with torch.inference_mode(False):
-        return torch.tensor(value, device=device, dtype=kind)
 
 
 def lorentzian(spec: RobotSpec, target: Mapping[str, float]) -> RewardFn:

@@ -254,13 +254,10 @@ class Rollouts:
     def last(
         self, models: list[mujoco.MjModel], states: Array, controls: Array, steps: int
     ) -> Array:
-        """Return the states [N, .] after some steps under constant controls [N, .].
-
-        A row in which MuJoCo warned stays behind, in time as well.
-        """
+        """Return the states [N, .] that `run` comes to in the end."""
         if len(states) > 1:
             return self.run(models, states, controls, steps)[0][:, -1]
-        # To set a rollout up takes a row longer than a step of physics.
+        # To set up a rollout of one row takes about as long as a step of its physics.
         started = time.perf_counter()
         model, data, reached = models[0], self._data[0], np.empty(states.shape)
         warnings = data.warning.number
@@ -270,7 +267,9 @@ class Rollouts:
         mujoco.mj_step(model, data, steps)
         mujoco.mj_getState(model, data, reached[0], PHYSICS)
         self.seconds += time.perf_counter() - started
-        return states.copy() if np.count_nonzero(warnings) else reached
+        if np.count_nonzero(warnings):
+            return self.run(models, states, controls, steps)[0][:, -1]
+        return reached
 
     def follow(
         self, models: list[mujoco.MjModel], states: Array, controls: Array
