@@ -129,7 +129,7 @@ class TaskEnv(gymnasium.Env[Observation, Observation]):
         return self._drawing.draw(self._one.positions, self._one.disturbances, self.plan)
 
     def _observation(self) -> Observation:
-        return self._state[self._observed]
+        return np.asarray(self._state[self._observed])
 
     def _info(self) -> dict[str, Any]:
         """Return what is wrong in the period that begins, or that was just stepped through."""
@@ -214,7 +214,7 @@ class GoalTaskEnv(gymnasium.Env[Observation, Observation]):
         self._system.close()
 
     def _observation(self) -> Observation:
-        return self._state.numpy()[0, self._observed].astype(np.float32)
+        return np.asarray(self._state.numpy()[0, self._observed], np.float32)
 
 
 def environment_id(task: str) -> str:

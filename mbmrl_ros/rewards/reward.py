@@ -19,7 +19,7 @@ from torch import Tensor
 
 from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.rewards.path import Route
-from mbmrl_ros.rewards.terms import GOAL_TERMS, TERMS, GoalTermFn, scalar
+from mbmrl_ros.rewards.terms import GOAL_TERMS, TERMS, GoalTermFn, constant, scalar
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.spec.tasks import TermConfig as TermConfig
 from mbmrl_ros.types import DoneFn, GoalRewardFn, RewardFn
@@ -104,16 +104,16 @@ def build_done(spec: RobotSpec, limits: Mapping[str, tuple[float, float]]) -> Do
 
     Without limits it says so of no state. UserError names a channel that does not exist.
     """
-    places = [spec.channel_index(channel) for channel in limits]
-    if not places:
+    if not limits:
         return never_done
-    bounds = torch.tensor(list(limits.values()), dtype=torch.float64)
+    places = constant(spec.channel_index(channel) for channel in limits)
+    lower, upper = (constant(side) for side in zip(*limits.values()))
 
     def done(next_state: Tensor) -> Tensor:
-        low, high = bounds.to(next_state.device).T
-        values = next_state[..., places]
-        outside: Tensor = ((values < low) | (values > high)).any(-1)
-        return outside
+        device = next_state.device
+        values = next_state.index_select(-1, places(device, torch.int64))
+        low, high = lower(device, torch.float64), upper(device, torch.float64)
+        return ((values < low) | (values > high)).any(-1)
 
     return done
 

@@ -143,7 +143,7 @@ class World:
             self._forward()
         else:
             _sense_motion(self.model, self.data)
-        return self.data.sensordata[self._columns]
+        return np.asarray(self.data.sensordata[self._columns])
 
     @property
     def time_s(self) -> float:
