@@ -173,7 +173,7 @@ class GoalTaskEnv(gymnasium.Env[Observation, Observation]):
         channels = range(self._system.state_size)
         self._observed = np.array(self._system.observed if inputs_only else channels)
         self._goal, self._state = torch.zeros(1, 0), torch.zeros(1, len(channels))
-        self._moving = torch.tensor([True])
+        self._moving = np.ones(1, bool)
         self.observation_space = Box(-np.inf, np.inf, self._observed.shape, np.float32)
         self.action_space = Box(-1.0, 1.0, (self._system.action_size,), np.float32)
 
@@ -189,7 +189,7 @@ class GoalTaskEnv(gymnasium.Env[Observation, Observation]):
         if 'goal' in options:
             goal = torch.as_tensor(options['goal'], dtype=torch.float32).reshape(1, -1)
         check_goals(self.task, goal, 1)
-        self._goal, self._moving = goal.double(), torch.tensor([True])
+        self._goal, self._moving = goal.double(), np.ones(1, bool)
         self._state = self._system.reset(goal, generator)
         return self._observation(), {'goal': goal[0].numpy()}
 
@@ -205,8 +205,7 @@ class GoalTaskEnv(gymnasium.Env[Observation, Observation]):
             ended = self._ends and bool(self.task.done(self._state))
         moved = bool(sound) and math.isfinite(earned)
         done = ended or not moved
-        if done:
-            self._moving = torch.tensor([False])
+        self._moving = np.array([not done])
         return self._observation(), float(np.float32(earned)) if moved else 0.0, done, False, {}
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mbmrl_ros.envs.meta_task import Mask
 from mbmrl_ros.robot.command import to_units
 from mbmrl_ros.robot.state import encode
 from mbmrl_ros.sim.parameters import is_parameter
@@ -52,11 +53,11 @@ class RobotSystem:
         self._robots.reset(generator)
         return self._states()
 
-    def step(self, actions: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, actions: Tensor, moving: Mask) -> tuple[Tensor, Mask]:
         """Move rows [B] by actions [B, A] in -1..1; return states [B, S], and [B] who could."""
         commands = to_units(self.spec, actions.double().numpy())
-        sound = self._robots.step(commands, moving.numpy())
-        return self._states(), torch.from_numpy(sound)
+        sound = self._robots.step(commands, moving)
+        return self._states(), sound
 
     @property
     def physics(self) -> Array:

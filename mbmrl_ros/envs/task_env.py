@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mbmrl_ros.config import Config, Positive
-from mbmrl_ros.envs.meta_task import MetaTask
+from mbmrl_ros.envs.meta_task import Mask, MetaTask
 
 # Of the running statistics in the published code, per step.
 RATE = 0.001
@@ -67,7 +67,7 @@ class MetaTaskEnv:
         self.rewards = _Moments(1) if config.normalize_rewards else None
         self._goals = torch.zeros(tasks * rollouts, len(task.goals.names), dtype=torch.float64)
         self._state = torch.zeros(tasks * rollouts, self.system.state_size, dtype=torch.float64)
-        self._moving = torch.ones(tasks * rollouts, dtype=torch.bool)
+        self._moving = np.ones(tasks * rollouts, bool)
 
     def sample_goals(self, generator: torch.Generator, n: int) -> Tensor:
         """Draw goals [n, G] from the training distribution."""
@@ -78,7 +78,7 @@ class MetaTaskEnv:
         check_goals(self.task, goals, self.tasks)
         self._goals = goals.double().repeat_interleave(self.rollouts, 0)
         self._state = self.system.reset(goals, generator)
-        self._moving = torch.ones(len(self._state), dtype=torch.bool)
+        self._moving = np.ones(len(self._state), bool)
         return self._observe(self._moving)
 
     def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -87,19 +87,16 @@ class MetaTaskEnv:
         taken = taken.clamp(-1.0, 1.0)
         state, could = self.system.step(taken, self._moving)
         earned = self.task.reward(self._state, taken, state, self._goals)
-        # Who could not move stayed where its state is finite. Masks are numpy's, whose small
-        # operations take a third of the time.
-        moving, finite = self._moving.numpy(), np.isfinite(earned.numpy())
-        sound = moving & could.numpy() & finite
+        # Who could not move stayed where its state is finite.
+        sound = could & np.isfinite(earned.numpy())
         done = ~sound | self.task.done(state).numpy()
-        self._state, self._moving = state, torch.from_numpy(~done)
-        new = torch.from_numpy(sound)
         if self.rewards is not None:
-            earned = self.rewards.scaled(earned, new)
-        rewards = np.where(sound, earned.numpy(), np.where(moving, np.nan, 0.0))
+            earned = self.rewards.scaled(earned, sound)
+        rewards = np.where(sound, earned.numpy(), np.where(self._moving, np.nan, 0.0))
+        self._state, self._moving = state, ~done
         shape = self.tasks, self.rollouts
         return (
-            self._observe(new),
+            self._observe(sound),
             torch.from_numpy(rewards.astype(np.float32)).view(shape),
             torch.from_numpy(done).view(shape),
         )
@@ -118,7 +115,7 @@ class MetaTaskEnv:
         """Stop the threads of the physics."""
         self.system.close()
 
-    def _observe(self, new: Tensor) -> Tensor:
+    def _observe(self, new: Mask) -> Tensor:
         seen = self._state.index_select(1, self.observed)
         if self.observations is not None:
             seen = self.observations.normalized(seen, new)
@@ -149,12 +146,12 @@ class _Moments:
         self.mean = torch.zeros(size, dtype=torch.float64)
         self.variance = torch.ones(size, dtype=torch.float64)
 
-    def normalized(self, values: Tensor, new: Tensor) -> Tensor:
+    def normalized(self, values: Tensor, new: Mask) -> Tensor:
         """Follow the rows of values [B, .] that are new [B]; return them all normalised."""
         self._follow(values[new])
         return normalized(values, self.mean, self.variance)
 
-    def scaled(self, values: Tensor, new: Tensor) -> Tensor:
+    def scaled(self, values: Tensor, new: Mask) -> Tensor:
         """Follow values [B] that are new [B]; return them all over their standard deviation."""
         self._follow(values[new][:, None])
         return scaled(values, self.variance)

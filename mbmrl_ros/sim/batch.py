@@ -242,6 +242,7 @@ class Rollouts:
         # One thread is this one: to hand a step to another takes longer than the step.
         self._rollout = rollout.Rollout(nthread=threads if threads > 1 else 0)
         self._data = [mujoco.MjData(model) for _ in range(threads)]
+        self._warnings = self._data[0].warning.number
         self.seconds = 0.0
 
     def run(
@@ -260,14 +261,13 @@ class Rollouts:
         # To set up a rollout of one row takes about as long as a step of its physics.
         started = time.perf_counter()
         model, data, reached = models[0], self._data[0], np.empty(states.shape)
-        warnings = data.warning.number
-        warnings[:] = 0
+        self._warnings[:] = 0
         mujoco.mj_setState(model, data, states[0], PHYSICS)
         data.ctrl[:] = controls[0]
         mujoco.mj_step(model, data, steps)
         mujoco.mj_getState(model, data, reached[0], PHYSICS)
         self.seconds += time.perf_counter() - started
-        if np.count_nonzero(warnings):
+        if np.count_nonzero(self._warnings):
             return self.run(models, states, controls, steps)[0][:, -1]
         return reached
 
