@@ -42,30 +42,41 @@ Env = gymnasium.Env[Any, Any]
 
 def bench_single(robot: str, steps: int, repetitions: int) -> dict[str, Any]:
     """Return rates and ratios (docs/bench.md); steps: of a run."""
+    pairs = equal_pairs(robot)
+    contenders = {kind: _contender(ours, steps) for kind, (ours, _) in pairs.items()}
+    contenders |= {
+        f'{kind}_gymnasium': _contender(theirs, steps) for kind, (_, theirs) in pairs.items()
+    }
+    times = alternate(contenders, TURNS * repetitions, label=f'{robot}, single')
+    result: dict[str, Any] = {}
+    for kind, (ours, theirs) in pairs.items():
+        gymnasium_ms, inner = times[f'{kind}_gymnasium'], theirs.unwrapped
+        result |= {
+            f'{kind}_steps_per_s': steps / times[kind] * 1e3,
+            f'{kind}_gymnasium_steps_per_s': steps / gymnasium_ms * 1e3,
+            f'{kind}_ratio': gymnasium_ms / times[kind],
+            f'{kind}_physics_steps': int(inner.frame_skip),  # type: ignore[attr-defined]
+        }
+        ours.close()
+        theirs.close()
+    return result
+
+
+def equal_pairs(robot: str) -> dict[str, tuple[Env, Env]]:
+    """Return by kind an environment of ours, and gymnasium's with the same physics.
+
+    faults: at the period of gymnasium; faults_shipped: at that of the robot file.
+    """
     name, policies, faults = TASKS[robot]
     simulation = load_robot(load_task(faults).robot).simulation
     assert simulation is not None
-    # First, since it keeps MuJoCo's warnings about the model files to itself.
-    policy_env = make(policies)
-    theirs, shipped = gymnasium.make(name), simulation.physics_steps
-    environments: dict[str, Env] = {
-        'policies': policy_env,
-        'faults': _with_faults(faults, theirs),
-        'faults_shipped': make(faults),
-        'gymnasium': theirs,
-        'gymnasium_shipped': gymnasium.make(name, frame_skip=shipped),
-    }
-    contenders = {kind: _contender(env, steps) for kind, env in environments.items()}
-    times = alternate(contenders, TURNS * repetitions, label=f'{robot}, single')
-    for env in environments.values():
-        env.close()
-    rate = {kind: steps / duration * 1e3 for kind, duration in times.items()}
+    # Ours first, since they keep MuJoCo's warnings about the model files to themselves.
+    of_policies, shipped = make(policies), make(faults)
+    theirs = gymnasium.make(name)
     return {
-        **{f'{kind}_steps_per_s': value for kind, value in rate.items()},
-        'policies_ratio': rate['policies'] / rate['gymnasium'],
-        'faults_ratio': rate['faults'] / rate['gymnasium'],
-        'faults_shipped_ratio': rate['faults_shipped'] / rate['gymnasium_shipped'],
-        'shipped_physics_steps': shipped,
+        'policies': (of_policies, theirs),
+        'faults': (_with_faults(faults, theirs), gymnasium.make(name)),
+        'faults_shipped': (shipped, gymnasium.make(name, frame_skip=simulation.physics_steps)),
     }
 
 

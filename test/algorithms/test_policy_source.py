@@ -4,8 +4,8 @@
 
 from dataclasses import fields, replace
 
-import pytest
 import numpy as np
+import pytest
 import torch
 from small_policy import SMALL, TASK, small_policy
 

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from gymnasium.envs.mujoco.half_cheetah_v5 import HalfCheetahEnv
 
-from mbmrl_ros.config import UserError
+from mbmrl_ros.config import UserError, parse
 from mbmrl_ros.sim import disturbances
 from mbmrl_ros.sim.disturbances import Disturbance, Kind
 from mbmrl_ros.sim.sensors import model_path
 from mbmrl_ros.sim.world import World
-from mbmrl_ros.spec.robot import RobotSpec, load_robot
+from mbmrl_ros.spec.robot import RobotSpec, load_robot, robot_names
 
 SPEC = load_robot('half_cheetah')
 UPPER = np.array(SPEC.action.upper)
@@ -225,3 +225,32 @@ def test_unstable_physics_stop_the_robot_where_it_was(
 def test_a_command_of_the_wrong_length_is_refused():
     with pytest.raises(ValueError, match='a command has 6 values'):
         started().step(np.zeros(1))
+
+
+@pytest.mark.parametrize('name', [name for name in robot_names() if load_robot(name).simulation])
+def test_sensors_of_motion_need_no_forces_to_say_the_same_to_the_bit(name):
+    spec = load_robot(name)
+    world = World(spec)
+    world.reset(np.random.default_rng(0))
+    rng = np.random.default_rng(1)
+    for _ in range(5):
+        world.step(rng.uniform(spec.action.lower, spec.action.upper))
+        said = world.signals()
+        truth = world.data.sensordata[world._columns].copy()
+        mujoco.mj_forward(world.model, world.data)
+        assert np.array_equal(truth, world.data.sensordata[world._columns])
+        if world._senses is None:
+            assert np.array_equal(said, truth)
+
+
+def test_a_sensor_of_forces_is_that_of_the_new_state():
+    data = SPEC.model_dump()
+    torque = {'name': 'torque', 'topic': 'joint_states', 'field': 'effort', 'joint': 'fshin'}
+    data['state'] = (*data['state'], torque | {'unit': 'N m'})
+    world = World(parse(RobotSpec, data, 'test'))
+    world.reset(np.random.default_rng(0))
+    world.step(np.full(6, 10.0))
+    said = world.signals()
+    mujoco.mj_forward(world.model, world.data)
+    assert np.array_equal(said, world.data.sensordata[world._columns])
+    assert said[-1] == pytest.approx(10.0)
