@@ -1,6 +1,6 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Single environments of both kinds beside gymnasium's own of the same robot: steps per second.
+"""Single environments of both kinds beside gymnasium's own of the same robot.
 
 Physics are equal: the same model, time step and physics steps per control step. An episode that
 ends is followed by another one, on both sides.
@@ -9,13 +9,14 @@ ends is followed by another one, on both sides.
 from __future__ import annotations
 
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
 
-from mbmrl_ros.bench.compare import Contender, alternate
+from mbmrl_ros.bench.compare import Contender, Parts, alternate
 from mbmrl_ros.envs.gym import TaskEnv, make
 from mbmrl_ros.envs.tasks import load_task
 from mbmrl_ros.spec.robot import load_robot
@@ -43,10 +44,9 @@ Env = gymnasium.Env[Any, Any]
 def bench_single(robot: str, steps: int, repetitions: int) -> dict[str, Any]:
     """Return rates and ratios (docs/bench.md); steps: of a run."""
     pairs = equal_pairs(robot)
-    contenders = {kind: _contender(ours, steps) for kind, (ours, _) in pairs.items()}
-    contenders |= {
-        f'{kind}_gymnasium': _contender(theirs, steps) for kind, (_, theirs) in pairs.items()
-    }
+    envs = {kind: ours for kind, (ours, _) in pairs.items()}
+    envs |= {f'{kind}_gymnasium': theirs for kind, (_, theirs) in pairs.items()}
+    contenders = {name: _contender(name, env, steps) for name, env in envs.items()}
     times = alternate(contenders, TURNS * repetitions, label=f'{robot}, single')
     result: dict[str, Any] = {}
     for kind, (ours, theirs) in pairs.items():
@@ -94,15 +94,18 @@ def _with_faults(name: str, theirs: Env) -> Env:
         return gymnasium.wrappers.TimeLimit(TaskEnv('run', robot=str(path)), task.episode_steps)
 
 
-def _contender(env: Env, steps: int) -> Contender:
+def _contender(name: str, env: Env, steps: int) -> Contender:
     space: Any = env.action_space
     drawn = np.random.default_rng(0).uniform(space.low, space.high, (steps, *space.shape))
     actions = drawn.astype(space.dtype)
 
-    def run() -> None:
+    def run() -> Parts:
+        # CPU time: a neighbour would stop the longer of two runs more often than the shorter.
+        started = time.thread_time()
         for action in actions:
             _, _, terminated, truncated, _ = env.step(action)
             if terminated or truncated:
                 env.reset()
+        return {name: (time.thread_time() - started) * 1e3}
 
     return Contender(run, prepare=lambda: env.reset(seed=0))
