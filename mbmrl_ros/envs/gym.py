@@ -95,11 +95,13 @@ class TaskEnv(gymnasium.Env[Observation, Observation]):
     def step(self, action: Observation) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Let a control period pass; info: terms of the reward, and what is wrong at present."""
         applied = np.minimum(np.maximum(action, -1.0), 1.0).astype(np.float32)
-        before, self._state = self._state, self._one.step(applied.astype(np.float64))
+        before = torch.from_numpy(self._state)
+        self._state = self._one.step(applied.astype(np.float64))
+        after = torch.from_numpy(self._state)
         with torch.inference_mode():
-            terms = self._reward.terms(*map(torch.from_numpy, (before, applied, self._state)))
+            terms = self._reward.terms(before, torch.from_numpy(applied), after)
             reward = float(total(terms))
-            ended = self._ends and bool(self._done(torch.from_numpy(self._state)))
+            ended = self._ends and bool(self._done(after))
         failed = not self._one.healthy
         info = self._info() | {
             'reward_terms': {name: 0.0 if failed else float(v) for name, v in terms.items()}
