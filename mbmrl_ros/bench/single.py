@@ -13,11 +13,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 
-from mbmrl_ros.bench.compare import Contender, Parts, alternate
-from mbmrl_ros.envs.gym import TaskEnv, make
+from mbmrl_ros.bench.compare import Contender, Parts, alternate, peer
 from mbmrl_ros.envs.tasks import load_task
 from mbmrl_ros.spec.robot import load_robot
 
@@ -38,7 +36,8 @@ simulation: {{physics_steps: {steps}}}
 tasks: {{run: {{description: run, episode_steps: 1000, reward: {reward}}}}}
 """
 
-Env = gymnasium.Env[Any, Any]
+# Of gymnasium, which is not needed before a benchmark runs.
+Env = Any
 
 
 def bench_single(robot: str, steps: int, repetitions: int) -> dict[str, Any]:
@@ -55,7 +54,7 @@ def bench_single(robot: str, steps: int, repetitions: int) -> dict[str, Any]:
             f'{kind}_steps_per_s': steps / times[kind] * 1e3,
             f'{kind}_gymnasium_steps_per_s': steps / gymnasium_ms * 1e3,
             f'{kind}_ratio': gymnasium_ms / times[kind],
-            f'{kind}_physics_steps': int(inner.frame_skip),  # type: ignore[attr-defined]
+            f'{kind}_physics_steps': int(inner.frame_skip),
         }
         ours.close()
         theirs.close()
@@ -67,23 +66,28 @@ def equal_pairs(robot: str) -> dict[str, tuple[Env, Env]]:
 
     faults: at the period of gymnasium; faults_shipped: at that of the robot file.
     """
+    gymnasium = peer('gymnasium', 'gymnasium>=1.0')
+    from mbmrl_ros.envs.gym import make
+
     name, policies, faults = TASKS[robot]
     simulation = load_robot(load_task(faults).robot).simulation
     assert simulation is not None
     # Ours first, since they keep MuJoCo's warnings about the model files to themselves.
     of_policies, shipped = make(policies), make(faults)
     theirs = gymnasium.make(name)
+    slower = gymnasium.wrappers.TimeLimit(_with_faults(faults, theirs), 1000)
     return {
         'policies': (of_policies, theirs),
-        'faults': (_with_faults(faults, theirs), gymnasium.make(name)),
+        'faults': (slower, gymnasium.make(name)),
         'faults_shipped': (shipped, gymnasium.make(name, frame_skip=simulation.physics_steps)),
     }
 
 
 def _with_faults(name: str, theirs: Env) -> Env:
     """Return the robot and the reward of a task with faults, at the period of gymnasium."""
-    inner: Any = theirs.unwrapped
-    task = load_task(name)
+    from mbmrl_ros.envs.gym import TaskEnv
+
+    inner, task = theirs.unwrapped, load_task(name)
     reward = [term.model_dump(mode='json', exclude_none=True) for term in task.reward]
     text = SLOWER.format(
         robot=task.robot, period_s=float(inner.dt), steps=int(inner.frame_skip), reward=reward
@@ -91,11 +95,11 @@ def _with_faults(name: str, theirs: Env) -> Env:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f'{task.robot}_slower.yaml'
         path.write_text(text)
-        return gymnasium.wrappers.TimeLimit(TaskEnv('run', robot=str(path)), task.episode_steps)
+        return TaskEnv('run', robot=str(path))
 
 
 def _contender(name: str, env: Env, steps: int) -> Contender:
-    space: Any = env.action_space
+    space = env.action_space
     drawn = np.random.default_rng(0).uniform(space.low, space.high, (steps, *space.shape))
     actions = drawn.astype(space.dtype)
 
