@@ -1,9 +1,9 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The batched simulator beside gymnasium stepping one environment: control steps per second.
+"""The batched simulator, and single environments, beside gymnasium's: control steps per second.
 
-Both go through the same control steps of five physics steps each and hand out qpos and qvel;
-gymnasium's environments add observations and rewards.
+The batch and gymnasium go through the same control steps of five physics steps each and hand out
+qpos and qvel; gymnasium's environments add observations and rewards.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from mbmrl_ros.bench.compare import Contender, alternate, conditions, peer
+from mbmrl_ros.bench.single import bench_single
 from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.sim.batch import BatchPhysics, BatchWorld
 from mbmrl_ros.spec.robot import RobotSpec, load_robot, robot_names
@@ -50,7 +51,9 @@ def bench_sim(
         'environments': size.environments,
         'steps': size.steps,
         'robots': {
-            robot: _Comparison(robot, threads).rates(size, repetitions) for robot in robots
+            robot: _Comparison(robot, threads).rates(size, repetitions)
+            | {'single': bench_single(robot, size.steps, repetitions)}
+            for robot in robots
         },
         **conditions(torch.device('cpu'), repetitions),
         'threads': threads,

@@ -9,8 +9,7 @@ no plug-ins any more, but imports a module that stands before the name:
 
 from __future__ import annotations
 
-import functools
-import operator
+import math
 from typing import Any
 
 import gymnasium
@@ -25,9 +24,9 @@ from mbmrl_ros.envs.meta_tasks import POLICY_TASKS, load_meta_task
 from mbmrl_ros.envs.one_robot import OneRobot
 from mbmrl_ros.envs.settings import TRAINING, check_setting, draw_schedule
 from mbmrl_ros.envs.task import Task
-from mbmrl_ros.envs.task_env import MetaTaskEnv, SamplingConfig
+from mbmrl_ros.envs.task_env import check_goals
 from mbmrl_ros.envs.tasks import TASKS, load_task
-from mbmrl_ros.rewards.reward import build_done, build_reward
+from mbmrl_ros.rewards.reward import build_done, build_reward, never_done, total
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.types import Array
 
@@ -70,7 +69,7 @@ class TaskEnv(gymnasium.Env[Observation, Observation]):
         self._ends, self._done = bool(self.task.done), build_done(self.robot, self.task.done)
         self._one = OneRobot(self.robot)
         channels = range(self.robot.state_size)
-        self._observed = list(self.robot.input_indices if inputs_only else channels)
+        self._observed = np.array(self.robot.input_indices if inputs_only else channels)
         self._state = np.zeros(self.robot.state_size, np.float32)
         self.plan: Array | None = None
         self.metadata = self.metadata | {'render_fps': round(1 / self.robot.period_s)}
@@ -96,11 +95,13 @@ class TaskEnv(gymnasium.Env[Observation, Observation]):
     def step(self, action: Observation) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Let a control period pass; info: terms of the reward, and what is wrong at present."""
         applied = np.minimum(np.maximum(action, -1.0), 1.0).astype(np.float32)
-        before, self._state = self._state, self._one.step(applied.astype(np.float64))
+        before = torch.from_numpy(self._state)
+        self._state = self._one.step(applied.astype(np.float64))
+        after = torch.from_numpy(self._state)
         with torch.inference_mode():
-            terms = self._reward.terms(*map(torch.from_numpy, (before, applied, self._state)))
-            reward = float(functools.reduce(operator.add, terms.values()))
-            ended = self._ends and bool(self._done(torch.from_numpy(self._state)))
+            terms = self._reward.terms(before, torch.from_numpy(applied), after)
+            reward = float(total(terms))
+            ended = self._ends and bool(self._done(after))
         failed = not self._one.healthy
         info = self._info() | {
             'reward_terms': {name: 0.0 if failed else float(v) for name, v in terms.items()}
@@ -130,7 +131,7 @@ class TaskEnv(gymnasium.Env[Observation, Observation]):
         return self._drawing.draw(self._one.positions, self._one.disturbances, self.plan)
 
     def _observation(self) -> Observation:
-        return self._state[self._observed]
+        return np.asarray(self._state[self._observed])
 
     def _info(self) -> dict[str, Any]:
         """Return what is wrong in the period that begins, or that was just stepped through."""
@@ -169,11 +170,14 @@ class GoalTaskEnv(gymnasium.Env[Observation, Observation]):
         """
         self.task = load_meta_task(task, robot)
         self._draw = self.task.goals.of(setting)
-        config = SamplingConfig(action_scale=1.0, whole_state=not inputs_only)
-        self._robots = MetaTaskEnv(self.task, 1, 1, config, threads=1)
-        seen, driven = self._robots.observation_size, self._robots.action_size
-        self.observation_space = Box(-np.inf, np.inf, (seen,), np.float32)
-        self.action_space = Box(-1.0, 1.0, (driven,), np.float32)
+        self._ends = self.task.done is not never_done
+        self._system = self.task.system(1, 1, 1)
+        channels = range(self._system.state_size)
+        self._observed = np.array(self._system.observed if inputs_only else channels)
+        self._goal, self._state = torch.zeros(1, 0), torch.zeros(1, len(channels))
+        self._moving = np.ones(1, bool)
+        self.observation_space = Box(-np.inf, np.inf, self._observed.shape, np.float32)
+        self.action_space = Box(-1.0, 1.0, (self._system.action_size,), np.float32)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -186,19 +190,32 @@ class GoalTaskEnv(gymnasium.Env[Observation, Observation]):
         goal = draw(generator, 1)
         if 'goal' in options:
             goal = torch.as_tensor(options['goal'], dtype=torch.float32).reshape(1, -1)
-        observations = self._robots.reset(goal, generator)
-        return observations[0, 0].numpy(), {'goal': goal[0].numpy()}
+        check_goals(self.task, goal, 1)
+        self._goal, self._moving = goal.double(), np.ones(1, bool)
+        self._state = self._system.reset(goal, generator)
+        return self._observation(), {'goal': goal[0].numpy()}
 
     def step(self, action: Observation) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Let a control period pass."""
-        actions = torch.as_tensor(action, dtype=torch.float32).reshape(1, 1, -1)
-        observations, rewards, done = self._robots.step(actions)
-        reward = float(rewards.nan_to_num(0.0))
-        return observations[0, 0].numpy(), reward, bool(done), False, {}
+        wanted = np.asarray(action, np.float32).astype(np.float64).reshape(1, -1)
+        taken = torch.from_numpy(np.minimum(np.maximum(wanted, -1.0), 1.0))
+        before = self._state
+        # As MetaTaskEnv, without masks.
+        with torch.inference_mode():
+            self._state, sound = self._system.step(taken, self._moving)
+            earned = float(self.task.reward(before, taken, self._state, self._goal))
+            ended = self._ends and bool(self.task.done(self._state))
+        moved = bool(sound) and math.isfinite(earned)
+        done = ended or not moved
+        self._moving = np.array([not done])
+        return self._observation(), float(np.float32(earned)) if moved else 0.0, done, False, {}
 
     def close(self) -> None:
         """Stop the threads of the physics."""
-        self._robots.close()
+        self._system.close()
+
+    def _observation(self) -> Observation:
+        return np.asarray(self._state.numpy()[0, self._observed], np.float32)
 
 
 def environment_id(task: str) -> str:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mbmrl_ros.envs.goals import Goals, one_of, places_in_square
-from mbmrl_ros.envs.meta_task import MetaTask, System
+from mbmrl_ros.envs.meta_task import Mask, MetaTask, System
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,11 @@ class PointSystem:
         self.state = self._dynamics.start_state(generator, self._rows)
         return self.state
 
-    def step(self, actions: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, actions: Tensor, moving: Mask) -> tuple[Tensor, Mask]:
         """Move rows [B] by actions [B, A] in -1..1; return states [B, S], and [B] who could."""
         reached = self._dynamics.next_state(self.state, actions)
-        sound = moving & reached.isfinite().all(-1)
-        self.state = torch.where(sound[:, None], reached, self.state)
+        sound = moving & reached.isfinite().all(-1).numpy()
+        self.state = torch.where(torch.from_numpy(sound)[:, None], reached, self.state)
         return self.state, sound
 
     @property

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mbmrl_ros.envs.meta_task import Mask
 from mbmrl_ros.robot.command import to_units
 from mbmrl_ros.robot.state import encode
 from mbmrl_ros.sim.parameters import is_parameter
@@ -28,12 +29,8 @@ class RobotSystem:
         parameters = tuple(goals[place] for place in self._columns)
         self._robots = Population(spec, *size, parameters, threads)
         # Without encodings and kinematics, a state is the signals in another order.
-        self._places = [
-            spec.signals.index(channel.signals[0])
-            if channel.encoding == 'raw' and channel.signals
-            else -1
-            for channel in spec.state
-        ]
+        copies, self._places = spec.copied_channels
+        self._is_copy = len(copies) == spec.state_size
 
     @property
     def state_size(self) -> int:
@@ -56,11 +53,11 @@ class RobotSystem:
         self._robots.reset(generator)
         return self._states()
 
-    def step(self, actions: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, actions: Tensor, moving: Mask) -> tuple[Tensor, Mask]:
         """Move rows [B] by actions [B, A] in -1..1; return states [B, S], and [B] who could."""
         commands = to_units(self.spec, actions.double().numpy())
-        sound = self._robots.step(commands, moving.numpy())
-        return self._states(), torch.from_numpy(sound)
+        sound = self._robots.step(commands, moving)
+        return self._states(), sound
 
     @property
     def physics(self) -> Array:
@@ -82,6 +79,6 @@ class RobotSystem:
 
     def _states(self) -> Tensor:
         signals = self._robots.signals()
-        if -1 not in self._places:
+        if self._is_copy:
             return torch.from_numpy(signals[:, self._places])
         return torch.from_numpy(encode(self.spec, signals))

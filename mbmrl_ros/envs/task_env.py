@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from mbmrl_ros.config import Config, Positive
-from mbmrl_ros.envs.meta_task import MetaTask
+from mbmrl_ros.envs.meta_task import Mask, MetaTask
 
 # Of the running statistics in the published code, per step.
 RATE = 0.001
@@ -66,7 +67,7 @@ class MetaTaskEnv:
         self.rewards = _Moments(1) if config.normalize_rewards else None
         self._goals = torch.zeros(tasks * rollouts, len(task.goals.names), dtype=torch.float64)
         self._state = torch.zeros(tasks * rollouts, self.system.state_size, dtype=torch.float64)
-        self._moving = torch.ones(tasks * rollouts, dtype=torch.bool)
+        self._moving = np.ones(tasks * rollouts, bool)
 
     def sample_goals(self, generator: torch.Generator, n: int) -> Tensor:
         """Draw goals [n, G] from the training distribution."""
@@ -74,32 +75,31 @@ class MetaTaskEnv:
 
     def reset(self, goals: Tensor, generator: torch.Generator) -> Tensor:
         """Begin an episode of every robot towards goals [N, G]; return observations [N, R, S]."""
-        expected = self.tasks, len(self.task.goals.names)
-        if goals.shape != expected:
-            raise ValueError(f'{self.task.name}: goals are {expected}, got {tuple(goals.shape)}')
+        check_goals(self.task, goals, self.tasks)
         self._goals = goals.double().repeat_interleave(self.rollouts, 0)
         self._state = self.system.reset(goals, generator)
-        self._moving = torch.ones(len(self._state), dtype=torch.bool)
+        self._moving = np.ones(len(self._state), bool)
         return self._observe(self._moving)
 
     def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Act by [N, R, A]; return observations [N, R, S], rewards [N, R], done [N, R]."""
-        moving = self._moving
         taken = actions.reshape(-1, self.action_size).double() / self.action_scale
         taken = taken.clamp(-1.0, 1.0)
-        state, sound = self.system.step(taken, moving)
+        state, could = self.system.step(taken, self._moving)
         earned = self.task.reward(self._state, taken, state, self._goals)
         # Who could not move stayed where its state is finite.
-        failed = moving & ~(sound & earned.isfinite())
-        done = failed | ~moving | self.task.done(state)
-        self._state = state
+        sound = could & np.isfinite(earned.numpy())
+        done = ~sound | self.task.done(state).numpy()
         if self.rewards is not None:
-            earned = self.rewards.scaled(earned, moving & ~failed)
-        earned = torch.where(moving, earned, 0.0)
-        earned = torch.where(failed, torch.nan, earned).float()
-        self._moving = ~done
+            earned = self.rewards.scaled(earned, sound)
+        rewards = np.where(sound, earned.numpy(), np.where(self._moving, np.nan, 0.0))
+        self._state, self._moving = state, ~done
         shape = self.tasks, self.rollouts
-        return self._observe(moving & ~failed), earned.view(shape), done.view(shape)
+        return (
+            self._observe(sound),
+            torch.from_numpy(rewards.astype(np.float32)).view(shape),
+            torch.from_numpy(done).view(shape),
+        )
 
     @property
     def states(self) -> Tensor:
@@ -115,11 +115,18 @@ class MetaTaskEnv:
         """Stop the threads of the physics."""
         self.system.close()
 
-    def _observe(self, new: Tensor) -> Tensor:
-        seen = self._state[:, self.observed]
+    def _observe(self, new: Mask) -> Tensor:
+        seen = self._state.index_select(1, self.observed)
         if self.observations is not None:
             seen = self.observations.normalized(seen, new)
         return seen.float().view(self.tasks, self.rollouts, -1)
+
+
+def check_goals(task: MetaTask, goals: Tensor, n: int) -> None:
+    """Raise ValueError unless goals are [n, G]."""
+    expected = n, len(task.goals.names)
+    if goals.shape != expected:
+        raise ValueError(f'{task.name}: goals are {expected}, got {tuple(goals.shape)}')
 
 
 def normalized(values: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
@@ -139,12 +146,12 @@ class _Moments:
         self.mean = torch.zeros(size, dtype=torch.float64)
         self.variance = torch.ones(size, dtype=torch.float64)
 
-    def normalized(self, values: Tensor, new: Tensor) -> Tensor:
+    def normalized(self, values: Tensor, new: Mask) -> Tensor:
         """Follow the rows of values [B, .] that are new [B]; return them all normalised."""
         self._follow(values[new])
         return normalized(values, self.mean, self.variance)
 
-    def scaled(self, values: Tensor, new: Tensor) -> Tensor:
+    def scaled(self, values: Tensor, new: Mask) -> Tensor:
         """Follow values [B] that are new [B]; return them all over their standard deviation."""
         self._follow(values[new][:, None])
         return scaled(values, self.variance)

@@ -18,7 +18,7 @@ from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.envs.settings import TRAINING, check_setting, draw_schedule
 from mbmrl_ros.envs.tasks import load_task
-from mbmrl_ros.rewards.reward import build_done, build_reward
+from mbmrl_ros.rewards.reward import build_done, build_reward, total
 from mbmrl_ros.sim.disturbances import Schedule
 from mbmrl_ros.spec.robot import load_robot
 
@@ -89,7 +89,7 @@ class VectorTaskEnv(VectorEnv):
         before, self._states = self._states, self._robots.step(applied)
         terms = self._reward.terms(before, applied, self._states)
         ended = ~self._robots.healthy
-        reward = torch.where(ended, 0.0, torch.stack(list(terms.values())).sum(0))
+        reward = torch.where(ended, 0.0, total(terms))
         self._elapsed += 1
         terminated = (ended | self._done(self._states)).numpy()
         truncated = (self._elapsed >= self._limit) & ~terminated

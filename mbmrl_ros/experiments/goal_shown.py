@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from mbmrl_ros.envs.meta_task import MetaTask, System
+from mbmrl_ros.envs.meta_task import Mask, MetaTask, System
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class GoalShown:
         self.goals[:] = [rows]
         return torch.cat([states, rows], 1)
 
-    def step(self, actions: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, actions: Tensor, moving: Mask) -> tuple[Tensor, Mask]:
         """Move rows [B] by actions [B, A]."""
         states, sound = self.inner.step(actions, moving)
         return torch.cat([states, self.goals[0]], 1), sound

@@ -7,7 +7,9 @@ The planner, the environment, imagined rollouts and the reports all use the same
 
 from __future__ import annotations
 
+import functools
 import inspect
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +19,7 @@ from torch import Tensor
 
 from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.rewards.path import Route
-from mbmrl_ros.rewards.terms import GOAL_TERMS, TERMS, GoalTermFn
+from mbmrl_ros.rewards.terms import GOAL_TERMS, TERMS, GoalTermFn, constant, scalar
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.spec.tasks import TermConfig as TermConfig
 from mbmrl_ros.types import DoneFn, GoalRewardFn, RewardFn
@@ -41,21 +43,31 @@ class Reward:
 
         goal: [..., G], for the terms that have one.
         """
-        return torch.stack(list(self.terms(state, action, next_state, goal).values())).sum(0)
+        return total(self.terms(state, action, next_state, goal))
 
     def terms(
         self, state: Tensor, action: Tensor, next_state: Tensor, goal: Tensor | None = None
     ) -> dict[str, Tensor]:
         """Return every weighted term [...] by name; ValueError without a goal that one needs."""
         values = {
-            name: self.weights[name] * function(state, action, next_state)
+            name: _weighted(self.weights[name], function(state, action, next_state))
             for name, function in self.functions.items()
         }
         for name, with_goal in self.goal_functions.items():
             if goal is None:
                 raise ValueError(f'the reward term {name} depends on a goal, and got none')
-            values[name] = self.weights[name] * with_goal(state, action, next_state, goal)
+            value = with_goal(state, action, next_state, goal)
+            values[name] = _weighted(self.weights[name], value)
         return values
+
+
+def _weighted(weight: float, value: Tensor) -> Tensor:
+    return value if weight == 1.0 else value * scalar(weight, value.device, value.dtype)
+
+
+def total(terms: Mapping[str, Tensor]) -> Tensor:
+    """Return the sum of weighted terms [...]."""
+    return functools.reduce(operator.add, terms.values())
 
 
 def build_reward(
@@ -92,16 +104,16 @@ def build_done(spec: RobotSpec, limits: Mapping[str, tuple[float, float]]) -> Do
 
     Without limits it says so of no state. UserError names a channel that does not exist.
     """
-    places = [spec.channel_index(channel) for channel in limits]
-    if not places:
+    if not limits:
         return never_done
-    bounds = torch.tensor(list(limits.values()), dtype=torch.float64)
+    places = constant(spec.channel_index(channel) for channel in limits)
+    lower, upper = (constant(side) for side in zip(*limits.values()))
 
     def done(next_state: Tensor) -> Tensor:
-        low, high = bounds.to(next_state.device).T
-        values = next_state[..., places]
-        outside: Tensor = ((values < low) | (values > high)).any(-1)
-        return outside
+        device = next_state.device
+        values = next_state.index_select(-1, places(device, torch.int64))
+        low, high = lower(device, torch.float64), upper(device, torch.float64)
+        return ((values < low) | (values > high)).any(-1)
 
     return done
 

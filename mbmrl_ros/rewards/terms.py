@@ -18,12 +18,36 @@ GoalTermFn = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 """(state, action, next_state, the one goal [...] that the term is about) -> value [...]."""
 
 
+def constant(values: Iterable[float]) -> Callable[[torch.device, torch.dtype], Tensor]:
+    """Return a function that gives a tensor of the values, made once per device.
+
+    A tensor that is made from numbers inside a term could not be recorded as a CUDA graph, and
+    one that was made in inference mode could not be part of a gradient later.
+    """
+    kept = tuple(values)
+
+    @functools.lru_cache(maxsize=8)
+    def on(device: torch.device, kind: torch.dtype) -> Tensor:
+        with torch.inference_mode(False):
+            return torch.tensor(kept, device=device, dtype=kind)
+
+    return on
+
+
+@functools.cache
+def scalar(value: float, device: torch.device, kind: torch.dtype) -> Tensor:
+    """Return a number as such a tensor []: torch makes one of a number in every operation."""
+    with torch.inference_mode(False):
+        return torch.tensor(value, device=device, dtype=kind)
+
+
 def forward_velocity(spec: RobotSpec, channel: str) -> RewardFn:
     """Velocity along a position channel [m/s]: its change over the period (thesis, Table 5)."""
     index = spec.channel_index(channel)
 
     def term(state: Tensor, action: Tensor, next_state: Tensor) -> Tensor:
-        return (next_state[..., index] - state[..., index]) / spec.period_s
+        moved = next_state[..., index] - state[..., index]
+        return moved / scalar(spec.period_s, moved.device, moved.dtype)
 
     return term
 
@@ -35,20 +59,6 @@ def action_squared(spec: RobotSpec) -> RewardFn:
         return action.square().sum(-1)
 
     return term
-
-
-def constant(values: Iterable[float]) -> Callable[[torch.device, torch.dtype], Tensor]:
-    """Return a function that gives a tensor of the values, made once per device.
-
-    A tensor that is made from numbers inside a term could not be recorded as a CUDA graph.
-    """
-    kept = tuple(values)
-
-    @functools.lru_cache(maxsize=8)
-    def on(device: torch.device, kind: torch.dtype) -> Tensor:
-        return torch.tensor(kept, device=device, dtype=kind)
-
-    return on
 
 
 def lorentzian(spec: RobotSpec, target: Mapping[str, float]) -> RewardFn:

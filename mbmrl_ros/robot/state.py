@@ -12,6 +12,7 @@ import numpy as np
 from mbmrl_ros.robot.bounds import AllZero, Bounds
 from mbmrl_ros.robot.kinematics import points_at
 from mbmrl_ros.robot.plausible import Fault, Plausibility, Rates, StandStill
+from mbmrl_ros.spec.channels import Channel
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array, Reading
 
@@ -229,7 +230,8 @@ def encode(spec: RobotSpec, signals: Array, rates: Array | None = None) -> Array
     # Most channels are a signal as it is: all of them at once take the time of one.
     copies, sources = spec.copied_channels
     states[..., copies] = signals[..., sources]
-    angles: dict[tuple[str | None, tuple[str, ...]], Array] = {}
+    # Sine and cosine are of one angle, mostly, and nine cells of one matrix.
+    derived: dict[tuple[str | None, tuple[str, ...]], Array] = {}
     for column, channel in spec.computed_channels:
         if channel.point is not None:
             states[..., column] = points[channel.point][..., 'xyz'.index(channel.field)]
@@ -239,17 +241,23 @@ def encode(spec: RobotSpec, signals: Array, rates: Array | None = None) -> Array
                 raise ValueError(f'{spec.name}: channel {channel.name} needs rates')
             states[..., column] = rates[..., order[channel.signals[0]]]
             continue
-        raw = [signals[..., order[signal]] for signal in channel.signals]
-        if channel.cell is not None:
-            states[..., column] = rotation_cell(*channel.cell, np.stack(raw))
-            continue
-        # Sine and cosine are of one angle, mostly.
         of = (channel.angle, channel.signals)
-        if of not in angles:
-            angles[of] = raw[0] if channel.angle is None else quaternion_angle(channel.angle, *raw)
+        if of not in derived:
+            raw = [signals[..., order[signal]] for signal in channel.signals]
+            derived[of] = _derived(channel, raw)
+        if channel.cell is not None:
+            states[..., column] = derived[of][channel.cell]
+            continue
         turn = np.sin if channel.encoding.startswith('sin') else np.cos
-        states[..., column] = turn(angles[of])
+        states[..., column] = turn(derived[of])
     return states
+
+
+def _derived(channel: Channel, raw: list[Array]) -> Array:
+    """Return what a channel is a cell, or the sine or cosine, of: a matrix or an angle."""
+    if channel.cell is not None:
+        return rotation_matrix(np.stack(raw))
+    return raw[0] if channel.angle is None else quaternion_angle(channel.angle, *raw)
 
 
 def _points(spec: RobotSpec, signals: Array, order: dict[str, int]) -> dict[str, Array]:
@@ -275,16 +283,21 @@ def quaternion_angle(angle: str, w: Array, x: Array, y: Array, z: Array) -> Arra
     return np.arctan2(2 * (w * z + x * y), w * w + x * x - y * y - z * z)
 
 
-def rotation_cell(row: int, column: int, quaternion: Array) -> Array:
-    """Return a cell [...] of the rotation matrix of quaternions [4, ...] (w first) of any norm.
+def rotation_matrix(quaternion: Array) -> Array:
+    """Return the rotation matrices [3, 3, ...] of quaternions [4, ...] (w first) of any norm.
 
-    It is the same for q and -q and smooth everywhere, also where a robot lies on its side, which
-    no three angles are.
+    They are the same for q and -q and smooth everywhere, also where a robot lies on its side,
+    which no three angles are.
     """
-    w, v = quaternion[0], quaternion[1:]
+    v, (x, y, z) = quaternion[1:], quaternion[0] * quaternion[1:]
     norm = (quaternion * quaternion).sum(0)
-    if row == column:
-        return np.asarray(1 - 2 * ((v * v).sum(0) - v[row] * v[row]) / norm)
-    # Levi-Civita: +1 where row, column and the third axis go round as x, y, z do.
-    third, turn = 3 - row - column, 1 if (column - row) % 3 == 1 else -1
-    return np.asarray(2 * (v[row] * v[column] - turn * w * v[third]) / norm)
+    matrix = v[:, None] * v
+    matrix[0, 1] -= z
+    matrix[1, 0] += z
+    matrix[0, 2] += y
+    matrix[2, 0] -= y
+    matrix[1, 2] -= x
+    matrix[2, 1] += x
+    matrix = 2 * matrix / norm
+    matrix[range(3), range(3)] = 1 - 2 * ((v * v).sum(0) - v * v) / norm
+    return np.asarray(matrix)

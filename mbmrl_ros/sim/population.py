@@ -47,6 +47,7 @@ class Population:
         self._read = make_readout(spec, self._model)
         self._model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_SENSOR
         self._steps, self._noise = simulation.physics_steps, simulation.reset_noise
+        self._nearly_s = (self._steps - 0.5) * self._model.opt.timestep
         self._actuators, _ = command_units(spec, self._model)
         self._drive = Direct(spec, self._model, tasks * rollouts, simulation.physics_steps)
         self._parameters = Parameters(self._model, parameters)
@@ -90,22 +91,21 @@ class Population:
         if not len(rows):
             return sound
         everyone = len(rows) == len(sound)
+        # What is most often so takes no copies.
         states = self.states if everyone else self.states[rows]
         models = self._models if everyone else [self._models[row] for row in rows]
         controls = self._controls[rows]
         controls[:, self._actuators] = self._drive.controls(0, commands[rows])
-        reached = self._physics.run(models, states, controls, self._steps)[0][:, -1]
+        reached = self._physics.last(models, states, controls, self._steps)
         # A rollout in which MuJoCo warned stands still from there on, in time as well.
-        expected = states[:, 0] + (self._steps - 0.5) * self._model.opt.timestep
-        well = (reached[:, 0] > expected) & plausible(reached)
-        if not well.all():
-            rows, reached, controls = rows[well], reached[well], controls[well]
-            sound = np.zeros_like(sound)
-            sound[rows] = True
-        if len(rows) == len(sound):
+        well = (reached[:, 0] > states[:, 0] + self._nearly_s) & plausible(reached)
+        if everyone and well.all():
             self.states, self._controls = reached.copy(), controls
-        else:
-            self.states[rows], self._controls[rows] = reached, controls
+            return sound
+        rows = rows[well]
+        self.states[rows], self._controls[rows] = reached[well], controls[well]
+        sound = np.zeros_like(sound)
+        sound[rows] = True
         return sound
 
     def signals(self) -> Array:

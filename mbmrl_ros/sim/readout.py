@@ -91,8 +91,15 @@ class _FreeBody:
 def _turned_back(quaternion: Array, vector: Array) -> NDArray[np.float64]:
     """Return vectors [B, 3] of the world in the frames of unit quaternions [B, 4]."""
     scalar, axis = quaternion[:, :1], quaternion[:, 1:]
-    twice = 2.0 * np.cross(vector, axis)
-    return np.asarray(vector + scalar * twice + np.cross(twice, axis))
+    twice = 2.0 * _cross(vector, axis)
+    return np.asarray(vector + scalar * twice + _cross(twice, axis))
+
+
+def _cross(left: Array, right: Array) -> NDArray[np.float64]:
+    """Return cross products [B, 3]; for one row `np.cross` takes as long as a physics step."""
+    after, before = [1, 2, 0], [2, 0, 1]
+    products = left[:, after] * right[:, before] - left[:, before] * right[:, after]
+    return np.asarray(products)
 
 
 def _joint_column(spec: RobotSpec, model: mujoco.MjModel, signal: Signal) -> int:

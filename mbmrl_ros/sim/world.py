@@ -55,6 +55,8 @@ class World:
         self.spec = spec
         self._original = prepare_model(spec, warm_start)
         self._columns = signal_columns(spec, self._original)
+        stages = self._original.sensor_needstage
+        self._feels_forces = bool((stages == mujoco.mjtStage.mjSTAGE_ACC).any())
         self._actuators, _ = command_units(spec, self._original)
         self._speeds = joint_speeds(spec, self._original)
         steps = physics_steps or simulation_of(spec).physics_steps
@@ -63,6 +65,7 @@ class World:
         self.model, self._gain = disturbed(spec, self._original, ())
         self.data = mujoco.MjData(self.model)
         self._physics = np.empty(mujoco.mj_stateSize(self.model, PHYSICS))
+        self._size = mujoco.mj_stateSize(self.model, _EVERYTHING)
         self.disturbances: tuple[Disturbance, ...] = ()
         self._time_before_reset_s = 0.0
         self.healthy = True
@@ -136,8 +139,11 @@ class World:
         if self._senses is not None:
             return np.array(self._senses.values[0])
         # After a step MuJoCo's sensors are those of the state before it.
-        self._forward()
-        return np.array(self.data.sensordata[self._columns])
+        if self._feels_forces:
+            self._forward()
+        else:
+            _sense_motion(self.model, self.data)
+        return np.asarray(self.data.sensordata[self._columns])
 
     @property
     def time_s(self) -> float:
@@ -149,7 +155,7 @@ class World:
 
         Time, qpos, qvel, control, warm start; motors; what the sensors said last.
         """
-        state = np.empty(mujoco.mj_stateSize(self.model, _EVERYTHING))
+        state = np.empty(self._size)
         mujoco.mj_getState(self.model, self.data, state, _EVERYTHING)
         memory = self._drive.memory[0]
         if self._senses is None and not len(memory):
@@ -163,7 +169,7 @@ class World:
         self.healthy = True
 
     def _put(self, state: Array) -> None:
-        size, memory = mujoco.mj_stateSize(self.model, _EVERYTHING), self._drive.memory[0]
+        size, memory = self._size, self._drive.memory[0]
         mujoco.mj_setState(self.model, self.data, state[:size], _EVERYTHING)
         memory[:] = state[size : size + len(memory)]
         if self._senses is not None:
@@ -179,6 +185,18 @@ class World:
     def _plausible(self) -> bool:
         mujoco.mj_getState(self.model, self.data, self._physics, PHYSICS)
         return bool(plausible(self._physics))
+
+
+def _sense_motion(model: mujoco.MjModel, data: mujoco.MjData) -> None:
+    """Compute what sensors say of positions and velocities: a third of `mj_forward`.
+
+    Those of load_model need poses and velocities of bodies, and neither contacts nor forces.
+    """
+    mujoco.mj_kinematics(model, data)
+    mujoco.mj_comPos(model, data)
+    mujoco.mj_comVel(model, data)
+    mujoco.mj_sensorPos(model, data)
+    mujoco.mj_sensorVel(model, data)
 
 
 def prepare_model(spec: RobotSpec, warm_start: bool) -> mujoco.MjModel:

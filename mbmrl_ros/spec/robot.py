@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, FiniteFloat, ValidationInfo, model_validator
 
@@ -47,6 +47,10 @@ from mbmrl_ros.spec.channels import (
 )
 from mbmrl_ros.spec.simulation import Simulation
 from mbmrl_ros.spec.tasks import Area, Collection, OwnTask
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 # Periods: one late command is no fault, and a plan much older than that is of another robot.
 DEADLINE = 2
@@ -249,10 +253,13 @@ class RobotSpec(Config):
         return {signal: place for place, signal in enumerate(self.signals)}
 
     @cached_property
-    def copied_channels(self) -> tuple[list[int], list[int]]:
+    def copied_channels(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The channels that are a raw scalar as it is, and where that is among `signals`."""
+        import numpy as np  # as in spec/channels.py: limits
+
         copied = [i for i, c in enumerate(self.state) if c.encoding == 'raw' and c.point is None]
-        return copied, [self.signal_places[self.state[i].signals[0]] for i in copied]
+        sources = [self.signal_places[self.state[i].signals[0]] for i in copied]
+        return np.array(copied, np.int64), np.array(sources, np.int64)
 
     @cached_property
     def computed_channels(self) -> list[tuple[int, Channel]]:

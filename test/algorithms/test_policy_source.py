@@ -4,6 +4,7 @@
 
 from dataclasses import fields, replace
 
+import numpy as np
 import pytest
 import torch
 from small_policy import SMALL, TASK, small_policy
@@ -54,7 +55,7 @@ class Robot:
         drawn = self._generator.get_state()
         for _ in range(steps):
             action = decision.action
-            after, _ = self._system.step(action, torch.ones(1, dtype=torch.bool))
+            after, _ = self._system.step(action, np.ones(1, bool))
             window = Transitions(*(part[None].float() for part in (state, action, after)))
             drawn, state = self._generator.get_state(), after
             decision = self._act(window, True, state)

@@ -32,6 +32,7 @@ def test_the_keys_that_are_promised_are_there(result):
                 found[f'gymnasium_{kind}env_steps_per_s'],
             )
             assert found[f'{kind}speedup'] == pytest.approx(ours / other)
+        assert found['single'].keys() > {'policies_ratio', 'faults_ratio'}
     assert result['robots']['half_cheetah']['world_env_steps_per_s'] > 0
 
 
@@ -39,6 +40,7 @@ def test_rates_are_control_steps_of_all_rows_over_the_median(monkeypatch):
     names = ('ours', 'gymnasium', 'ours_drawn', 'gymnasium_drawn', 'world', 'limit')
     times = dict(zip(names, (2.0, 4.0, 3.0, 8.0, 6.0, 1.5)))
     monkeypatch.setattr(sim, 'alternate', lambda *arguments, **options: times)
+    monkeypatch.setattr(sim, 'bench_single', lambda *arguments: {})
     found = bench_sim(TINY, 1, 1, ('half_cheetah',))['robots']['half_cheetah']
     # 3 rows x 20 steps in 2 ms; one environment's 20 steps in 4 ms.
     assert found['env_steps_per_s'] == pytest.approx(30_000)

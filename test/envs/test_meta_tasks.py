@@ -17,7 +17,7 @@ from mbmrl_ros.envs.gym import GoalTaskEnv, environment_id
 from mbmrl_ros.envs.meta_task import bind, require_goals
 from mbmrl_ros.envs.meta_tasks import POLICY_TASKS, load_meta_task
 from mbmrl_ros.envs.task import Task
-from mbmrl_ros.envs.task_env import MetaTaskEnv
+from mbmrl_ros.envs.task_env import MetaTaskEnv, SamplingConfig
 from mbmrl_ros.envs.tasks import TASKS, load_task
 
 DOCUMENT = Path(__file__).parents[2] / 'docs' / 'policy_tasks.md'
@@ -142,3 +142,39 @@ def test_tasks_without_goals_are_never_done_and_draw_nothing():
     for task in TASKS.values():
         assert task.goals.names == () and task.done == {}
         assert task.goals.draw(torch.Generator(), 3).shape == (3, 0)
+
+
+@pytest.mark.parametrize(
+    'name', ['half_cheetah/velocity', 'hopper/gymnasium', 'ant/gymnasium', 'point/navigation']
+)
+def test_one_robot_is_a_row_of_a_batch_to_the_bit(name):
+    task = load_meta_task(name)
+    batch = MetaTaskEnv(task, 3, 1, SamplingConfig(action_scale=1.0), threads=1)
+    generator = torch.Generator().manual_seed(0)
+    goals = batch.sample_goals(generator, 3)
+    batch.reset(goals, generator)
+    env = GoalTaskEnv(name)
+    env.reset(seed=0, options={'goal': goals[1].numpy()})
+    here = 'physics' if hasattr(batch.system, 'physics') else 'state'
+    setattr(env._system, here, getattr(batch.system, here)[1:2])
+    env._state = batch.states[1:2]
+    for step in range(60):
+        actions = 2.4 * torch.rand(3, 1, batch.action_size, generator=generator) - 1.2
+        if step == 55:
+            actions[1] = torch.nan
+        seen, rewards, done = batch.step(actions)
+        observation, reward, terminated, _, _ = env.step(actions[1, 0].numpy())
+        assert np.array_equal(observation, seen[1, 0].numpy())
+        # A batch marks what is not finite; here it earns nothing.
+        assert reward == float(rewards[1].nan_to_num(0.0))
+        assert terminated == bool(done[1])
+    assert terminated
+    batch.close()
+    env.close()
+
+
+def test_a_goal_of_another_size_is_refused():
+    env = GoalTaskEnv('half_cheetah/velocity')
+    with pytest.raises(ValueError, match=r'goals are \(1, 1\), got \(1, 2\)'):
+        env.reset(options={'goal': [1.0, 2.0]})
+    env.close()

@@ -79,13 +79,13 @@ def test_a_row_that_is_done_stays_where_it_is_and_earns_nothing_more():
 def test_robots_that_have_fallen_are_simulated_no_further(monkeypatch):
     env = begun(load_meta_task('walker2d/direction'), 4, 5)
     counts = []
-    run = type(env.system._robots._physics).run
+    last = type(env.system._robots._physics).last
 
     def counting(self, models, states, controls, steps):
         counts.append(len(states))
-        return run(self, models, states, controls, steps)
+        return last(self, models, states, controls, steps)
 
-    monkeypatch.setattr(type(env.system._robots._physics), 'run', counting)
+    monkeypatch.setattr(type(env.system._robots._physics), 'last', counting)
     expected, done = [], torch.zeros(4, 5, dtype=torch.bool)
     for _ in range(60):
         if not done.all():

@@ -227,3 +227,20 @@ def test_an_end_is_a_channel_beyond_its_limits_and_never_without_any():
     assert not build_done(SPEC, {})(states).any()
     with pytest.raises(UserError, match="no channel 'height'"):
         build_done(SPEC, {'height': (0.0, 1.0)})
+
+
+def test_a_reward_first_asked_in_inference_mode_has_gradients_later():
+    reward = build_reward(
+        SPEC,
+        (
+            TermConfig(term='forward_velocity', weight=0.3, channel='x'),
+            TermConfig(term='action_squared', weight=-0.7),
+        ),
+    )
+    state, action = torch.zeros(2, SPEC.state_size), torch.ones(2, SPEC.action_size)
+    with torch.inference_mode():
+        reward(state, action, state)
+    action.requires_grad_()
+    reward(state, action, state).sum().backward()
+    # d/da of -0.7 a^2 at 1.
+    torch.testing.assert_close(action.grad, torch.full_like(action, -1.4))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from mbmrl_ros.robot.state import StateAssembler, encode, quaternion_angle, rotation_cell
+from mbmrl_ros.robot.state import StateAssembler, encode, quaternion_angle, rotation_matrix
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.types import Reading
 
@@ -236,11 +236,11 @@ def test_cells_of_a_rotation_matrix_turn_vectors_as_the_quaternion_does():
     rng = np.random.default_rng(0)
     # Of any norm and sign, (w, x, y, z).
     quaternions = rng.normal(size=(4, 50))
-    matrix = np.array([[rotation_cell(r, c, quaternions) for c in range(3)] for r in range(3)])
+    matrix = rotation_matrix(quaternions)
     w, x, y, z = quaternions
     expected = Rotation.from_quat(np.stack([x, y, z, w], -1)).as_matrix()
     np.testing.assert_allclose(np.moveaxis(matrix, -1, 0), expected, atol=1e-12)
-    np.testing.assert_allclose(rotation_cell(1, 2, -quaternions[:, 0]), matrix[1, 2, 0])
+    np.testing.assert_array_equal(rotation_matrix(-quaternions[:, 0]), matrix[..., 0])
 
 
 def test_the_ant_knows_its_orientation_as_a_rotation_matrix():

@@ -8,10 +8,10 @@ import pytest
 
 from mbmrl_ros.config import UserError, parse
 from mbmrl_ros.sim import disturbances
-from mbmrl_ros.sim.batch import BatchPhysics, BatchWorld
+from mbmrl_ros.sim.batch import BatchPhysics, BatchWorld, Rollouts
 from mbmrl_ros.sim.disturbances import Disturbance, Kind
 from mbmrl_ros.sim.sensors import model_path
-from mbmrl_ros.sim.world import World
+from mbmrl_ros.sim.world import World, initial_state, prepare_model
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
 
 CHEETAH = load_robot('half_cheetah')
@@ -253,3 +253,19 @@ def test_physics_in_one_call_reach_the_states_of_step_by_step():
         states = physics.step(states, control, 5)
     np.testing.assert_array_equal(physics.follow(starts, controls, 5), states)
     physics.close()
+
+
+@pytest.mark.parametrize('steps', [1, 5])
+def test_one_row_ends_where_a_rollout_ends_also_where_mujoco_warns(steps):
+    model = prepare_model(CHEETAH, warm_start=False)
+    rollouts = Rollouts(model, threads=1)
+    state = initial_state(CHEETAH, model, np.random.default_rng(0))[None]
+    fast = state.copy()
+    fast[0, -1] = 1e9
+    rng = np.random.default_rng(1)
+    broken = np.full((1, 6), np.nan)
+    for start, controls in ((state, rng.uniform(-1, 1, (1, 6))), (fast, broken), (state, broken)):
+        expected = rollouts.run([model], start, controls, steps)[0][:, -1]
+        reached = rollouts.last([model], start, controls, steps)
+        assert np.array_equal(reached, expected, equal_nan=True)
+    rollouts.close()

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from gymnasium.envs.mujoco.half_cheetah_v5 import HalfCheetahEnv
 
-from mbmrl_ros.config import UserError
+from mbmrl_ros.config import UserError, parse
 from mbmrl_ros.sim import disturbances
 from mbmrl_ros.sim.disturbances import Disturbance, Kind
 from mbmrl_ros.sim.sensors import model_path
 from mbmrl_ros.sim.world import World
-from mbmrl_ros.spec.robot import RobotSpec, load_robot
+from mbmrl_ros.spec.robot import RobotSpec, load_robot, robot_names
 
 SPEC = load_robot('half_cheetah')
 UPPER = np.array(SPEC.action.upper)
@@ -225,3 +225,34 @@ def test_unstable_physics_stop_the_robot_where_it_was(
 def test_a_command_of_the_wrong_length_is_refused():
     with pytest.raises(ValueError, match='a command has 6 values'):
         started().step(np.zeros(1))
+
+
+def _has_ideal_sensors(name: str) -> bool:
+    simulation = load_robot(name).simulation
+    return simulation is not None and not simulation.sensing and simulation.motors is None
+
+
+@pytest.mark.parametrize('name', filter(_has_ideal_sensors, robot_names()))
+def test_sensors_of_motion_need_no_forces_to_say_the_same_to_the_bit(name):
+    spec = load_robot(name)
+    world = World(spec)
+    world.reset(np.random.default_rng(0))
+    rng = np.random.default_rng(1)
+    for _ in range(5):
+        world.step(rng.uniform(spec.action.lower, spec.action.upper))
+        said = world.signals()
+        mujoco.mj_forward(world.model, world.data)
+        assert np.array_equal(said, world.data.sensordata[world._columns])
+
+
+def test_a_sensor_of_forces_is_that_of_the_new_state():
+    data = SPEC.model_dump()
+    torque = {'name': 'torque', 'topic': 'joint_states', 'field': 'effort', 'joint': 'fshin'}
+    data['state'] = (*data['state'], torque | {'unit': 'N m'})
+    world = World(parse(RobotSpec, data, 'test'))
+    world.reset(np.random.default_rng(0))
+    world.step(np.full(6, 10.0))
+    said = world.signals()
+    mujoco.mj_forward(world.model, world.data)
+    assert np.array_equal(said, world.data.sensordata[world._columns])
+    assert said[-1] == pytest.approx(10.0)
