@@ -259,6 +259,12 @@ def read_checkpoint(folder: Path) -> tuple[int, dict[str, Tensor]]:
     return int(tensors.pop('iteration')), tensors
 
 
+def read_data(folder: Path) -> list[list[Trajectory]]:
+    """Return what a run has collected up to its last whole iteration."""
+    last, _ = read_checkpoint(folder)
+    return [load_trajectories(_data_file(folder, iteration)) for iteration in range(1, last + 1)]
+
+
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Flatten an optimiser's state (Adam's moments and step counts) to named tensors."""
     state = optimiser.state_dict()['state']

@@ -13,18 +13,18 @@ from typing import Any
 
 from mbmrl_ros.nodes.learners.learning import Learning, prepare
 from mbmrl_ros.nodes.learners.link import Link
-from mbmrl_ros.nodes.learners.parts import MODEL, enough, opened, take
-from mbmrl_ros.training.search_stages import Data, Models
+from mbmrl_ros.nodes.learners.parts import MODEL, opened, take
+from mbmrl_ros.training.search_stages import Data
 
 
 def learn_model(link: Link, request: dict[str, Any]) -> None:
     """Fit until the node ends it, beginning with the last checkpoint."""
     settings, part = prepare(request)
-    search, data, waited = part.changed({'epochs': 1}), Data(), 0
+    data, waited = Data(), 0
     metrics: dict[str, float] = {}
     with opened(part, MODEL) as (run, start):
         done, tensors = run.load_checkpoint()
-        models = Models.from_tensors(tensors) if done else search.begin_models()
+        models: Any = part.begin_models(tensors)
         learning = Learning(link, part, MODEL, start, done)
         if done:
             learning.publish(models.tensors())
@@ -39,14 +39,14 @@ def learn_model(link: Link, request: dict[str, Any]) -> None:
                 if metrics:
                     run.log(learning.count, metrics)
                     run.save_checkpoint(learning.count, models.tensors())
-            if waited >= search.config.patience or not enough(data):
+                    part.keep_bundle(run.folder / 'bundle', models, metrics)
+            if waited >= part.config.patience or not part.enough(data):
                 link.say('progress', {'state': 'waiting for episodes'})
                 link.wait()
                 continue
             began_s = time.monotonic()
             link.say('progress', {'state': 'learning'})
-            generator = search.generator(learning.count + 1, 'fit')
-            models, metrics = part.stages.fit(search, models, data, generator)
+            models, metrics = part.fit_models(models, data, learning.count + 1)
             better = metrics['validation_error'] < metrics['validation_before']
             waited = 0 if better else waited + 1
             metrics['epoch_s'] = time.monotonic() - began_s

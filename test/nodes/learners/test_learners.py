@@ -16,7 +16,8 @@ from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.learners.link import Stopped
 from mbmrl_ros.nodes.learners.model_learner import learn_model
 from mbmrl_ros.nodes.learners.parcels import Parcel, unpack
-from mbmrl_ros.nodes.learners.parts import EPISODE, MODEL, POLICY, as_tensors, plan_part, sent
+from mbmrl_ros.nodes.learners.parts import EPISODE, MODEL, POLICY, as_tensors, sent
+from mbmrl_ros.nodes.learners.plan import plan_part
 from mbmrl_ros.nodes.learners.policy_learner import improve_policy
 from mbmrl_ros.nodes.learners.proposals import by_policy
 from mbmrl_ros.nodes.learners.settings import LearnerSettings
