@@ -73,7 +73,7 @@ class PolicyDriving:
         self._newest = parcel
 
     def begin(self, episode: int) -> None:
-        """Begin an episode with the newest policy, or that of the adapted ones whose turn it is."""
+        """Begin an episode with the newest policy, or the adapted one whose turn it is."""
         if self._newest is not None:
             self.driver.use(by_policy(self._part, self._newest, episode, self._generator))
         self.driver.begin()
