@@ -96,7 +96,12 @@ def test_a_node_that_ends_before_the_others_ends_it(started, tmp_path, capsys, m
         ('mb_mpo', 'half_cheetah/velocity', (), 'has goals'),
         ('grbal', BROKEN, ('--start-from', 'x'), 'start_from x is no run folder'),
         ('mb_mpo', 'point/origin', (), 'point/origin has no robot'),
-        ('mb_mpo', TASK, ('--start-from', 'x'), '--start-from x is for algorithms that fit a model'),
+        (
+            'mb_mpo',
+            TASK,
+            ('--start-from', 'x'),
+            '--start-from x is for algorithms that fit a model',
+        ),
         ('mb_mpo', TASK, ('--data', 'x'), 'leave out --data'),
         ('mb_mpo', TASK, ('--set', 'iteration=3'), 'iteration'),
     ],
