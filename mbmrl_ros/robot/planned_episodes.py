@@ -24,15 +24,21 @@ from mbmrl_ros.types import DoneFn, Planner, RewardFn, Transitions
 class Planned:
     """Who chooses actions: the planner, and at random before there is a model to plan in.
 
-    model: what the newest model is known by; None before the first. sent_s: when that was sent,
+    at_random: whether the present episode is not to be planned, whatever model there is. model: what the newest model is known by; None before the first. sent_s: when that was sent,
     by the wall clock; first_s: how long after that it was first planned in, NaN before.
     """
 
     mpc: AdaptiveMPC
     random: RandomPolicy
+    at_random: bool = False
     model: Any = None
     sent_s: float = math.nan
     first_s: float = math.nan
+
+    @property
+    def plans(self) -> bool:
+        """Whether it is the planner that chooses."""
+        return self.model is not None and not self.at_random
 
     def __call__(self, state: Tensor) -> Tensor:
         """Return a random action [1, A] in -1..1 for a state [1, S]."""
@@ -112,7 +118,7 @@ class PlannedEpisodes(EpisodeDriver):
             # The robot is somewhere else than where the last plan was for.
             self._mpc.reset()
             planned.random.reset()
-        if planned.model is None:
+        if not planned.plans:
             return super()._decide(window, attempted, state, pending, until_s)
         if math.isnan(planned.first_s):
             planned.first_s = time.time() - planned.sent_s

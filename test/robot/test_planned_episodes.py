@@ -97,6 +97,17 @@ def test_a_newer_model_counts_from_the_next_period_on_and_is_no_gap(robot):
     assert piece.actions[2:, 0].tolist() == [0.25] + [0.5] * (HORIZON - 3)
 
 
+def test_the_first_episodes_may_be_at_random_whatever_model_there_is(robot):
+    robot.driver.use_model(0.5, 1, 0.0)
+    robot.planned.at_random = True
+    robot.driver.begin()
+    assert robot.ticks(HORIZON + 1).mode == WAITING
+    assert robot.planner.asked == 0 and len(set(robot.pieces[0][0].actions[:, 0].tolist())) > 1
+    robot.planned.at_random = False
+    robot.driver.begin()
+    assert robot.ticks(1).action[0, 0] == 0.5
+
+
 def test_a_missed_period_whose_transition_is_known_is_kept_and_one_that_is_not_ends_a_piece(robot):
     robot.driver.use_model(0.5, 1, 0.0)
     robot.driver.begin()

@@ -1,6 +1,6 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""`mbmrl train --asynchronous`: a simulator in real time, and three nodes that learn beside it."""
+"""`mbmrl train --asynchronous`: a simulator in real time, and the nodes that learn beside it."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ class CollectorTopics:
         if wanted and self._store.steps >= wanted:
             self._end()
         elif not self._paused and resets.done():
-            self._driving.begin(self._store.count)
+            self._driving.begin(self._store.count, self._store.steps)
 
     def _end(self) -> None:
         """All that was wanted has been collected."""

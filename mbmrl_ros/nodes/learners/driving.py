@@ -45,8 +45,8 @@ class Driving(Protocol):
     def take(self, parcel: Parcel, controller: ControllerTopics) -> None:
         """Drive by what has come, as soon as may be."""
 
-    def begin(self, episode: int) -> None:
-        """Begin an episode; how many there were."""
+    def begin(self, pieces: int, steps: int) -> None:
+        """Begin an episode. pieces, steps: that were collected before."""
 
     def driven_by(self, proposal: Any) -> tuple[Version | None, float]:
         """Return what a piece was driven by, and how long after it was sent it first was."""
@@ -72,10 +72,10 @@ class PolicyDriving:
         """Drive by a policy from the next episode on."""
         self._newest = parcel
 
-    def begin(self, episode: int) -> None:
+    def begin(self, pieces: int, steps: int) -> None:
         """Begin an episode with the newest policy, or the adapted one whose turn it is."""
         if self._newest is not None:
-            self.driver.use(by_policy(self._part, self._newest, episode, self._generator))
+            self.driver.use(by_policy(self._part, self._newest, pieces, self._generator))
         self.driver.begin()
 
     def driven_by(self, proposal: Proposal) -> tuple[Version | None, float]:
@@ -85,7 +85,7 @@ class PolicyDriving:
 
 
 class ModelDriving:
-    """Plans in the newest model; at random before the first."""
+    """Plans in the newest model; at random before the first, and in the first episodes."""
 
     hears = MODEL
 
@@ -101,7 +101,7 @@ class ModelDriving:
         adapter = part.learner.adapter(bundle)
         mpc = make_mpc(bundle, adapter, planner, reward, generator)
         version = FIRST if first else None
-        self._planned = Planned(mpc, RandomPolicy(spec, generator), version)
+        self._planned = Planned(mpc, RandomPolicy(spec, generator), model=version)
         # The statistics of what little was seen are no bounds of what may be measured.
         self._bundle = untrained_bundle(part.training, task.name)
         self.driver: EpisodeDriver = PlannedEpisodes(
@@ -125,13 +125,14 @@ class ModelDriving:
         self.driver.use_model(model, parcel.version, parcel.sent_s)
         controller.show_model(bundle)
 
-    def begin(self, episode: int) -> None:
-        """Begin an episode."""
+    def begin(self, pieces: int, steps: int) -> None:
+        """Begin an episode, planned unless it is one of the first."""
+        self._planned.at_random = steps < self._part.random_steps
         self.driver.begin()
 
     def driven_by(self, proposal: Planned) -> tuple[Version | None, float]:
         """Return the version of the model that is planned in, and when it first was."""
-        return proposal.model, proposal.first_s
+        return proposal.model if proposal.plans else None, proposal.first_s
 
 
 def make_driving(

@@ -66,6 +66,11 @@ class ModelPart:
         return int(self.config.iterations * self.config.rollouts) * self.horizon
 
     @property
+    def random_steps(self) -> int:
+        """Steps under random actions: an iteration, as in training; none after a run."""
+        return 0 if self.start_from else int(self.config.rollouts) * self.horizon
+
+    @property
     def done(self) -> DoneFn:
         """Which states end an episode."""
         return self.problem.done
