@@ -24,8 +24,9 @@ from mbmrl_ros.types import DoneFn, Planner, RewardFn, Transitions
 class Planned:
     """Who chooses actions: the planner, and at random before there is a model to plan in.
 
-    at_random: whether the present episode is not to be planned, whatever model there is. model: what the newest model is known by; None before the first. sent_s: when that was sent,
-    by the wall clock; first_s: how long after that it was first planned in, NaN before.
+    at_random: whether the present episode is not to be planned, whatever model there is. model:
+    what the newest one is known by; None before the first. sent_s: when that was sent, by the wall
+    clock; first_s: how long after that it was first planned in, NaN before.
     """
 
     mpc: AdaptiveMPC

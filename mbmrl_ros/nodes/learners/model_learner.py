@@ -13,17 +13,16 @@ from typing import Any
 
 from mbmrl_ros.nodes.learners.learning import Learning, prepare
 from mbmrl_ros.nodes.learners.link import Link
-from mbmrl_ros.nodes.learners.parts import MODEL, opened, take
-from mbmrl_ros.training.search_stages import Data
+from mbmrl_ros.nodes.learners.parts import MODEL, keep, kept, opened, take
 
 
 def learn_model(link: Link, request: dict[str, Any]) -> None:
     """Fit until the node ends it, beginning with the last checkpoint."""
     settings, part = prepare(request)
-    data, waited = Data(), 0
-    metrics: dict[str, float] = {}
+    metrics, waited = dict[str, float](), 0
     with opened(part, MODEL) as (run, start):
         done, tensors = run.load_checkpoint()
+        data = kept(run)
         models: Any = part.begin_models(tensors)
         learning = Learning(link, part, MODEL, start, done)
         if done:
@@ -33,6 +32,8 @@ def learn_model(link: Link, request: dict[str, Any]) -> None:
             link.check()
             _, came = take(link, data)
             waited = 0 if came else waited
+            if part.keeps_data:
+                keep(run, data, came)
             due = time.monotonic() - saved_s > settings.checkpoint_s
             if due or link.save_wanted:
                 saved_s, link.save_wanted = time.monotonic(), False

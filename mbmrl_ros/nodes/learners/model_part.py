@@ -39,6 +39,7 @@ class ModelPart:
     seed: int
     folder: Path
     start_from: Path | None = None
+    keeps_data: bool = True
 
     @property
     def name(self) -> str:

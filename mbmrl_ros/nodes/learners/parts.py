@@ -3,7 +3,7 @@
 """What those that learn beside each other have in common: folders, what is sent.
 
 OUT/collector/    data/0007.safetensors: piece 7 of episodes; metrics.csv
-OUT/model/        checkpoint.safetensors, metrics.csv; bundle/, where the model drives the robot
+OUT/model/        checkpoint.safetensors, metrics.csv; bundle/, data/: if it is planned in
 OUT/policy/       the same, and bundle/: the newest policy, for mbmrl evaluate and the robot
 """
 
@@ -47,7 +47,8 @@ class Part(Protocol):
     name: of the algorithm. robot: name or path of its file. horizon: steps of an episode. steps:
     that a training collects. layouts: what the tensors of each kind look like that is sent; what
     drives the robot comes last. episodes_that_count: how many of the newest are learned from, a
-    few more for pieces.
+    few more for pieces. keeps_data: whether the model learner keeps what it has got, since all
+    of it counts.
     """
 
     @property
@@ -74,6 +75,8 @@ class Part(Protocol):
     def layouts(self) -> dict[str, Layout]: ...  # noqa: D102
     @property
     def episodes_that_count(self) -> int: ...  # noqa: D102
+    @property
+    def keeps_data(self) -> bool: ...  # noqa: D102
 
     def earned(self, piece: Trajectory) -> float:
         """Return the return of a piece of an episode."""
@@ -120,12 +123,12 @@ def as_tensors(piece: Trajectory) -> Params:
     return {'states': piece.states, 'actions': piece.actions}
 
 
-def take(link: Link, data: Data) -> tuple[Params | None, int]:
+def take(link: Link, data: Data) -> tuple[Params | None, list[int]]:
     """Add the episodes that have come to the data, each in its place; return the newest models.
 
-    And how many episodes have come.
+    And the numbers of the episodes that have come.
     """
-    newest, came = None, 0
+    newest, came = None, list[int]()
     for name, data_of in link.take().items():
         tensors = load(data_of)
         if name == MODEL:
@@ -134,5 +137,19 @@ def take(link: Link, data: Data) -> tuple[Params | None, int]:
         place, states, actions = int(name), tensors['states'], tensors['actions']
         data.extend([] for _ in range(place - len(data)))
         data[place - 1] = [Trajectory(states, actions, torch.full((len(actions),), -1))]
-        came += 1
+        came.append(place)
     return newest, came
+
+
+def kept(run: Run) -> Data:
+    """Return the episodes that are in a folder, each in its place."""
+    numbers = [int(path.stem) for path in (run.folder / 'data').glob('*.safetensors')]
+    last = max(numbers, default=0)
+    return [run.load_data(n) if run.has_data(n) else [] for n in range(1, last + 1)]
+
+
+def keep(run: Run, data: Data, numbers: list[int]) -> None:
+    """Write episodes that are not in a folder yet."""
+    for number in numbers:
+        if not run.has_data(number):
+            run.save_data(number, data[number - 1])

@@ -33,6 +33,7 @@ class SearchPart:
     search: Search[Any]
     folder: Path
     episodes: int
+    keeps_data: bool = False
 
     @property
     def task(self) -> str:

@@ -31,6 +31,7 @@ def part_in(out):
 
 
 def collect(bench, out):
+    """Start a simulator and a collector, whose first two episodes are at random."""
     bench.sim(robot='half_cheetah', lockstep=True)
     given = model_parameters(out) | {'lockstep': True}
     return bench._start(collector_node.make_node, {}, given, '')

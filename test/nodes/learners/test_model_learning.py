@@ -71,8 +71,10 @@ def test_a_model_is_fitted_epoch_by_epoch_and_goes_on_from_its_checkpoint(
     errors = [p['error_on_new_data'] for p in progress]
     assert np.isnan(errors[:3]).all() and np.isfinite(errors[3:]).all()
 
-    _, again = work(request, [pieces], 2)
+    # Started again, it has what it has got, also where nobody sends it any more.
+    _, again = work(request, [{number: pieces[number] for number in '45'}], 2)
     # The last epoch came after the last checkpoint.
+    assert len(list((tmp_path / KIND / 'data').iterdir())) == 5
     begun, went_on, *_ = (parcel.version for parcel in again)
     assert (begun, went_on) == ((2, len(parcels) - 1), (2, len(parcels)))
     kept = parcels[-2].tensors
