@@ -30,10 +30,10 @@ def part_in(out):
     return plan_part(SharedSettings(**given | {'settings': tuple(given['settings'])}))
 
 
-def collect(bench, out):
+def collect(bench, out, **changes):
     """Start a simulator and a collector, whose first two episodes are at random."""
     bench.sim(robot='half_cheetah', lockstep=True)
-    given = model_parameters(out) | {'lockstep': True}
+    given = model_parameters(out, **changes) | {'lockstep': True}
     return bench._start(collector_node.make_node, {}, given, '')
 
 
@@ -98,9 +98,11 @@ def test_a_newer_model_counts_from_the_next_period_on_and_bad_ones_never(bench, 
 
 @pytest.mark.timing
 def test_a_learner_that_is_killed_costs_the_robot_nothing_and_goes_on(bench, tmp_path):
-    given = model_parameters(tmp_path) | {'checkpoint_s': 0.01}
+    # So many pieces that all of them are still sent to who comes late.
+    many = {'iterations': 500}
+    given = model_parameters(tmp_path, **many) | {'checkpoint_s': 0.01}
     learner = bench.process('model_learner_node', **given)
-    collect(bench, tmp_path)
+    collect(bench, tmp_path, **many)
 
     def driven_by(start):
         bench.until_status(
