@@ -126,12 +126,15 @@ class AdaptiveMPC:
         self._use(self._planner, reward)
 
     def use_model(self, model: AdaptiveModel) -> None:
-        """Exchange the model for another one of the same shapes; the warm start stays."""
+        """Exchange the model for a newer one of the same shapes.
+
+        The warm start stays, and what the adapter remembers: that a fault was found, or ReBAL's
+        carry. Not for MB+DE, which remembers the parameters themselves.
+        """
         self._model = model
         # What is packed there has the statistics of the old model.
         self._step = None
         self._adapt = self._recorded(model.adapter.adapt)
-        self._memory = model.adapter.initial(self.batch)
         self._use(self._planner, self._reward)
 
     def inherit_warm_start(self, other: ActionSource) -> None:

@@ -208,9 +208,9 @@ def test_an_exchanged_model_is_planned_in_with_its_own_statistics_and_keeps_the_
     model = AdaptiveModel(wide, NoAdaptation(wide.loss, params), PAST)
     mpc, state = make(grbal()), torch.ones(BATCH, STATE)
     mpc.act(window(), EVERY, state)
-    stream, warm = mpc._generator.get_state(), mpc._planner_state
+    stream, warm, memory = mpc._generator.get_state(), mpc._planner_state, mpc._memory
     mpc.use_model(model)
-    assert mpc._planner_state is warm
+    assert mpc._planner_state is warm and mpc._memory is memory
     found = mpc.act(window(), EVERY, state)
     # The same, by one that has known no other model.
     fresh = AdaptiveMPC(model, PLANNER, reward, torch.Generator(), BATCH)
