@@ -260,9 +260,8 @@ def read_checkpoint(folder: Path) -> tuple[int, dict[str, Tensor]]:
 
 
 def read_data(folder: Path) -> list[list[Trajectory]]:
-    """Return what a run has collected up to its last whole iteration."""
-    last, _ = read_checkpoint(folder)
-    return [load_trajectories(_data_file(folder, iteration)) for iteration in range(1, last + 1)]
+    """Return what a run has collected, iteration by iteration, or piece by piece."""
+    return [load_trajectories(path) for path in sorted((folder / 'data').glob('*.safetensors'))]
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -128,6 +128,10 @@ def test_a_run_gives_its_model_and_its_data(tmp_path, pieces, run):
     drives = part.first_bundle()
     assert all(torch.equal(drives.step_sizes[k], v) for k, v in known.step_sizes.items())
 
+    # So does one that was learned beside a robot: here with a piece of 40 steps.
+    link, _ = work(request_of(tmp_path / 'next', start_from=tmp_path / KIND), [], 1)
+    assert link.all('progress')[-1]['environment_steps'] == STEPS
+
     with pytest.raises(UserError, match='choose the same hidden_sizes'):
         other = request_of(tmp_path / 'other', start_from=run, hidden_sizes=[8])
         plan_part(LearnerSettings(**other)).first_bundle()
