@@ -4,6 +4,7 @@
 
 On several machines start this file on each of them with the parts that are to run there, the same
 namespace and the same arguments: parts:=collector on the robot, parts:=model,policy elsewhere.
+Where plans are made in the model (mb, grbal, rebal) there is no policy to be learned.
 """
 
 from typing import List  # noqa: UP035
@@ -22,12 +23,15 @@ LIST = List[str]  # noqa: UP006
 # Arguments that are parameters of all three; those of the collector alone; those of the learners.
 SHARED = {
     'use_sim_time': bool, 'algorithm': str, 'task': str, 'robot': str, 'config': str,
-    'settings': LIST, 'seed': int, 'out': str, 'key_file': str, 'autostart': bool,
+    'settings': LIST, 'seed': int, 'out': str, 'key_file': str, 'start_from': str,
+    'autostart': bool,
 }  # fmt: skip
 PARAMETERS = {
     'steps': int, 'reset': str, 'lockstep': bool, 'gate': bool, 'realtime_priority': int,
 }  # fmt: skip
 LEARNER_PARAMETERS = {'threads': int, 'checkpoint_s': float, 'niceness': int}
+# Algorithms that plan in their model.
+WITHOUT_POLICY = ('mb', 'grbal', 'rebal')
 BOOLEAN = ['true', 'false', 'True', 'False']
 ARGUMENTS = [
     DeclareLaunchArgument('namespace', default_value='', description='of nodes and topics'),
@@ -37,7 +41,7 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         'parts', default_value='collector,model,policy', description='what runs on this machine'
     ),
-    DeclareLaunchArgument('algorithm', default_value='mb_mpo', description='mb_mpo, me_trpo, ...'),
+    DeclareLaunchArgument('algorithm', default_value='mb_mpo', description='mb_mpo, grbal, ...'),
     DeclareLaunchArgument(
         'task', default_value='half_cheetah/thesis', description='see: mbmrl tasks'
     ),
@@ -56,6 +60,9 @@ ARGUMENTS = [
     ),
     DeclareLaunchArgument(
         'key_file', default_value='', description='of a key, see mbmrl key; empty: no signatures'
+    ),
+    DeclareLaunchArgument(
+        'start_from', default_value='', description='run of mb, grbal or rebal; empty: none'
     ),
     DeclareLaunchArgument('steps', default_value='0', description='0: until stopped'),
     DeclareLaunchArgument(
@@ -115,7 +122,8 @@ def learn(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     parts = LaunchConfiguration('parts').perform(context).split(',')
     nodes = needed(collector) if 'collector' in parts else []
     nodes += needed(model) if 'model' in parts else []
-    return nodes + (needed(policy) if 'policy' in parts else [])
+    planned = LaunchConfiguration('algorithm').perform(context) in WITHOUT_POLICY
+    return nodes + (needed(policy) if 'policy' in parts and not planned else [])
 
 
 def common() -> dict[str, object]:

@@ -112,6 +112,7 @@ def _add_security(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--robot', required=True, help='name or .yaml; see: mbmrl robots')
     parser.add_argument('--bundle', default='', help='that controls it; none: it only collects')
     parser.add_argument('--task', default='', help='to learn beside it; none: no learners')
+    parser.add_argument('--algorithm', default='mb_mpo', help='to learn it by (mb_mpo)')
     parser.add_argument('--namespace', default='', help='of the nodes')
     parser.add_argument('--out', type=output_file, required=True, metavar='FILE', help='.xml')
     parser.set_defaults(

@@ -125,6 +125,18 @@ class AdaptiveMPC:
         """Exchange the reward; the warm start stays."""
         self._use(self._planner, reward)
 
+    def use_model(self, model: AdaptiveModel) -> None:
+        """Exchange the model for a newer one of the same shapes.
+
+        The warm start stays, and what the adapter remembers: that a fault was found, or ReBAL's
+        carry. Not for MB+DE, which remembers the parameters themselves.
+        """
+        self._model = model
+        # What is packed there has the statistics of the old model.
+        self._step = None
+        self._adapt = self._recorded(model.adapter.adapt)
+        self._use(self._planner, self._reward)
+
     def inherit_warm_start(self, other: ActionSource) -> None:
         """Go on with the warm start of another one, for the same robots, if it has any."""
         if isinstance(other, AdaptiveMPC):

@@ -4,13 +4,15 @@
 
 What is kept are pieces without gaps: control steps that are the policy's own and follow each
 other. A missed period, a fallback, a stop or a decayed command ends a piece, and the episode goes
-on with another one; mostly an episode is one piece.
+on with another one; mostly an episode is one piece. Where a model is learned it does not matter
+who chose an action, and a missed period whose transition is known ends none.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -52,6 +54,11 @@ class EpisodeDriver:
         self.waiting, self._ticks = True, 0
         self._forget()
 
+    @property
+    def proposal(self) -> Propose:
+        """What the present episode is driven by, or the last one was."""
+        return self._propose
+
     def use(self, propose: Propose) -> None:
         """Drive with something else from the next episode on."""
         self._newest = propose
@@ -70,7 +77,6 @@ class EpisodeDriver:
         """End the piece that is under way: the robot may be somewhere else."""
         self._cut()
 
-    @torch.no_grad()
     def act(
         self,
         window: Transitions,
@@ -81,41 +87,58 @@ class EpisodeDriver:
     ) -> Decision:
         """Return the next action for a state [1, S], having kept what the last one led to.
 
-        window: [1, 1, .], the last transition where it is `attempted` [1].
+        window: [1, M, .], the last transitions; NaN before the first.
         """
-        self._observe(window, attempted, state)
-        valid = torch.ones(1, dtype=torch.bool)
+        self._observe(window, state)
         if self.waiting:
-            return Decision(self._fallback, valid, mode=WAITING)
-        action = self._propose(state)
-        valid = action.isfinite().all(-1)
+            return Decision(self._fallback, torch.ones(1, dtype=torch.bool), mode=WAITING)
+        decision = self._decide(window, attempted, state, pending, until_s)
         if not self._states:
             self._states.append(state)
         self._acted = True
         self._ticks += 1
-        return Decision(
-            torch.where(valid[:, None], action.double(), 0.0),
-            valid,
-            mode=f'collecting: step {self._ticks} of {self._horizon}',
-        )
+        return replace(decision, mode=f'collecting: step {self._ticks} of {self._horizon}')
 
-    def _observe(self, window: Transitions, attempted: Tensor, state: Tensor) -> None:
+    @torch.no_grad()
+    def _decide(
+        self,
+        window: Transitions,
+        attempted: Tensor,
+        state: Tensor,
+        pending: Pending,
+        until_s: float,
+    ) -> Decision:
+        """Return the action of an episode that is under way; as `act`."""
+        action = self._propose(state)
+        valid = action.isfinite().all(-1)
+        return Decision(torch.where(valid[:, None], action.double(), 0.0), valid)
+
+    def _observe(self, window: Transitions, state: Tensor) -> None:
         acted, self._acted = self._acted, False
         # Read once: another thread may count on.
         count = self._disowned
         disowned, self._known = count != self._known, count
         if not acted:
             return
-        # After a missed period the last transition does not begin where the action was chosen.
-        follows = bool(attempted[0]) and torch.equal(window.states[:, -1], self._states[-1])
-        if disowned or not follows:
+        if disowned or not self._extend(window):
             self._cut()
-        else:
-            self._actions.append(window.actions[:, -1])
-            self._states.append(state)
         if self._ticks >= self._horizon or bool(self._done(state)[0]):
             self._cut()
             self.waiting = True
+
+    def _extend(self, window: Transitions) -> bool:
+        """Keep the transitions since the last state that is kept; False where one is missing.
+
+        After a missed period a window of one does not begin where the action was chosen. In a
+        longer one, what led there is known as well.
+        """
+        same = (window.states[0] == self._states[-1]).all(-1).nonzero()
+        if not len(same):
+            return False
+        first = int(same[-1])
+        self._actions += [row[None] for row in window.actions[0, first:]]
+        self._states += [row[None] for row in window.next_states[0, first:]]
+        return True
 
     def _cut(self) -> None:
         states, actions = self._states, self._actions

@@ -259,6 +259,11 @@ def read_checkpoint(folder: Path) -> tuple[int, dict[str, Tensor]]:
     return int(tensors.pop('iteration')), tensors
 
 
+def read_data(folder: Path) -> list[list[Trajectory]]:
+    """Return what a run has collected, iteration by iteration, or piece by piece."""
+    return [load_trajectories(path) for path in sorted((folder / 'data').glob('*.safetensors'))]
+
+
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Flatten an optimiser's state (Adam's moments and step counts) to named tensors."""
     state = optimiser.state_dict()['state']

@@ -58,9 +58,10 @@ def test_readings_behind_a_state_are_its_own():
 
 
 def test_the_demo_starts_the_learners_and_shows_what_they_left(tmp_path, monkeypatch, capsys):
-    def learn(settings, folder, robot, steps):
+    def learn(settings, part):
+        folder = part.folder
         assert (settings.algorithm, settings.task) == ('mb_mpo', TASK.name)
-        assert (robot, steps) == ('pr2_left_arm', 200)
+        assert (part.robot, part.steps) == ('pr2_left_arm', 200)
         (folder / 'collector' / 'data').mkdir(parents=True)
         for number, states in enumerate((at_distance(*[0.5] * 10), at_distance(*[0.01] * 10)), 1):
             states = torch.from_numpy(states).float()

@@ -47,8 +47,8 @@ ARGUMENTS = {
     },
     'learn': {
         'namespace', 'use_sim_time', 'parts', 'algorithm', 'task', 'robot', 'config', 'settings',
-        'seed', 'out', 'key_file', 'steps', 'reset', 'lockstep', 'gate', 'realtime_priority',
-        'threads', 'checkpoint_s', 'niceness', 'autostart', 'log_level',
+        'seed', 'out', 'key_file', 'start_from', 'steps', 'reset', 'lockstep', 'gate',
+        'realtime_priority', 'threads', 'checkpoint_s', 'niceness', 'autostart', 'log_level',
     },
 }  # fmt: skip
 # Constants at the top of launch files that list arguments.
@@ -167,6 +167,12 @@ def test_what_rviz_launch_starts_is_required_by_package_xml():
     assert packages == names_in(tree, 'PACKAGES')
     manifest = ElementTree.parse(ROOT / 'package.xml').getroot()
     assert packages <= {element.text for element in manifest.findall('exec_depend')}
+
+
+def test_algorithms_that_plan_in_their_model_are_launched_without_a_policy_learner():
+    from mbmrl_ros.algorithms import LEARNERS
+
+    assert names_in(tree_of('learn'), 'WITHOUT_POLICY') == set(LEARNERS)
 
 
 def test_options_of_training_are_options_of_the_command(capsys):

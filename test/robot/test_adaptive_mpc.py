@@ -199,6 +199,28 @@ def test_an_exchanged_reward_counts_from_the_next_plan_on_and_keeps_the_warm_sta
     assert torch.allclose(plan.actions, expected.actions, atol=1e-3)
 
 
+def test_an_exchanged_model_is_planned_in_with_its_own_statistics_and_keeps_the_warm_start():
+    wide = dataclasses.replace(
+        DYNAMICS,
+        normalizer=Normalizer(*(value + 1 for value in vars(DYNAMICS.normalizer).values())),
+    )
+    params = wide.init(torch.Generator().manual_seed(9))
+    model = AdaptiveModel(wide, NoAdaptation(wide.loss, params), PAST)
+    mpc, state = make(grbal()), torch.ones(BATCH, STATE)
+    mpc.act(window(), EVERY, state)
+    stream, warm, memory = mpc._generator.get_state(), mpc._planner_state, mpc._memory
+    mpc.use_model(model)
+    assert mpc._planner_state is warm and mpc._memory is memory
+    found = mpc.act(window(), EVERY, state)
+    # The same, by one that has known no other model.
+    fresh = AdaptiveMPC(model, PLANNER, reward, torch.Generator(), BATCH)
+    fresh._generator.set_state(stream)
+    fresh._planner_state = warm
+    wanted = fresh.act(window(), EVERY, state)
+    assert torch.equal(found.action, wanted.action)
+    assert torch.equal(found.plan.returns, wanted.plan.returns)
+
+
 def test_another_model_goes_on_from_the_plan_of_the_first():
     mpc, other = make(grbal()), make(NoAdaptation(DYNAMICS.loss, PARAMS))
     mpc.act(window(), EVERY, start())

@@ -41,9 +41,8 @@ class Robot:
     def tick(self, whole=True):
         """Make a step under the last action; whole: whether nothing is missing before it."""
         self.step += 1
-        window = Transitions(
-            state_at(self.step - 1)[:, None], self.action[:, None], state_at(self.step)[:, None]
-        )
+        before = state_at(self.step - 1) if whole else state_at(torch.nan)
+        window = Transitions(before[:, None], self.action[:, None], state_at(self.step)[:, None])
         attempted = torch.tensor([whole])
         decision = self.driver.act(window, attempted, state_at(self.step))
         self.action = decision.action.float()

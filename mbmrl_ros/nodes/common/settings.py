@@ -61,6 +61,12 @@ class SimSettings(Settings):
     schedule: tuple[str, ...] = Field(
         (), description='disturbances by control step: kind:target@from or kind:target@from-to'
     )
+    training_steps: int = Field(
+        0,
+        ge=0,
+        description='steps of an episode, for which every reset draws what goes wrong as in '
+        'training for the task; 0: nothing is drawn',
+    )
     realtime_priority: int = _realtime_priority()
     autostart: bool = Field(True, description='configure and activate without being asked')
 

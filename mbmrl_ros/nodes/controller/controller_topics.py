@@ -16,12 +16,14 @@ import functools
 import math
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 from rclpy.duration import Duration
 from rclpy.node import Node
 from std_srvs.srv import Trigger
 
+from mbmrl_ros.bundles.dynamics import Bundle
 from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.common.inputs import (
     RELIABLE_SENSORS,
@@ -134,6 +136,10 @@ class ControllerTopics:
             self.loop.submit(functools.partial(self._use_planner, planner))
         if settings.path != before.path:
             self._path.follow(read_route(settings.path))
+
+    def show_model(self, bundle: Bundle) -> None:
+        """Draw with another model what it imagines; in the worker's thread, where it plans."""
+        self._brain = replace(self._brain, bundle=bundle)
 
     @property
     def _follows_sensors(self) -> bool:

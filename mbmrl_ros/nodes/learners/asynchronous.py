@@ -1,6 +1,6 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""`mbmrl train --asynchronous`: a simulator in real time, and three nodes that learn beside it."""
+"""`mbmrl train --asynchronous`: a simulator in real time, and the nodes that learn beside it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import argparse
 import csv
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from tqdm import tqdm
 from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.episode.processes import ending_in_order, last_words, node_process
 from mbmrl_ros.nodes.learners.episodes import FOLDER
-from mbmrl_ros.nodes.learners.parts import MODEL, POLICY, STARTS, plan_part
-from mbmrl_ros.nodes.learners.plan import plan_training
+from mbmrl_ros.nodes.learners.model_part import ModelPart
+from mbmrl_ros.nodes.learners.parts import MODEL, POLICY, STARTS, Part
+from mbmrl_ros.nodes.learners.plan import plan_part
 from mbmrl_ros.nodes.learners.settings import SharedSettings
 from mbmrl_ros.nodes.learners.signing import read_signature
 from mbmrl_ros.system.outputs import claimed
@@ -32,8 +33,6 @@ Process = subprocess.Popen[bytes]
 
 def asynchronous_command(options: argparse.Namespace) -> None:
     """Do what `mbmrl train --asynchronous` was asked for."""
-    if options.start_from:
-        raise UserError('--start-from goes without --asynchronous')
     settings = SharedSettings(
         algorithm=options.algorithm,
         task=options.task,
@@ -43,29 +42,34 @@ def asynchronous_command(options: argparse.Namespace) -> None:
         seed=options.seed,
         out=str(options.out or ''),
         key_file=options.key_file or '',
+        start_from=str(options.start_from or ''),
     )
     folder = learn_beside(settings)
-    bundle = folder / POLICY / 'bundle'
-    found = bundle if bundle.exists() else 'none yet; collect more steps'
+    bundles = [folder / kind / 'bundle' for kind in (POLICY, MODEL)]
+    found = next((each for each in bundles if each.exists()), 'none yet; collect more steps')
     print(f'bundle: {found}\ncurves: {folder}/*/metrics.csv')
 
 
 def learn_beside(settings: SharedSettings) -> Path:
     """Learn until as many steps are collected as by `mbmrl train`, or go on; return the folder."""
     read_signature(settings.key_file)
-    part, config = plan_part(settings), plan_training(settings).config
-    steps = config.iterations * config.real_rollouts * part.search.env.horizon
+    part = plan_part(settings)
     with claimed(part.folder, 'mbmrl train'):
-        _learn(settings, part.folder, part.search.task.robot, steps)
+        _learn(settings, part)
     return part.folder
 
 
-def _learn(settings: SharedSettings, folder: Path, robot: str, steps: int) -> None:
+def _learn(settings: SharedSettings, part: Part) -> None:
+    folder, steps = part.folder, part.steps
     given = settings.model_dump() | {'settings': list(settings.settings) or [''], 'out': folder}
+    simulated = {'robot': part.robot, 'wall_time': True, 'seed': settings.seed}
+    if isinstance(part, ModelPart):
+        # What a model is to adapt to must have happened while it was learned.
+        simulated |= {'task': part.task, 'training_steps': part.horizon}
+    learners = [kind for kind in (MODEL, POLICY) if kind in part.layouts]
     parameters: dict[str, dict[str, Any]] = {
-        'model_learner_node': given,
-        'policy_learner_node': given,
-        'sim_node': {'robot': robot, 'wall_time': True, 'seed': settings.seed},
+        **{f'{kind}_learner_node': given for kind in learners},
+        'sim_node': simulated,
         COLLECTOR: given | {'steps': steps},
     }
     log, began_s = folder / 'log', time.time()
@@ -74,7 +78,7 @@ def _learn(settings: SharedSettings, folder: Path, robot: str, steps: int) -> No
         for name, own in parameters.items():
             if name == 'sim_node':
                 # Of the steps that are wanted, none is driven before somebody learns from it.
-                _watch(nodes, log, lambda: _opened(folder, began_s))
+                _watch(nodes, log, lambda: _opened(folder, learners, began_s))
             nodes[name] = stack.enter_context(node_process(name, own, NAMESPACE, log))
         path = folder / FOLDER / 'metrics.csv'
         _watch(nodes, log, lambda: _show(path, bar) or nodes[COLLECTOR].poll() == 0)
@@ -90,9 +94,9 @@ def _watch(nodes: Mapping[str, Process], log: Path, done: Callable[[], bool]) ->
                 raise UserError(f'{name} ended before the others: {last_words(log)} ({log})')
 
 
-def _opened(folder: Path, since_s: float) -> bool:
-    """Whether both learners have begun (parts.py)."""
-    counters = [folder / kind / STARTS for kind in (MODEL, POLICY)]
+def _opened(folder: Path, learners: Sequence[str], since_s: float) -> bool:
+    """Whether all learners have begun (parts.py)."""
+    counters = [folder / kind / STARTS for kind in learners]
     return all(path.exists() and path.stat().st_mtime >= since_s for path in counters)
 
 

@@ -1,10 +1,12 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""collector_node: drives a robot, episode after episode, with the newest policy it has got.
+"""collector_node: drives a robot, episode after episode, with the newest it has got.
+
+That is a policy, or a model that it adapts to at every step and plans in (driving.py).
 
 It is a controller (controller_topics.py) with its topics, safety filter and services. Between two
 episodes it answers with the fallback, until the service of the parameter `reset` has put the robot
-back. Before the first policy, actions are random. An episode is written to disk, and then
+back. Before anything has come, actions are random. An episode is written to disk, and then
 published; the newest ones that count are latched. Further services (Trigger): ~/pause, ~/resume,
 after the episode; /diagnostics has an entry of its own for what is collected.
 """
@@ -17,7 +19,6 @@ import sys
 import time
 from typing import Any
 
-import torch
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -32,16 +33,17 @@ from mbmrl_ros.nodes.common.settings import ControllerSettings
 from mbmrl_ros.nodes.common.spin import run
 from mbmrl_ros.nodes.controller.assembly import Brain
 from mbmrl_ros.nodes.controller.controller_topics import ControllerTopics
+from mbmrl_ros.nodes.learners.driving import make_driving
 from mbmrl_ros.nodes.learners.episodes import EpisodeStore, facts_of
 from mbmrl_ros.nodes.learners.mailbox import Mailbox
 from mbmrl_ros.nodes.learners.parcels import message_of
-from mbmrl_ros.nodes.learners.parts import EPISODE, POLICY, TOPICS, plan_part
-from mbmrl_ros.nodes.learners.proposals import Proposal, at_random, by_policy
+from mbmrl_ros.nodes.learners.parts import EPISODE, TOPICS
+from mbmrl_ros.nodes.learners.plan import plan_part
 from mbmrl_ros.nodes.learners.resets import Resets
 from mbmrl_ros.nodes.learners.settings import CollectorSettings
 from mbmrl_ros.nodes.learners.signing import read_signature
-from mbmrl_ros.robot.episode_driver import EpisodeDriver
 from mbmrl_ros.spec.robot import load_robot
+from mbmrl_ros.training.fit_model import make_generator
 
 REPORT_S = 1.0
 LOOK_S = 0.02
@@ -59,7 +61,7 @@ class CollectorTopics:
         self._node, self._settings = node, settings
         self._signature = signature = read_signature(settings.key_file)
         self._part = part = plan_part(settings)
-        self._spec = spec = load_robot(part.search.task.robot)
+        self._spec = spec = load_robot(part.robot)
         self._resources = resources = NodeResources(node)
         self._most = part.episodes_that_count
         topic = TOPICS[EPISODE]
@@ -67,23 +69,20 @@ class CollectorTopics:
         self._store = EpisodeStore(part, self._publish)
         try:
             # Further than any start of before, whose episodes are there.
-            seed = int(part.search.generator(self._store.count, 'collect').initial_seed())
-            self._generator = torch.Generator().manual_seed(seed)
-            first = at_random(part, self._generator)
-            task = part.search.task
-            horizon = part.search.env.horizon
-            self.driver = EpisodeDriver(spec, horizon, task.done, first, self._on_piece)
+            generator = make_generator(part.seed, self._store.count, 'collect')
+            self._driving = make_driving(part, generator, self._on_piece)
+            self.driver = self._driving.driver
             self._controller = ControllerTopics(node, self._controlled_by(), self._brain)
         except Exception:
             self._store.close()
             raise
         self._resets = Resets(resources, settings.reset, spec.period_s)
-        self._mailbox = Mailbox(POLICY, part.origin, part.layouts[POLICY], signature=signature)
+        kind = self._driving.hears
+        self._mailbox = Mailbox(kind, part.origin, part.layouts[kind], signature=signature)
         self._paused = self._active = False
-        self._latency_s = float('nan')
         self._began_s, self._recorded = time.monotonic(), 0
         self._diagnostics = resources.publisher(DiagnosticArray, '/diagnostics', 10)
-        resources.subscription(UInt8MultiArray, TOPICS[POLICY], self._on_policy, LATCHED)
+        resources.subscription(UInt8MultiArray, TOPICS[kind], self._on_parcel, LATCHED)
         for paused, service in ((True, '~/pause'), (False, '~/resume')):
             resources.service(Trigger, service, functools.partial(self._on_pause, paused))
         resources.timer(LOOK_S, self._look)
@@ -119,7 +118,7 @@ class CollectorTopics:
     def _controlled_by(self) -> ControllerSettings:
         settings = self._settings
         return ControllerSettings(
-            robot=self._part.search.task.robot,
+            robot=self._part.robot,
             lockstep=settings.lockstep,
             gate=settings.gate,
             seed=settings.seed,
@@ -128,21 +127,24 @@ class CollectorTopics:
         )
 
     def _brain(self, spec: Any, settings: Any, route: Any) -> Brain:
-        return Brain('the newest policy', None, self.driver, self._generator)
+        return self._driving.brain()
 
     def _publish(self, episode: bytes) -> None:
         self._episodes.publish(message_of(self._signature.sign(episode)))
 
-    def _on_policy(self, message: Any) -> None:
-        if self._mailbox.accept(message) is None and self._mailbox.last_refusal:
-            self._node.get_logger().warning(f'policy refused: {self._mailbox.last_refusal}')
+    def _on_parcel(self, message: Any) -> None:
+        mailbox = self._mailbox
+        parcel = mailbox.accept(message)
+        if parcel is not None:
+            self._driving.take(parcel, self._controller)
+        elif mailbox.last_refusal:
+            self._node.get_logger().warning(f'{mailbox.kind} refused: {mailbox.last_refusal}')
 
     def _on_piece(self, piece: Trajectory, proposal: Any) -> None:
-        if isinstance(proposal, Proposal):
-            self._latency_s = proposal.first_s
-            self._recorded += piece.steps
-            facts = facts_of(proposal.parcel) | {'first_action_s': proposal.first_s}
-            self._store.put(piece, facts)
+        version, first_s = self._driving.driven_by(proposal)
+        self._recorded += piece.steps
+        facts = facts_of(self._driving.hears, version)
+        self._store.put(piece, facts | {'first_action_s': first_s})
 
     def _on_pause(self, paused: bool, request: Any, response: Any) -> Any:
         self._paused = paused
@@ -159,11 +161,7 @@ class CollectorTopics:
         if wanted and self._store.steps >= wanted:
             self._end()
         elif not self._paused and resets.done():
-            parcel = self._mailbox.newest
-            if parcel is not None:
-                count = self._store.count
-                driver.use(by_policy(self._part, parcel, count, self._generator))
-            driver.begin()
+            self._driving.begin(self._store.count, self._store.steps)
 
     def _end(self) -> None:
         """All that was wanted has been collected."""
@@ -176,12 +174,14 @@ class CollectorTopics:
     def _report(self) -> None:
         store, mailbox = self._store, self._mailbox
         wall_s = time.monotonic() - self._began_s
+        version, first_s = self._driving.driven_by(self.driver.proposal)
         values: dict[str, Any] = {
             'folder': store.run.folder,
             'pieces': store.count,
             'environment_steps': store.steps,
             'robot_time_share': self._recorded * self._spec.period_s / max(wall_s, 1e-9),
-            'policy.first_action_s': self._latency_s,
+            f'{mailbox.kind}.driving': version or 'none yet: random actions',
+            f'{mailbox.kind}.first_action_s': first_s,
             **mailbox.values(),
             **{f'last.{name}': value for name, value in store.last.items()},
         }

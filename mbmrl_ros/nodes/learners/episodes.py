@@ -10,13 +10,11 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.nodes.learners.parcels import Parcel, Version
 from mbmrl_ros.nodes.learners.parts import EPISODE, Part, as_tensors, opened
-from mbmrl_ros.training.search import returns_of
 
 FOLDER = 'collector'
 
@@ -77,8 +75,7 @@ class EpisodeStore:
         self.run.save_data(number, [piece])
         self.count, self.steps = number, self.steps + piece.steps
         self._send(number, piece)
-        earned = float(returns_of(self._part.search.task, [piece])[0])
-        row = {'environment_steps': float(self.steps), 'return': earned}
+        row = {'environment_steps': float(self.steps), 'return': self._part.earned(piece)}
         self.last = row | {'steps': float(piece.steps)} | facts | {'wall_s': time.time()}
         self.run.log(number, self.last, step=self.steps)
 
@@ -87,7 +84,7 @@ class EpisodeStore:
         self._publish(parcel.pack(self._origin))
 
 
-def facts_of(parcel: Parcel | None) -> dict[str, float]:
-    """Return which policy drove, for a row of metrics.csv; zeros where actions were random."""
-    version: Any = (0, 0) if parcel is None else parcel.version
-    return {'policy_start': float(version[0]), 'policy_number': float(version[1])}
+def facts_of(kind: str, version: Version | None) -> dict[str, float]:
+    """Return which policy or model drove, for a row of metrics.csv; zeros: random actions."""
+    start, number = version or (0, 0)
+    return {f'{kind}_start': float(start), f'{kind}_number': float(number)}

@@ -26,7 +26,8 @@ from mbmrl_ros.nodes.common.node_resources import NodeResources
 from mbmrl_ros.nodes.learners.link import PAUSE, RESUME, SAVE
 from mbmrl_ros.nodes.learners.mailbox import Mailbox
 from mbmrl_ros.nodes.learners.parcels import message_of
-from mbmrl_ros.nodes.learners.parts import EPISODE, TOPICS, plan_part
+from mbmrl_ros.nodes.learners.parts import EPISODE, TOPICS
+from mbmrl_ros.nodes.learners.plan import plan_part
 from mbmrl_ros.nodes.learners.settings import LearnerSettings
 from mbmrl_ros.nodes.learners.signing import read_signature
 from mbmrl_ros.nodes.learners.worker import Worker
@@ -57,6 +58,11 @@ class LearnerTopics:
         self._role, self._node, self._settings = role, node, settings
         self._signature = read_signature(settings.key_file)
         self._part = part = plan_part(settings)
+        if role.makes not in part.layouts:
+            raise UserError(
+                f'{part.name} learns no {role.makes}: leave this node out, the collector plans in '
+                'the newest model'
+            )
         with claimed(part.folder / role.makes, f'{role.makes} node'):
             pass
         self._layouts, self._depth = part.layouts, part.episodes_that_count
@@ -163,6 +169,5 @@ class LearnerTopics:
         refused = [m.last_refusal for m in self._mailboxes if m.last_refusal]
         level = ERROR if state.startswith('failed') else WARN if refused or self._warning else OK
         said = '; '.join([text, *(f'refused: {reason}' for reason in refused)])
-        robot = self._part.search.task.robot
-        name = f'{role.makes} learning'
+        robot, name = self._part.robot, f'{role.makes} learning'
         self._diagnostics.publish(diagnostic_message(self._node, name, robot, level, said, values))

@@ -11,13 +11,16 @@ from typing import Any
 import torch
 
 from mbmrl_ros.nodes.learners.link import Link
+from mbmrl_ros.nodes.learners.model_part import ModelPart
 from mbmrl_ros.nodes.learners.parcels import Parcel, Version
-from mbmrl_ros.nodes.learners.parts import Part, plan_part, sent
+from mbmrl_ros.nodes.learners.parts import Part, sent
+from mbmrl_ros.nodes.learners.plan import plan_part
+from mbmrl_ros.nodes.learners.search_part import SearchPart
 from mbmrl_ros.nodes.learners.settings import LearnerSettings
 from mbmrl_ros.types import Params
 
 
-def prepare(request: dict[str, Any]) -> tuple[LearnerSettings, Part]:
+def prepare(request: dict[str, Any]) -> tuple[LearnerSettings, ModelPart | SearchPart]:
     """Return the settings of a worker and its part; from now on the robot comes first."""
     settings = LearnerSettings(**request)
     os.nice(settings.niceness)

@@ -13,18 +13,17 @@ from typing import Any
 
 from mbmrl_ros.nodes.learners.learning import Learning, prepare
 from mbmrl_ros.nodes.learners.link import Link
-from mbmrl_ros.nodes.learners.parts import MODEL, enough, opened, take
-from mbmrl_ros.training.search_stages import Data, Models
+from mbmrl_ros.nodes.learners.parts import MODEL, keep, kept, opened, take
 
 
 def learn_model(link: Link, request: dict[str, Any]) -> None:
     """Fit until the node ends it, beginning with the last checkpoint."""
     settings, part = prepare(request)
-    search, data, waited = part.changed({'epochs': 1}), Data(), 0
-    metrics: dict[str, float] = {}
+    metrics, waited = dict[str, float](), 0
     with opened(part, MODEL) as (run, start):
         done, tensors = run.load_checkpoint()
-        models = Models.from_tensors(tensors) if done else search.begin_models()
+        data = kept(run)
+        models: Any = part.begin_models(tensors)
         learning = Learning(link, part, MODEL, start, done)
         if done:
             learning.publish(models.tensors())
@@ -33,20 +32,22 @@ def learn_model(link: Link, request: dict[str, Any]) -> None:
             link.check()
             _, came = take(link, data)
             waited = 0 if came else waited
+            if part.keeps_data:
+                keep(run, data, came)
             due = time.monotonic() - saved_s > settings.checkpoint_s
             if due or link.save_wanted:
                 saved_s, link.save_wanted = time.monotonic(), False
                 if metrics:
                     run.log(learning.count, metrics)
                     run.save_checkpoint(learning.count, models.tensors())
-            if waited >= search.config.patience or not enough(data):
+                    part.keep_bundle(run.folder / 'bundle', models, metrics)
+            if waited >= part.config.patience or not part.enough(data):
                 link.say('progress', {'state': 'waiting for episodes'})
                 link.wait()
                 continue
             began_s = time.monotonic()
             link.say('progress', {'state': 'learning'})
-            generator = search.generator(learning.count + 1, 'fit')
-            models, metrics = part.stages.fit(search, models, data, generator)
+            models, metrics = part.fit_models(models, data, learning.count + 1)
             better = metrics['validation_error'] < metrics['validation_before']
             waited = 0 if better else waited + 1
             metrics['epoch_s'] = time.monotonic() - began_s

@@ -1,6 +1,6 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""model_learner_node: fits an ensemble of models to the episodes that have come, epoch by epoch.
+"""model_learner_node: fits models, or the one that is planned in, to what has come, by epochs.
 
 Topics and services: learner_topics.py.
 """

@@ -1,9 +1,9 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the three that learn beside each other have in common: stages, folders, what is sent.
+"""What those that learn beside each other have in common: folders, what is sent.
 
 OUT/collector/    data/0007.safetensors: piece 7 of episodes; metrics.csv
-OUT/model/        checkpoint.safetensors, metrics.csv
+OUT/model/        checkpoint.safetensors, metrics.csv; bundle/, data/: if it is planned in
 OUT/policy/       the same, and bundle/: the newest policy, for mbmrl evaluate and the robot
 """
 
@@ -11,95 +11,93 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 
 import torch
 from safetensors.torch import load
 
-from mbmrl_ros.algorithms import SEARCH_STAGES
-from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.data.dataset import Trajectory
-from mbmrl_ros.models.fit_ensemble import EnsembleState
-from mbmrl_ros.models.normalizer import Normalizer
-from mbmrl_ros.networks.params import group
 from mbmrl_ros.nodes.learners.link import Link
 from mbmrl_ros.nodes.learners.parcels import Layout, Origin
-from mbmrl_ros.nodes.learners.plan import plan_training
-from mbmrl_ros.nodes.learners.settings import LearningSettings
-from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.system.outputs import claimed, write_text
 from mbmrl_ros.training.run import Run
-from mbmrl_ros.training.search import check_task
-from mbmrl_ros.training.search_stages import Data, Models, Search, Stages
-from mbmrl_ros.types import Params
+from mbmrl_ros.training.search_stages import Data
+from mbmrl_ros.types import DoneFn, Params
 
 EPISODE, MODEL, POLICY = 'episode', 'model', 'policy'
 STARTS = 'starts'
 TOPICS = {EPISODE: 'learning/episodes', MODEL: 'learning/model', POLICY: 'learning/policy'}
 # What of models and policies others need; what is left out are optimisers.
-SENT = ('params/', 'adapted/', 'normalizer/')
-# Of an episode that models can be fitted to, some of whose steps are for validation.
-FEWEST_STEPS = 5
+SENT = ('params/', 'log_step_sizes/', 'adapted/', 'normalizer/')
+# More episodes than are learned from: some are in pieces.
 SPARE = 20
 
 
-class Part(NamedTuple):
-    """A stage of a policy search, in a place of its own. name: of the algorithm."""
+class Fitted(Protocol):
+    """Models, as far as they are learned."""
 
-    name: str
-    stages: Stages
-    search: Search[Any]
-    folder: Path
+    def tensors(self) -> Params:
+        """Return all that goes into a file, or to others."""
 
-    @property
-    def origin(self) -> Origin:
-        """Whose tensors are exchanged."""
-        task = self.search.task
-        return Origin(load_robot(task.robot).hash, self.name, task.name)
 
-    def changed(self, settings: Any) -> Search[Any]:
-        """Return the search with other settings."""
-        config = self.search.config.model_copy(update=dict(settings))
-        return replace(self.search, config=config)
+class Part(Protocol):
+    """What is learned beside a robot: a policy in models, or the model that it is planned in.
+
+    name: of the algorithm. robot: name or path of its file. horizon: steps of an episode. steps:
+    that a training collects. layouts: what the tensors of each kind look like that is sent; what
+    drives the robot comes last. episodes_that_count: how many of the newest are learned from, a
+    few more for pieces. keeps_data: whether the model learner keeps what it has got, since all
+    of it counts.
+    """
 
     @property
-    def layouts(self) -> dict[str, Layout]:
-        """What the tensors of each kind look like."""
-        search, system = self.search, self.search.env.system
-        policy = sent(self.stages.begin(search))
-        adapted = {f'adapted/{k.partition("/")[2]}': v[None] for k, v in policy.items()}
-        episode = {
-            'states': torch.zeros(2, system.state_size),
-            'actions': torch.zeros(1, system.action_size),
-        }
-        return {
-            EPISODE: Layout(episode, free_length=True),
-            MODEL: Layout(sent(search.begin_models().tensors())),
-            POLICY: Layout(policy, adapted),
-        }
-
+    def name(self) -> str: ...  # noqa: D102
     @property
-    def episodes_that_count(self) -> int:
-        """How many whole episodes fill the buffer that is learned from, a few more for pieces."""
-        size: int = self.search.config.buffer_size
-        return -(-size // self.search.env.horizon) + SPARE
+    def task(self) -> str: ...  # noqa: D102
+    @property
+    def robot(self) -> str: ...  # noqa: D102
+    @property
+    def config(self) -> Any: ...  # noqa: D102
+    @property
+    def seed(self) -> int: ...  # noqa: D102
+    @property
+    def folder(self) -> Path: ...  # noqa: D102
+    @property
+    def horizon(self) -> int: ...  # noqa: D102
+    @property
+    def steps(self) -> int: ...  # noqa: D102
+    @property
+    def done(self) -> DoneFn: ...  # noqa: D102
+    @property
+    def origin(self) -> Origin: ...  # noqa: D102
+    @property
+    def layouts(self) -> dict[str, Layout]: ...  # noqa: D102
+    @property
+    def episodes_that_count(self) -> int: ...  # noqa: D102
+    @property
+    def keeps_data(self) -> bool: ...  # noqa: D102
+
+    def earned(self, piece: Trajectory) -> float:
+        """Return the return of a piece of an episode."""
+
+    def begin_models(self, tensors: Params) -> Any:
+        """Return models by their tensors; without any, as they are drawn."""
+
+    def enough(self, data: Data) -> bool:
+        """Whether models can be fitted to the data."""
+
+    def fit_models(self, models: Any, data: Data, count: int) -> tuple[Fitted, dict[str, float]]:
+        """Fit by one epoch, the `count`-th."""
+
+    def keep_bundle(self, folder: Path, models: Any, metrics: dict[str, float]) -> None:
+        """Write models as a bundle, where a robot can be driven by them."""
 
 
-def plan_part(settings: LearningSettings) -> Part:
-    """Look everything up; UserError if anything is wrong."""
-    training = plan_training(settings, 'asynchronous_')
-    name, task = training.algorithm.name, training.task
-    able = [known for known, stages in SEARCH_STAGES.items() if stages.asynchronous is not None]
-    if name not in able:
-        raise UserError(f'{name} does not learn beside a running robot; {closest(name, able)}')
-    check_task(task)
-    if not task.robot:
-        raise UserError(f'{task.name} has no robot that could be driven; see: mbmrl tasks')
-    config = training.config.model_copy(update={'real_rollouts': 1})
-    search = Search(task, config, settings.seed)
-    return Part(name, SEARCH_STAGES[name], search, training.folder)
+def episode_layout(state_size: int, action_size: int) -> Layout:
+    """Return what an episode looks like."""
+    states, actions = torch.zeros(2, state_size), torch.zeros(1, action_size)
+    return Layout({'states': states, 'actions': actions}, free_length=True)
 
 
 @contextmanager
@@ -107,8 +105,8 @@ def opened(part: Part, kind: str) -> Iterator[tuple[Run, int]]:
     """Open the folder of a part; yield it, and how often that was done: 1 for the first time."""
     folder = part.folder / kind
     with claimed(folder, f'{kind} node'):
-        identity = {'algorithm': part.name, 'task': part.search.task.name, 'part': kind}
-        run = Run(folder, part.search.config, identity | {'seed': part.search.seed})
+        identity = {'algorithm': part.name, 'task': part.task, 'part': kind}
+        run = Run(folder, part.config, identity | {'seed': part.seed})
         counter = folder / STARTS
         start = int(counter.read_text()) + 1 if counter.exists() else 1
         write_text(counter, f'{start}\n')
@@ -125,12 +123,12 @@ def as_tensors(piece: Trajectory) -> Params:
     return {'states': piece.states, 'actions': piece.actions}
 
 
-def take(link: Link, data: Data) -> tuple[Params | None, int]:
+def take(link: Link, data: Data) -> tuple[Params | None, list[int]]:
     """Add the episodes that have come to the data, each in its place; return the newest models.
 
-    And how many episodes have come.
+    And the numbers of the episodes that have come.
     """
-    newest, came = None, 0
+    newest, came = None, list[int]()
     for name, data_of in link.take().items():
         tensors = load(data_of)
         if name == MODEL:
@@ -139,16 +137,19 @@ def take(link: Link, data: Data) -> tuple[Params | None, int]:
         place, states, actions = int(name), tensors['states'], tensors['actions']
         data.extend([] for _ in range(place - len(data)))
         data[place - 1] = [Trajectory(states, actions, torch.full((len(actions),), -1))]
-        came += 1
+        came.append(place)
     return newest, came
 
 
-def enough(data: Data) -> bool:
-    """Whether something can be learned from the data."""
-    return any(episode.steps >= FEWEST_STEPS for each in data for episode in each)
+def kept(run: Run) -> Data:
+    """Return the episodes that are in a folder, each in its place."""
+    numbers = [int(path.stem) for path in (run.folder / 'data').glob('*.safetensors')]
+    last = max(numbers, default=0)
+    return [run.load_data(n) if run.has_data(n) else [] for n in range(1, last + 1)]
 
 
-def models_of(tensors: Params) -> Models:
-    """Return models that were sent: without optimiser, and without data."""
-    normalizer = Normalizer(**group(tensors, 'normalizer'))
-    return Models(EnsembleState.of(group(tensors, 'params')), normalizer)
+def keep(run: Run, data: Data, numbers: list[int]) -> None:
+    """Write episodes that are not in a folder yet."""
+    for number in numbers:
+        if not run.has_data(number):
+            run.save_data(number, data[number - 1])

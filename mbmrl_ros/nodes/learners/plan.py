@@ -7,10 +7,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mbmrl_ros.algorithms import LEARNERS, SEARCH_STAGES
 from mbmrl_ros.api.training import find_algorithm
-from mbmrl_ros.nodes.learners.settings import LearningSettings
+from mbmrl_ros.config import UserError, closest
+from mbmrl_ros.envs.robot_task import open_task
+from mbmrl_ros.nodes.learners.model_part import ModelPart, check_run
+from mbmrl_ros.nodes.learners.search_part import SearchPart
+from mbmrl_ros.nodes.learners.settings import LearningSettings, SharedSettings
 from mbmrl_ros.training.algorithm import Algorithm
 from mbmrl_ros.training.recipes import load_recipe
+from mbmrl_ros.training.search import check_task
+from mbmrl_ros.training.search_stages import Search
 from mbmrl_ros.training.settings import check_start
 
 
@@ -35,6 +42,29 @@ def plan_training(settings: LearningSettings, kind: str = '') -> Training:
         settings.settings,
         algorithm.recipes,
     )
-    check_start(config, None)
+    start_from = getattr(settings, 'start_from', '')
+    check_start(config, Path(start_from) if start_from else None)
     usual = Path('runs') / task.name / algorithm.name / f'{kind}seed{settings.seed}'
     return Training(algorithm, task, config, Path(settings.out or usual))
+
+
+def plan_part(settings: SharedSettings) -> ModelPart | SearchPart:
+    """Look up what is to be learned beside a robot; UserError if anything is wrong."""
+    training = plan_training(settings, 'asynchronous_')
+    name, task, config = training.algorithm.name, training.task, training.config
+    if name in LEARNERS:
+        run = Path(settings.start_from) if settings.start_from else None
+        if run is not None:
+            check_run(run)
+        problem = open_task(task)
+        return ModelPart(LEARNERS[name], problem, config, settings.seed, training.folder, run)
+    searches = [known for known, each in SEARCH_STAGES.items() if each.asynchronous is not None]
+    if name not in searches:
+        able = [*LEARNERS, *searches]
+        raise UserError(f'{name} does not learn beside a running robot; {closest(name, able)}')
+    check_task(task)
+    if not task.robot:
+        raise UserError(f'{task.name} has no robot that could be driven; see: mbmrl tasks')
+    episodes = config.iterations * config.real_rollouts
+    search = Search(task, config.model_copy(update={'real_rollouts': 1}), settings.seed)
+    return SearchPart(name, SEARCH_STAGES[name], search, training.folder, episodes)

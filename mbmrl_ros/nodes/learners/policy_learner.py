@@ -12,7 +12,8 @@ from mbmrl_ros.config import UserError
 from mbmrl_ros.data.replay import replay
 from mbmrl_ros.nodes.learners.learning import Learning, prepare
 from mbmrl_ros.nodes.learners.link import Link
-from mbmrl_ros.nodes.learners.parts import POLICY, enough, models_of, opened, take
+from mbmrl_ros.nodes.learners.parts import POLICY, opened, take
+from mbmrl_ros.nodes.learners.search_part import SearchPart, models_of
 from mbmrl_ros.training.policy_run import check_finite
 from mbmrl_ros.training.search import SMALLER_STEPS, search_bundle, search_info
 from mbmrl_ros.training.search_stages import Data
@@ -21,6 +22,7 @@ from mbmrl_ros.training.search_stages import Data
 def improve_policy(link: Link, request: dict[str, Any]) -> None:
     """Improve until the node ends it, beginning with the last checkpoint."""
     _, part = prepare(request)
+    assert isinstance(part, SearchPart)
     search, data, models = part.changed(part.stages.asynchronous), Data(), None
     info = search_info(part.name, part.stages, part.search)
     with opened(part, POLICY) as (run, start):
@@ -35,7 +37,7 @@ def improve_policy(link: Link, request: dict[str, Any]) -> None:
             link.save_wanted = False  # every policy is saved before it is sent
             newest, _ = take(link, data)
             models = models if newest is None else models_of(newest)
-            if models is None or not enough(data):
+            if models is None or not part.enough(data):
                 link.say('progress', {'state': 'waiting for models and episodes'})
                 link.wait()
                 continue

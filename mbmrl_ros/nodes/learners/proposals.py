@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mbmrl_ros.networks.params import group
 from mbmrl_ros.nodes.learners.parcels import Parcel
-from mbmrl_ros.nodes.learners.parts import Part
+from mbmrl_ros.nodes.learners.search_part import SearchPart
 from mbmrl_ros.policies.gaussian import sample
 from mbmrl_ros.training.recorded_env import random_actions
 from mbmrl_ros.training.rollouts import Act
@@ -26,7 +26,7 @@ class Proposal:
     first_s: how long after it was sent it was first asked; NaN before.
     """
 
-    part: Part
+    part: SearchPart
     act: Act
     generator: torch.Generator
     parcel: Parcel | None = None
@@ -42,12 +42,14 @@ class Proposal:
         return (action / env.action_scale).clamp(-1.0, 1.0)
 
 
-def at_random(part: Part, generator: torch.Generator) -> Proposal:
+def at_random(part: SearchPart, generator: torch.Generator) -> Proposal:
     """Return random actions, as training begins with."""
     return Proposal(part, random_actions(part.search.env, generator), generator)
 
 
-def by_policy(part: Part, parcel: Parcel, episode: int, generator: torch.Generator) -> Proposal:
+def by_policy(
+    part: SearchPart, parcel: Parcel, episode: int, generator: torch.Generator
+) -> Proposal:
     """Return what drives an episode by a policy; of several adapted ones, by one in turn."""
     params = turn_of(parcel.tensors, episode)
     act = part.stages.exploring(part.search, params, generator)

@@ -38,6 +38,11 @@ class SharedSettings(LearningSettings):
         description='of the key that signs what they send each other, see: mbmrl key; empty: '
         'nothing is signed',
     )
+    start_from: str = Field(
+        '',
+        description='of mb, grbal and rebal: a run of `mbmrl train`, whose model drives and whose '
+        'data count from the begin; empty: begin with random actions',
+    )
 
 
 class LearnerSettings(SharedSettings):

@@ -44,7 +44,8 @@ class Worker:
                 stdin=subprocess.DEVNULL,
                 pass_fds=[descriptor],
                 start_new_session=True,
-                env=os.environ | {'PYTHONUNBUFFERED': '1'},
+                # Nobody watches the bars of a fit.
+                env=os.environ | {'PYTHONUNBUFFERED': '1', 'TQDM_DISABLE': '1'},
             )
         self._connection: Connection[Any, Any] = Connection(mine.detach())
         self._sending = threading.Lock()

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
+from mbmrl_ros.algorithms import LEARNERS
 from mbmrl_ros.nodes.by_hand.asking import ASKING
 from mbmrl_ros.nodes.security.entities import Entities, Hall, hall
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.system.outputs import write_text
 
 BY_HAND = 'by_hand'
-LEARNERS = ('model_learner_node', 'policy_learner_node')
 # Element, its attribute, what is in it.
 RULES = {
     'publish': ('topics', 'topic'),
@@ -60,9 +60,12 @@ def setups(options: argparse.Namespace, folder: Path) -> Setups:
     robot, task = options.robot, options.task
     control: dict[str, Any] = {'robot': robot, 'budget.share': 0.0}
     control |= {'bundle': options.bundle} if options.bundle else {'mode': 'collect'}
-    learn = {'task': task, 'algorithm': 'mb_mpo'}
-    learners = {name: learn | {'out': str(folder / 'learn')} for name in LEARNERS}
-    collect = learn | {'out': str(folder / 'learn')}
+    learn = {'task': task, 'algorithm': options.algorithm}
+    # Those that plan in their model have no policy to be learned.
+    kinds = ('model',) if options.algorithm in LEARNERS else ('model', 'policy')
+    out = {'out': str(folder / 'learn')}
+    learners = {f'{kind}_learner_node': learn | out for kind in kinds}
+    collect = learn | out
     bag = str(folder / 'bag')
     plan: Setups = {
         'robot': {

@@ -5,10 +5,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+from numpy.random import default_rng
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.tasks import load_task
+from mbmrl_ros.nodes.common.settings import SimSettings
 from mbmrl_ros.sim.disturbances import KINDS, Disturbance, Event, Schedule, check, parse
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
 
@@ -32,6 +35,20 @@ def parse_schedule(spec: RobotSpec, texts: Sequence[str]) -> Schedule:
                 raise UserError(f'schedule: {text!r} ends before it begins')
             events.append(Event(int(last), disturbance, on=False))
     return tuple(events)
+
+
+def training_draws(settings: SimSettings) -> Callable[[], Schedule | None]:
+    """Return what draws the schedule of the next episode; None: it stays what it was.
+
+    UserError if there is no task to draw for, or a schedule is given as well.
+    """
+    steps = settings.training_steps
+    if not steps:
+        return lambda: None
+    if not settings.task or settings.schedule:
+        raise UserError('training_steps draws the schedule of a task: set task, and no schedule')
+    draw, rng = load_task(settings.task, settings.robot).training, default_rng(settings.seed)
+    return lambda: draw(rng, steps)
 
 
 def disturbances_of(spec: RobotSpec, task: str, robot: str = '') -> tuple[Disturbance, ...]:

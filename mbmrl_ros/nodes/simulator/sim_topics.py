@@ -41,7 +41,12 @@ from mbmrl_ros.nodes.common.messages import (
 from mbmrl_ros.nodes.common.node_resources import NodeResources
 from mbmrl_ros.nodes.common.senders import Names, Senders, publishers
 from mbmrl_ros.nodes.common.settings import SimSettings
-from mbmrl_ros.nodes.simulator.schedules import disturbances_of, parse_schedule, switches
+from mbmrl_ros.nodes.simulator.schedules import (
+    disturbances_of,
+    parse_schedule,
+    switches,
+    training_draws,
+)
 from mbmrl_ros.nodes.simulator.simulation import Applied, Simulation
 from mbmrl_ros.robot.message_fields import check_lockstep, message_stamp_ns
 from mbmrl_ros.robot.readings import read_command
@@ -69,6 +74,7 @@ class SimTopics:
             check_lockstep(spec)
         disturbances = disturbances_of(spec, settings.task, settings.robot)
         self.check(settings)
+        self._draw = training_draws(settings)
         self.simulation = Simulation(
             spec,
             parse_schedule(spec, settings.schedule),
@@ -210,7 +216,7 @@ class SimTopics:
         self._applied.publish(message)
 
     def _on_reset(self, request: Any, response: Any) -> Any:
-        self.simulation.reset(time.monotonic())
+        self.simulation.reset(time.monotonic(), self._draw())
         if self._active:
             self._publish_state()
         response.success = True

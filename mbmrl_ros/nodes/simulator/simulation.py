@@ -101,8 +101,13 @@ class Simulation:
         """Start the stream of start states afresh."""
         self._rng = np.random.default_rng(seed)
 
-    def reset(self, now_s: float) -> None:
-        """Draw a start state; schedule and disturbances start afresh, time goes on."""
+    def reset(self, now_s: float, schedule: Schedule | None = None) -> None:
+        """Draw a start state; schedule and disturbances start afresh, time goes on.
+
+        schedule: in place of the one before.
+        """
+        if schedule is not None:
+            self._schedule = schedule
         self._by_hand.clear()
         self.step_count = 0
         self.world.set_disturbances(())

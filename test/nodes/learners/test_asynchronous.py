@@ -10,6 +10,7 @@ from mbmrl_ros.cli.main import main
 from mbmrl_ros.nodes.learners import asynchronous
 
 TASK = 'half_cheetah/thesis'
+BROKEN = 'half_cheetah/disabled_joint'
 
 
 class Node:
@@ -60,6 +61,20 @@ def test_learners_are_there_before_the_robot_is_driven_for_as_many_steps(
     assert 'bundle: none yet' in capsys.readouterr().out
 
 
+def test_a_model_that_plans_are_made_in_needs_no_policy_learner_and_a_robot_that_breaks(
+    started, tmp_path
+):
+    changes = ['iterations=3', 'rollouts=10', 'rollout_steps=70']
+    given = [f'--set={change}' for change in changes]
+    assert run(tmp_path, *given, algorithm='grbal', task=BROKEN) == 0
+    assert list(started) == ['model_learner_node', 'sim_node', 'collector_node']
+    assert started['collector_node']['steps'] == 3 * 10 * 70
+    assert started['sim_node'] == {
+        'robot': 'half_cheetah', 'wall_time': True, 'seed': 0, 'task': BROKEN,
+        'training_steps': 70,
+    }  # fmt: skip
+
+
 def test_a_node_that_ends_before_the_others_ends_it(started, tmp_path, capsys, monkeypatch):
     original = asynchronous.node_process
 
@@ -79,8 +94,14 @@ def test_a_node_that_ends_before_the_others_ends_it(started, tmp_path, capsys, m
         ('rl2', TASK, (), 'rl2 does not learn beside a running robot'),
         ('promp', 'half_cheetah/velocity', (), 'promp does not learn beside a running robot'),
         ('mb_mpo', 'half_cheetah/velocity', (), 'has goals'),
+        ('grbal', BROKEN, ('--start-from', 'x'), 'start_from x is no run folder'),
         ('mb_mpo', 'point/origin', (), 'point/origin has no robot'),
-        ('mb_mpo', TASK, ('--start-from', 'x'), '--start-from goes without --asynchronous'),
+        (
+            'mb_mpo',
+            TASK,
+            ('--start-from', 'x'),
+            '--start-from x is for algorithms that fit a model',
+        ),
         ('mb_mpo', TASK, ('--data', 'x'), 'leave out --data'),
         ('mb_mpo', TASK, ('--set', 'iteration=3'), 'iteration'),
     ],

@@ -8,8 +8,8 @@ from small_learning import parameters
 
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.nodes.learners.episodes import EpisodeStore
-from mbmrl_ros.nodes.learners.parts import plan_part
-from mbmrl_ros.nodes.learners.settings import LearningSettings
+from mbmrl_ros.nodes.learners.plan import plan_part
+from mbmrl_ros.nodes.learners.settings import SharedSettings
 
 
 @pytest.mark.parametrize('error', [OSError('no space left'), RuntimeError('a mistake')])
@@ -17,7 +17,7 @@ def test_a_piece_that_cannot_be_kept_is_said_and_the_next_one_is_kept(
     tmp_path, monkeypatch, error
 ):
     given = parameters('mb_mpo', tmp_path)
-    part = plan_part(LearningSettings(**given | {'settings': tuple(given['settings'])}))
+    part = plan_part(SharedSettings(**given | {'settings': tuple(given['settings'])}))
     system = part.search.env.system
     piece = Trajectory(
         torch.zeros(4, system.state_size),

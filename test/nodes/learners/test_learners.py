@@ -8,6 +8,7 @@ import os
 import pytest
 import torch
 from safetensors.torch import save
+from scripted_link import Link
 from small_learning import OWN, parameters
 
 from mbmrl_ros.bundles.policy import load_policy
@@ -16,39 +17,13 @@ from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.learners.link import Stopped
 from mbmrl_ros.nodes.learners.model_learner import learn_model
 from mbmrl_ros.nodes.learners.parcels import Parcel, unpack
-from mbmrl_ros.nodes.learners.parts import EPISODE, MODEL, POLICY, as_tensors, plan_part, sent
+from mbmrl_ros.nodes.learners.parts import EPISODE, MODEL, POLICY, as_tensors, sent
+from mbmrl_ros.nodes.learners.plan import plan_part
 from mbmrl_ros.nodes.learners.policy_learner import improve_policy
 from mbmrl_ros.nodes.learners.proposals import by_policy
 from mbmrl_ros.nodes.learners.settings import LearnerSettings
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.search_stages import collect
-
-
-class Link:
-    """What a node sends, in turn, and what it gets back; ends the work after some steps."""
-
-    save_wanted = False
-
-    def __init__(self, inbox, steps):
-        self._inbox, self._steps = list(inbox), steps
-        self.said, self.waited = [], 0
-
-    def say(self, name, value):
-        self.said.append((name, value))
-
-    def take(self):
-        return self._inbox.pop(0) if self._inbox else {}
-
-    def check(self):
-        self._steps -= 1
-        if self._steps < 0:
-            raise Stopped
-
-    def wait(self):
-        self.waited += 1
-
-    def all(self, name):
-        return [value for said, value in self.said if said == name]
 
 
 @pytest.fixture

@@ -16,8 +16,9 @@ from mbmrl_ros.data.dataset import load_trajectories
 from mbmrl_ros.nodes.learners import collector_node, model_learner_node, policy_learner_node
 from mbmrl_ros.nodes.learners.mailbox import Mailbox
 from mbmrl_ros.nodes.learners.parcels import Parcel, Version, message_of, unpack
-from mbmrl_ros.nodes.learners.parts import EPISODE, POLICY, TOPICS, plan_part
-from mbmrl_ros.nodes.learners.settings import LearningSettings
+from mbmrl_ros.nodes.learners.parts import EPISODE, POLICY, TOPICS
+from mbmrl_ros.nodes.learners.plan import plan_part
+from mbmrl_ros.nodes.learners.settings import SharedSettings
 from mbmrl_ros.nodes.learners.signing import Signature, read_signature
 from mbmrl_ros.robot.command import from_units
 from mbmrl_ros.spec.robot import load_robot
@@ -46,7 +47,7 @@ def key(tmp_path):
 
 def part_in(out):
     given = parameters('mb_mpo', out)
-    return plan_part(LearningSettings(**given | {'settings': tuple(given['settings'])}))
+    return plan_part(SharedSettings(**given | {'settings': tuple(given['settings'])}))
 
 
 def number(values, name):

@@ -20,6 +20,7 @@ OPTIONS = argparse.Namespace(
     robot='half_cheetah',
     bundle='half_cheetah/disabled_joint/grbal',
     task='half_cheetah/thesis',
+    algorithm='mb_mpo',
     namespace='',
 )
 RULES = {
@@ -112,6 +113,17 @@ def test_only_who_is_meant_to_drives_a_robot_or_teaches_it(shipped):
     callers = {path: names.request for path, names in shipped.items() if names.request}
     assert callers.pop('/mbmrl/sim/collector_node') == {'/sim_node/reset'}
     assert {path.rpartition('/')[2] for path in callers} == {'by_hand'}
+
+
+def test_where_plans_are_made_in_the_model_its_learner_sends_it_to_the_collector(tmp_path):
+    given = {'algorithm': 'grbal', 'task': 'half_cheetah/disabled_joint'}
+    plan = setups(argparse.Namespace(**vars(OPTIONS) | given), tmp_path)
+    assert 'policy_learner_node' not in plan['robot'] | plan['sim']
+    names = ('collector_node', 'model_learner_node')
+    with hall(load_robot('half_cheetah')) as place:
+        collector, learner = (place.entities(name, plan['sim'][name]) for name in names)
+    assert '/learning/model' in collector.subscribe & learner.publish
+    assert '/learning/policy' not in collector.subscribe
 
 
 def test_names_in_a_namespace_are_written_in_full():

@@ -4,7 +4,13 @@ import pytest
 from rclpy.validate_full_topic_name import validate_full_topic_name
 
 from mbmrl_ros.config import UserError
-from mbmrl_ros.nodes.simulator.schedules import disturbances_of, parse_schedule, switches
+from mbmrl_ros.nodes.common.settings import SimSettings
+from mbmrl_ros.nodes.simulator.schedules import (
+    disturbances_of,
+    parse_schedule,
+    switches,
+    training_draws,
+)
 from mbmrl_ros.sim.disturbances import Disturbance, active
 from mbmrl_ros.spec.robot import load_robot
 
@@ -67,3 +73,17 @@ def test_of_what_differs_in_its_value_alone_one_can_be_switched():
     assert disturbances_of(pier, 'half_cheetah/pier') == (
         Disturbance('blocks', 'damping_and_friction', 1000),
     )
+
+
+def test_episodes_of_a_training_differ_in_what_goes_wrong_and_the_same_seed_repeats_them():
+    settings = SimSettings(task='half_cheetah/disabled_joint', training_steps=500, seed=3)
+    first, again = ([draw() for _ in range(4)] for draw in map(training_draws, [settings] * 2))
+    assert first == again and len(set(first)) > 1
+    assert all(event.step < 500 for schedule in first for event in schedule)
+    assert training_draws(SimSettings())() is None, 'the schedule stays'
+
+
+@pytest.mark.parametrize('more', [{}, {'task': 'half_cheetah/disabled_joint', 'schedule': ('a',)}])
+def test_a_training_is_one_of_a_task_and_has_no_schedule_of_its_own(more):
+    with pytest.raises(UserError, match='set task, and no schedule'):
+        training_draws(SimSettings(training_steps=5, **more))

@@ -1,0 +1,143 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The learner of a model that is planned in, without its node."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save
+from scripted_link import Link
+from small_learning import MODEL, MODEL_TASK, STEPS, model_parameters
+
+from mbmrl_ros.algorithms import ALGORITHMS, LEARNERS
+from mbmrl_ros.bundles.dynamics import load_bundle
+from mbmrl_ros.config import UserError
+from mbmrl_ros.envs.robot_env import RobotEnv
+from mbmrl_ros.envs.tasks import load_task
+from mbmrl_ros.nodes.learners.driving import FIRST, ModelDriving
+from mbmrl_ros.nodes.learners.learner_topics import LearnerTopics
+from mbmrl_ros.nodes.learners.link import Stopped
+from mbmrl_ros.nodes.learners.model_learner import learn_model
+from mbmrl_ros.nodes.learners.parcels import unpack
+from mbmrl_ros.nodes.learners.parts import MODEL as KIND
+from mbmrl_ros.nodes.learners.parts import as_tensors
+from mbmrl_ros.nodes.learners.plan import plan_part
+from mbmrl_ros.nodes.learners.policy_learner_node import ROLE
+from mbmrl_ros.nodes.learners.settings import LearnerSettings
+from mbmrl_ros.training.collect import EpisodePlan, collect, random_actions
+from mbmrl_ros.training.run import Run
+
+
+def request_of(folder, algorithm='grbal', start_from='', **changes):
+    given = model_parameters(folder, algorithm, **changes)
+    given['settings'] = tuple(given['settings'])
+    return given | {'niceness': 0, 'checkpoint_s': 1e-6, 'start_from': str(start_from)}
+
+
+@pytest.fixture(scope='module')
+def pieces(tmp_path_factory):
+    """Random episodes by their numbers, as they are sent."""
+    part = plan_part(LearnerSettings(**request_of(tmp_path_factory.mktemp('part'))))
+    problem, count = part.problem, 5
+    act = random_actions(problem.spec, torch.Generator().manual_seed(0), count)
+    episodes = EpisodePlan([()] * count, STEPS)
+    env = RobotEnv(problem.spec, count)
+    found = collect(env, problem, act, episodes, np.random.default_rng(0)).trajectories
+    return {str(i): save(as_tensors(piece)) for i, piece in enumerate(found, 1)}
+
+
+def work(request, inbox, steps):
+    link = Link(inbox, steps)
+    with pytest.raises(Stopped):
+        learn_model(link, request)
+    part = plan_part(LearnerSettings(**request))
+    layout = part.layouts[KIND]
+    return link, [unpack(data, KIND, part.origin, layout) for data in link.all('parcel')]
+
+
+@pytest.mark.parametrize('algorithm', LEARNERS)
+def test_a_model_is_fitted_epoch_by_epoch_and_goes_on_from_its_checkpoint(
+    tmp_path, pieces, algorithm
+):
+    request = request_of(tmp_path, algorithm)
+    first = {number: pieces[number] for number in '12'}
+    link, parcels = work(request, [first, {}, {}, {'3': pieces['3']}], 12)
+    progress = [p for p in link.all('progress') if 'validation_error' in p]
+    assert [parcel.version for parcel in parcels] == [(1, n) for n in range(1, len(parcels) + 1)]
+    # An epoch that is worse leaves the model as it was.
+    assert all(p['validation_error'] <= p['validation_before'] for p in progress)
+    assert progress[-1]['environment_steps'] == 3 * STEPS
+    # There was no model before the first fit; the third piece was new to the one that was there.
+    errors = [p['error_on_new_data'] for p in progress]
+    assert np.isnan(errors[:3]).all() and np.isfinite(errors[3:]).all()
+
+    # Started again, it has what it has got, also where nobody sends it any more.
+    _, again = work(request, [{number: pieces[number] for number in '45'}], 2)
+    # The last epoch came after the last checkpoint.
+    assert len(list((tmp_path / KIND / 'data').iterdir())) == 5
+    begun, went_on, *_ = (parcel.version for parcel in again)
+    assert (begun, went_on) == ((2, len(parcels) - 1), (2, len(parcels)))
+    kept = parcels[-2].tensors
+    assert all(torch.equal(value, kept[name]) for name, value in again[0].tensors.items())
+    part = plan_part(LearnerSettings(**request))
+    bundle = load_bundle(tmp_path / KIND, part.problem.spec)
+    assert bundle.info.algorithm == algorithm and bundle.info.task == MODEL_TASK
+    last = part.bundle(again[1].tensors)
+    assert all(torch.equal(bundle.params[k], v) for k, v in last.params.items())
+    assert all(torch.equal(bundle.step_sizes[k], v) for k, v in last.step_sizes.items())
+
+
+def test_what_is_too_short_for_a_window_and_one_piece_alone_are_waited_over(tmp_path, pieces):
+    part = plan_part(LearnerSettings(**request_of(tmp_path / 'other')))
+    short = save(part.layouts['episode'].tensors)
+    link, parcels = work(request_of(tmp_path / 'a'), [{'1': short}], 3)
+    assert not parcels and link.waited == 3
+    # One piece of 40 steps is cut into two: a window has ten.
+    _, parcels = work(request_of(tmp_path / 'b'), [{'1': pieces['1']}], 1)
+    assert len(parcels) == 1
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+    """A finished run of two iterations."""
+    folder = tmp_path_factory.mktemp('run')
+    algorithm = ALGORITHMS['grbal']
+    planner = {'candidates': 8, 'horizon': 3}
+    given = MODEL | {'planner': planner, 'control_planner': planner, 'iterations': 2, 'epochs': 2}
+    config = algorithm.Config.model_validate(given)
+    algorithm.train(load_task(MODEL_TASK), config, Run(folder, config, {}), 0)
+    return folder
+
+
+def test_a_run_gives_its_model_and_its_data(tmp_path, pieces, run):
+    request = request_of(tmp_path, start_from=run)
+    part = plan_part(LearnerSettings(**request))
+    known = load_bundle(run, part.problem.spec)
+    # It has something to learn from before any episode has come.
+    link, parcels = work(request, [{}, {'1': pieces['1']}], 2)
+    progress = [p for p in link.all('progress') if 'validation_error' in p]
+    assert [p['environment_steps'] for p in progress] == [160, 200]
+    assert np.isfinite(progress[1]['error_on_new_data'])
+    begun = part.begin_models({})
+    assert all(torch.equal(begun.state.params[k], v) for k, v in known.params.items())
+    assert torch.equal(begun.normalizer.state_std, known.dynamics.normalizer.state_std)
+    # The robot is driven by that model at once.
+    driving = ModelDriving(part, torch.Generator(), lambda piece, proposal: None)
+    version, _ = driving.driven_by(driving.driver.proposal)
+    assert version == FIRST and parcels[0].version > FIRST
+    drives = part.first_bundle()
+    assert all(torch.equal(drives.step_sizes[k], v) for k, v in known.step_sizes.items())
+
+    # So does one that was learned beside a robot: here with a piece of 40 steps.
+    link, _ = work(request_of(tmp_path / 'next', start_from=tmp_path / KIND), [], 1)
+    assert link.all('progress')[-1]['environment_steps'] == STEPS
+
+    with pytest.raises(UserError, match='choose the same hidden_sizes'):
+        other = request_of(tmp_path / 'other', start_from=run, hidden_sizes=[8])
+        plan_part(LearnerSettings(**other)).first_bundle()
+
+
+def test_there_is_no_policy_to_be_learned(tmp_path):
+    with pytest.raises(UserError, match='grbal learns no policy: leave this node out'):
+        LearnerTopics(ROLE, None, LearnerSettings(**request_of(tmp_path)))
+    assert not list(tmp_path.iterdir())
