@@ -9,6 +9,9 @@ from pathlib import Path
 
 from mbmrl_ros.system.outputs import output_file
 
+# Of SCHED_FIFO on Linux.
+HIGHEST_PRIORITY = 99
+
 
 def positive(text: str) -> int:
     """Return a whole number above 0."""
@@ -45,6 +48,16 @@ def whole(text: str) -> int:
         value = -1
     if value < 0:
         raise argparse.ArgumentTypeError(f'needs a whole number of at least 0, got {text!r}')
+    return value
+
+
+def priority(text: str) -> int:
+    """Return a real-time priority; 0: none."""
+    value = whole(text)
+    if value > HIGHEST_PRIORITY:
+        raise argparse.ArgumentTypeError(
+            f'needs a whole number of at most {HIGHEST_PRIORITY}, got {text!r}'
+        )
     return value
 
 

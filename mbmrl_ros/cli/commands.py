@@ -29,6 +29,8 @@ def train(options: argparse.Namespace) -> Command:
         raise UserError('--samplers goes without --asynchronous and --data')
     if options.key_file and not options.asynchronous:
         raise UserError('--key-file goes with --asynchronous')
+    if options.priority and not options.asynchronous:
+        raise UserError('--priority goes with --asynchronous')
     if options.data and options.asynchronous:
         raise UserError('--asynchronous collects by itself; leave out --data, or it')
     if options.data:

@@ -8,7 +8,7 @@ import argparse
 from pathlib import Path
 
 from mbmrl_ros.cli import commands
-from mbmrl_ros.cli.argument_types import not_negative, positive, share, whole
+from mbmrl_ros.cli.argument_types import not_negative, positive, priority, share, whole
 from mbmrl_ros.system.outputs import output_file
 
 
@@ -77,6 +77,13 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--key-file', metavar='FILE', help='with --asynchronous: sign what the nodes send; see key'
+    )
+    parser.add_argument(
+        '--priority',
+        type=priority,
+        default=0,
+        metavar='N',
+        help='with --asynchronous: real-time priority of simulator and collector, 1 to 99 (none)',
     )
     parser.add_argument('--seed', type=whole, default=0, help='of all random numbers (0)')
     parser.add_argument('--threads', type=positive, default=2, help='of the processor (2)')

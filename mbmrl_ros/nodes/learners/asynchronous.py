@@ -44,25 +44,29 @@ def asynchronous_command(options: argparse.Namespace) -> None:
         key_file=options.key_file or '',
         start_from=str(options.start_from or ''),
     )
-    folder = learn_beside(settings)
+    folder = learn_beside(settings, options.priority)
     bundles = [folder / kind / 'bundle' for kind in (POLICY, MODEL)]
     found = next((each for each in bundles if each.exists()), 'none yet; collect more steps')
     print(f'bundle: {found}\ncurves: {folder}/*/metrics.csv')
 
 
-def learn_beside(settings: SharedSettings) -> Path:
-    """Learn until as many steps are collected as by `mbmrl train`, or go on; return the folder."""
+def learn_beside(settings: SharedSettings, priority: int = 0) -> Path:
+    """Learn until as many steps are collected as by `mbmrl train`, or go on; return the folder.
+
+    priority: of simulator and collector over all that has none; 0: none.
+    """
     read_signature(settings.key_file)
     part = plan_part(settings)
     with claimed(part.folder, 'mbmrl train'):
-        _learn(settings, part)
+        _learn(settings, part, priority)
     return part.folder
 
 
-def _learn(settings: SharedSettings, part: Part) -> None:
+def _learn(settings: SharedSettings, part: Part, priority: int) -> None:
     folder, steps = part.folder, part.steps
     given = settings.model_dump() | {'settings': list(settings.settings) or [''], 'out': folder}
-    simulated = {'robot': part.robot, 'wall_time': True, 'seed': settings.seed}
+    first = {'realtime_priority': priority} if priority else {}
+    simulated = {'robot': part.robot, 'wall_time': True, 'seed': settings.seed} | first
     if isinstance(part, ModelPart):
         # What a model is to adapt to must have happened while it was learned.
         simulated |= {'task': part.task, 'training_steps': part.horizon}
@@ -70,7 +74,7 @@ def _learn(settings: SharedSettings, part: Part) -> None:
     parameters: dict[str, dict[str, Any]] = {
         **{f'{kind}_learner_node': given for kind in learners},
         'sim_node': simulated,
-        COLLECTOR: given | {'steps': steps},
+        COLLECTOR: given | first | {'steps': steps},
     }
     log, began_s = folder / 'log', time.time()
     with ending_in_order(), ExitStack() as stack, tqdm(total=steps, unit='step') as bar:

@@ -111,3 +111,23 @@ def test_what_cannot_be_is_said_in_a_line(started, tmp_path, capsys, algorithm, 
     error = capsys.readouterr().err.strip().splitlines()
     assert len(error) == 1 and said in error[0]
     assert not started and not (tmp_path / 'run').exists()
+
+
+def test_the_simulator_and_the_collector_alone_come_before_all_others(started, tmp_path):
+    assert run(tmp_path, '--priority', '40') == 0
+    priorities = {name: given.get('realtime_priority', 0) for name, given in started.items()}
+    assert priorities == {
+        'model_learner_node': 0, 'policy_learner_node': 0, 'sim_node': 40, 'collector_node': 40,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize('wrong', ['100', '-1', 'high'])
+def test_a_priority_that_there_is_not_starts_nothing(started, tmp_path, capsys, wrong):
+    assert run(tmp_path, f'--priority={wrong}') == 2
+    assert 'priority' in capsys.readouterr().err
+    assert not started
+
+
+def test_a_priority_is_of_nodes(capsys):
+    assert main(['train', 'mb_mpo', '--task', TASK, '--priority', '40']) == 2
+    assert '--asynchronous' in capsys.readouterr().err
