@@ -58,8 +58,8 @@ from mbmrl_ros.nodes.episode.processes import last_words
 from mbmrl_ros.robot.pacing import period_error_s
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.system.outputs import output_file
-from mbmrl_ros.training.fit_model import ModelTraining
-from mbmrl_ros.training.publish import untrained_bundle
+from mbmrl_ros.training.dynamics.fit_model import ModelTraining
+from mbmrl_ros.training.dynamics.publish import untrained_bundle
 from mbmrl_ros.training.recipes import load_recipe
 
 CHEETAH_PERIOD_S, CHEETAH_SENSORS_S = 0.1, 0.01

@@ -30,8 +30,8 @@ import torch
 
 from mbmrl_ros.algorithms.promp import ProMPConfig, iteration
 from mbmrl_ros.envs.meta_tasks import load_meta_task
-from mbmrl_ros.training.meta_learner import init_learner
-from mbmrl_ros.training.meta_policy import make_env
+from mbmrl_ros.training.meta.learner import init_learner
+from mbmrl_ros.training.meta.loop import make_env
 from mbmrl_ros.training.rollouts import collect
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -38,10 +38,10 @@ from mbmrl_ros.data.recordings import (
 from mbmrl_ros.evaluation.predictions import ChannelErrors
 from mbmrl_ros.recordings.cut import read_recordings
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
-from mbmrl_ros.training.fit_model import ModelTraining
-from mbmrl_ros.training.offline import train_offline
+from mbmrl_ros.training.dynamics.fit_model import ModelTraining
+from mbmrl_ros.training.dynamics.offline import train_offline
+from mbmrl_ros.training.dynamics.settings import ModelBasedConfig
 from mbmrl_ros.training.run import Run, write_text
-from mbmrl_ros.training.settings import ModelBasedConfig
 from mbmrl_ros.types import Adapter
 
 OUT = Path(__file__).parent.parent / 'docs' / 'results' / 'millirobot_recordings'

@@ -27,8 +27,9 @@ from mbmrl_ros.experiments.policy_cells import (
 from mbmrl_ros.experiments.ray_workers import needed, put
 from mbmrl_ros.experiments.runner import run_jobs
 from mbmrl_ros.system import cluster as clusters
-from mbmrl_ros.training import meta_policy, remote
-from mbmrl_ros.training.remote import joined, share_count
+from mbmrl_ros.training.meta import loop as meta_policy
+from mbmrl_ros.training.meta import remote
+from mbmrl_ros.training.meta.remote import joined, share_count
 from mbmrl_ros.training.rollouts import collect
 from mbmrl_ros.training.timed_env import TimedEnv
 

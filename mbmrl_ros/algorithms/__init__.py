@@ -18,7 +18,7 @@ from mbmrl_ros.algorithms import (
     rebal,
     rl2,
 )
-from mbmrl_ros.training.fit_model import ModelLearner
+from mbmrl_ros.training.dynamics.fit_model import ModelLearner
 
 MODEL_BASED = (grbal.GRBAL, mb.MB, rebal.REBAL)
 META_POLICY_SEARCH = (promp.PROMP, *maml.MAML.values(), rl2.RL2)
@@ -32,7 +32,7 @@ ALGORITHMS = {
 LEARNERS: dict[str, ModelLearner[Any]] = {
     learner.name: learner for learner in (grbal.LEARNER, mb.LEARNER, rebal.LEARNER)
 }
-"""Those that fit a model and plan with it: what they bring to training/model_based.py."""
+"""Those that fit a model and plan with it: what they bring to training/dynamics/model_based.py."""
 
 INNER_STEPS = {'promp': promp.INNER} | {name: row.inner for name, row in maml.ROWS.items()}
 """Of those whose policies adapt by policy gradients: by which."""

@@ -3,10 +3,10 @@
 """BPTT: back-propagation through time, the vanilla model-based reinforcement learning.
 
 Kurutach et al. 2018, algorithm 1; thesis, chapter 2     where
-  1  initialise pi_theta, model f_phi, D                 training/search.py
-  3  collect samples from the real system f, add to D    training/search_stages.py, collect
-  4  train the model using D                             training/search_stages.py, fit
-  6  collect fictitious samples from the model           training/imagine.py, unroll
+  1  initialise pi_theta, model f_phi, D                 training/search/loop.py
+  3  collect samples from the real system f, add to D    training/search/stages.py, collect
+  4  train the model using D                             training/search/stages.py, fit
+  6  collect fictitious samples from the model           training/search/imagine.py, unroll
   7  update the policy using BPTT                        the gradient of their return; Adam
   8  estimate the performance eta(theta; phi)            with an ensemble: as in ME-TRPO
   9  until the performance stops improving               one model: a fixed number of updates
@@ -27,18 +27,18 @@ from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.envs.meta_tasks import load_meta_task
 from mbmrl_ros.policies.gaussian import Distribution
 from mbmrl_ros.training.algorithm import Algorithm
-from mbmrl_ros.training.imagine import ImaginedEnv, unroll
 from mbmrl_ros.training.run import Run
-from mbmrl_ros.training.search import train_search
-from mbmrl_ros.training.search_policy import (
+from mbmrl_ros.training.search.imagine import ImaginedEnv, unroll
+from mbmrl_ros.training.search.loop import train_search
+from mbmrl_ros.training.search.policy import (
     PolicyLearner,
     ValidationConfig,
     model_returns,
     restore,
     update_validated,
 )
-from mbmrl_ros.training.search_settings import SearchConfig
-from mbmrl_ros.training.search_stages import (
+from mbmrl_ros.training.search.settings import SearchConfig
+from mbmrl_ros.training.search.stages import (
     Improved,
     Models,
     Search,

@@ -5,11 +5,11 @@
 Algorithm 9, train time                              where
   1  initialise phi                                  init, below
   4  sample a disturbance M ~ rho(M)                 envs/tasks.py
-  5  collect tau_M with Algorithm 10                 training/collect.py, robot/adaptive_mpc.py
+  5  collect tau_M with Algorithm 10                 training/dynamics/collect.py and the robot
   6  D <- D + tau_M                                  training/run.py
   9  draw tau[t - T1 : t], tau[t : t + T2] from D    data/windows.py
  10  phi' <- u_psi(tau[t - T1 : t], phi)             adaptation/gradient.py, gradient_step
- 11  L_j <- L(tau[t : t + T2], phi')                 training/meta_loss.py, meta_loss
+ 11  L_j <- L(tau[t : t + T2], phi')                 training/dynamics/meta_loss.py, meta_loss
  13  phi <- phi - beta grad_phi mean L_j             models/fit.py, with Adam
  14  psi <- psi - eta grad_psi mean L_j              likewise, on log psi, one per weight and bias
 """
@@ -31,18 +31,18 @@ from mbmrl_ros.models.dynamics import MLPDynamics
 from mbmrl_ros.models.kinds import build_model
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.training.algorithm import Algorithm
-from mbmrl_ros.training.augment import augment_pair, with_other_actuators
-from mbmrl_ros.training.fit_model import (
+from mbmrl_ros.training.dynamics.augment import augment_pair, with_other_actuators
+from mbmrl_ros.training.dynamics.fit_model import (
     VALIDATION_WINDOWS,
     FitData,
     ModelLearner,
     Objective,
     batches_of_windows,
 )
-from mbmrl_ros.training.meta_loss import losses_before_and_after, meta_loss
-from mbmrl_ros.training.model_based import train
-from mbmrl_ros.training.settings import ActuatorConfig, ModelBasedConfig
-from mbmrl_ros.training.train_state import TrainState, init_train_state
+from mbmrl_ros.training.dynamics.meta_loss import losses_before_and_after, meta_loss
+from mbmrl_ros.training.dynamics.model_based import train
+from mbmrl_ros.training.dynamics.settings import ActuatorConfig, ModelBasedConfig
+from mbmrl_ros.training.dynamics.train_state import TrainState, init_train_state
 from mbmrl_ros.types import Params
 
 AdaptedParameters = Annotated[

@@ -3,12 +3,12 @@
 """MAAC: model-augmented actor-critic (Clavera, Fu, Abbeel 2020; thesis, chapter 7).
 
 Algorithm                                                where
-  1  initialise pi, Q and the models                     training/search.py
-  3  sample with pi, add to the real data                training/soft_stages.py, collect
-  5  fit the models to the real data                     training/search_stages.py, fit
-  8  sample in the models, add to the model data         training/soft_paths.py, branched
- 11  step of the critics, on targets through the models  training/soft_updates.py, improve_critics
- 12  step of the actor, up T steps of the models and Q   training/soft_updates.py, improve_actor
+  1  initialise pi, Q and the models                     training/search/loop.py
+  3  sample with pi, add to the real data                training/soft/stages.py, collect
+  5  fit the models to the real data                     training/search/stages.py, fit
+  8  sample in the models, add to the model data         training/soft/paths.py, branched
+ 11  step of the critics, on targets through the models  training/soft/updates.py, improve_critics
+ 12  step of the actor, up T steps of the models and Q   training/soft/updates.py, improve_actor
 
 With `actor: none` it is MBPO (Janner et al. 2019): SAC on model data. With `critic_targets: path`
 and long model rollouts it is DHMBPO (Kubo et al. 2025), with its two horizons.
@@ -24,13 +24,13 @@ from pydantic import Field, model_validator
 from mbmrl_ros.bundles.policy import PolicyBundle
 from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.envs.meta_tasks import load_meta_task
-from mbmrl_ros.training.actor_critic import ActorCritic, tensors
 from mbmrl_ros.training.algorithm import Algorithm
 from mbmrl_ros.training.run import Run
-from mbmrl_ros.training.search import train_search
-from mbmrl_ros.training.search_stages import Improved, Models, Search, Stages
-from mbmrl_ros.training.soft_paths import Imagined, SoftPath, branched
-from mbmrl_ros.training.soft_stages import (
+from mbmrl_ros.training.search.loop import train_search
+from mbmrl_ros.training.search.stages import Improved, Models, Search, Stages
+from mbmrl_ros.training.soft.actor_critic import ActorCritic, tensors
+from mbmrl_ros.training.soft.paths import Imagined, SoftPath, branched
+from mbmrl_ros.training.soft.stages import (
     OnlineConfig,
     acting_by_means,
     begin,
@@ -40,7 +40,7 @@ from mbmrl_ros.training.soft_stages import (
     resume,
     squashed_network,
 )
-from mbmrl_ros.training.soft_updates import (
+from mbmrl_ros.training.soft.updates import (
     CriticTargets,
     Targets,
     actor_path,

@@ -3,7 +3,7 @@
 """MAML for policies and its relatives: rows that differ in surrogates and optimiser.
 
 MAML for RL (Finn et al. 2017, algorithm 3)              where
-  1  initialise theta                                    training/meta_learner.py, init_learner
+  1  initialise theta                                    training/meta/learner.py, init_learner
   3  sample tasks T_i ~ p(T)                             env.sample_goals
   5  sample D with f_theta                               training/rollouts.py, collect
   6  grad_theta L_Ti(f_theta) with D                     the row's inner surrogate
@@ -39,8 +39,8 @@ from mbmrl_ros.objectives.surrogates import (
 )
 from mbmrl_ros.policies.gaussian import log_prob
 from mbmrl_ros.training.algorithm import Algorithm
-from mbmrl_ros.training.meta_curvature import meta_curvature
-from mbmrl_ros.training.meta_learner import (
+from mbmrl_ros.training.meta.curvature import meta_curvature
+from mbmrl_ros.training.meta.learner import (
     Inner,
     MetaLearner,
     adapt,
@@ -48,8 +48,8 @@ from mbmrl_ros.training.meta_learner import (
     sample_rounds,
     value_of,
 )
-from mbmrl_ros.training.meta_policy import train_meta_policy
-from mbmrl_ros.training.meta_settings import MetaPolicyConfig
+from mbmrl_ros.training.meta.loop import train_meta_policy
+from mbmrl_ros.training.meta.settings import MetaPolicyConfig
 from mbmrl_ros.training.policy_step import adam_steps, trust_region
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.samples import Samples

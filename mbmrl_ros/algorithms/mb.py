@@ -23,10 +23,15 @@ from mbmrl_ros.models.dynamics import MLPDynamics
 from mbmrl_ros.models.kinds import build_model
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.training.algorithm import Algorithm
-from mbmrl_ros.training.fit_model import VALIDATION_WINDOWS, FitData, ModelLearner, Objective
-from mbmrl_ros.training.model_based import train
-from mbmrl_ros.training.settings import ModelBasedConfig
-from mbmrl_ros.training.train_state import TrainState, init_train_state
+from mbmrl_ros.training.dynamics.fit_model import (
+    VALIDATION_WINDOWS,
+    FitData,
+    ModelLearner,
+    Objective,
+)
+from mbmrl_ros.training.dynamics.model_based import train
+from mbmrl_ros.training.dynamics.settings import ModelBasedConfig
+from mbmrl_ros.training.dynamics.train_state import TrainState, init_train_state
 from mbmrl_ros.types import Transitions
 
 

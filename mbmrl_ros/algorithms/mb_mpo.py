@@ -3,15 +3,15 @@
 """MB-MPO: model-based meta-policy optimisation (Clavera et al. 2018; thesis, chapter 3).
 
 Algorithm 1                                              where
-  1  initialise theta, models f_phi1 .. f_phiK, D        training/search.py
-  3  sample trajectories from the real environment       training/search_stages.py, collect:
+  1  initialise theta, models f_phi1 .. f_phiK, D        training/search/loop.py
+  3  sample trajectories from the real environment       training/search/stages.py, collect:
      with the adapted policies, and add them to D        tailored exploration
-  4  train all models using D                            training/search_stages.py, fit
+  4  train all models using D                            training/search/stages.py, fit
   5  for all models k:                                   task i is in member i mod E
-  6  sample imagined trajectories T_k from f_phik        training/imagine.py; sample_rounds
+  6  sample imagined trajectories T_k from f_phik        training/search/imagine.py; sample_rounds
      using pi_theta
   7  theta'_k <- theta + alpha grad J_k(theta) by T_k    adaptation/policy_gradient.py, inner_step
-  8  sample imagined trajectories T'_k from f_phik       training/imagine.py; sample_rounds
+  8  sample imagined trajectories T'_k from f_phik       training/search/imagine.py; sample_rounds
      using pi_theta'_k
  10  theta <- theta + beta sum_k grad J_k(theta'_k)      a trust region, as in MAML-TRPO
      by T'_k
@@ -33,9 +33,8 @@ from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.envs.meta_tasks import load_meta_task
 from mbmrl_ros.objectives.surrogates import likelihood_ratio, log_likelihood
 from mbmrl_ros.training.algorithm import Algorithm
-from mbmrl_ros.training.imagine import ImaginedEnv
-from mbmrl_ros.training.meta_curvature import meta_curvature
-from mbmrl_ros.training.meta_learner import (
+from mbmrl_ros.training.meta.curvature import meta_curvature
+from mbmrl_ros.training.meta.learner import (
     Inner,
     MetaLearner,
     adapt,
@@ -43,12 +42,13 @@ from mbmrl_ros.training.meta_learner import (
     sample_rounds,
     value_of,
 )
-from mbmrl_ros.training.meta_settings import InnerConfig
+from mbmrl_ros.training.meta.settings import InnerConfig
 from mbmrl_ros.training.policy_step import trust_region
 from mbmrl_ros.training.run import Run
-from mbmrl_ros.training.search import train_search
-from mbmrl_ros.training.search_settings import SearchConfig
-from mbmrl_ros.training.search_stages import Improved, Models, Search, Stages, begin_gaussian
+from mbmrl_ros.training.search.imagine import ImaginedEnv
+from mbmrl_ros.training.search.loop import train_search
+from mbmrl_ros.training.search.settings import SearchConfig
+from mbmrl_ros.training.search.stages import Improved, Models, Search, Stages, begin_gaussian
 from mbmrl_ros.types import Metrics, Params
 
 INNER = Inner(log_likelihood)

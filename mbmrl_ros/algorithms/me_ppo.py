@@ -19,20 +19,20 @@ from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.envs.meta_tasks import load_meta_task
 from mbmrl_ros.objectives.surrogates import clipped
 from mbmrl_ros.training.algorithm import Algorithm
-from mbmrl_ros.training.imagine import ImaginedEnv, MemberChoice
 from mbmrl_ros.training.policy_step import adam_steps
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.samples import path_returns
-from mbmrl_ros.training.search import train_search
-from mbmrl_ros.training.search_policy import (
+from mbmrl_ros.training.search.imagine import ImaginedEnv, MemberChoice
+from mbmrl_ros.training.search.loop import train_search
+from mbmrl_ros.training.search.policy import (
     PolicyLearner,
     imagined_samples,
     one_round,
     outcome,
     restore,
 )
-from mbmrl_ros.training.search_settings import SearchConfig
-from mbmrl_ros.training.search_stages import (
+from mbmrl_ros.training.search.settings import SearchConfig
+from mbmrl_ros.training.search.stages import (
     Improved,
     Models,
     Search,

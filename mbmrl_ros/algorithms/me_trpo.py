@@ -3,12 +3,12 @@
 """ME-TRPO: model-ensemble trust-region policy optimisation (Kurutach et al. 2018; thesis, ch. 2).
 
 Algorithm 2                                              where
-  1  initialise pi_theta, models f_phi1 .. f_phiK, D     training/search.py
-  3  collect samples from the real system f, add to D    training/search_stages.py, collect
-  4  train all models using D                            training/search_stages.py, fit
-  6  collect fictitious samples from the models          training/imagine.py, a model per step
+  1  initialise pi_theta, models f_phi1 .. f_phiK, D     training/search/loop.py
+  3  collect samples from the real system f, add to D    training/search/stages.py, collect
+  4  train all models using D                            training/search/stages.py, fit
+  6  collect fictitious samples from the models          training/search/imagine.py: one per step
   7  update the policy using TRPO                        objectives/trust_region.py
-  8  estimate the performances eta(theta; phi_i)         training/search_policy.py, model_returns
+  8  estimate the performances eta(theta; phi_i)         training/search/policy.py, model_returns
   9  until the performances stop improving               update_validated
 """
 
@@ -24,12 +24,12 @@ from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.envs.meta_tasks import load_meta_task
 from mbmrl_ros.objectives.surrogates import likelihood_ratio
 from mbmrl_ros.training.algorithm import Algorithm
-from mbmrl_ros.training.imagine import MemberChoice
 from mbmrl_ros.training.policy_step import trust_region
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.samples import path_returns
-from mbmrl_ros.training.search import train_search
-from mbmrl_ros.training.search_policy import (
+from mbmrl_ros.training.search.imagine import MemberChoice
+from mbmrl_ros.training.search.loop import train_search
+from mbmrl_ros.training.search.policy import (
     ValidationConfig,
     imagined_samples,
     model_returns,
@@ -38,8 +38,8 @@ from mbmrl_ros.training.search_policy import (
     restore,
     update_validated,
 )
-from mbmrl_ros.training.search_settings import SearchConfig
-from mbmrl_ros.training.search_stages import (
+from mbmrl_ros.training.search.settings import SearchConfig
+from mbmrl_ros.training.search.stages import (
     Improved,
     Models,
     Search,

@@ -29,8 +29,8 @@ from mbmrl_ros.robot.policy_learners import (
     Start,
 )
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
-from mbmrl_ros.training.meta_learner import Inner, MetaLearner, adapt, evaluate, value_of
-from mbmrl_ros.training.meta_policy import restored_learner
+from mbmrl_ros.training.meta.learner import Inner, MetaLearner, adapt, evaluate, value_of
+from mbmrl_ros.training.meta.loop import restored_learner
 from mbmrl_ros.training.samples import score
 from mbmrl_ros.types import Adapted, Paths
 

@@ -3,7 +3,7 @@
 """ProMP: proximal meta-policy search (Rothfuss, Lee, Clavera et al. 2019; thesis, chapter 6).
 
 Algorithm 1                                              where
-  1  initialise theta                                    training/meta_learner.py, init_learner
+  1  initialise theta                                    training/meta/learner.py, init_learner
   3  sample tasks T_i ~ rho(T)                           env.sample_goals
   4  for step n = 0 .. N - 1: at 0, theta_o <- theta     training/samples.py: old_log_prob
   8  sample D_i with pi_theta                            training/rollouts.py, collect
@@ -24,7 +24,7 @@ from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.envs.meta_tasks import load_meta_task
 from mbmrl_ros.objectives.surrogates import clipped, likelihood_ratio
 from mbmrl_ros.training.algorithm import Algorithm
-from mbmrl_ros.training.meta_learner import (
+from mbmrl_ros.training.meta.learner import (
     Inner,
     MetaLearner,
     adapt,
@@ -32,8 +32,8 @@ from mbmrl_ros.training.meta_learner import (
     evaluate,
     sample_rounds,
 )
-from mbmrl_ros.training.meta_policy import train_meta_policy
-from mbmrl_ros.training.meta_settings import MetaPolicyConfig
+from mbmrl_ros.training.meta.loop import train_meta_policy
+from mbmrl_ros.training.meta.settings import MetaPolicyConfig
 from mbmrl_ros.training.policy_step import adam_steps
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.timed_env import TimedEnv

@@ -4,9 +4,9 @@
 
 for each iteration                                       where
     draw a task per trial                                env.sample_goals
-    begin with an empty state                            training/trials.py, collect_trials
+    begin with an empty state                            training/meta/trials.py, collect_trials
     for each episode of the trial: act by
-        [observation, last action, reward, done]         training/trials.py, TrialEnv
+        [observation, last action, reward, done]         training/meta/trials.py, TrialEnv
     value actions by the return of the trial             training/samples.py, score
     for each epoch: over segments of a trial in turn,
         the state passed on, its gradient cut            below, _segments
@@ -30,14 +30,14 @@ from mbmrl_ros.networks.cells import Cell
 from mbmrl_ros.objectives.surrogates import clipped
 from mbmrl_ros.policies.recurrent import RecurrentPolicy
 from mbmrl_ros.training.algorithm import Algorithm
-from mbmrl_ros.training.meta_learner import divergence, return_metrics, value_of
-from mbmrl_ros.training.meta_policy import make_env
-from mbmrl_ros.training.meta_settings import BatchConfig
+from mbmrl_ros.training.meta.learner import divergence, return_metrics, value_of
+from mbmrl_ros.training.meta.loop import make_env
+from mbmrl_ros.training.meta.settings import BatchConfig
+from mbmrl_ros.training.meta.trials import TrialEnv, collect_trials
 from mbmrl_ros.training.policy_run import policy_info, train_policy
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.samples import AdvantageConfig, Samples, path_returns, score
 from mbmrl_ros.training.timed_env import TimedEnv, sampling_times, timed
-from mbmrl_ros.training.trials import TrialEnv, collect_trials
 from mbmrl_ros.types import Metrics, Params, Paths
 
 

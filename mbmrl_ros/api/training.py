@@ -16,10 +16,10 @@ from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.envs.task import Task
 from mbmrl_ros.system.outputs import claimed
 from mbmrl_ros.training.algorithm import Algorithm
+from mbmrl_ros.training.dynamics.settings import ModelBasedConfig, check_start
 from mbmrl_ros.training.recipes import load_recipe
-from mbmrl_ros.training.recorded_start import recorded_episodes
 from mbmrl_ros.training.run import After, Run
-from mbmrl_ros.training.settings import ModelBasedConfig, check_start
+from mbmrl_ros.training.search.recorded_start import recorded_episodes
 
 
 def train(

@@ -20,7 +20,7 @@ from torch.nn.functional import linear
 from mbmrl_ros.bench.compare import Contender, alternate, conditions
 from mbmrl_ros.bench.model import LAYERS, Model, draw_windows, make_model
 from mbmrl_ros.models.dynamics import MLPDynamics
-from mbmrl_ros.training.meta_loss import meta_loss
+from mbmrl_ros.training.dynamics.meta_loss import meta_loss
 from mbmrl_ros.types import Params, Transitions
 
 Gradients = tuple[Tensor, ...]

@@ -21,8 +21,8 @@ from mbmrl_ros.algorithms.promp import ProMPConfig, iteration
 from mbmrl_ros.bench.compare import Contender, Parts, alternate, conditions, peer
 from mbmrl_ros.bench.rollouts import physics_of
 from mbmrl_ros.envs.meta_tasks import load_meta_task
-from mbmrl_ros.training.meta_learner import init_learner
-from mbmrl_ros.training.meta_policy import make_env
+from mbmrl_ros.training.meta.learner import init_learner
+from mbmrl_ros.training.meta.loop import make_env
 from mbmrl_ros.training.timed_env import TimedEnv
 from mbmrl_ros.types import TaskEnv
 

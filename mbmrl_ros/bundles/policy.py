@@ -35,7 +35,7 @@ class PolicyInfo(BundleHead):
     action_scale: the action of the policy that stands for 1. whole_state: whether it is shown
     channels that feed no network, too. cell: of a recurrent policy, whose one layer is
     hidden_sizes; what that is shown beside observations is in observation_size
-    (training/trials.py). squashed: whether a tanh bounds its actions
+    (training/meta/trials.py). squashed: whether a tanh bounds its actions
     (policies/squashed.py). iteration: after which it was published. How it adapts is in
     `training`.
     """

@@ -26,10 +26,10 @@ from mbmrl_ros.planners.mppi import MPPIConfig
 from mbmrl_ros.reports.model_errors import errors_figure
 from mbmrl_ros.reports.page import png
 from mbmrl_ros.system.outputs import replacing, write_text
-from mbmrl_ros.training.recorded_env import mean_actions
 from mbmrl_ros.training.rollouts import Act
-from mbmrl_ros.training.search import returns_of
-from mbmrl_ros.training.search_stages import Models, Search
+from mbmrl_ros.training.search.loop import returns_of
+from mbmrl_ros.training.search.recorded_env import mean_actions
+from mbmrl_ros.training.search.stages import Models, Search
 from mbmrl_ros.training.trained import run_of
 
 

@@ -42,11 +42,11 @@ from mbmrl_ros.evaluation.predictions import (
 from mbmrl_ros.recordings.cut import chief_reason, read_recordings, refusals
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.system.outputs import as_json, claimed
-from mbmrl_ros.training.fit_model import ModelTraining
-from mbmrl_ros.training.offline import train_offline
+from mbmrl_ros.training.dynamics.fit_model import ModelTraining
+from mbmrl_ros.training.dynamics.offline import train_offline
+from mbmrl_ros.training.dynamics.settings import ModelBasedConfig, check_start
 from mbmrl_ros.training.recipes import load_recipe
 from mbmrl_ros.training.run import Run
-from mbmrl_ros.training.settings import ModelBasedConfig, check_start
 from mbmrl_ros.types import Adapter
 
 # Reasons in the table of `mbmrl bag`.

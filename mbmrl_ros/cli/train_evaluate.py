@@ -35,10 +35,10 @@ from mbmrl_ros.evaluation.episodes import (
 from mbmrl_ros.evaluation.predictions import prediction_losses
 from mbmrl_ros.models.device import choose_precision
 from mbmrl_ros.planners.kinds import PlannerConfig, changed
+from mbmrl_ros.training.dynamics.settings import check_start
+from mbmrl_ros.training.meta.remote import check_samplers
 from mbmrl_ros.training.recipes import load_recipe
-from mbmrl_ros.training.remote import check_samplers
 from mbmrl_ros.training.run import finished_iterations, write_text
-from mbmrl_ros.training.settings import check_start
 from mbmrl_ros.types import Adapter
 
 

@@ -22,7 +22,7 @@ from mbmrl_ros.evaluation.predictions import PredictionLosses
 from mbmrl_ros.planners.kinds import PlannerConfig, make_planner
 from mbmrl_ros.robot.action_source import Decision
 from mbmrl_ros.robot.adaptive_mpc import make_mpc
-from mbmrl_ros.training.collect import (
+from mbmrl_ros.training.dynamics.collect import (
     ActFn,
     EpisodePlan,
     Rollouts,

@@ -14,11 +14,11 @@ from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.policies.recurrent import RecurrentPolicy
 from mbmrl_ros.spec.robot import load_robot
-from mbmrl_ros.training.meta_learner import Inner, sample_rounds
-from mbmrl_ros.training.meta_policy import make_env, restored_learner
-from mbmrl_ros.training.meta_settings import BatchConfig, MetaPolicyConfig
+from mbmrl_ros.training.meta.learner import Inner, sample_rounds
+from mbmrl_ros.training.meta.loop import make_env, restored_learner
+from mbmrl_ros.training.meta.settings import BatchConfig, MetaPolicyConfig
+from mbmrl_ros.training.meta.trials import TrialEnv, collect_trials
 from mbmrl_ros.training.samples import path_returns
-from mbmrl_ros.training.trials import TrialEnv, collect_trials
 from mbmrl_ros.types import TaskEnv
 
 

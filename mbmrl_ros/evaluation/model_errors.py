@@ -18,7 +18,7 @@ from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.models.ensemble import Ensemble
 from mbmrl_ros.networks.params import group
 from mbmrl_ros.training.run import read_checkpoint
-from mbmrl_ros.training.search_stages import Models
+from mbmrl_ros.training.search.stages import Models
 
 HORIZONS = (1, 2, 5, 10, 20, 50, 100)
 # Steps between two starts in a rollout.

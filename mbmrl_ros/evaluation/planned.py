@@ -18,8 +18,8 @@ from mbmrl_ros.bundles.actor import Actor
 from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.models.ensemble import Ensemble
 from mbmrl_ros.policies.gaussian import Distribution
-from mbmrl_ros.training.recorded_env import NO_NOISE, RecordedEnv
 from mbmrl_ros.training.rollouts import Act
+from mbmrl_ros.training.search.recorded_env import NO_NOISE, RecordedEnv
 from mbmrl_ros.types import Carry, Planner, Problem, RewardFn, Root, StepFn, ValueFn
 
 

@@ -28,14 +28,14 @@ from mbmrl_ros.models.fit_ensemble import (
 )
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.policies.gaussian import Distribution
-from mbmrl_ros.training.actor_critic import (
+from mbmrl_ros.training.soft.actor_critic import (
     ActorCritic,
     ActorCriticConfig,
     init_actor_critic,
     scale_inputs,
 )
-from mbmrl_ros.training.soft_paths import Imagined
-from mbmrl_ros.training.soft_updates import (
+from mbmrl_ros.training.soft.paths import Imagined
+from mbmrl_ros.training.soft.updates import (
     actor_objective,
     actor_path,
     improve_critics,

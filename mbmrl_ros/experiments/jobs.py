@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.experiments.studies import METHODS, Variant, slug
-from mbmrl_ros.training.settings import ModelBasedConfig
+from mbmrl_ros.training.dynamics.settings import ModelBasedConfig
 
 # Trained by experiments/trpo.py, with settings of MB: tuned, or by the thesis' numbers.
 TRPO = 'trpo'

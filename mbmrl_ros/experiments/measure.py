@@ -38,7 +38,7 @@ from mbmrl_ros.planners.kinds import CONFIGS, PlannerConfig, changed
 from mbmrl_ros.planners.mppi import of_before
 from mbmrl_ros.reports.run import read_metrics
 from mbmrl_ros.spec.robot import load_robot
-from mbmrl_ros.training.collect import Rollouts
+from mbmrl_ros.training.dynamics.collect import Rollouts
 from mbmrl_ros.training.run import Run
 
 # Of the moments from which the state T2 steps ahead is predicted.

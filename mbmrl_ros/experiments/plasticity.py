@@ -21,7 +21,7 @@ from mbmrl_ros.data.replay import replay
 from mbmrl_ros.experiments.policy_cells import TEST_SEED
 from mbmrl_ros.networks.params import group
 from mbmrl_ros.policies.gaussian import kl
-from mbmrl_ros.training.search_stages import Models, Search
+from mbmrl_ros.training.search.stages import Models, Search
 from mbmrl_ros.types import Params
 
 

@@ -21,15 +21,15 @@ from mbmrl_ros.experiments import toy
 from mbmrl_ros.experiments.study_work import PolicyTraining, StudyCell
 from mbmrl_ros.objectives.surrogates import dice, log_likelihood, lvc
 from mbmrl_ros.reports.run import Metrics, read_metrics
-from mbmrl_ros.training.meta_learner import (
+from mbmrl_ros.training.meta.learner import (
     Inner,
     MetaLearner,
     adapt,
     evaluate,
     sample_rounds,
 )
-from mbmrl_ros.training.meta_policy import make_env, restored_learner
-from mbmrl_ros.training.meta_settings import BatchConfig, MetaPolicyConfig
+from mbmrl_ros.training.meta.loop import make_env, restored_learner
+from mbmrl_ros.training.meta.settings import BatchConfig, MetaPolicyConfig
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.samples import Rounds
 from mbmrl_ros.types import Array

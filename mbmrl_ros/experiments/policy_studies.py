@@ -20,7 +20,7 @@ from mbmrl_ros.experiments.jobs import Job, Selection
 from mbmrl_ros.experiments.policy_cells import Measure
 from mbmrl_ros.experiments.study_work import PolicyTraining, StudyCell
 from mbmrl_ros.experiments.toy import ESTIMATORS
-from mbmrl_ros.training.meta_settings import BatchConfig
+from mbmrl_ros.training.meta.settings import BatchConfig
 from mbmrl_ros.training.recipes import read_recipe
 
 TOY = 'toy'

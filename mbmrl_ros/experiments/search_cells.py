@@ -27,11 +27,11 @@ from mbmrl_ros.policies.gaussian import Distribution
 from mbmrl_ros.policies.recurrent import RecurrentPolicy
 from mbmrl_ros.policies.squashed import mode
 from mbmrl_ros.reports.run import read_metrics
-from mbmrl_ros.training.recorded_env import RecordedEnv, mean_actions
 from mbmrl_ros.training.rollouts import Act
 from mbmrl_ros.training.run import Run, read_checkpoint
-from mbmrl_ros.training.search import returns_of, train_search
-from mbmrl_ros.training.search_stages import Improved, Models, Search, Stages
+from mbmrl_ros.training.search.loop import returns_of, train_search
+from mbmrl_ros.training.search.recorded_env import RecordedEnv, mean_actions
+from mbmrl_ros.training.search.stages import Improved, Models, Search, Stages
 from mbmrl_ros.types import Array, Params
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from mbmrl_ros.config import UserError, merged, override, parse
 from mbmrl_ros.experiments.jobs import Selection, Training, record_of, settings_of
 from mbmrl_ros.experiments.studies import MODELS, Model, Setting, Variant, slug
+from mbmrl_ros.training.dynamics.settings import ModelBasedConfig
 from mbmrl_ros.training.recipes import read_recipe
-from mbmrl_ros.training.settings import ModelBasedConfig
 
 # A check of the machinery, not a result: every training and episode is as short as can be.
 QUICK = (

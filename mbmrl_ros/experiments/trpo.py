@@ -27,10 +27,10 @@ from mbmrl_ros.envs.tasks import Task
 from mbmrl_ros.robot.history import History
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.system.outputs import replacing
-from mbmrl_ros.training.collect import ActFn
-from mbmrl_ros.training.fit_model import make_generator
+from mbmrl_ros.training.dynamics.collect import ActFn
+from mbmrl_ros.training.dynamics.fit_model import make_generator
+from mbmrl_ros.training.dynamics.settings import ModelBasedConfig
 from mbmrl_ros.training.run import Run, optimiser_tensors, restore_optimiser
-from mbmrl_ros.training.settings import ModelBasedConfig
 
 KL, DISCOUNT = 0.05, 0.99
 TUNED: dict[str, Any] = {'cg_max_steps': 25, 'learning_rate': 1e-3, 'n_critic_updates': 20}

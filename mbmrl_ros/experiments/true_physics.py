@@ -18,7 +18,7 @@ from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.evaluation.episodes import Trial
 from mbmrl_ros.planners.kinds import PlannerConfig, make_planner
 from mbmrl_ros.robot.history import History
-from mbmrl_ros.training.collect import EpisodePlan, Rollouts, collect
+from mbmrl_ros.training.dynamics.collect import EpisodePlan, Rollouts, collect
 from mbmrl_ros.types import Carry, Problem, Root, StepFn
 
 

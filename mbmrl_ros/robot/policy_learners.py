@@ -265,7 +265,7 @@ class MemoryLearner:
         return drawn
 
     def record(self, step: Step) -> None:
-        """Remember a step (training/trials.py, TrialEnv)."""
+        """Remember a step (training/meta/trials.py, TrialEnv)."""
         self._carry = self._following
         seen = [step.action, step.reward[:, None], step.done[:, None].float()]
         self._last = torch.cat(seen, -1)

@@ -29,7 +29,7 @@ class Policy(Protocol):
 
 @runtime_checkable
 class Sampler(Protocol):
-    """An environment that has whole rollouts made elsewhere (training/remote.py)."""
+    """An environment that has whole rollouts made elsewhere (training/meta/remote.py)."""
 
     def collect(
         self, policy: Policy, params: Params, goals: Tensor, generator: torch.Generator

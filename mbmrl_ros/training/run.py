@@ -59,7 +59,7 @@ class Run:
         after: may take its time, and what it raises ends the training, which can be gone on with.
         """
         self.folder = folder
-        # Where rollouts are made: ray:N (training/remote.py); empty: here.
+        # Where rollouts are made: ray:N (training/meta/remote.py); empty: here.
         self.samplers = str(identity.get('samplers', ''))
         self._after, self._logged = after, dict[str, float]()
         try:

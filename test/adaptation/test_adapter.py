@@ -12,7 +12,7 @@ from mbmrl_ros.adaptation.gradient import uniform_step_sizes
 from mbmrl_ros.models.dynamics import MLPDynamics
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.networks.mlp import dense, layer_count, mlp
-from mbmrl_ros.training import meta_loss as meta
+from mbmrl_ros.training.dynamics import meta_loss as meta
 from mbmrl_ros.types import LayerRecord, Params, Transitions
 
 STATE, ACTION, ROWS, PAST = 5, 2, 6, 8

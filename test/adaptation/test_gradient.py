@@ -16,7 +16,7 @@ from mbmrl_ros.adaptation.gradient import (
 from mbmrl_ros.models.dynamics import MLPDynamics
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.networks.mlp import dense, mlp
-from mbmrl_ros.training.meta_loss import meta_loss
+from mbmrl_ros.training.dynamics.meta_loss import meta_loss
 from mbmrl_ros.types import LayerRecord, Params, Transitions
 
 STATE, ACTION, TASKS, PAST, FUTURE = 4, 2, 5, 6, 3

@@ -21,9 +21,9 @@ from mbmrl_ros.models.fit import FitSchedule, fit
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.planners.mppi import MPPIConfig
 from mbmrl_ros.spec.robot import load_robot
-from mbmrl_ros.training.fit_model import FitData, Objective
-from mbmrl_ros.training.meta_loss import losses_before_and_after
-from mbmrl_ros.training.train_state import TrainState
+from mbmrl_ros.training.dynamics.fit_model import FitData, Objective
+from mbmrl_ros.training.dynamics.meta_loss import losses_before_and_after
+from mbmrl_ros.training.dynamics.train_state import TrainState
 
 PAST, FUTURE = 8, 5
 SHARED = {

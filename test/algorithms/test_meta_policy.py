@@ -17,8 +17,8 @@ from mbmrl_ros.config import UserError, parse
 from mbmrl_ros.envs.meta_tasks import load_meta_task
 from mbmrl_ros.objectives.surrogates import clipped, likelihood_ratio
 from mbmrl_ros.training import policy_step
-from mbmrl_ros.training.meta_learner import adapt, evaluate, init_learner, sample_rounds
-from mbmrl_ros.training.meta_policy import make_env
+from mbmrl_ros.training.meta.learner import adapt, evaluate, init_learner, sample_rounds
+from mbmrl_ros.training.meta.loop import make_env
 from mbmrl_ros.training.policy_run import train_policy
 from mbmrl_ros.training.run import Run
 

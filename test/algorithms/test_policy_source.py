@@ -17,11 +17,11 @@ from mbmrl_ros.envs.meta_tasks import load_meta_task
 from mbmrl_ros.envs.task_env import MetaTaskEnv, SamplingConfig
 from mbmrl_ros.nodes.controller.policy_brain import at_once
 from mbmrl_ros.spec.robot import load_robot
-from mbmrl_ros.training.meta_learner import adapt
-from mbmrl_ros.training.meta_policy import restored_learner
+from mbmrl_ros.training.meta.learner import adapt
+from mbmrl_ros.training.meta.loop import restored_learner
+from mbmrl_ros.training.meta.trials import TrialEnv, collect_trials
 from mbmrl_ros.training.rollouts import collect
 from mbmrl_ros.training.samples import score
-from mbmrl_ros.training.trials import TrialEnv, collect_trials
 from mbmrl_ros.types import Paths, Transitions
 
 META = load_meta_task(TASK)

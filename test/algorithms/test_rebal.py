@@ -32,9 +32,9 @@ from mbmrl_ros.robot.command import from_units
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.robot.latency import Latency
 from mbmrl_ros.spec.robot import load_robot
-from mbmrl_ros.training.fit_model import FitData, ModelTraining
-from mbmrl_ros.training.publish import untrained_bundle
-from mbmrl_ros.training.train_state import TrainState
+from mbmrl_ros.training.dynamics.fit_model import FitData, ModelTraining
+from mbmrl_ros.training.dynamics.publish import untrained_bundle
+from mbmrl_ros.training.dynamics.train_state import TrainState
 from mbmrl_ros.types import Reading, Transitions
 
 PAST, FUTURE, STEPS = 8, 5, 40

@@ -15,10 +15,10 @@ from mbmrl_ros.envs.meta_tasks import load_meta_task
 from mbmrl_ros.models.fit_ensemble import EnsembleState
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.networks.params import group
-from mbmrl_ros.training import meta_learner
+from mbmrl_ros.training.meta import learner as meta_learner
 from mbmrl_ros.training.run import Run
-from mbmrl_ros.training.search_policy import accepted, model_returns, restore, update_validated
-from mbmrl_ros.training.search_stages import Models, Search, acting, begin_gaussian
+from mbmrl_ros.training.search.policy import accepted, model_returns, restore, update_validated
+from mbmrl_ros.training.search.stages import Models, Search, acting, begin_gaussian
 
 POINT = replace(load_meta_task('point/origin'), horizon=8)
 SMALL = {

@@ -16,9 +16,9 @@ from mbmrl_ros.rewards.reward import build_reward
 from mbmrl_ros.robot.adaptive_mpc import make_mpc
 from mbmrl_ros.robot.history import History
 from mbmrl_ros.spec.robot import load_robot
-from mbmrl_ros.training.collect import mpc_actions
-from mbmrl_ros.training.fit_model import ModelTraining
-from mbmrl_ros.training.publish import untrained_bundle
+from mbmrl_ros.training.dynamics.collect import mpc_actions
+from mbmrl_ros.training.dynamics.fit_model import ModelTraining
+from mbmrl_ros.training.dynamics.publish import untrained_bundle
 
 TASK, GRBAL = 'half_cheetah/disabled_joint', 'half_cheetah/disabled_joint/grbal'
 SPEC = load_robot('half_cheetah')

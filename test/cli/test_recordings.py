@@ -15,7 +15,7 @@ from mbmrl_ros.data.recordings import load_recordings
 from mbmrl_ros.envs.meta_tasks import load_meta_task
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.system.outputs import claimed
-from mbmrl_ros.training.recorded_start import recorded_episodes
+from mbmrl_ros.training.search.recorded_start import recorded_episodes
 
 SPEC = load_robot('millirobot')
 TINY = [

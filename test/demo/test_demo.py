@@ -24,8 +24,8 @@ from mbmrl_ros.nodes.episode.read_bag import read_run
 from mbmrl_ros.planners.mppi import MPPIConfig
 from mbmrl_ros.rewards.path import path_segments
 from mbmrl_ros.spec.robot import load_robot
-from mbmrl_ros.training.fit_model import ModelTraining
-from mbmrl_ros.training.publish import untrained_bundle
+from mbmrl_ros.training.dynamics.fit_model import ModelTraining
+from mbmrl_ros.training.dynamics.publish import untrained_bundle
 
 STEPS = 100
 SPEC, MILLIROBOT = load_robot('half_cheetah'), load_robot('millirobot')

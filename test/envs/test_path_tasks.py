@@ -11,8 +11,8 @@ from mbmrl_ros.rewards.path import SHAPES
 from mbmrl_ros.rewards.reward import build_reward
 from mbmrl_ros.sim.disturbances import active, check
 from mbmrl_ros.spec.robot import load_robot
+from mbmrl_ros.training.dynamics.settings import ModelBasedConfig
 from mbmrl_ros.training.recipes import load_recipe
-from mbmrl_ros.training.settings import ModelBasedConfig
 
 ROBOT = load_robot('millirobot')
 TASK = PATH_TASKS[0]

@@ -12,8 +12,8 @@ from mbmrl_ros.envs.gym import TaskEnv
 from mbmrl_ros.envs.wheel_tasks import DRAGS, FLOORS, UNSEEN, WHEEL_TASKS
 from mbmrl_ros.rewards.reward import build_reward
 from mbmrl_ros.spec.robot import load_robot
+from mbmrl_ros.training.dynamics.settings import ModelBasedConfig
 from mbmrl_ros.training.recipes import load_recipe
-from mbmrl_ros.training.settings import ModelBasedConfig
 
 ROBOT = load_robot('diff_drive')
 [TASK] = WHEEL_TASKS

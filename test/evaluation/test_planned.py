@@ -17,8 +17,8 @@ from mbmrl_ros.networks.critic import Critic
 from mbmrl_ros.planners.mppi import MPPI, MPPIConfig
 from mbmrl_ros.policies.squashed import SquashedPolicy
 from mbmrl_ros.spec.robot import load_robot
-from mbmrl_ros.training.recorded_env import RecordedEnv
-from mbmrl_ros.training.search import returns_of
+from mbmrl_ros.training.search.loop import returns_of
+from mbmrl_ros.training.search.recorded_env import RecordedEnv
 
 POINT = load_meta_task('point/origin')
 REACH = 0.1

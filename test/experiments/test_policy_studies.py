@@ -18,8 +18,8 @@ from mbmrl_ros.experiments.outcomes import do, finished
 from mbmrl_ros.experiments.policy_studies import ARMS, STUDIES, study_jobs
 from mbmrl_ros.experiments.study_pages import DRAW, write_study_pages
 from mbmrl_ros.experiments.study_work import StudyCell
-from mbmrl_ros.training.meta_policy import make_env
-from mbmrl_ros.training.meta_settings import BatchConfig
+from mbmrl_ros.training.meta.loop import make_env
+from mbmrl_ros.training.meta.settings import BatchConfig
 
 NAVIGATION = 'point/navigation'
 

@@ -28,7 +28,7 @@ from mbmrl_ros.experiments.search_studies import (
 )
 from mbmrl_ros.experiments.study_pages import DRAW, write_study_pages
 from mbmrl_ros.experiments.study_work import StudyCell
-from mbmrl_ros.training.search_stages import Search
+from mbmrl_ros.training.search.stages import Search
 
 
 def seeded(seed=0):

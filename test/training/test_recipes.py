@@ -15,8 +15,8 @@ from mbmrl_ros.algorithms import (
 from mbmrl_ros.config import UserError, read_extended, share_directory
 from mbmrl_ros.envs.meta_tasks import POLICY_TASKS
 from mbmrl_ros.envs.tasks import TASKS
+from mbmrl_ros.training.dynamics.settings import check_start
 from mbmrl_ros.training.recipes import load_recipe, read_recipe, recipe_names
-from mbmrl_ros.training.settings import check_start
 
 TASK = 'half_cheetah/disabled_joint'
 FOLDER = share_directory() / 'config' / 'training'

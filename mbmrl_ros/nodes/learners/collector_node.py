@@ -43,7 +43,7 @@ from mbmrl_ros.nodes.learners.resets import Resets
 from mbmrl_ros.nodes.learners.settings import CollectorSettings
 from mbmrl_ros.nodes.learners.signing import read_signature
 from mbmrl_ros.spec.robot import load_robot
-from mbmrl_ros.training.fit_model import make_generator
+from mbmrl_ros.training.dynamics.fit_model import make_generator
 
 REPORT_S = 1.0
 LOOK_S = 0.02

@@ -27,7 +27,7 @@ from mbmrl_ros.robot.episode_driver import EpisodeDriver, OnPiece
 from mbmrl_ros.robot.planned_episodes import Planned, PlannedEpisodes
 from mbmrl_ros.robot.random_policy import RandomPolicy
 from mbmrl_ros.spec.robot import load_robot
-from mbmrl_ros.training.publish import untrained_bundle
+from mbmrl_ros.training.dynamics.publish import untrained_bundle
 
 # Of the model of a run to go on from: anything that is sent is newer.
 FIRST = Version(0, 0)

@@ -18,11 +18,11 @@ from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.envs.robot_task import RobotTask
 from mbmrl_ros.nodes.learners.parcels import Layout, Origin
 from mbmrl_ros.nodes.learners.parts import EPISODE, MODEL, SPARE, episode_layout, sent
-from mbmrl_ros.training import model_stages
-from mbmrl_ros.training.fit_model import ModelLearner, ModelTraining
-from mbmrl_ros.training.model_stages import Learned
+from mbmrl_ros.training.dynamics import stages as model_stages
+from mbmrl_ros.training.dynamics.fit_model import ModelLearner, ModelTraining
+from mbmrl_ros.training.dynamics.stages import Learned
 from mbmrl_ros.training.run import read_checkpoint, read_data
-from mbmrl_ros.training.search_stages import Data
+from mbmrl_ros.training.search.stages import Data
 from mbmrl_ros.types import DoneFn, Params
 
 

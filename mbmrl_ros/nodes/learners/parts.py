@@ -22,7 +22,7 @@ from mbmrl_ros.nodes.learners.link import Link
 from mbmrl_ros.nodes.learners.parcels import Layout, Origin
 from mbmrl_ros.system.outputs import claimed, write_text
 from mbmrl_ros.training.run import Run
-from mbmrl_ros.training.search_stages import Data
+from mbmrl_ros.training.search.stages import Data
 from mbmrl_ros.types import DoneFn, Params
 
 EPISODE, MODEL, POLICY = 'episode', 'model', 'policy'

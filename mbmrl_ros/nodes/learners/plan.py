@@ -15,10 +15,10 @@ from mbmrl_ros.nodes.learners.model_part import ModelPart, check_run
 from mbmrl_ros.nodes.learners.search_part import SearchPart
 from mbmrl_ros.nodes.learners.settings import LearningSettings, SharedSettings
 from mbmrl_ros.training.algorithm import Algorithm
+from mbmrl_ros.training.dynamics.settings import check_start
 from mbmrl_ros.training.recipes import load_recipe
-from mbmrl_ros.training.search import check_task
-from mbmrl_ros.training.search_stages import Search
-from mbmrl_ros.training.settings import check_start
+from mbmrl_ros.training.search.loop import check_task
+from mbmrl_ros.training.search.stages import Search
 
 
 class Training(NamedTuple):

@@ -15,8 +15,8 @@ from mbmrl_ros.nodes.learners.link import Link
 from mbmrl_ros.nodes.learners.parts import POLICY, opened, take
 from mbmrl_ros.nodes.learners.search_part import SearchPart, models_of
 from mbmrl_ros.training.policy_run import check_finite
-from mbmrl_ros.training.search import SMALLER_STEPS, search_bundle, search_info
-from mbmrl_ros.training.search_stages import Data
+from mbmrl_ros.training.search.loop import SMALLER_STEPS, search_bundle, search_info
+from mbmrl_ros.training.search.stages import Data
 
 
 def improve_policy(link: Link, request: dict[str, Any]) -> None:

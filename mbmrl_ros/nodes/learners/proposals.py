@@ -14,8 +14,8 @@ from mbmrl_ros.networks.params import group
 from mbmrl_ros.nodes.learners.parcels import Parcel
 from mbmrl_ros.nodes.learners.search_part import SearchPart
 from mbmrl_ros.policies.gaussian import sample
-from mbmrl_ros.training.recorded_env import random_actions
 from mbmrl_ros.training.rollouts import Act
+from mbmrl_ros.training.search.recorded_env import random_actions
 from mbmrl_ros.types import Params
 
 

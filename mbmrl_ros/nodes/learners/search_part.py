@@ -16,8 +16,8 @@ from mbmrl_ros.networks.params import group
 from mbmrl_ros.nodes.learners.parcels import Layout, Origin
 from mbmrl_ros.nodes.learners.parts import EPISODE, MODEL, POLICY, SPARE, episode_layout, sent
 from mbmrl_ros.spec.robot import load_robot
-from mbmrl_ros.training.search import returns_of
-from mbmrl_ros.training.search_stages import Data, Models, Search, Stages
+from mbmrl_ros.training.search.loop import returns_of
+from mbmrl_ros.training.search.stages import Data, Models, Search, Stages
 from mbmrl_ros.types import DoneFn, Params
 
 # Of an episode that models can be fitted to, some of whose steps are for validation.

@@ -26,8 +26,8 @@ from mbmrl_ros.robot.state import encode
 from mbmrl_ros.sim.world import World
 from mbmrl_ros.spec.positions import position_channels
 from mbmrl_ros.spec.robot import load_robot
-from mbmrl_ros.training.fit_model import ModelTraining
-from mbmrl_ros.training.publish import untrained_bundle
+from mbmrl_ros.training.dynamics.fit_model import ModelTraining
+from mbmrl_ros.training.dynamics.publish import untrained_bundle
 from mbmrl_ros.types import Root
 
 CONFIG = File(__file__).resolve().parents[3] / 'config'

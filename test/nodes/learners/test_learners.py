@@ -23,7 +23,7 @@ from mbmrl_ros.nodes.learners.policy_learner import improve_policy
 from mbmrl_ros.nodes.learners.proposals import by_policy
 from mbmrl_ros.nodes.learners.settings import LearnerSettings
 from mbmrl_ros.training.run import Run
-from mbmrl_ros.training.search_stages import collect
+from mbmrl_ros.training.search.stages import collect
 
 
 @pytest.fixture

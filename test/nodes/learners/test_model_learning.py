@@ -24,7 +24,7 @@ from mbmrl_ros.nodes.learners.parts import as_tensors
 from mbmrl_ros.nodes.learners.plan import plan_part
 from mbmrl_ros.nodes.learners.policy_learner_node import ROLE
 from mbmrl_ros.nodes.learners.settings import LearnerSettings
-from mbmrl_ros.training.collect import EpisodePlan, collect, random_actions
+from mbmrl_ros.training.dynamics.collect import EpisodePlan, collect, random_actions
 from mbmrl_ros.training.run import Run
 
 

@@ -1,0 +1,140 @@
+# Copyright 2026 the mbmrl_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Stages of the algorithms that fit a model and plan with it, where these run beside each other.
+
+    begin(tensors) -> learned      fit_epoch(learned, data) -> learned      bundle_of(tensors)
+
+The same fit as in training/dynamics/model_based.py, an epoch at a time.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from mbmrl_ros.bundles.dynamics import Bundle
+from mbmrl_ros.bundles.files import misfit
+from mbmrl_ros.config import UserError
+from mbmrl_ros.data.dataset import Trajectory, held_out_every, split_long
+from mbmrl_ros.models.kinds import network_of
+from mbmrl_ros.models.normalizer import Normalizer
+from mbmrl_ros.networks.params import group
+from mbmrl_ros.training.dynamics.fit_model import FitData, ModelTraining, fit_model, make_generator
+from mbmrl_ros.training.dynamics.publish import fit_metrics, make_bundle, untrained_bundle
+from mbmrl_ros.training.dynamics.train_state import TrainState, checkpoint, restore
+from mbmrl_ros.types import Params
+
+
+class Learned(NamedTuple):
+    """A model in training. trained: whether it was fitted to anything yet.
+
+    newest: the piece of an episode that came last when it was. error_on_new_data: loss on that
+    one, before it was learned from; NaN where there was no model, or the piece is too short.
+    """
+
+    state: TrainState
+    normalizer: Normalizer
+    trained: bool
+    newest: Trajectory | None = None
+    error_on_new_data: float = math.nan
+
+    def tensors(self) -> Params:
+        """Return all that goes into a file, or to others."""
+        statistics = {f'normalizer/{name}': v for name, v in vars(self.normalizer).items()}
+        return checkpoint(self.state) | statistics
+
+
+def begin(training: ModelTraining[Any], tensors: Params) -> Learned:
+    """Return what `tensors` gave, or as much of it as there is; the rest as it is drawn.
+
+    UserError if it is of a network of another size.
+    """
+    state = training.begin()
+    restore(state, tensors)
+    statistics = group(tensors, 'normalizer')
+    known = Normalizer(**statistics) if statistics else None
+    normalizer = known or Normalizer.identity(training.spec.state_size)
+    return Learned(state, normalizer, known is not None)
+
+
+def fit_epoch(
+    training: ModelTraining[Any], learned: Learned, groups: list[list[Trajectory]], count: int
+) -> tuple[Learned, dict[str, float]]:
+    """Refit statistics to all data, and parameters, in place, by one epoch.
+
+    groups: what was there before, then the pieces of episodes. count: of epochs, with this one.
+    An epoch after which the validation loss is no lower leaves the parameters as they were.
+    """
+    newest = groups[-1][-1] if groups[-1] else None
+    error = learned.error_on_new_data
+    if newest is not None and newest is not learned.newest:
+        error = _error(training, learned, newest, count)
+    groups, share = parted(groups, training.config)
+    changes = {'epochs': 1, 'validation_fraction': share}
+    epoch = replace(training, config=training.config.model_copy(update=changes))
+    dynamics, result = fit_model(epoch, learned.state, groups, count)
+    metrics = fit_metrics(groups, result, learned.state) | {
+        'validation_before': result.validation[0],
+        'validation_error': result.validation[result.best_epoch],
+        'error_on_new_data': error,
+    }
+    normalizer = network_of(dynamics).normalizer
+    return Learned(learned.state, normalizer, True, newest, error), metrics
+
+
+def parted(groups: list[list[Trajectory]], config: Any) -> tuple[list[list[Trajectory]], float]:
+    """Return the data without what is too short for a window, and the share for validation.
+
+    As long as there are fewer pieces than validation_fraction needs for one, they are cut up, and
+    one of the parts is for validation.
+    """
+    window, fraction = config.past_steps + config.future_steps, config.validation_fraction
+    *recorded, pieces = ([t for t in each if t.steps >= window] for each in groups)
+    every = held_out_every(fraction)
+    if any(len(each) >= every for each in (*recorded, pieces)):
+        return [*recorded, pieces], fraction
+    parts = split_long([t for each in (*recorded, pieces) for t in each], every, window)
+    return [parts], max(fraction, 1 / max(2, len(parts)))
+
+
+def enough(groups: list[list[Trajectory]], config: Any) -> bool:
+    """Whether something can be learned from the data: a part to fit to and one to stop by."""
+    return sum(map(len, parted(groups, config)[0])) > 1
+
+
+def bundle_of(training: ModelTraining[Any], task: str, tensors: Params) -> Bundle:
+    """Return a model that was sent as a bundle. task: its name."""
+    learned = begin(training, tensors)
+    return make_bundle(training, task, training.model(learned.normalizer), learned.state, {})
+
+
+def begun_with(training: ModelTraining[Any], task: str, known: Bundle) -> Bundle:
+    """Return a bundle of this training that has the model of another, as far as it goes.
+
+    UserError if its network is of another size.
+    """
+    bundle = untrained_bundle(training, task)
+    params = {name: known.params.get(name, value) for name, value in bundle.params.items()}
+    wrong = misfit(bundle.params, params)
+    if wrong is not None:
+        raise UserError(
+            f'the run to go on from has {wrong.name} {wrong.found}, this one {wrong.wanted}: '
+            'choose the same hidden_sizes and kind of cells, or another run'
+        )
+    dynamics = training.model(network_of(known.dynamics).normalizer)
+    steps = {name: known.step_sizes.get(name, v) for name, v in bundle.step_sizes.items()}
+    return replace(bundle, dynamics=dynamics, params=params, step_sizes=steps)
+
+
+def _error(training: ModelTraining[Any], learned: Learned, piece: Trajectory, count: int) -> float:
+    """Return the loss by which fits are stopped, on a piece that was not learned from yet."""
+    config = training.config
+    too_short = piece.steps < config.past_steps + config.future_steps
+    if too_short or not learned.trained:
+        return math.nan
+    generator = make_generator(training.seed, count, 'fit')
+    data = FitData([piece], [piece], generator)
+    dynamics = training.model(learned.normalizer)
+    objective = training.learner.objective(dynamics, learned.state, data, config)
+    return objective.validation_loss()
