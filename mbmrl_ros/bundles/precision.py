@@ -1,6 +1,6 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""In which precision to plan with a bundle: what was asked for, or what is fast and near enough."""
+"""In which precision to plan with a bundle: as asked for, or what is fast and near enough."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 LARGEST_WEIGHT, LARGEST_ACTIVATION = 127, 255
 # Rows that the range of activations is measured on, and how far others may be beyond it before
@@ -74,13 +75,18 @@ class FirstLinear:
 
     def __init__(self, weight: Tensor, bias: Tensor, step: float) -> None:
         """step: of the activations that go out."""
-        # Half a step more, and cutting off rounds.
-        self._weight, self._bias = (weight / step).t(), bias / step + 0.5
+        # Half a step more, and cutting off rounds. The bias is a column of the weight: adding it
+        # to a product is another pass over all activations.
+        self._weight = torch.cat([weight / step, (bias / step + 0.5)[:, None]], 1).t().contiguous()
+        self._products, self._integers = torch.empty(0, 0), torch.empty(0, 0)
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        """Apply the layer."""
-        hidden = torch.addmm(self._bias, inputs, self._weight)
-        return hidden.clamp_(0, LARGEST_ACTIVATION).to(torch.uint8)
+        """Apply the layer; what it returned before is written over."""
+        if len(self._products) != len(inputs):
+            self._products = inputs.new_empty(len(inputs), self._weight.shape[1])
+            self._integers = torch.empty_like(self._products, dtype=torch.uint8)
+        torch.mm(pad(inputs, (0, 1), value=1.0), self._weight, out=self._products)
+        return self._integers.copy_(self._products.clamp_(0, LARGEST_ACTIVATION))
 
 
 Chain = tuple[FirstLinear, list[Int8Linear]]
