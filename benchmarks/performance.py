@@ -146,7 +146,7 @@ def _int8(folder: Path) -> list[str]:
     """Ticks and returns on a processor without bfloat16 (int8.sh)."""
     results = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob('*.json'))}
     ticks = [result for name, result in results.items() if name.startswith('tick')]
-    sizes = (f'{each["candidates"]} x {each["horizon"]}, {each["threads"]} cores' for each in ticks)
+    sizes = (f'{_size(each)}, threads {each["threads"]}' for each in ticks)
     ratios = (_times(each['float32_ms'] / each['tick_ms']) for each in ticks)
     rows = [
         ('', *sizes),

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from mbmrl_ros.models.normalizer import Normalizer
-from mbmrl_ros.networks.int8 import CALIBRATION_ROWS, Int8Network
+from mbmrl_ros.networks.int8 import Int8Network
 from mbmrl_ros.networks.mlp import dense, layer_count, per_row
 from mbmrl_ros.types import Carry, Params
 
@@ -114,8 +114,7 @@ class PackedMLP:
 
     def _rounded(self, hidden: Tensor) -> Tensor:
         if self._integers is None:
-            some = hidden[:, :: -(-hidden.shape[1] // CALIBRATION_ROWS)]
-            self._integers = Int8Network(self._weights, self._biases, some)
+            self._integers = Int8Network(self._weights, self._biases, hidden)
         return self._integers(hidden)
 
     def _product(self, layer: int, hidden: Tensor, out: Tensor) -> None:

@@ -64,7 +64,7 @@ def test_errors_stay_within_the_bound_of_the_roundings(sizes, share):
         error = error @ (size + unit[:, None]).T + unit * value.sum(-1, keepdim=True)
         if index + 1 < len(steps):
             error = error + steps[index + 1] / 2
-    result = Int8Network(weights, biases, rows)(rows)
+    result = Int8Network(weights, biases, rows).rounded(rows)
     off = (result - expected).abs()
     assert result.dtype == torch.float32
     assert (off <= error + 1e-5).all()
@@ -82,6 +82,20 @@ def test_the_papers_network_is_good_to_two_and_a_half_percent():
     expected, _ = exact(weights, biases, rows)
     result = Int8Network(weights, biases, rows[:, :64])(rows)
     assert (result - expected).norm() < 0.025 * expected.norm()
+
+
+def test_what_is_off_for_all_rows_alike_is_taken_off():
+    # Of one state and many actions, as at the first step of a plan. The mean of 64 rows is exact
+    # for these, and for all to what the rest of the roundings leaves: 1 / sqrt(64) of it.
+    weights, biases = layers(26, 256, 256, 20)
+    rows = draw(1, 1, 26, seed=1).repeat(1, 640, 1)
+    rows[..., 20:] = draw(1, 640, 6, seed=2)
+    net = Int8Network(weights, biases, rows)
+    expected, _ = exact(weights, biases, rows)
+    off = (net(rows) - expected)[0]
+    torch.testing.assert_close(off[::10].mean(0), torch.zeros(20).double(), rtol=0, atol=1e-5)
+    assert off.mean(0).norm() < 2 * off.std(0).norm() / 8
+    assert off.norm() < (net.rounded(rows) - expected).norm()
 
 
 def test_what_is_below_zero_between_layers_counts_as_zero():
@@ -107,7 +121,7 @@ def test_activations_beyond_the_range_are_cut_off_there():
     weights = [torch.ones(1, 1, 1), torch.ones(1, 1, 1)]
     biases = [torch.zeros(1, 1, 1), torch.zeros(1, 1, 1)]
     net = Int8Network(weights, biases, torch.ones(1, 1, 1))
-    result = net(torch.tensor([[[0.5], [MARGIN], [10.0], [-1.0]]])).flatten()
+    result = net.rounded(torch.tensor([[[0.5], [MARGIN], [10.0], [-1.0]]])).flatten()
     step = MARGIN / LARGEST_ACTIVATION
     torch.testing.assert_close(
         result, torch.tensor([0.5, MARGIN, MARGIN, 0.0]), rtol=0, atol=step / 2 + 1e-6
@@ -132,6 +146,7 @@ def test_an_input_that_is_not_finite_breaks_its_row_alone(value):
     rows[0, 7, 2] = value
     after = Int8Network(weights, biases, draw(1, 10, 4, seed=1))(rows)
     assert after[0, 7].isnan().all()
-    assert torch.equal(after[0, :7], before[0, :7])
+    # The others miss its tenth of what is taken off all of them, a few percent of their size.
+    torch.testing.assert_close(after[0, :7], before[0, :7], rtol=0, atol=0.01)
     calibrated = Int8Network(weights, biases, rows)(rows)
     assert calibrated[0, :7].isfinite().all(), 'what is broken does not count in the range'
