@@ -1,6 +1,6 @@
 #!/bin/sh
 # What int8 gains, and whether it costs return, on a processor with AVX-512 VNNI and no bfloat16: half an
-# hour on two cores. The bundles are those of precision.sh, and one that auto takes int8 for.
+# hour on two cores.
 set -eu
 cd "$(dirname "$0")/.."
 out=docs/results/performance/int8

@@ -17,7 +17,7 @@ from mbmrl_ros.bench.compare import Contender, alternate, conditions, peer
 from mbmrl_ros.bench.model import LAYERS, Model, bench_robot, draw_windows, make_model
 from mbmrl_ros.config import UserError, parse
 from mbmrl_ros.models.device import PlanningPrecision, choose_precision
-from mbmrl_ros.models.kinds import int8_obstacle, int8_pays
+from mbmrl_ros.models.kinds import int8_obstacle
 from mbmrl_ros.models.mean import MeanDynamics
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.networks.int8 import Int8Linear
@@ -44,19 +44,13 @@ class TickSize:
 
 
 def tick_precision(wanted: str, device: torch.device, size: TickSize) -> PlanningPrecision:
-    """Return the precision of the tick; auto: what a controller takes that plans so much.
-
-    UserError on one that is unknown or cannot be computed here.
-    """
-    dynamics = make_model(size.width, device).dynamics
-    if wanted == 'int8':
-        obstacle = int8_obstacle(dynamics, device)
-        if obstacle:
-            raise UserError(f'precision int8 is not possible, {obstacle}; take float32')
-        return 'int8'
-    if wanted == 'auto' and int8_pays(dynamics, device, size.candidates):
-        return 'int8'
-    return choose_precision(wanted, device)
+    """Return the precision of the tick; UserError if it is unknown or cannot be computed here."""
+    if wanted != 'int8':
+        return choose_precision(wanted, device)
+    obstacle = int8_obstacle(make_model(size.width, device).dynamics, device)
+    if obstacle:
+        raise UserError(f'precision int8 is not possible, {obstacle}; take float32')
+    return 'int8'
 
 
 def bench_tick(

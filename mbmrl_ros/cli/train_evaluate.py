@@ -101,7 +101,7 @@ def evaluate_command(options: argparse.Namespace) -> None:
     changes = {'candidates': options.candidates, 'horizon': options.horizon}
     changes = {name: value for name, value in changes.items() if value}
     planner = changed(bundle.info.planner, options.planner or '', changes)
-    bundle, choice = planning_in(bundle, options.precision, cpu, planner.candidates)
+    bundle, choice = planning_in(bundle, options.precision, cpu)
     if choice:
         print(f'mbmrl: {choice}', file=sys.stderr)
     head = {

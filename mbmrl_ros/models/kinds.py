@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import torch
 
-from mbmrl_ros.models.device import INT8_FEATURE, Precision, cpu_features, native_precision
+from mbmrl_ros.models.device import INT8_FEATURE, Precision, cpu_features
 from mbmrl_ros.models.dynamics import MLPDynamics, build_dynamics
 from mbmrl_ros.models.mean import MeanDynamics
 from mbmrl_ros.models.normalizer import Normalizer
@@ -15,9 +15,6 @@ from mbmrl_ros.spec.robot import RobotSpec
 
 Network = MLPDynamics | RecurrentDynamics
 DynamicsModel = Network | MeanDynamics
-# Layers and candidates from which int8 gains on float32; below, converting the weights at every
-# tick and the calls cost as much as the products save (docs/results/performance.md).
-INT8_WIDTH, INT8_CANDIDATES = 256, 500
 
 
 def build_model(
@@ -56,11 +53,3 @@ def int8_obstacle(dynamics: DynamicsModel, device: torch.device) -> str:
         return 'which is for processors'
     missing = INT8_FEATURE not in cpu_features()
     return f'as this processor has no {INT8_FEATURE}' if missing else ''
-
-
-def int8_pays(dynamics: DynamicsModel, device: torch.device, candidates: int) -> bool:
-    """Return whether int8 is what plans of so many candidates are fastest in."""
-    if native_precision(device) == 'bfloat16' or int8_obstacle(dynamics, device):
-        return False
-    sizes = network_of(dynamics).hidden_sizes
-    return len(sizes) > 1 and min(sizes) >= INT8_WIDTH and candidates >= INT8_CANDIDATES

@@ -262,8 +262,8 @@ class ControllerSettings(Settings):
     )
     precision: Literal['auto', 'float32', 'bfloat16', 'int8'] = Field(
         'auto',
-        description='of imagined rollouts; auto: bfloat16 where the processor has it, else int8 '
-        'where that is faster and near enough (docs/timing.md)',
+        description='of imagined rollouts; auto: bfloat16 where the processor has it, else '
+        'float32; int8: docs/timing.md',
     )
     threads: int = Field(
         2, ge=1, le=256, description='of the processor, for adapting and planning'

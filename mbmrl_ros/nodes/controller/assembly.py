@@ -81,7 +81,7 @@ def build_brain(
     device, notice = choose_device(settings.device)
     bundle = load_bundle(name, spec)
     planner = build_planner(spec, bundle, settings.planner)
-    bundle, choice = planning_in(bundle, settings.precision, device, planner.config.candidates)
+    bundle, choice = planning_in(bundle, settings.precision, device)
     adapter = make_adapter(bundle, settings.adaptation, settings.step_size)
     task = load_task(settings.task or bundle.info.task, settings.robot)
     reward, route = task_reward(spec, task, route)
