@@ -11,7 +11,7 @@ done
 mbmrl bench tick --precision int8 --threads 1 --candidates 1000 --horizon 10 --json $out/tick_1000x10_1.json
 export GOMP_SPINCOUNT=0 OMP_NUM_THREADS=1
 for precision in int8 float32; do
-    mbmrl evaluate --bundle half_cheetah/disabled_joint/grbal --test undisturbed --candidates 128 --steps 250 \
-        --precision $precision --episodes 10 --seed 200 --threads 1 \
-        --json $out/half_cheetah_250_steps_$precision.json
+    mbmrl evaluate --bundle half_cheetah/disabled_joint/grbal --test undisturbed --candidates 128 \
+        --precision $precision --episodes 10 --seed 100 --threads 1 \
+        --json $out/half_cheetah_$precision.json
 done
