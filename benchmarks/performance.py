@@ -40,6 +40,8 @@ def main() -> None:
     precision = sorted((folder.parent / 'precision').glob('*.json'))
     if precision:
         blocks['precision'] = _precision(precision)
+    if (folder / 'int8').is_dir():
+        blocks['int8'] = _int8(folder / 'int8')
     page = folder.parent / f'{folder.name}.md'
     text = page.read_text() if page.exists() else '# Performance\n'
     for name, lines in blocks.items():
@@ -137,6 +139,29 @@ def _precision(paths: list[Path]) -> list[str]:
         for test, row in result['tests'].items():
             shown = f'{row["mean"]:.0f} ({row["std_over_episodes"]:.0f})'
             lines.append(f'| {test}, {result["precision"]} | {shown} |')
+    return lines
+
+
+def _int8(folder: Path) -> list[str]:
+    """Ticks and returns on a processor without bfloat16 (int8.sh)."""
+    results = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob('*.json'))}
+    ticks = [result for name, result in results.items() if name.startswith('tick')]
+    sizes = (f'{_size(each)}, threads {each["threads"]}' for each in ticks)
+    ratios = (_times(each['float32_ms'] / each['tick_ms']) for each in ticks)
+    rows = [
+        ('', *sizes),
+        ('tick, int8', *(_ms(each, 'tick_ms') for each in ticks)),
+        ('tick, float32', *(_ms(each, 'float32_ms') for each in ticks)),
+        ('pytorch_mppi, float32', *(_ms(each, 'pytorch_mppi_ms') for each in ticks)),
+        ('float32 / int8', *ratios),
+        ('pytorch_mppi / int8', *(_times(each['speedup']) for each in ticks)),
+    ]
+    lines = _section('A processor with AVX-512 VNNI, without bfloat16', rows, ticks[0])
+    lines += ['', '| ten episodes, precision | return (SD of episodes) |', '|---|---|']
+    for result in (each for each in results.values() if 'tests' in each):
+        for test, row in result['tests'].items():
+            shown = f'{row["mean"]:.0f} ({row["std_over_episodes"]:.0f})'
+            lines.append(f'| {result["bundle"]}, {test}, {result["precision"]} | {shown} |')
     return lines
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 
 from mbmrl_ros.adaptation.gradient import uniform_step_sizes
-from mbmrl_ros.models.device import Precision
+from mbmrl_ros.models.device import PlanningPrecision
 from mbmrl_ros.models.dynamics import MLPDynamics, build_dynamics
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
@@ -35,7 +35,9 @@ def bench_robot() -> RobotSpec:
     return spec.model_copy(update={'state': (*spec.state, channel)})
 
 
-def make_model(width: int, device: torch.device, precision: Precision = 'float32') -> Model:
+def make_model(
+    width: int, device: torch.device, precision: PlanningPrecision = 'float32'
+) -> Model:
     """Draw a network of three hidden layers of `width`."""
     spec = bench_robot()
     identity = Normalizer.identity(spec.state_size)

@@ -16,9 +16,11 @@ from mbmrl_ros.adaptation.ensemble import EnsembleAdapter
 from mbmrl_ros.bench.compare import Contender, alternate, conditions, peer
 from mbmrl_ros.bench.model import LAYERS, Model, bench_robot, draw_windows, make_model
 from mbmrl_ros.config import UserError, parse
-from mbmrl_ros.models.device import Precision
+from mbmrl_ros.models.device import PlanningPrecision, choose_precision
+from mbmrl_ros.models.kinds import int8_obstacle
 from mbmrl_ros.models.mean import MeanDynamics
 from mbmrl_ros.models.normalizer import Normalizer
+from mbmrl_ros.networks.int8 import Int8Linear
 from mbmrl_ros.planners.mppi import MPPI, MPPIConfig
 from mbmrl_ros.rewards.reward import Reward, TermConfig, build_reward
 from mbmrl_ros.robot.adaptive_mpc import AdaptiveModel, AdaptiveMPC
@@ -41,9 +43,19 @@ class TickSize:
     members: int = 1
 
 
+def tick_precision(wanted: str, device: torch.device, size: TickSize) -> PlanningPrecision:
+    """Return the precision of the tick; UserError if it is unknown or cannot be computed here."""
+    if wanted != 'int8':
+        return choose_precision(wanted, device)
+    obstacle = int8_obstacle(make_model(size.width, device).dynamics, device)
+    if obstacle:
+        raise UserError(f'precision int8 is not possible, {obstacle}; take float32')
+    return 'int8'
+
+
 def bench_tick(
     size: TickSize,
-    precision: Precision,
+    precision: PlanningPrecision,
     device: torch.device,
     repetitions: int,
     peers: bool = True,
@@ -56,6 +68,9 @@ def bench_tick(
         'limit_ms': _planning_products(model, size, device),
         'adapt_limit_ms': _adaptation_products(model, size, device),
     }
+    if precision == 'int8':
+        exact = make_model(size.width, device)
+        contenders['float32_ms'] = Contender(_Tick(exact, size, device).run_whole)
     note = None
     if peers:
         try:
@@ -71,6 +86,7 @@ def bench_tick(
         'precision': precision,
         **{name: times[name] for name in ('adapt_ms', 'plan_ms', 'tick_ms', 'limit_ms')},
         'limit_ratio': times['tick_ms'] / times['limit_ms'],
+        'float32_ms': times.get('float32_ms'),
         'pytorch_mppi_ms': other,
         'speedup': other and other / times['tick_ms'],
         'adapt_limit_ms': times['adapt_limit_ms'],
@@ -109,6 +125,10 @@ class _Tick:
         self.accepted &= adapted is not None and bool(adapted.accepted.all())
         return {'adapt_ms': decision.adapt_s * 1e3, 'plan_ms': decision.plan_s * 1e3}
 
+    def run_whole(self) -> None:
+        """Tick once, of which the parts do not matter."""
+        self.run()
+
 
 def _alone(model: Model, size: TickSize) -> AdaptiveModel:
     adapter = GradientAdapter(model.dynamics.loss, model.params, model.step_sizes)
@@ -131,6 +151,8 @@ def _copies(values: Params, members: int) -> Params:
 
 def _planning_products(model: Model, size: TickSize, device: torch.device) -> Contender:
     """Return the products of K x H network evaluations, with nothing between them: the limit."""
+    if model.dynamics.precision == 'int8':
+        return _planning_products_int8(model, size)
     dtype = getattr(torch, model.dynamics.precision)
     rows = size.candidates * size.members
     products = [
@@ -145,6 +167,28 @@ def _planning_products(model: Model, size: TickSize, device: torch.device) -> Co
         for _ in range(size.horizon):
             for left, right, out in products:
                 torch.mm(left, right, out=out)
+
+    return Contender(run)
+
+
+def _planning_products_int8(model: Model, size: TickSize) -> Contender:
+    """Return the same where the weights of all layers but the first are integers."""
+    rows, widths = size.candidates * size.members, model.dynamics.sizes
+    inputs, weight = torch.randn(rows, widths[0]), torch.randn(widths[0], widths[1])
+    out = torch.empty(rows, widths[1])
+    hidden = [torch.randint(256, (rows, wide), dtype=torch.uint8) for wide in widths[1:-1]]
+    layers = [
+        Int8Linear(torch.randn(after, wide), torch.zeros(after), 0.01, following)
+        for wide, after, following in zip(
+            widths[1:], widths[2:], [0.01] * (len(widths) - 3) + [None]
+        )
+    ]
+
+    def run() -> None:
+        for _ in range(size.horizon):
+            torch.mm(inputs, weight, out=out)
+            for layer, values in zip(layers, hidden):
+                layer(values)
 
     return Contender(run)
 

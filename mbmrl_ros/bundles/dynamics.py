@@ -24,9 +24,15 @@ from mbmrl_ros.bundles.files import (
     write_bundle,
 )
 from mbmrl_ros.config import UserError
-from mbmrl_ros.models.device import Precision
+from mbmrl_ros.models.device import PlanningPrecision, Precision
 from mbmrl_ros.models.dynamics import MLPDynamics
-from mbmrl_ros.models.kinds import DynamicsModel, Network, build_model, network_of
+from mbmrl_ros.models.kinds import (
+    DynamicsModel,
+    Network,
+    build_model,
+    int8_obstacle,
+    network_of,
+)
 from mbmrl_ros.models.mean import MeanDynamics
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.models.recurrent import Cell
@@ -138,8 +144,16 @@ def read_info(folder: Path) -> BundleInfo:
     return parse_head(BundleInfo, folder, read_json(folder))
 
 
-def on_device(bundle: Bundle, device: torch.device, precision: Precision | None = None) -> Bundle:
-    """Return the bundle with its tensors on a device, planning in a precision (None: its own)."""
+def on_device(
+    bundle: Bundle, device: torch.device, precision: PlanningPrecision | None = None
+) -> Bundle:
+    """Return the bundle with its tensors on a device, planning in a precision (None: its own).
+
+    UserError where int8 cannot be computed (bundles/precision.py falls back).
+    """
+    obstacle = int8_obstacle(bundle.dynamics, device) if precision == 'int8' else ''
+    if obstacle:
+        raise UserError(f'precision int8 is not possible, {obstacle}; take float32')
     known = network_of(bundle.dynamics)
     statistics = {k: v.to(device) for k, v in vars(known.normalizer).items()}
     network = replace(

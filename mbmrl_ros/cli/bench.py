@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from mbmrl_ros.bench.meta import MetaSize, bench_meta
-from mbmrl_ros.bench.tick import TickSize, bench_tick
+from mbmrl_ros.bench.tick import TickSize, bench_tick, tick_precision
 from mbmrl_ros.config import UserError
-from mbmrl_ros.models.device import choose_device, choose_precision
+from mbmrl_ros.models.device import choose_device
 from mbmrl_ros.training.run import write_text
 
 
@@ -37,10 +37,10 @@ def rounded(value: Any) -> Any:
 
 def _tick(options: argparse.Namespace) -> dict[str, Any]:
     device = _device(options.device)
-    precision = choose_precision(options.precision, device)
     size = TickSize(
         options.candidates, options.horizon, options.width, options.window, options.members
     )
+    precision = tick_precision(options.precision, device, size)
     result = bench_tick(size, precision, device, options.repetitions)
     if result['note']:
         print(f'mbmrl: {result["note"]}', file=sys.stderr)

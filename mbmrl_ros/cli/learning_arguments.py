@@ -122,7 +122,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--candidates', type=positive, help="default: the planner's")
     parser.add_argument('--horizon', type=positive, help="default: the planner's")
-    parser.add_argument('--precision', default='auto', help='auto, float32 or bfloat16')
+    parser.add_argument('--precision', default='auto', help='auto, float32, bfloat16 or int8')
     parser.add_argument('--threads', type=positive, default=2, help='of the processor (2)')
     parser.add_argument('--json', type=output_file, metavar='FILE', help='write the numbers here')
     parser.add_argument(

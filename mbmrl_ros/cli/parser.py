@@ -157,7 +157,7 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     tick.add_argument('--candidates', type=positive, default=2500, help='K (2500)')
     tick.add_argument('--horizon', type=positive, default=15, help='H (15)')
     tick.add_argument('--window', type=positive, default=32, help='M (32)')
-    tick.add_argument('--precision', default='auto', help='auto, float32 or bfloat16')
+    tick.add_argument('--precision', default='auto', help='auto, float32, bfloat16 or int8')
     tick.add_argument('--members', type=positive, default=1, help='E, models that adapt (1)')
     meta = kinds.add_parser('meta', help='one meta-gradient; beside autograd and torch.func')
     meta.add_argument('--tasks', type=positive, default=32)

@@ -18,8 +18,9 @@ from tqdm import tqdm
 
 from mbmrl_ros.algorithms.adapters import make_adapter
 from mbmrl_ros.api.training import RunPlan, find_algorithm, run_training
-from mbmrl_ros.bundles.dynamics import Bundle, load_bundle, on_device, read_info
+from mbmrl_ros.bundles.dynamics import Bundle, load_bundle, read_info
 from mbmrl_ros.bundles.files import bundle_kind, find_bundle
+from mbmrl_ros.bundles.precision import planning_in
 from mbmrl_ros.cli.evaluate_policy import evaluate_policy_command
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.robot_task import open_task
@@ -33,7 +34,7 @@ from mbmrl_ros.evaluation.episodes import (
     returns_summary,
 )
 from mbmrl_ros.evaluation.predictions import prediction_losses
-from mbmrl_ros.models.device import choose_precision
+from mbmrl_ros.models.kinds import network_of
 from mbmrl_ros.planners.kinds import PlannerConfig, changed
 from mbmrl_ros.training.dynamics.settings import check_start
 from mbmrl_ros.training.meta.remote import check_samplers
@@ -95,12 +96,14 @@ def evaluate_command(options: argparse.Namespace) -> None:
     for test in tests:
         task.test(test)
     cpu = torch.device('cpu')
-    precision = choose_precision(options.precision, cpu)
-    bundle = on_device(load_bundle(options.bundle, problem.spec), cpu, precision)
+    bundle = load_bundle(options.bundle, problem.spec)
     adapter = make_adapter(bundle, options.adaptation, options.step_size)
     changes = {'candidates': options.candidates, 'horizon': options.horizon}
     changes = {name: value for name, value in changes.items() if value}
     planner = changed(bundle.info.planner, options.planner or '', changes)
+    bundle, choice = planning_in(bundle, options.precision, cpu)
+    if choice:
+        print(f'mbmrl: {choice}', file=sys.stderr)
     head = {
         'bundle': str(options.bundle),
         'algorithm': info.algorithm,
@@ -108,7 +111,7 @@ def evaluate_command(options: argparse.Namespace) -> None:
         'task': task.name,
         'seed': options.seed,
         'planner': {'kind': planner.kind, **planner.model_dump()},
-        'precision': precision,
+        'precision': network_of(bundle.dynamics).precision,
     }
     results: dict[str, dict[str, Any]] = {}
     try:

@@ -14,11 +14,14 @@ from mbmrl_ros.config import UserError, closest
 
 Device = Literal['auto', 'cpu', 'cuda']
 Precision = Literal['float32', 'bfloat16']
+PlanningPrecision = Literal['float32', 'bfloat16', 'int8']
 DEVICES = ('auto', 'cpu', 'cuda')
 # bfloat16 rounds at 0.4 %, so it has to pay: where it is emulated it is slower than float32.
 # Instructions that multiply bfloat16, as Linux names them, and the first GPUs that do (Ampere).
 CPU_FEATURES = frozenset({'amx_bf16', 'avx512_bf16'})
 CUDA_CAPABILITY = (8, 0)
+# Without it a product of integers of 8 bits saturates at 16, or is no faster than float32.
+INT8_FEATURE = 'avx512_vnni'
 CPUINFO = Path('/proc/cpuinfo')
 
 
@@ -44,7 +47,9 @@ def choose_precision(wanted: str, device: torch.device) -> Precision:
     if wanted == 'auto':
         return native_precision(device)
     if wanted not in ('float32', 'bfloat16'):
-        raise UserError(f'unknown precision {wanted!r}; valid: auto, float32, bfloat16')
+        raise UserError(
+            f'unknown precision {wanted!r}; valid: auto, float32, bfloat16, and int8 for plans'
+        )
     return 'bfloat16' if wanted == 'bfloat16' else 'float32'
 
 

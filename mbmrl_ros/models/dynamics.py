@@ -14,7 +14,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from mbmrl_ros.models.device import Precision
+from mbmrl_ros.models.device import PlanningPrecision
 from mbmrl_ros.models.normalizer import Inputs, Normalizer
 from mbmrl_ros.models.packed import PackedMLP
 from mbmrl_ros.networks.mlp import init_mlp, mlp, per_row
@@ -38,7 +38,7 @@ class MLPDynamics:
     input_indices: tuple[int, ...]
     hidden_sizes: tuple[int, ...]
     normalizer: Normalizer
-    precision: Precision = 'float32'
+    precision: PlanningPrecision = 'float32'
     input_limit: float | None = None
 
     @property
@@ -105,7 +105,7 @@ def build_dynamics(
     spec: RobotSpec,
     hidden_sizes: tuple[int, ...],
     normalizer: Normalizer | None = None,
-    precision: Precision = 'float32',
+    precision: PlanningPrecision = 'float32',
     input_limit: float | None = None,
 ) -> MLPDynamics:
     """Build the model of a robot."""

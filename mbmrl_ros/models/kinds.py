@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
-from mbmrl_ros.models.device import Precision
+import torch
+
+from mbmrl_ros.models.device import INT8_FEATURE, Precision, cpu_features
 from mbmrl_ros.models.dynamics import MLPDynamics, build_dynamics
 from mbmrl_ros.models.mean import MeanDynamics
 from mbmrl_ros.models.normalizer import Normalizer
@@ -41,3 +43,13 @@ def build_model(
 def network_of(dynamics: DynamicsModel) -> Network:
     """Return what parameters and statistics are of: of an ensemble a member, for all of them."""
     return dynamics.member if isinstance(dynamics, MeanDynamics) else dynamics
+
+
+def int8_obstacle(dynamics: DynamicsModel, device: torch.device) -> str:
+    """Return why plans cannot be computed in int8; empty where they can."""
+    if not isinstance(network_of(dynamics), MLPDynamics):
+        return 'which is for feed-forward networks'
+    if device.type != 'cpu':
+        return 'which is for processors'
+    missing = INT8_FEATURE not in cpu_features()
+    return f'as this processor has no {INT8_FEATURE}' if missing else ''

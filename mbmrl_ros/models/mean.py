@@ -16,7 +16,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from mbmrl_ros.models.device import Precision
+from mbmrl_ros.models.device import PlanningPrecision
 from mbmrl_ros.models.dynamics import MLPDynamics
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.networks.mlp import mlp, per_row
@@ -42,7 +42,7 @@ class MeanDynamics:
         return len(self.member.normalizer.delta_std)
 
     @property
-    def precision(self) -> Precision:
+    def precision(self) -> PlanningPrecision:
         """Of the planner's rollouts."""
         return self.member.precision
 

@@ -5,7 +5,8 @@
 One tick evaluates the network K x H times with the same weights, so they are converted once. The
 statistics of the changes are folded into the last layer. Those of the inputs are not folded into
 the first: inputs are centred and scaled in float32 before they are rounded, since bfloat16 keeps
-8 bits, which is plenty about zero and too little about 0.7 m.
+8 bits, which is plenty about zero and too little about 0.7 m. In int8 the network is converted at
+its first evaluation, whose inputs say which activations to expect (networks/int8.py).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from mbmrl_ros.models.normalizer import Normalizer
+from mbmrl_ros.networks.int8 import Int8Network
 from mbmrl_ros.networks.mlp import dense, layer_count, per_row
 from mbmrl_ros.types import Carry, Params
 
@@ -31,7 +33,9 @@ class PackedMLP:
         """dtype: of weights and products; states stay float32."""
         self._limit = input_limit
         self._normalizer = normalizer
-        self._dtype = dtype
+        self._in_integers = dtype == torch.int8
+        self._dtype = torch.float32 if self._in_integers else dtype
+        self._integers: Int8Network | None = None
         # All channels go in and those that must not count get a weight of zero: slicing rows of
         # 19 floats out of K x H states costs more than the wider product.
         self._columns = torch.tensor(input_indices, device=normalizer.state_std.device)
@@ -44,6 +48,7 @@ class PackedMLP:
 
     def pack(self, params: Params) -> PackedMLP:
         """Take parameters with or without a leading B, into the memory of those before."""
+        self._integers = None
         params = dense(params)
         last = layer_count(params) - 1
         for layer in range(last + 1):
@@ -95,13 +100,22 @@ class PackedMLP:
             channels.clamp_(-self._limit, self._limit)
         hidden[..., :size] = channels
         hidden[..., size:] = action.reshape(groups, -1, action.shape[-1])
+        change = self._rounded(hidden) if self._in_integers else self._exact(hidden)
+        return carry, torch.add(rows, change).view(state.shape)
+
+    def _exact(self, hidden: Tensor) -> Tensor:
         last = len(self._weights) - 1
         for layer, buffer in enumerate(self._buffers[1:]):
             self._product(layer, hidden, buffer)
             # oneDNN's fused ReLU is a tenth faster, but turns NaN into 0: a rollout that broke
             # would look sound.
             hidden = buffer if layer == last else buffer.relu_()
-        return carry, torch.add(rows, hidden).view(state.shape)
+        return hidden
+
+    def _rounded(self, hidden: Tensor) -> Tensor:
+        if self._integers is None:
+            self._integers = Int8Network(self._weights, self._biases, hidden)
+        return self._integers(hidden)
 
     def _product(self, layer: int, hidden: Tensor, out: Tensor) -> None:
         weight, bias = self._weights[layer].transpose(1, 2), self._biases[layer]

@@ -29,7 +29,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from mbmrl_ros.models.device import Precision
+from mbmrl_ros.models.device import PlanningPrecision
 from mbmrl_ros.models.normalizer import Inputs, Normalizer
 from mbmrl_ros.models.packed_recurrent import PARTS, PackedRecurrent
 from mbmrl_ros.networks.cells import GATES, OPEN, gru_cell, lstm_cell
@@ -46,7 +46,7 @@ class RecurrentDynamics:
     input_indices: tuple[int, ...]
     hidden_sizes: tuple[int, ...]
     normalizer: Normalizer
-    precision: Precision = 'float32'
+    precision: PlanningPrecision = 'float32'
     input_limit: float | None = None
     cell: Cell = 'lstm'
 

@@ -9,7 +9,10 @@ import torch
 from mbmrl_ros.bench import tick
 from mbmrl_ros.bench.compare import alternate
 from mbmrl_ros.bench.model import bench_robot, draw_windows, make_model
-from mbmrl_ros.bench.tick import TickSize, bench_tick
+from mbmrl_ros.bench.tick import TickSize, bench_tick, tick_precision
+from mbmrl_ros.config import UserError
+from mbmrl_ros.models import kinds
+from mbmrl_ros.models.device import INT8_FEATURE, cpu_features
 
 CPU = torch.device('cpu')
 TINY = TickSize(candidates=20, horizon=3, width=16, window=8)
@@ -47,6 +50,20 @@ def test_the_keys_that_are_promised_are_there(precision):
     assert result['note'] is None
     # A refused step would be another computation than that of the robot.
     assert result['adaptation_accepted'] is True
+
+
+@pytest.mark.skipif(INT8_FEATURE not in cpu_features(), reason='needs ' + INT8_FEATURE)
+def test_int8_is_timed_beside_float32():
+    result = bench_tick(TINY, tick_precision('int8', CPU, TINY), CPU, 1, peers=False)
+    assert result['precision'] == 'int8' and result['adaptation_accepted'] is True
+    assert min(result[name] for name in ('tick_ms', 'limit_ms', 'float32_ms')) > 0
+
+
+def test_int8_that_cannot_be_computed_is_not_timed(monkeypatch):
+    monkeypatch.setattr(kinds, 'cpu_features', frozenset)
+    with pytest.raises(UserError, match=INT8_FEATURE):
+        tick_precision('int8', CPU, TINY)
+    assert tick_precision('float32', CPU, TINY) == 'float32'
 
 
 def test_an_ensemble_is_timed_as_one_is():

@@ -33,7 +33,7 @@ LAYERS = [
     },
     {'robot': 'from readings to a safe command, without ROS'},
     {'envs': 'tasks and environments', 'recordings': 'bags cut into control steps'},
-    {'training': 'run folders, outer steps; and what families share: dynamics, meta, search, soft'},
+    {'training': 'run folders; what families share: dynamics, meta, search, soft'},
     {'evaluation': 'episodes, prediction errors', 'algorithms': 'one file each, and the table'},
     {'reports': 'a run as a page'},
     {'api': 'import mbmrl_ros as mb'},

@@ -1,6 +1,6 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The packed network of the planner against the plain one, in both precisions."""
+"""The packed network of the planner against the plain one, in all precisions."""
 
 import dataclasses
 
@@ -8,11 +8,13 @@ import pytest
 import torch
 
 from mbmrl_ros.adaptation.gradient import detach, gradient_step, uniform_step_sizes
+from mbmrl_ros.models.device import INT8_FEATURE, cpu_features
 from mbmrl_ros.models.dynamics import MLPDynamics
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.networks.mlp import dense, layer_count
 from mbmrl_ros.types import Params, Transitions
 
+has_int8 = pytest.mark.skipif(INT8_FEATURE not in cpu_features(), reason='needs ' + INT8_FEATURE)
 STATE, ACTION, ROWS, CANDIDATES = 7, 3, 4, 50
 
 
@@ -196,6 +198,37 @@ def test_a_network_evaluation_allocates_its_result_and_its_scaled_input_only():
 def test_rows_do_not_influence_each_other(precision, per_row):
     dynamics, params = model(precision=precision)
     params = adapted(dynamics, params) if per_row else params
+    state, action = situation(dynamics)
+    _, before = dynamics.planning_step(params)(None, state, action)
+    state[2], action[2] = torch.nan, torch.inf
+    _, after = dynamics.planning_step(params)(None, state, action)
+    others = [0, 1, 3]
+    assert torch.equal(after[others], before[others])
+    assert after[2].isnan().all()
+
+
+@has_int8
+@pytest.mark.parametrize('per_row', [False, True])
+def test_int8_plans_with_the_adapted_parameters(per_row):
+    dynamics, params = model(hidden=(64, 64), precision='int8')
+    others = adapted(dynamics, params)
+    others = others if per_row else {k: 0.5 * v for k, v in params.items()}
+    state, action = situation(dynamics)
+    std = dynamics.normalizer.delta_std
+    step = dynamics.planning_step(params)
+    _, before = step(None, state, action)
+    _, after = dynamics.planning_step(others, step)(None, state, action)
+    _, expected = dynamics.step(others, None, state, action)
+    moved = ((expected - before) / std).norm()
+    assert ((after - expected) / std).norm() < 0.1 * moved
+    fresh = dynamics.planning_step(others)(None, state, action)[1]
+    assert torch.equal(after, fresh), 'nothing is left of the parameters before'
+
+
+@has_int8
+def test_int8_robots_with_parameters_of_their_own_do_not_influence_each_other():
+    dynamics, params = model(precision='int8')
+    params = adapted(dynamics, params)
     state, action = situation(dynamics)
     _, before = dynamics.planning_step(params)(None, state, action)
     state[2], action[2] = torch.nan, torch.inf

@@ -266,8 +266,10 @@ class ControllerSettings(Settings):
     device: Literal['auto', 'cpu', 'cuda'] = Field(
         'cpu', description='where to adapt and plan; auto: on the GPU if there is one'
     )
-    precision: Literal['auto', 'float32', 'bfloat16'] = Field(
-        'auto', description='of imagined rollouts; auto: bfloat16 where the processor has it'
+    precision: Literal['auto', 'float32', 'bfloat16', 'int8'] = Field(
+        'auto',
+        description='of imagined rollouts; auto: bfloat16 where the processor has it, else '
+        'float32; int8: docs/precision.md',
     )
     threads: int = Field(
         2, ge=1, le=256, description='of the processor, for adapting and planning'

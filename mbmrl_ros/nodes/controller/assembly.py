@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import torch
 
 from mbmrl_ros.algorithms.adapters import make_adapter
-from mbmrl_ros.bundles.dynamics import Bundle, load_bundle, on_device
+from mbmrl_ros.bundles.dynamics import Bundle, load_bundle
 from mbmrl_ros.bundles.files import bundle_kind, bundle_names, find_bundle, read_json
+from mbmrl_ros.bundles.precision import planning_in
 from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.envs.tasks import Task, load_task
-from mbmrl_ros.models.device import choose_device, choose_precision
+from mbmrl_ros.models.device import choose_device
 from mbmrl_ros.nodes.common.settings import ControllerSettings, PlannerSettings
 from mbmrl_ros.nodes.controller.policy_brain import build_policy_source
 from mbmrl_ros.planners.kinds import changed, make_planner
@@ -78,15 +79,16 @@ def build_brain(
     if settings.goal:
         raise UserError(f'goal {settings.goal!r} is for policies, and {name} is none; leave it')
     device, notice = choose_device(settings.device)
-    precision = choose_precision(settings.precision, device)
-    bundle = on_device(load_bundle(name, spec), device, precision)
+    bundle = load_bundle(name, spec)
+    planner = build_planner(spec, bundle, settings.planner)
+    bundle, choice = planning_in(bundle, settings.precision, device)
     adapter = make_adapter(bundle, settings.adaptation, settings.step_size)
     task = load_task(settings.task or bundle.info.task, settings.robot)
     reward, route = task_reward(spec, task, route)
     generator = torch.Generator(device).manual_seed(settings.seed)
-    planner = build_planner(spec, bundle, settings.planner)
+    said = '; '.join(filter(None, (notice, choice)))
     mpc = make_mpc(bundle, adapter, planner, reward, generator)
-    return Brain(name, bundle, mpc, generator, task, route, notice)
+    return Brain(name, bundle, mpc, generator, task, route, said)
 
 
 def build_controller(spec: RobotSpec, brain: Brain, settings: ControllerSettings) -> Controller:
