@@ -160,5 +160,7 @@ def check_run(part: ModelPart) -> None:
         return
     if not (run / 'bundle' / 'bundle.json').exists() or not read_checkpoint(run)[0]:
         raise UserError(f'start_from {run} is no run folder of a finished `mbmrl train`')
+    if run.resolve() == (part.folder / MODEL).resolve():
+        raise UserError(f'{part.folder} goes on from its own {MODEL}: leave start_from out')
     part.first_bundle()
     part.begin_models({})

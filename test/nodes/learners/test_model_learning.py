@@ -132,6 +132,9 @@ def test_a_run_gives_its_model_and_its_data(tmp_path, pieces, run):
     # So does one that was learned beside a robot: here with a piece of 40 steps.
     link, _ = work(request_of(tmp_path / 'next', start_from=tmp_path / KIND), [], 1)
     assert link.all('progress')[-1]['environment_steps'] == STEPS
+    # Into the same folder its data would count twice.
+    with pytest.raises(UserError, match='goes on from its own model: leave start_from out'):
+        plan_part(LearnerSettings(**request_of(tmp_path, start_from=tmp_path / KIND)))
 
 
 @pytest.mark.parametrize(
