@@ -89,8 +89,10 @@ class PackedMLP:
 
     def __call__(self, carry: Carry, state: Tensor, action: Tensor) -> tuple[Carry, Tensor]:
         """Predict the next states in float32, in units."""
-        # With one set of weights for all robots, their candidates are rows of one product.
-        groups, size = len(self._weights[0]), state.shape[-1]
+        # With one set of weights for all robots, their candidates are rows of one product; but of
+        # integers every robot has its own range, or one that is far away would coarsen all.
+        groups = len(state) if self._in_integers else len(self._weights[0])
+        size = state.shape[-1]
         rows = state.reshape(groups, -1, size)
         if not self._buffers or self._buffers[0].shape[1] != rows.shape[1]:
             self._allocate(groups, rows.shape[1], size + action.shape[-1])

@@ -159,7 +159,7 @@ class Controller:
             proposal.wanted, proposal.reason, assembled.state, elapsed_s, self._since_last(started)
         )
         self._count(elapsed_s)
-        if proposal.decision is not None and self._past.latency is not None:
+        if self.is_typical(proposal.decision) and self._past.latency is not None:
             self._past.latency.record_duration(elapsed_s)
         command = Command(assembled.stamp_s, values, self._safety.fell_back, reason)
         if self.records:
@@ -199,6 +199,15 @@ class Controller:
         if budget.record(tick_s) != before:
             source.use_planner(with_candidates(source.planner, budget.candidates))
         return budget.settled
+
+    def is_typical(self, decision: Decision | None) -> bool:
+        """Whether how long a tick took says how long others will take.
+
+        One that might have planned and did not (between two episodes, or at random) took no time.
+        """
+        if decision is None or decision.plan is not None:
+            return decision is not None
+        return not isinstance(self._source, PlanningSource)
 
     @property
     def candidates(self) -> int:

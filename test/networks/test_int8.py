@@ -98,6 +98,19 @@ def test_what_is_off_for_all_rows_alike_is_taken_off():
     assert off.norm() < (net.rounded(rows) - expected).norm()
 
 
+@pytest.mark.parametrize('count', [1, 150])
+@pytest.mark.parametrize('value', [1e2, 1e4, 1e18, 1e30])
+def test_rollouts_that_run_away_leave_the_others_as_they_are(count, value):
+    weights, biases = layers(26, 256, 256, 20)
+    rows = draw(1, 256, 26, seed=1)
+    net = Int8Network(weights, biases, rows)
+    expected, _ = exact(weights, biases, rows)
+    rounding = (net(rows) - expected).norm(dim=-1).mean()
+    rows[:, :count] *= value
+    # What is common to some rows less is known less well, by less than the rest of a rounding.
+    assert (net(rows) - expected)[:, count:].norm(dim=-1).mean() < 1.2 * rounding
+
+
 def test_what_is_below_zero_between_layers_counts_as_zero():
     weights, biases = layers(4, 8, 8, 3)
     biases[1] = torch.full_like(biases[1], -100.0)

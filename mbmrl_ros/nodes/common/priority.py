@@ -9,6 +9,7 @@ the others it never keeps a reading, a stop or the watchdog of the actuators wai
 from __future__ import annotations
 
 import os
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,8 +27,24 @@ def raise_process(priority: int) -> str:
         return ''
     if not hasattr(os, 'sched_setscheduler') or not THREADS.is_dir():
         return f'realtime_priority {priority}: only Linux has it; going on without'
+    return _raise(sorted(int(path.name) for path in THREADS.iterdir()), priority)
+
+
+def why_refused(priority: int) -> str:
+    """Return what `raise_process` would in a process that is still to be started."""
+    if not priority or not hasattr(os, 'sched_setscheduler'):
+        return raise_process(priority)
+    said = list[str]()
+    # Of 0 it is the thread that asks, which ends with it.
+    asking = threading.Thread(target=lambda: said.append(_raise([0], priority)))
+    asking.start()
+    asking.join()
+    return said[0]
+
+
+def _raise(threads: list[int], priority: int) -> str:
     try:
-        for thread in sorted(int(path.name) for path in THREADS.iterdir()):
+        for thread in threads:
             with suppress(ProcessLookupError):
                 os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(priority))
     except OSError as error:

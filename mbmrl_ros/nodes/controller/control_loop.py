@@ -245,7 +245,8 @@ class ControlLoop:
         error_s = self._pacing.error_s(time.monotonic())
         if not math.isnan(sent.stamp_s):
             self._answered = sent
-        late_s = self._learn(times, tick_s, tick.decision is not None) if times else math.nan
+        typical = self.controller.is_typical(tick.decision)
+        late_s = self._learn(times, tick_s, typical) if times else math.nan
         diagnostics = replace(
             tick.diagnostics, tick_s=tick_s, period_error_s=error_s, sensors_late_s=late_s
         )
@@ -254,15 +255,16 @@ class ControlLoop:
         report = replace(tick, command=sent, diagnostics=diagnostics)
         self.reporter.submit(functools.partial(self._on_tick, report))
 
-    def _learn(self, times: TickTimes, tick_s: float, planned: bool) -> float:
+    def _learn(self, times: TickTimes, tick_s: float, typical: bool) -> float:
         """Choose when and how much the next ticks plan; return how late the readings were.
 
-        What fails leaves the next ticks as they were.
+        typical: whether the duration of the tick counts. What fails leaves the next ticks as they
+        were.
         """
         late_s = math.nan
         try:
             late_s = self._pacing.lateness_s(times)
-            if planned:
+            if typical:
                 self.controller.pace(tick_s)
                 self._pacing.record(times, tick_s)
         except Exception:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import csv
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -16,6 +17,7 @@ from typing import Any
 from tqdm import tqdm
 
 from mbmrl_ros.config import UserError
+from mbmrl_ros.nodes.common.priority import why_refused
 from mbmrl_ros.nodes.episode.processes import ending_in_order, last_words, node_process
 from mbmrl_ros.nodes.learners.episodes import FOLDER
 from mbmrl_ros.nodes.learners.model_part import ModelPart
@@ -57,6 +59,10 @@ def learn_beside(settings: SharedSettings, priority: int = 0) -> Path:
     """
     read_signature(settings.key_file)
     part = plan_part(settings)
+    refused = why_refused(priority)
+    if refused:
+        # What nodes print goes to files.
+        print(f'mbmrl: {refused}', file=sys.stderr)
     with claimed(part.folder, 'mbmrl train'):
         _learn(settings, part, priority)
     return part.folder

@@ -147,10 +147,20 @@ class ModelPart:
             return {}
         known = load_bundle(self.start_from, self.problem.spec)
         statistics = {f'normalizer/{k}': v for k, v in vars(known.dynamics.normalizer).items()}
-        return read_checkpoint(self.start_from)[1] | statistics
+        saved = read_checkpoint(self.start_from)[1] | statistics
+        # The optimiser numbers what it trains: its state is for the very same tensors.
+        same = sent(saved).keys() == self.layouts[MODEL].tensors.keys()
+        return saved if same else sent(saved)
 
 
-def check_run(run: Path) -> None:
-    """UserError if a run cannot be gone on from: it has no bundle, or no finished iteration."""
+def check_run(part: ModelPart) -> None:
+    """UserError if the run to go on from is none, is not finished, or does not fit."""
+    run = part.start_from
+    if run is None:
+        return
     if not (run / 'bundle' / 'bundle.json').exists() or not read_checkpoint(run)[0]:
         raise UserError(f'start_from {run} is no run folder of a finished `mbmrl train`')
+    if run.resolve() == (part.folder / MODEL).resolve():
+        raise UserError(f'{part.folder} goes on from its own {MODEL}: leave start_from out')
+    part.first_bundle()
+    part.begin_models({})

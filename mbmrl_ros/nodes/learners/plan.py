@@ -54,10 +54,10 @@ def plan_part(settings: SharedSettings) -> ModelPart | SearchPart:
     name, task, config = training.algorithm.name, training.task, training.config
     if name in LEARNERS:
         run = Path(settings.start_from) if settings.start_from else None
-        if run is not None:
-            check_run(run)
         problem = open_task(task)
-        return ModelPart(LEARNERS[name], problem, config, settings.seed, training.folder, run)
+        part = ModelPart(LEARNERS[name], problem, config, settings.seed, training.folder, run)
+        check_run(part)
+        return part
     searches = [known for known, each in SEARCH_STAGES.items() if each.asynchronous is not None]
     if name not in searches:
         able = [*LEARNERS, *searches]

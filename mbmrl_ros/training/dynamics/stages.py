@@ -112,9 +112,15 @@ def bundle_of(training: ModelTraining[Any], task: str, tensors: Params) -> Bundl
 def begun_with(training: ModelTraining[Any], task: str, known: Bundle) -> Bundle:
     """Return a bundle of this training that has the model of another, as far as it goes.
 
-    UserError if its network is of another size.
+    UserError if its network is of another kind or size.
     """
     bundle = untrained_bundle(training, task)
+    if known.info.cell != bundle.info.cell:
+        cells = [info.cell or 'no' for info in (known.info, bundle.info)]
+        raise UserError(
+            f'the run to go on from is of {known.info.algorithm} with {cells[0]} cells, this one '
+            f'has {cells[1]} cells: choose another run'
+        )
     params = {name: known.params.get(name, value) for name, value in bundle.params.items()}
     wrong = misfit(bundle.params, params)
     if wrong is not None:

@@ -84,3 +84,14 @@ def test_a_thread_that_may_not_be_lowered_goes_on(monkeypatch):
     monkeypatch.setattr(os, 'sched_setscheduler', refuse)
     yield_to_messages()
     assert [param.sched_priority for _, _, param in refused] == [19]
+
+
+def test_whether_others_would_get_it_is_asked_by_a_thread_that_ends(monkeypatch):
+    asked = []
+    monkeypatch.setattr(os, 'sched_setscheduler', lambda *given: asked.append(given[0]))
+    assert priority.why_refused(20) == '' and asked == [0]
+    assert priority.why_refused(0) == '' and len(asked) == 1
+    monkeypatch.undo()
+    before = os.sched_getscheduler(0)
+    assert bool(priority.why_refused(20)) != may()
+    assert os.sched_getscheduler(0) == before

@@ -7,6 +7,8 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,9 @@ import torch
 
 from mbmrl_ros.nodes.common.inputs import Refusal
 from mbmrl_ros.nodes.controller.control_loop import ControlLoop, LoopSettings, Outputs
+from mbmrl_ros.planners.mppi import MPPI, MPPIConfig
 from mbmrl_ros.robot.action_source import Decision
+from mbmrl_ros.robot.budget import LONG, CandidateBudget
 from mbmrl_ros.robot.command import Command
 from mbmrl_ros.robot.controller import Controller
 from mbmrl_ros.robot.latency import Latency
@@ -575,6 +579,45 @@ def test_a_report_that_blocks_holds_up_neither_commands_nor_a_stop(make):
     assert rig.loop.reporter.dropped == 80 - 65
     release.set()
     rig.settle()
+
+
+class Sometimes(Planner):
+    """Plans when the test wants; else it answers at once, as between two episodes."""
+
+    plans_now = False
+    planner = MPPI(MPPIConfig(candidates=16, horizon=2), SPEC.action_size)
+
+    def use_planner(self, planner: MPPI) -> None:
+        self.planner = planner
+
+    def use_reward(self, reward: object) -> None: ...
+
+    def inherit_warm_start(self, other: object) -> None: ...
+
+    def act(self, *given: Any) -> Decision:
+        decision = super().act(*given)
+        return decision if self.plans_now else replace(decision, plan=None)
+
+
+def test_ticks_without_a_plan_say_nothing_of_how_long_plans_take(make):
+    latency = Latency(SPEC)
+    rig = make(send_after_s=1e-3, latency=latency)
+    source, send_time = Sometimes(), rig.loop._pacing.send_time
+    rig.controller.switch_to(source)
+    rig.controller.use_planner(source.planner, CandidateBudget(1.0, 16, 999, 16))
+
+    def tick(count: int) -> None:
+        for _ in range(count):
+            before = len(rig.ticks)
+            rig.feed(1.0 + 0.01 * source.plans)
+            rig.loop.wake()
+            rig.until(lambda before=before: len(rig.ticks) > before)
+
+    tick(LONG)
+    assert rig.controller.candidates == 16 and not latency._ticks and not send_time._ticks
+    source.plans_now = True
+    tick(LONG)
+    assert rig.controller.candidates > 16 and latency._ticks and send_time._ticks
 
 
 @pytest.mark.parametrize('what', ['pace', 'send_time', 'phase'])

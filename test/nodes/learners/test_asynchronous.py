@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`mbmrl train --asynchronous`: what it starts in which order, what it says of wrong input."""
 
+import errno
+import os
 from contextlib import contextmanager
 
 import pytest
@@ -119,6 +121,19 @@ def test_the_simulator_and_the_collector_alone_come_before_all_others(started, t
     assert priorities == {
         'model_learner_node': 0, 'policy_learner_node': 0, 'sim_node': 40, 'collector_node': 40,
     }  # fmt: skip
+
+
+def test_who_may_have_no_priority_is_told_once_and_learns_without(
+    started, tmp_path, capsys, monkeypatch
+):
+    def refuse(*given):
+        raise PermissionError(errno.EPERM, 'Operation not permitted')
+
+    monkeypatch.setattr(os, 'sched_setscheduler', refuse)
+    assert run(tmp_path, '--priority', '40') == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if 'rtprio' in line]
+    assert len(said) == 1 and 'going on without' in said[0]
+    assert started['sim_node']['realtime_priority'] == 40
 
 
 @pytest.mark.parametrize('wrong', ['100', '-1', 'high'])

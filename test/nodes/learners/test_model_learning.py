@@ -24,6 +24,7 @@ from mbmrl_ros.nodes.learners.parts import as_tensors
 from mbmrl_ros.nodes.learners.plan import plan_part
 from mbmrl_ros.nodes.learners.policy_learner_node import ROLE
 from mbmrl_ros.nodes.learners.settings import LearnerSettings
+from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training.dynamics.collect import EpisodePlan, collect, random_actions
 from mbmrl_ros.training.run import Run
 
@@ -131,10 +132,38 @@ def test_a_run_gives_its_model_and_its_data(tmp_path, pieces, run):
     # So does one that was learned beside a robot: here with a piece of 40 steps.
     link, _ = work(request_of(tmp_path / 'next', start_from=tmp_path / KIND), [], 1)
     assert link.all('progress')[-1]['environment_steps'] == STEPS
+    # Into the same folder its data would count twice.
+    with pytest.raises(UserError, match='goes on from its own model: leave start_from out'):
+        plan_part(LearnerSettings(**request_of(tmp_path, start_from=tmp_path / KIND)))
 
-    with pytest.raises(UserError, match='choose the same hidden_sizes'):
-        other = request_of(tmp_path / 'other', start_from=run, hidden_sizes=[8])
-        plan_part(LearnerSettings(**other)).first_bundle()
+
+@pytest.mark.parametrize(
+    ('algorithm', 'changes', 'reason'),
+    [
+        ('grbal', {'hidden_sizes': [8]}, 'choose the same hidden_sizes'),
+        ('grbal', {'step_sizes': 'unit'}, 'choose the same hidden_sizes'),
+        ('rebal', {}, 'with no cells, this one has lstm cells: choose another run'),
+    ],
+)
+def test_a_run_that_does_not_fit_is_refused_before_anything_runs(
+    tmp_path, run, algorithm, changes, reason
+):
+    with pytest.raises(UserError, match=reason) as caught:
+        plan_part(LearnerSettings(**request_of(tmp_path, algorithm, run, **changes)))
+    assert '\n' not in str(caught.value) and not list(tmp_path.iterdir())
+
+
+def test_a_run_of_another_algorithm_gives_the_weights_and_no_state_of_its_optimiser(
+    tmp_path, pieces, run
+):
+    # GrBAL's optimiser holds step sizes as well, which MB has none of.
+    request = request_of(tmp_path, 'mb', run)
+    begun = plan_part(LearnerSettings(**request)).begin_models({})
+    known = load_bundle(run, load_robot('half_cheetah'))
+    assert all(torch.equal(v, known.params[name]) for name, v in begun.state.params.items())
+    assert not begun.state.optimiser.state
+    _, parcels = work(request, [{'1': pieces['1']}], 2)
+    assert len(parcels) == 2
 
 
 def test_there_is_no_policy_to_be_learned(tmp_path):
