@@ -178,7 +178,7 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
         search.add_argument('--rollouts', type=positive, default=20, help='R of each (20)')
         search.add_argument('--width', type=positive, default=64, help='of two layers (64)')
     planners = kinds.add_parser('planners', help='MPPI beside those of pytorch_mppi')
-    repetitions_of = {tick: 40, meta: 20, sim: 5, rollouts: 5, policy: 3, planners: 10}
+    repetitions_of = {tick: 40, meta: 20, sim: 3, rollouts: 5, policy: 3, planners: 10}
     for kind, repetitions in repetitions_of.items():
         kind.add_argument(
             '--repetitions', type=positive, default=repetitions, help=f'({repetitions})'
