@@ -9,8 +9,8 @@ there is left out.
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,9 @@ CONDITIONS = ('processor', 'cores', 'threads', 'device', 'torch', 'python', 'loa
 
 def main() -> None:
     """Write the blocks of the page, its plots, and everything else that was measured."""
-    folder = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('folder', type=Path, help='of the JSON files; the page stands beside it')
+    folder = parser.parse_args().folder
     results = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob('*.json'))}
     ticks = [results.pop(name) for name in [*results] if 'tick_ms' in results[name]]
     blocks = {name: SECTIONS[name](results.pop(name)) for name in SECTIONS if name in results}
