@@ -8,8 +8,8 @@ step, as those of Table 2 of the thesis: minus the return, divided by the steps.
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,7 +37,9 @@ Of costs: [4, episodes] per step. Of losses: [4, 2] before and after adaptation.
 
 def main() -> None:
     """Write tables.md, costs.png and hard.png beside the files."""
-    folder = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('folder', type=Path, help='of what was measured')
+    folder = parser.parse_args().folder
     seeds = sorted(folder.glob('seed*'))
     costs, losses = read(seeds, _cost), read(seeds, _loss)
     known = float(np.mean([_mean(costs, 'mb', test) for test in KNOWN]))

@@ -7,8 +7,8 @@ python benchmarks/recordings_report.py docs/results/millirobot_recordings
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -199,4 +199,6 @@ def _draw_errors(results: dict[str, Any], spec: RobotSpec) -> Figure:
 
 
 if __name__ == '__main__':
-    write_report(Path(sys.argv[1]), load_robot('millirobot'))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('folder', type=Path, help='of what was measured')
+    write_report(parser.parse_args().folder, load_robot('millirobot'))
