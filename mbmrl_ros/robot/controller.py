@@ -205,9 +205,9 @@ class Controller:
 
         One that might have planned and did not (between two episodes, or at random) took no time.
         """
-        if decision is None or decision.plan is not None:
-            return decision is not None
-        return not isinstance(self._source, PlanningSource)
+        if decision is None:
+            return False
+        return decision.plan is not None or not isinstance(self._source, PlanningSource)
 
     @property
     def candidates(self) -> int:
