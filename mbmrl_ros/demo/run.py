@@ -47,7 +47,7 @@ from mbmrl_ros.envs.tasks import Task, load_task
 from mbmrl_ros.evaluation.episodes import finite
 from mbmrl_ros.evaluation.predictions import prediction_losses
 from mbmrl_ros.nodes.episode.episode import Episode, lead_periods
-from mbmrl_ros.nodes.episode.processes import ending_in_order
+from mbmrl_ros.nodes.episode.processes import Ending, ending_in_order
 from mbmrl_ros.nodes.episode.read_bag import RecordedRun, read_run
 from mbmrl_ros.rewards.reward import Reward, build_reward
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
@@ -79,11 +79,11 @@ def demo_command(options: argparse.Namespace) -> int:
         f'{task.description}.\n{event.disturbance} at step {event.step} of {steps}; '
         f'{len(CONTENDERS)} controllers x {options.seeds} seeds, over ROS 2 topics.'
     )
-    with ending_in_order():
+    with ending_in_order() as ending:
         runs = [*_runs(task, spec, bundles, options.seeds, steps, out)]
         _clear(out, runs, options.fresh)
         report = _Report(task, spec, show, bundles, out)
-        failed = _work_off(runs, report, console)
+        failed = _work_off(runs, report, console, ending)
         if not report.outcomes:
             raise UserError(next(iter(failed.values())))
         report.finish(console, failed, options.json)
@@ -94,7 +94,9 @@ def demo_command(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _work_off(runs: list[DemoRun], report: _Report, console: Console) -> dict[str, str]:
+def _work_off(
+    runs: list[DemoRun], report: _Report, console: Console, ending: Ending
+) -> dict[str, str]:
     """Measure the runs that are there, and do the others; return why some failed."""
     there = [run for run in runs if run.finished]
     if there:
@@ -104,7 +106,8 @@ def _work_off(runs: list[DemoRun], report: _Report, console: Console) -> dict[st
     for run in there:
         report.add(run)
     with make_progress(console) as progress:
-        return work_off([run for run in runs if run not in there], progress, report.add)
+        left = [run for run in runs if run not in there]
+        return work_off(left, progress, report.add, ending)
 
 
 class _Report:

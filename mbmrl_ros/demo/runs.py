@@ -22,6 +22,7 @@ from mbmrl_ros.config import UserError, write_text
 from mbmrl_ros.demo.outcomes import Contender
 from mbmrl_ros.demo.progress import Progress
 from mbmrl_ros.nodes.episode.episode import Episode, run_episode
+from mbmrl_ros.nodes.episode.processes import Ending
 from mbmrl_ros.system import machine
 
 # How often somebody who waits is told something, and room for another run is looked for.
@@ -66,13 +67,16 @@ class DemoRun:
 
 
 def work_off(
-    runs: Iterable[DemoRun], progress: Progress, on_done: Callable[[DemoRun], None]
+    runs: Iterable[DemoRun],
+    progress: Progress,
+    on_done: Callable[[DemoRun], None],
+    ending: Ending,
 ) -> dict[str, str]:
     """Do the runs; return why some failed, by title.
 
     As many at once as the machine has room for: each takes a core, as simulator and controller
     wait for each other. on_done: is called after each, in this thread; what it raises is a failure
-    of the run.
+    of the run. ending: is asked at every turn, so that a signal stops them all.
     """
     waiting, stop = list(runs), threading.Event()
     running: dict[Future[None], DemoRun] = {}
@@ -80,6 +84,7 @@ def work_off(
     with ThreadPoolExecutor(max_workers=max(1, len(waiting))) as pool:
         try:
             while waiting or running:
+                ending.check()
                 if waiting and machine.has_room(len(running)):
                     run = waiting.pop(0)
                     on_step = progress.begin(run.title, run.episode.steps)

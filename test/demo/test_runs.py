@@ -3,6 +3,7 @@
 """Runs of a demo: what has finished stays, whatever becomes of the others."""
 
 import io
+import signal
 import threading
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ from mbmrl_ros.config import UserError
 from mbmrl_ros.demo import runs as module
 from mbmrl_ros.demo.progress import Lines
 from mbmrl_ros.demo.runs import work_off
+from mbmrl_ros.nodes.episode.processes import Ending
 from mbmrl_ros.system import machine
 
 PATIENCE_S = 30.0
@@ -52,7 +54,7 @@ def test_a_run_that_fails_costs_none_of_the_others(progress, capsys):
     for run in runs:
         run.let.set()
     done = []
-    failed = work_off(runs, progress, lambda run: done.append(run.title))
+    failed = work_off(runs, progress, lambda run: done.append(run.title), Ending())
     assert sorted(done) == ['a', 'd']
     assert failed == {'b': 'no step for 60 s', 'c': 'RuntimeError: a bug'}
     assert 'Traceback' in capsys.readouterr().err
@@ -63,7 +65,7 @@ def test_one_at_a_time_on_a_busy_machine_and_two_on_a_quiet_one(progress, monkey
     for load, together in ((4.0, 1), (0.0, 2)):
         monkeypatch.setattr(machine, 'load', lambda: load)  # noqa: B023
         runs = [Fake('a'), Fake('b'), Fake('c')]
-        worker = threading.Thread(target=work_off, args=(runs, progress, lambda run: None))
+        worker = threading.Thread(target=work_off, args=(runs, progress, print, Ending()))
         worker.start()
         assert all(run.begun.wait(PATIENCE_S) for run in runs[:together])
         assert not runs[together].begun.wait(0.1), 'there is no room for it'
@@ -73,14 +75,14 @@ def test_one_at_a_time_on_a_busy_machine_and_two_on_a_quiet_one(progress, monkey
         assert all(run.begun.is_set() for run in runs)
 
 
-def test_whoever_leaves_ends_the_runs_under_way(progress):
-    runs = [Fake('a')]
+def test_a_signal_ends_the_runs_under_way(progress):
+    run, ending = Fake('a'), Ending()
 
     def look():
-        assert runs[0].begun.wait(PATIENCE_S)
-        raise KeyboardInterrupt
+        assert run.begun.wait(PATIENCE_S)
+        ending.note(signal.SIGINT, None)
 
     progress.look = look
     with pytest.raises(KeyboardInterrupt):
-        work_off(runs, progress, lambda run: None)
-    assert runs[0].stopped
+        work_off([run], progress, print, ending)
+    assert run.stopped

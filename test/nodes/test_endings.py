@@ -90,16 +90,58 @@ def test_nodes_end_with_the_process_that_started_them(episode, tmp_path, number,
     until(lambda: not any(map(runs, nodes)), 'the nodes run on')
 
 
-def test_signals_that_are_ignored_stay_so_and_the_others_are_put_back():
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    try:
-        with pytest.raises(SystemExit) as ended, ending_in_order():
-            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-            signal.raise_signal(signal.SIGTERM)
-        assert ended.value.code == 143
-        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+class Dropped:
+    """Gets a signal while it is taken away, where Python lets no exception through."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def __del__(self):
+        signal.raise_signal(self.number)
+
+
+@pytest.fixture
+def as_started():
+    """What signals do in a process that has just begun, and afterwards what they did before."""
+    chosen = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGHUP: signal.SIG_IGN,
+    }
+    before = {number: signal.signal(number, handler) for number, handler in chosen.items()}
+    yield chosen
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(
+    ('number', 'error'), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
+)
+@pytest.mark.parametrize('again', [False, True])
+def test_no_signal_is_lost_and_a_second_one_is_not_waited_for(as_started, number, error, again):
+    reached = False
+    with pytest.raises(error) as ended, ending_in_order():
+        Dropped(number)
+        reached = True
+        if again:
+            signal.raise_signal(number)
+            pytest.fail('the second signal was waited for')
+    assert reached, 'what is under way is not cut'
+    assert getattr(ended.value, 'code', 143) == 143
+    assert signal.getsignal(number) == as_started[number]
+
+
+def test_a_loop_asks_whether_it_is_to_end(as_started):
+    with pytest.raises(SystemExit), ending_in_order() as ending:
+        ending.check()
+        signal.raise_signal(signal.SIGTERM)
+        ending.check()
+        pytest.fail('it goes on')
+
+
+def test_signals_that_are_ignored_stay_so(as_started):
+    with ending_in_order() as ending:
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        signal.raise_signal(signal.SIGHUP)
+        assert not ending.number
+    assert {number: signal.getsignal(number) for number in as_started} == as_started

@@ -24,7 +24,7 @@ from std_msgs.msg import Float64MultiArray
 from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.common.log_folder import init_ros
 from mbmrl_ros.nodes.common.messages import MESSAGES
-from mbmrl_ros.nodes.episode.processes import ending_in_order, last_words, node_process
+from mbmrl_ros.nodes.episode.processes import Ending, ending_in_order, last_words, node_process
 from mbmrl_ros.nodes.episode.stall import NodeProcess, Pace, explain
 from mbmrl_ros.nodes.recording.recorder import BagRecorder
 from mbmrl_ros.robot.message_fields import message_stamp_ns
@@ -116,10 +116,9 @@ def run_episode(
     Both nodes are stopped in any case.
     """
     with ExitStack() as stack:
-        stack.enter_context(ending_in_order())
+        ending = stack.enter_context(ending_in_order())
         node, executor = _make_recorder_node(stack, episode)
-        if stop is not None:
-            node.create_timer(LOOK_S, functools.partial(_leave_if, stop))
+        node.create_timer(LOOK_S, functools.partial(_leave_if, ending, stop))
         recorder = stack.enter_context(
             BagRecorder(node, bag, episode.topics, episode.kept, wires=episode.wires)
         )
@@ -161,8 +160,9 @@ def _start_nodes(stack: ExitStack, episode: Episode, log: Path) -> list[NodeProc
     ]
 
 
-def _leave_if(stop: threading.Event) -> None:
-    if stop.is_set():
+def _leave_if(ending: Ending, stop: threading.Event | None) -> None:
+    ending.check()
+    if stop is not None and stop.is_set():
         raise Stopped
 
 

@@ -28,27 +28,48 @@ from mbmrl_ros.system import machine
 PATIENCE_S = 10.0
 
 
+class Ending:
+    """What asked this process to end: the number of a signal, 0 for none."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def note(self, number: int, frame: Any) -> None:
+        """Handle a signal; a second one is not waited for."""
+        again, self.number = self.number, number
+        if again:
+            self.check()
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt after Ctrl-C, SystemExit after any other signal."""
+        if self.number == signal.SIGINT:
+            raise KeyboardInterrupt
+        if self.number:
+            raise SystemExit(128 + self.number)
+
+
 @contextmanager
-def ending_in_order() -> Iterator[None]:
-    """Turn signals that end the process into SystemExit, so that with-blocks end what they began.
+def ending_in_order() -> Iterator[Ending]:
+    """Note signals that end the process; a loop within asks for them by `check` at every turn.
 
-    A signal that is ignored or handled already (nohup) is left alone, and Ctrl-C is an exception
-    already. In another thread than the main one, which is the only one that gets signals, nothing
-    changes.
+    An exception raised wherever a signal comes can be lost in a destructor, leave a lock held, or
+    cut a message that is being written. A signal that is ignored or handled already (nohup, a
+    command of the package) is left alone. In another thread than the main one, which is the only
+    one that gets signals, nothing changes.
     """
-
-    def leave(number: int, frame: Any) -> None:
-        raise SystemExit(128 + number)
-
+    ending = Ending()
     here = threading.current_thread() is threading.main_thread()
-    caught = [n for n in ending_signals() if here and signal.getsignal(n) == signal.SIG_DFL]
+    before = {n: signal.getsignal(n) for n in ending_signals() if here}
+    ends = (signal.SIG_DFL, signal.default_int_handler)
+    caught = {number: handler for number, handler in before.items() if handler in ends}
     for number in caught:
-        signal.signal(number, leave)
+        signal.signal(number, ending.note)
     try:
-        yield
+        yield ending
     finally:
-        for number in caught:
-            signal.signal(number, signal.SIG_DFL)
+        for number, handler in caught.items():
+            signal.signal(number, handler)
+    ending.check()
 
 
 @contextmanager

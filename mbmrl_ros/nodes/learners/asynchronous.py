@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.common.priority import why_refused
-from mbmrl_ros.nodes.episode.processes import ending_in_order, last_words, node_process
+from mbmrl_ros.nodes.episode.processes import Ending, ending_in_order, last_words, node_process
 from mbmrl_ros.nodes.learners.episodes import FOLDER
 from mbmrl_ros.nodes.learners.model_part import ModelPart
 from mbmrl_ros.nodes.learners.parts import MODEL, POLICY, STARTS, Part
@@ -83,21 +83,25 @@ def _learn(settings: SharedSettings, part: Part, priority: int) -> None:
         COLLECTOR: given | first | {'steps': steps},
     }
     log, began_s = folder / 'log', time.time()
-    with ending_in_order(), ExitStack() as stack, tqdm(total=steps, unit='step') as bar:
+    with ending_in_order() as ending, ExitStack() as stack, tqdm(total=steps, unit='step') as bar:
         nodes: dict[str, Process] = {}
         for name, own in parameters.items():
             if name == 'sim_node':
                 # Of the steps that are wanted, none is driven before somebody learns from it.
-                _watch(nodes, log, lambda: _opened(folder, learners, began_s))
+                _watch(ending, nodes, log, lambda: _opened(folder, learners, began_s))
             nodes[name] = stack.enter_context(node_process(name, own, NAMESPACE, log))
         path = folder / FOLDER / 'metrics.csv'
-        _watch(nodes, log, lambda: _show(path, bar) or nodes[COLLECTOR].poll() == 0)
+        collector = nodes[COLLECTOR]
+        _watch(ending, nodes, log, lambda: _show(path, bar) or collector.poll() == 0)
         _show(path, bar)
 
 
-def _watch(nodes: Mapping[str, Process], log: Path, done: Callable[[], bool]) -> None:
+def _watch(
+    ending: Ending, nodes: Mapping[str, Process], log: Path, done: Callable[[], bool]
+) -> None:
     """Wait until something is so; UserError if a node ends before."""
     while not done():
+        ending.check()
         time.sleep(LOOK_S)
         for name, process in nodes.items():
             if process.poll() or (process.poll() == 0 and name != COLLECTOR):
