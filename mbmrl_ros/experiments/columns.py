@@ -29,7 +29,7 @@ def rows_table(rows: Iterable[Mapping[str, str]]) -> list[str]:
 
 
 LEGEND = (
-    '`a +- b (n seeds)`, `a (b to c; n seeds)`: mean or ratio, and its 95 % t-interval over the '
+    '`a ± b (n seeds)`, `a (b to c; n seeds)`: mean or ratio, and its 95 % t-interval over the '
     'means of n training seeds (of ratios: of their logarithms). `a (SD of episodes b)`: one '
     'trained model; b is the standard deviation over its episodes, which says nothing of another '
     'training. `a (1 seed)`: a ratio of single models, no interval.'
@@ -52,7 +52,7 @@ def interval(groups: Groups, digits: int | None = None) -> str:
     if found.seeds > 1 and math.isnan(found.half):
         return f'{found.mean:.{digits}f} ({found.seeds} seeds)'
     if found.seeds > 1:
-        return f'{found.mean:.{digits}f} +- {found.half:.{digits}f} ({found.seeds} seeds)'
+        return f'{found.mean:.{digits}f} ± {found.half:.{digits}f} ({found.seeds} seeds)'
     if math.isnan(found.std):
         return f'{found.mean:.{digits}f}'
     return f'{found.mean:.{digits}f} (SD of episodes {found.std:.{digits}f})'

@@ -119,9 +119,9 @@ def test_returns_are_normalised_to_the_oracle_and_to_mb(tmp_path):
     assert header == ['return', 'MB', 'MB+DE', 'GrBAL', 'MB oracle']
     plain, oracle, mb = [line for line in lines if line.startswith('| HC joint, gen.')]
     # Both seeds have a mean of 100, though episodes differ.
-    assert plain.split('|')[2].strip() == '100 +- 0 (2 seeds)'
+    assert plain.split('|')[2].strip() == '100 ± 0 (2 seeds)'
     # Means of 120 and 180: a deviation of 30 sqrt 2, over sqrt 2, and t(1) is 12.706.
-    assert plain.split('|')[4].strip() == '150 +- 381 (2 seeds)'
+    assert plain.split('|')[4].strip() == '150 ± 381 (2 seeds)'
     assert oracle.split('|')[2].strip().startswith('0.50 (')
     # One of two seeds at 120 / 200, the other at 180 / 200: logarithms apart by log 1.5, so
     # 12.706 x log 1.5 / 2 = 2.576 about the mean, sqrt(0.6 x 0.9) = 0.7348.
@@ -253,7 +253,7 @@ def test_recovery_is_told_of_the_episodes_that_rose(tmp_path):
     ]  # fmt: skip
     # Means of seeds of 60 and 90, 12.706 x 15 about their mean, against 50.
     own, of_mb = worth[name, 'GrBAL']
-    assert own == '75.00 +- 190.59 (2 seeds)' and of_mb.startswith('1.50 (')
+    assert own == '75.00 ± 190.59 (2 seeds)' and of_mb.startswith('1.50 (')
     assert worth[name, 'MB'][1] == '1.00 (1.00 to 1.00; 2 seeds)'
 
 
@@ -262,7 +262,7 @@ def test_what_adapting_costs_is_told_of_episodes_without_a_fault(tmp_path):
     name = f'{JOINT}, undisturbed'
     # MB+DE has 50 of MB's 100, 30 of 40 adaptations were accepted, errors are 0.2 of 0.5.
     total, of_mb, of_still, accepted, errors = cost[name, 'MB+DE']
-    assert total == '50.00 +- 0.00 (2 seeds)' and of_mb == of_still and of_mb.startswith('0.50 (')
+    assert total == '50.00 ± 0.00 (2 seeds)' and of_mb == of_still and of_mb.startswith('0.50 (')
     assert (accepted, errors) == ('75.0 %', '0.40 (0.40 to 0.40; 2 seeds)')
     assert chance['test', 'method'][0] == 'no fault: said to have risen'
     assert chance[name, 'MB+DE'] == ['0 of 6', '9', '100 %', '0.90']
@@ -354,8 +354,8 @@ def test_a_page_has_a_column_for_each_method_or_variant_and_a_row_for_each_of_ma
         == '| return | MB (first data) | GrBAL (first data) | MB | MB+DE | GrBAL |'
     )
     # GrBAL's means of training seeds are 120 and 180.
-    grbal = rows(short['data'])['HC joint, gen.', '100 +- 0 (2 seeds)'][3]
-    assert grbal == '150 +- 381 (2 seeds)'
+    grbal = rows(short['data'])['HC joint, gen.', '100 ± 0 (2 seeds)'][3]
+    assert grbal == '150 ± 381 (2 seeds)'
     assert short['planners'][0].endswith('| mppi | random_shooting | cem | mppi as swept |')
     # A head, and both tests.
     assert len(short['test-time']) == 2 + 2 * len(FIGURES['test-time'].variants)
@@ -394,8 +394,8 @@ def test_what_a_person_wrote_stays(tmp_path, plain_plots):
     assert '<!-- mbmrl report: test-time -->' in text.partition('The end.')[2]
     # (70 + 50 + 50) / 3 = 56.67 and 50, hence 12.706 x 3.333 about their mean.
     before = text.partition('The end.')[0]
-    assert 'MB+DE | 53.33 +- 42.35 (2 seeds)' in before
-    assert 'MB+DE | 50.00 +- 0.00' not in before
+    assert 'MB+DE | 53.33 ± 42.35 (2 seeds)' in before
+    assert 'MB+DE | 50.00 ± 0.00' not in before
 
 
 def test_quick_results_are_said_not_to_be_results(tmp_path, plain_plots):
