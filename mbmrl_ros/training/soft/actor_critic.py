@@ -132,7 +132,9 @@ def descend(learner: ActorCritic, loss: Tensor, *parts: str) -> None:
     named = learner.trained.items()
     leaves = [value for name, value in named if name.startswith(parts) and value.requires_grad]
     for leaf, slope in zip(leaves, torch.autograd.grad(loss, leaves)):
-        leaf.grad = slope
+        # A fused Adam goes through memory in order: a gradient that is stored otherwise, as those
+        # of batched products are, would move the wrong weights.
+        leaf.grad = slope.contiguous()
     learner.optimiser.step()
     learner.optimiser.zero_grad()
 
