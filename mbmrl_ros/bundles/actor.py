@@ -18,7 +18,7 @@ from torch import Tensor
 from mbmrl_ros.bundles.files import misfit
 from mbmrl_ros.bundles.policy import PolicyBundle
 from mbmrl_ros.config import Config, UserError
-from mbmrl_ros.networks.critic import Critic, with_unit
+from mbmrl_ros.networks.critic import Critic
 from mbmrl_ros.networks.params import group
 from mbmrl_ros.policies.squashed import SquashedPolicy, mode
 from mbmrl_ros.types import Params
@@ -126,8 +126,6 @@ def make_actor(
             f'the policy is damaged: it has {info.observation_size} inputs, its robot shows it '
             f'{len(observed)}'
         )
-    if critics:
-        critics = with_unit(critics, float(info.training.get('value_unit', 1.0)))
     about = ActorInfo(
         algorithm=info.algorithm,
         task=info.task,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mbmrl_ros.networks.mlp import init_mlp, layer_count, mlp
+from mbmrl_ros.networks.mlp import init_mlp, mlp
 from mbmrl_ros.types import Params
 
 
@@ -18,15 +18,13 @@ class Critic:
     """C networks Q(s, a), two by default (clipped double Q: Fujimoto et al. 2018).
 
     Parameters have a leading C, but scale and shift [S + A], which all share: a network's input is
-    (observation, action) * scale + shift. unit: what 1 of its output is worth. Adam moves an
-    output by so much per step, so that large values are learned sooner by a large unit.
+    (observation, action) * scale + shift.
     """
 
     observation_size: int
     action_size: int
     hidden_sizes: tuple[int, ...] = (256, 256)
     critics: int = 2
-    unit: float = 1.0
 
     def init(self, generator: torch.Generator) -> Params:
         """Draw the networks one after the other; scale is 1 and shift is 0."""
@@ -38,14 +36,8 @@ class Critic:
     def values(self, params: Params, observations: Tensor, actions: Tensor) -> Tensor:
         """Return Q [C, B] of observations [B, S] and actions [B, A]."""
         inputs = torch.cat([observations, actions], -1)
-        return self.unit * mlp(params, inputs.expand(self.critics, *inputs.shape))[..., 0]
+        return mlp(params, inputs.expand(self.critics, *inputs.shape))[..., 0]
 
     def smallest(self, params: Params, observations: Tensor, actions: Tensor) -> Tensor:
         """Return the smallest of the critics' values [B]."""
         return self.values(params, observations, actions).min(0).values
-
-
-def with_unit(params: Params, unit: float) -> Params:
-    """Return parameters that say without a unit what these say with one."""
-    last = layer_count(params) - 1
-    return params | {name: unit * params[name] for name in (f'weight{last}', f'bias{last}')}

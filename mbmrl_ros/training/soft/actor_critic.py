@@ -32,9 +32,6 @@ class ActorCriticConfig(Config):
     tau: float = Field(0.005, gt=0, le=1, description='how far slow critics follow per update')
     update_batch_size: int = Field(256, ge=2, description='states per update')
     init_temperature: Positive = Field(0.1, description='weight of the entropy at the start')
-    value_unit: Positive = Field(
-        1.0, description='what 1 of the output of a critic is worth; about what returns are'
-    )
     target_entropy: float | None = Field(None, description='default: minus the actions, -|A|')
 
 
@@ -86,7 +83,7 @@ def init_actor_critic(
     """Draw policy and critics, and make the Adam that trains them."""
     generator = torch.Generator().manual_seed(seed)
     policy = SquashedPolicy(observation_size, action_size, config.hidden_sizes)
-    critic = Critic(observation_size, action_size, config.hidden_sizes, unit=config.value_unit)
+    critic = Critic(observation_size, action_size, config.hidden_sizes)
     drawn = {'params': policy.init(generator), 'critic': critic.init(generator)}
     trained = {f'{part}/{k}': v for part, each in drawn.items() for k, v in each.items()}
     trained['log_temperature'] = torch.tensor(math.log(config.init_temperature))
