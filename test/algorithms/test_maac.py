@@ -80,7 +80,7 @@ def test_counts_are_those_of_the_settings(tmp_path):
 
 def test_it_learns_to_go_to_the_origin(tmp_path):
     changes = {'updates_per_step': 0.2, 'epochs': 12, 'discount': 0.95, 'real_ratio': 1.0}
-    changes |= {'initial_steps': 900, 'update_batch_size': 32, 'learning_rate': 5e-3}
+    changes |= {'initial_steps': 900, 'update_batch_size': 32, 'learning_rate': 2e-3}
     changes |= {'probabilistic': False, 'model_learning_rate': 5e-3, 'init_temperature': 0.01}
     bundle = run_of(tmp_path, iterations=1, **PATH | changes)
     policy, params = build_policy(bundle.info), bundle.params
