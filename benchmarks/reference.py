@@ -19,8 +19,7 @@ from reference_pages import pages
 from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.cli.lists import about
 from mbmrl_ros.cli.settings import rows_of
-from mbmrl_ros.envs.meta_tasks import POLICY_TASKS
-from mbmrl_ros.envs.tasks import TASKS
+from mbmrl_ros.envs.tasks import POLICY_TASKS, TASKS
 from mbmrl_ros.experiments.every_study import STUDIES
 from mbmrl_ros.experiments.studies import FIGURES
 from mbmrl_ros.spec.robot import RobotSpec, load_robot, robot_names

@@ -5,8 +5,7 @@
 from __future__ import annotations
 
 from mbmrl_ros.bundles.files import bundle_names
-from mbmrl_ros.envs.meta_tasks import POLICY_TASKS
-from mbmrl_ros.envs.tasks import TASKS
+from mbmrl_ros.envs.tasks import POLICY_TASKS, TASKS
 
 
 def list_tasks() -> dict[str, str]:

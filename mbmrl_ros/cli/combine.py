@@ -14,9 +14,8 @@ from mbmrl_ros.bundles.dynamics import Bundle, load_bundle, read_info, save_bund
 from mbmrl_ros.bundles.files import check_interface, find_bundle
 from mbmrl_ros.bundles.policy import load_policy
 from mbmrl_ros.config import UserError
-from mbmrl_ros.envs.meta_tasks import POLICY_TASKS
 from mbmrl_ros.envs.own_tasks import own_tasks
-from mbmrl_ros.envs.tasks import TASKS
+from mbmrl_ros.envs.tasks import POLICY_TASKS, TASKS
 from mbmrl_ros.planners.kinds import changed
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.training.trained import trained_critics

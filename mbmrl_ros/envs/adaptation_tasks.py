@@ -122,6 +122,9 @@ ADAPTATION_TASKS = (
     _broken('half_cheetah/disabled_joint',
             'run forward while joints go dead; bthigh never fails in training',
             Scene('half_cheetah', RUN, 1000), DEAD_JOINTS[1:], DEAD_JOINTS[0]),
+    # The same ten seconds in a fifth of the steps, for policies: returns are a fifth, too.
+    _broken('half_cheetah/disabled_joint_20hz', 'run forward while joints go dead, at 20 Hz',
+            Scene('half_cheetah_20hz', RUN, 200), DEAD_JOINTS[1:], DEAD_JOINTS[0]),
     _slopes('half_cheetah/slopes', 'run up and down slopes, unseen and steeper ones in tests',
             RAMPS),
     _broken('half_cheetah/pier', 'run over floating blocks of unknown damping and friction',

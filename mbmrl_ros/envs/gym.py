@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.drawing import MODES, Drawing, Picture
-from mbmrl_ros.envs.meta_tasks import POLICY_TASKS, load_meta_task
+from mbmrl_ros.envs.meta_tasks import load_meta_task
 from mbmrl_ros.envs.one_robot import OneRobot
 from mbmrl_ros.envs.settings import TRAINING, check_setting, draw_schedule
 from mbmrl_ros.envs.task import Task
 from mbmrl_ros.envs.task_env import check_goals
-from mbmrl_ros.envs.tasks import TASKS, load_task
+from mbmrl_ros.envs.tasks import POLICY_TASKS, TASKS, load_task
 from mbmrl_ros.rewards.reward import build_done, build_reward, never_done, total
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.types import Array

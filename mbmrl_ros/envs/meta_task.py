@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.goals import Goals
-from mbmrl_ros.envs.task import Task
+from mbmrl_ros.envs.task import Task, TestSchedule
 from mbmrl_ros.rewards.reward import build_done, build_reward, never_done
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.types import DoneFn, GoalRewardFn
@@ -70,7 +70,8 @@ class MetaTask:
 
     horizon: steps of an episode. reward: of the system's states and actions in -1..1. done: which
     states end an episode before. action_scale: the largest action of a policy, which stands for 1.
-    robot: its file's name or path, where the system is one of robots.
+    robot: its file's name or path, where the system is one of robots. tests: names of what may
+    happen in a test.
     """
 
     name: str
@@ -82,19 +83,22 @@ class MetaTask:
     done: DoneFn = never_done
     action_scale: float = PUBLISHED_SCALE
     robot: str = ''
+    tests: tuple[str, ...] = ()
 
 
-def bind(task: Task) -> MetaTask:
-    """Return the functions of a task of a robot; UserError if its file does not fit it."""
+def bind(task: Task, test: TestSchedule | None = None) -> MetaTask:
+    """Return the functions of a task of a robot; UserError if its file does not fit it.
+
+    test: what happens in each episode; without it, what is drawn for training.
+    """
     spec = load_robot(task.robot)
-    if task.disturbances:
-        raise UserError(
-            f'{task.name} has disturbances that come and go, which policies are not trained '
-            'under; give it goals instead, for its reward or such as mass:torso'
-        )
 
     def system(tasks: int, rollouts: int, threads: int) -> System:
-        # It imports MuJoCo.
+        # They import MuJoCo.
+        if task.disturbances:
+            from mbmrl_ros.envs.disturbed_system import DisturbedSystem
+
+            return DisturbedSystem(spec, task, test, (tasks, rollouts), threads)
         from mbmrl_ros.envs.robot_system import RobotSystem
 
         return RobotSystem(spec, task.goals.names, (tasks, rollouts), threads)
@@ -108,6 +112,7 @@ def bind(task: Task) -> MetaTask:
         system,
         build_done(spec, task.done),
         robot=task.robot,
+        tests=tuple(task.tests),
     )
 
 

@@ -1,33 +1,24 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""All tasks of policies, by name: those with goals, which policies are meta-learned on, and those
-without.
-"""
+"""Tasks as policies are trained and tested on them, by name."""
 
 from __future__ import annotations
 
 from mbmrl_ros.config import UserError, closest
-from mbmrl_ros.envs.learning_tasks import LEARNING_TASKS
-from mbmrl_ros.envs.locomotion_tasks import LOCOMOTION_TASKS
 from mbmrl_ros.envs.meta_task import MetaTask, bind
 from mbmrl_ros.envs.own_tasks import own_tasks
-from mbmrl_ros.envs.point_tasks import POINT_TASKS
 from mbmrl_ros.envs.task import Task
+from mbmrl_ros.envs.tasks import POLICY_TASKS, TASKS
 from mbmrl_ros.spec.robot import load_robot
 
-META_TASKS: dict[str, Task | MetaTask] = {
-    task.name: task for task in (*LOCOMOTION_TASKS, *POINT_TASKS)
-}
-POLICY_TASKS = META_TASKS | LEARNING_TASKS
 
-
-def load_meta_task(name: str, robot: str = '') -> MetaTask:
+def load_meta_task(name: str, robot: str = '', test: str = '') -> MetaTask:
     """Return a task by name; UserError names the valid ones.
 
     robot: name or path of a robot file, whose own tasks come first, with or without the name of
-    the robot before theirs.
+    the robot before theirs. test: what happens in it, in place of what happens in training.
     """
-    tasks = dict(POLICY_TASKS)
+    tasks: dict[str, Task | MetaTask] = POLICY_TASKS | TASKS
     if robot:
         spec = load_robot(robot)
         tasks |= own_tasks(spec, robot)
@@ -35,4 +26,8 @@ def load_meta_task(name: str, robot: str = '') -> MetaTask:
     if name not in tasks:
         raise UserError(f'unknown task of policies {name!r}; {closest(name, tasks)}')
     task = tasks[name]
-    return bind(task) if isinstance(task, Task) else task
+    if isinstance(task, Task):
+        return bind(task, task.test(test) if test else None)
+    if test:
+        raise UserError(f'{name} has no tests, got {test!r}')
+    return task

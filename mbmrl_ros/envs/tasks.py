@@ -1,6 +1,6 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""All tasks of models and planners, by name; those of policies are in envs/meta_tasks.py."""
+"""All tasks, by name: of models and planners, and those that are of policies alone."""
 
 from __future__ import annotations
 
@@ -8,20 +8,28 @@ from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.envs.adaptation_tasks import ADAPTATION_TASKS, DEAD_JOINTS
 from mbmrl_ros.envs.arm_tasks import ARM_TASKS
 from mbmrl_ros.envs.learning_tasks import LEARNING_TASKS
-from mbmrl_ros.envs.meta_tasks import POLICY_TASKS
+from mbmrl_ros.envs.locomotion_tasks import LOCOMOTION_TASKS
+from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.envs.own_tasks import own_tasks
 from mbmrl_ros.envs.path_tasks import PATH_TASKS
+from mbmrl_ros.envs.point_tasks import POINT_TASKS
 from mbmrl_ros.envs.task import Task
 from mbmrl_ros.envs.wheel_tasks import WHEEL_TASKS
 from mbmrl_ros.spec.robot import load_robot
 
-__all__ = ['DEAD_JOINTS', 'HELD_OUT', 'TASKS', 'Task', 'load_task']
+__all__ = ['DEAD_JOINTS', 'HELD_OUT', 'META_TASKS', 'POLICY_TASKS', 'TASKS', 'Task', 'load_task']
 
 HELD_OUT = DEAD_JOINTS[0]
 
 TASKS: dict[str, Task] = {
     task.name: task for task in (*ADAPTATION_TASKS, *ARM_TASKS, *PATH_TASKS, *WHEEL_TASKS)
 }
+
+# With goals, which policies are meta-learned on.
+META_TASKS: dict[str, Task | MetaTask] = {
+    task.name: task for task in (*LOCOMOTION_TASKS, *POINT_TASKS)
+}
+POLICY_TASKS = META_TASKS | LEARNING_TASKS
 
 
 def load_task(name: str, robot: str = '') -> Task:

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.config import UserError, closest, merged, override, parse
-from mbmrl_ros.envs.meta_tasks import META_TASKS, load_meta_task
+from mbmrl_ros.envs.meta_tasks import load_meta_task
+from mbmrl_ros.envs.tasks import META_TASKS
 from mbmrl_ros.experiments import policy_cells as cells
 from mbmrl_ros.experiments.jobs import Job, Selection
 from mbmrl_ros.experiments.policy_cells import Measure

@@ -6,7 +6,7 @@ import pytest
 
 from mbmrl_ros.algorithms import ALGORITHMS, META_POLICY_SEARCH, MODEL_BASED_SEARCH
 from mbmrl_ros.config import UserError
-from mbmrl_ros.envs.meta_tasks import META_TASKS
+from mbmrl_ros.envs.tasks import META_TASKS
 from mbmrl_ros.training.recipes import load_recipe
 
 

@@ -15,10 +15,10 @@ from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.adaptation_tasks import ADAPTATION_TASKS
 from mbmrl_ros.envs.gym import GoalTaskEnv, environment_id
 from mbmrl_ros.envs.meta_task import bind, require_goals
-from mbmrl_ros.envs.meta_tasks import POLICY_TASKS, load_meta_task
+from mbmrl_ros.envs.meta_tasks import load_meta_task
 from mbmrl_ros.envs.task import Task
 from mbmrl_ros.envs.task_env import MetaTaskEnv, SamplingConfig
-from mbmrl_ros.envs.tasks import TASKS, load_task
+from mbmrl_ros.envs.tasks import POLICY_TASKS, TASKS, load_task
 
 DOCUMENT = Path(__file__).parents[2] / 'docs' / 'policy_tasks.md'
 

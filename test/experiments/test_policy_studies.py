@@ -11,7 +11,8 @@ import torch
 from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.cli.main import main
 from mbmrl_ros.config import UserError
-from mbmrl_ros.envs.meta_tasks import META_TASKS, load_meta_task
+from mbmrl_ros.envs.meta_tasks import load_meta_task
+from mbmrl_ros.envs.tasks import META_TASKS
 from mbmrl_ros.experiments.goal_shown import with_goal_shown
 from mbmrl_ros.experiments.jobs import Selection
 from mbmrl_ros.experiments.outcomes import do, finished

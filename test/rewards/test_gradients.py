@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from mbmrl_ros.envs.meta_task import MetaTask
-from mbmrl_ros.envs.meta_tasks import POLICY_TASKS
 from mbmrl_ros.envs.task import Task
-from mbmrl_ros.envs.tasks import TASKS
+from mbmrl_ros.envs.tasks import POLICY_TASKS, TASKS
 from mbmrl_ros.rewards.reward import build_reward
 from mbmrl_ros.spec.robot import load_robot
 

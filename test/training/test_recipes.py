@@ -13,8 +13,7 @@ from mbmrl_ros.algorithms import (
     MODEL_BASED_SEARCH,
 )
 from mbmrl_ros.config import UserError, read_extended, share_directory
-from mbmrl_ros.envs.meta_tasks import POLICY_TASKS
-from mbmrl_ros.envs.tasks import TASKS
+from mbmrl_ros.envs.tasks import POLICY_TASKS, TASKS
 from mbmrl_ros.training.dynamics.settings import check_start
 from mbmrl_ros.training.recipes import load_recipe, read_recipe, recipe_names
 

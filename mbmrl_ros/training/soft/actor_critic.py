@@ -114,14 +114,23 @@ def _learned(name: str) -> bool:
 
 @torch.no_grad()
 def scale_inputs(learner: ActorCritic, statistics: Normalizer, observed: Tensor) -> None:
-    """Let all networks see observations less their mean and over their standard deviation."""
+    """Let all networks see observations less their mean and over their standard deviation.
+
+    What they say of an observation stays as it is: their first layers take the change back (as
+    PopArt does at the other end: van Hasselt et al. 2016). Only before they have learned anything
+    their weights count as drawn for inputs of mean 0 and deviation 1.
+    """
     scale = 1.0 / statistics.state_std[observed]
     shift = -statistics.state_mean[observed] * scale
-    for name, known in (*learner.trained.items(), *learner.slow.items()):
-        if name.endswith('/scale'):
-            known[: len(scale)] = scale
-        elif name.endswith('/shift'):
-            known[: len(shift)] = shift
+    for network in (learner.params, learner.critics, learner.slow_critics):
+        old_scale, old_shift = network['scale'][: len(scale)], network['shift'][: len(scale)]
+        if learner.optimiser.state:
+            ratio = old_scale / scale
+            columns = network['weight0'][..., : len(scale)]
+            network['bias0'] += columns @ (old_shift - shift * ratio)
+            columns *= ratio
+        old_scale.copy_(scale)
+        old_shift.copy_(shift)
 
 
 def descend(learner: ActorCritic, loss: Tensor, *parts: str) -> None:

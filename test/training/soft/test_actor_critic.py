@@ -2,10 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """What trains an actor-critic: the right weights move, by what Adam says, and they learn."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from mbmrl_ros.training.soft.actor_critic import ActorCriticConfig, descend, init_actor_critic
+from mbmrl_ros.models.normalizer import Normalizer
+from mbmrl_ros.training.soft.actor_critic import (
+    ActorCriticConfig,
+    descend,
+    init_actor_critic,
+    scale_inputs,
+)
 from mbmrl_ros.training.soft.updates import Targets, improve_critics
 
 CONFIG = ActorCriticConfig(hidden_sizes=(6, 7))
@@ -16,7 +24,10 @@ def test_a_first_step_moves_each_weight_against_its_own_gradient(part):
     # Adam's first step is the learning rate times the sign of the gradient, of each weight.
     learner = init_actor_critic(3, 2, CONFIG, seed=0)
     generator = torch.Generator().manual_seed(1)
-    observations, actions = torch.randn(9, 3, generator=generator), torch.rand(9, 2, generator=generator)
+    observations, actions = (
+        torch.randn(9, 3, generator=generator),
+        torch.rand(9, 2, generator=generator),
+    )
 
     def loss():
         if part == 'critic':
@@ -42,7 +53,9 @@ def test_a_first_step_moves_each_weight_against_its_own_gradient(part):
 def test_critics_learn_what_plain_networks_with_a_plain_adam_learn():
     learner = init_actor_critic(3, 2, CONFIG, seed=0)
     networks = [_as_modules(learner.critics, critic) for critic in range(2)]
-    adams = [torch.optim.Adam(network.parameters(), lr=3e-4, foreach=False) for network in networks]
+    adams = [
+        torch.optim.Adam(network.parameters(), lr=3e-4, foreach=False) for network in networks
+    ]
     generator = torch.Generator().manual_seed(2)
     for _ in range(50):
         inputs = torch.randn(32, 5, generator=generator)
@@ -56,6 +69,47 @@ def test_critics_learn_what_plain_networks_with_a_plain_adam_learn():
     ours = learner.critic.values(learner.critics, inputs[:, :3], inputs[:, 3:])
     theirs = torch.stack([network(inputs)[:, 0] for network in networks])
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_inputs_are_scaled_anew_and_what_was_learned_stays():
+    learner = init_actor_critic(3, 2, CONFIG, seed=0)
+    generator = torch.Generator().manual_seed(3)
+    inputs = torch.randn(9, 5, generator=generator)
+    seen, actions = inputs[:, :3], inputs[:, 3:]
+    first, second = (
+        replace(Normalizer.identity(3), state_mean=torch.tensor(mean), state_std=torch.tensor(std))
+        for mean, std in (([2.0, -1.0, 0.5], [4.0, 0.1, 1.0]), ([1.0, 0.0, 7.0], [0.3, 0.2, 5.0]))
+    )
+
+    def said():
+        critics = (learner.critics, learner.slow_critics)
+        values = [learner.critic.values(each, seen, actions) for each in critics]
+        return [learner.policy.distribution(learner.params, seen)['mean'], *values]
+
+    drawn = said()
+    scale_inputs(learner, first, torch.arange(3))
+    standard = (seen - first.state_mean) / first.state_std
+    moved = [
+        learner.policy.distribution(_unscaled(learner.params), standard)['mean'],
+        learner.critic.values(_unscaled(learner.critics), standard, actions),
+    ]
+    for now, expected, before in zip(said(), moved, drawn):
+        torch.testing.assert_close(now, expected)
+        assert not torch.allclose(now, before), (
+            'nothing was learned: they count as drawn for these'
+        )
+    improve_critics(learner, Targets(seen, actions, seen[:, 0]))
+    learned = said()
+    scale_inputs(learner, second, torch.arange(3))
+    for now, before in zip(said(), learned):
+        torch.testing.assert_close(now, before, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(learner.params['shift'], -second.state_mean / second.state_std)
+    assert learner.critics['scale'][3:].eq(1).all(), 'actions are what they are'
+
+
+def _unscaled(params):
+    """Return a network's parameters with inputs as they come."""
+    return {name: value for name, value in params.items() if name not in ('scale', 'shift')}
 
 
 def _as_modules(critics, which):
