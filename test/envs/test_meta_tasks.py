@@ -12,9 +12,8 @@ import torch
 from gymnasium.utils.env_checker import check_env
 
 from mbmrl_ros.config import UserError
-from mbmrl_ros.envs.adaptation_tasks import ADAPTATION_TASKS
 from mbmrl_ros.envs.gym import GoalTaskEnv, environment_id
-from mbmrl_ros.envs.meta_task import bind, require_goals
+from mbmrl_ros.envs.meta_task import require_goals
 from mbmrl_ros.envs.meta_tasks import load_meta_task
 from mbmrl_ros.envs.task import Task
 from mbmrl_ros.envs.task_env import MetaTaskEnv, SamplingConfig
@@ -134,8 +133,6 @@ def test_names_are_told_apart_and_unknown_ones_answered():
         load_task('ant/goal')
     with pytest.raises(UserError, match='hopper/mbbl is a task for policies'):
         load_task('hopper/mbbl')
-    with pytest.raises(UserError, match='has disturbances that come and go'):
-        bind(ADAPTATION_TASKS[0])
 
 
 def test_tasks_without_goals_are_never_done_and_draw_nothing():
