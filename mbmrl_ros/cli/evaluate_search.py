@@ -18,6 +18,7 @@ from mbmrl_ros.bundles.files import find_bundle
 from mbmrl_ros.bundles.policy import PolicyBundle
 from mbmrl_ros.config import UserError, parse
 from mbmrl_ros.envs.meta_task import MetaTask
+from mbmrl_ros.envs.meta_tasks import load_meta_task
 from mbmrl_ros.evaluation.model_errors import HorizonErrors, horizon_errors, trained_models
 from mbmrl_ros.evaluation.planned import Searched, planned
 from mbmrl_ros.networks.params import group
@@ -34,10 +35,39 @@ from mbmrl_ros.training.trained import run_of
 
 
 def evaluate_search(bundle: PolicyBundle, task: MetaTask, options: argparse.Namespace) -> None:
-    """Roll out by the means of the policy, or by plans; print returns.
+    """Roll out by the means of the policy, or by plans, in each test of the task; print returns.
 
     And errors, where a run has models.
     """
+    tests = _tests(task, options)
+    results = {test: _measure(bundle, task, test, options) for test in tests}
+    if options.json:
+        head = {
+            'bundle': str(options.bundle),
+            'algorithm': bundle.info.algorithm,
+            'task': task.name,
+            'seed': options.seed,
+            'planner': planner_of(options).model_dump() if options.planner else None,
+        }
+        found = results.get('', {'tests': results})
+        write_text(options.json, json.dumps(head | found, indent=2) + '\n')
+
+
+def _tests(task: MetaTask, options: argparse.Namespace) -> list[str]:
+    """Return the names of the tests that are asked for; an empty one where a task has none."""
+    tests: list[str] = list(task.tests) or ['']
+    if options.test != 'all':
+        tests = options.test.split(',')
+    if options.figure and len(tests) > 1:
+        raise UserError(f'--figure draws one test; choose by --test: {", ".join(tests)}')
+    return tests
+
+
+def _measure(
+    bundle: PolicyBundle, task: MetaTask, test: str, options: argparse.Namespace
+) -> dict[str, Any]:
+    """Roll out in one test, and print what came of it."""
+    task = load_meta_task(task.name, options.robot or '', test) if test else task
     search = make_search(bundle, task, options)
     run = find_bundle(options.bundle).parent
     models = trained_models(run)
@@ -48,19 +78,15 @@ def evaluate_search(bundle: PolicyBundle, task: MetaTask, options: argparse.Name
         trajectories = search.env.roll_out(act, search.generator(0, 'evaluate'))
     returns = returns_of(task, trajectories)
     result: dict[str, Any] = {
-        'bundle': str(options.bundle),
-        'algorithm': bundle.info.algorithm,
-        'task': task.name,
-        'seed': options.seed,
-        'planner': planner_of(options).model_dump() if options.planner else None,
         'return_mean': float(returns.mean()),
         'return_std': float(returns.std(correction=0)),
         'returns': returns.tolist(),
         'ended_early': sum(each.steps < search.env.horizon for each in trajectories),
     }
     print(
-        f'{task.name}: return {returns.mean():.1f} (standard deviation over {len(returns)} '
-        f'episodes {returns.std(correction=0):.1f}), {result["ended_early"]} ended early'
+        f'{f"{task.name}, {test}" if test else task.name}: return {returns.mean():.1f} (standard '
+        f'deviation over {len(returns)} episodes {returns.std(correction=0):.1f}), '
+        f'{result["ended_early"]} ended early'
     )
     if models is not None:
         errors = horizon_errors(search.ensemble(models), trajectories)
@@ -69,8 +95,7 @@ def evaluate_search(bundle: PolicyBundle, task: MetaTask, options: argparse.Name
         if options.figure:
             with replacing(options.figure) as path:
                 path.write_bytes(png(errors_figure(errors)))
-    if options.json:
-        write_text(options.json, json.dumps(result, indent=2) + '\n')
+    return result
 
 
 def _acting(bundle: PolicyBundle, search: Search[Any], options: argparse.Namespace) -> Act:

@@ -18,7 +18,7 @@ def load_meta_task(name: str, robot: str = '', test: str = '') -> MetaTask:
     robot: name or path of a robot file, whose own tasks come first, with or without the name of
     the robot before theirs. test: what happens in it, in place of what happens in training.
     """
-    tasks: dict[str, Task | MetaTask] = POLICY_TASKS | TASKS
+    tasks: dict[str, Task | MetaTask] = {**POLICY_TASKS, **TASKS}
     if robot:
         spec = load_robot(robot)
         tasks |= own_tasks(spec, robot)

@@ -12,13 +12,16 @@ SMALL = ('iterations=1', 'members=2', 'model_hidden_sizes=[8]', 'epochs=2', 'bat
          'real_rollouts=4', 'updates=1', 'imagined_rollouts=3')  # fmt: skip
 
 
-@pytest.fixture(scope='module')
-def run(tmp_path_factory):
-    out = tmp_path_factory.mktemp('me_ppo')
-    sets = [part for setting in SMALL for part in ('--set', setting)]
-    task = ['--task', 'point/origin', '--threads', '1', '--out', str(out)]
+def trained(out, task, *settings):
+    sets = [part for setting in (*SMALL, *settings) for part in ('--set', setting)]
+    task = ['--task', task, '--threads', '1', '--out', str(out)]
     assert not main(['train', 'me_ppo', *task, *sets])
     return out
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp('me_ppo'), 'point/origin')
 
 
 def test_returns_are_reported_and_the_errors_of_each_model_over_the_horizon(run, tmp_path):
@@ -40,6 +43,27 @@ def test_a_bundle_without_its_run_has_returns_alone(run, tmp_path):
     assert not main(['evaluate', '--bundle', str(bundle), '--json', str(out), '--steps', '5'])
     assert 'model_errors' not in json.loads(out.read_text())
     assert main(['evaluate', '--bundle', str(bundle), '--figure', str(tmp_path / 'a.png')]) == 2
+
+
+def test_a_task_where_things_break_is_learned_and_tested_as_they_break(tmp_path, capsys):
+    task = 'half_cheetah/disabled_joint_20hz'
+    run, out = trained(tmp_path / 'run', task, 'horizon=4'), tmp_path / 'numbers.json'
+    command = ['evaluate', str(run), '--episodes', '2', '--steps', '3', '--threads', '1']
+    assert not main([*command, '--json', str(out)])
+    tests = json.loads(out.read_text())['tests']
+    assert list(tests) == ['undisturbed', 'held_out', 'mid_run']
+    # Nothing has happened yet in the third of these, and the second began without a joint.
+    assert tests['undisturbed']['returns'] == tests['mid_run']['returns']
+    assert tests['undisturbed']['returns'] != tests['held_out']['returns']
+    assert f'{task}, held_out: return' in capsys.readouterr().out
+    assert not main([*command, '--test', 'held_out', '--json', str(out)])
+    assert json.loads(out.read_text())['tests'] == {'held_out': tests['held_out']}
+    for arguments, said in (
+        (['--test', 'heldout'], "no test 'heldout'; did you mean 'held_out'"),
+        (['--figure', 'a.png'], 'draws one test; choose by --test: undisturbed, held_out'),
+    ):
+        assert main([*command, *arguments]) == 2
+        assert said in capsys.readouterr().err
 
 
 def test_a_run_of_a_search_has_a_page(run, tmp_path):
