@@ -71,7 +71,7 @@ class MetaTask:
     horizon: steps of an episode. reward: of the system's states and actions in -1..1. done: which
     states end an episode before. action_scale: the largest action of a policy, which stands for 1.
     robot: its file's name or path, where the system is one of robots. tests: names of what may
-    happen in a test.
+    happen in a test. disturbed: whether something may happen in training.
     """
 
     name: str
@@ -84,6 +84,7 @@ class MetaTask:
     action_scale: float = PUBLISHED_SCALE
     robot: str = ''
     tests: tuple[str, ...] = ()
+    disturbed: bool = False
 
 
 def bind(task: Task, test: TestSchedule | None = None) -> MetaTask:
@@ -113,6 +114,7 @@ def bind(task: Task, test: TestSchedule | None = None) -> MetaTask:
         build_done(spec, task.done),
         robot=task.robot,
         tests=tuple(task.tests),
+        disturbed=bool(task.disturbances),
     )
 
 

@@ -20,7 +20,6 @@ from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.common.priority import why_refused
 from mbmrl_ros.nodes.episode.processes import Ending, ending_in_order, last_words, node_process
 from mbmrl_ros.nodes.learners.episodes import FOLDER
-from mbmrl_ros.nodes.learners.model_part import ModelPart
 from mbmrl_ros.nodes.learners.parts import MODEL, POLICY, STARTS, Part
 from mbmrl_ros.nodes.learners.plan import plan_part
 from mbmrl_ros.nodes.learners.settings import SharedSettings
@@ -72,9 +71,11 @@ def _learn(settings: SharedSettings, part: Part, priority: int) -> None:
     folder, steps = part.folder, part.steps
     given = settings.model_dump() | {'settings': list(settings.settings) or [''], 'out': folder}
     first = {'realtime_priority': priority} if priority else {}
-    simulated = {'robot': part.robot, 'wall_time': True, 'seed': settings.seed} | first
-    if isinstance(part, ModelPart):
-        # What a model is to adapt to must have happened while it was learned.
+    # A training that goes on begins elsewhere, so that the same is not drawn again.
+    pieces = len(list((folder / FOLDER / 'data').glob('*.safetensors')))
+    simulated = {'robot': part.robot, 'wall_time': True, 'seed': settings.seed + pieces} | first
+    if part.disturbed:
+        # What is to be coped with must have happened while it was learned.
         simulated |= {'task': part.task, 'training_steps': part.horizon}
     learners = [kind for kind in (MODEL, POLICY) if kind in part.layouts]
     parameters: dict[str, dict[str, Any]] = {

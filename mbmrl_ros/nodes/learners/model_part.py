@@ -57,6 +57,11 @@ class ModelPart:
         return self.problem.task.robot
 
     @property
+    def disturbed(self) -> bool:
+        """Whether something happens to the robot."""
+        return bool(self.problem.task.disturbances)
+
+    @property
     def horizon(self) -> int:
         """Steps of an episode."""
         return int(self.config.rollout_steps)

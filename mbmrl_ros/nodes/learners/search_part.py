@@ -46,6 +46,11 @@ class SearchPart:
         return self.search.task.robot
 
     @property
+    def disturbed(self) -> bool:
+        """Whether something happens to the robot."""
+        return self.search.task.disturbed
+
+    @property
     def config(self) -> Any:
         """The settings."""
         return self.search.config

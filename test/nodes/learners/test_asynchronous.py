@@ -63,6 +63,21 @@ def test_learners_are_there_before_the_robot_is_driven_for_as_many_steps(
     assert 'bundle: none yet' in capsys.readouterr().out
 
 
+@pytest.mark.parametrize('algorithm', ['grbal', 'maac'])
+def test_what_happens_in_training_happens_to_the_robot_and_not_twice(started, tmp_path, algorithm):
+    task = 'half_cheetah/disabled_joint_20hz'
+    data = tmp_path / 'collector' / 'data'
+    for pieces in (0, 3):
+        for number in range(1, pieces + 1):
+            data.mkdir(parents=True, exist_ok=True)
+            (data / f'{number:04d}.safetensors').touch()
+        assert run(tmp_path, '--seed', '7', algorithm=algorithm, task=task) == 0
+        known = started['sim_node']
+        assert known['task'] == task and known['training_steps'] > 0
+        assert known['seed'] == 7 + pieces
+    assert algorithm == 'grbal' or known['training_steps'] == 200
+
+
 def test_a_model_that_plans_are_made_in_needs_no_policy_learner_and_a_robot_that_breaks(
     started, tmp_path
 ):
