@@ -18,7 +18,7 @@ from mbmrl_ros.system.outputs import claimed
 from mbmrl_ros.training.algorithm import Algorithm
 from mbmrl_ros.training.dynamics.settings import ModelBasedConfig, check_start
 from mbmrl_ros.training.recipes import load_recipe
-from mbmrl_ros.training.run import After, Run
+from mbmrl_ros.training.run import After, Run, is_search
 from mbmrl_ros.training.search.recorded_start import recorded_episodes
 
 
@@ -43,6 +43,19 @@ def train(
     return run_training(chosen, found, record, RunPlan(Path(out), seed))
 
 
+def _start(run: Run, config: ModelBasedConfig, source: Path) -> None:
+    """Take over data and weights of another run, or the data alone of a search for a policy."""
+    if not is_search(source):
+        run.adopt(source, iterations=config.iterations)
+        return
+    if config.learning_rate == 0:
+        raise UserError(
+            f'learning_rate is 0, and {source} has data to learn from, but no weights that could '
+            'stay: choose another recipe, or a run of mb to start from'
+        )
+    run.adopt_data(source)
+
+
 def find_algorithm(name: str) -> Algorithm:
     """Return an algorithm by name; UserError names the valid ones."""
     if name not in ALGORITHMS:
@@ -53,7 +66,8 @@ def find_algorithm(name: str) -> Algorithm:
 class RunPlan(NamedTuple):
     """Where and how a training runs.
 
-    start_from: a run whose data and weights are taken over. after: called after every iteration.
+    start_from: a run whose data and weights are taken over, or of a search for a policy the data.
+    after: called after every iteration.
     data: recordings, or bags, that a policy search begins with. samplers: where rollouts of meta
     policy search are made, as ray:4; empty: here.
     """
@@ -84,7 +98,7 @@ def run_training(
     with claimed(folder, 'mbmrl train'):
         run = Run(folder, config, identity, after)
         if start_from and isinstance(config, ModelBasedConfig):
-            run.adopt(start_from, iterations=config.iterations)
+            _start(run, config, start_from)
         if recorded and not run.has_data(0):
             run.save_data(0, recorded)
         algorithm.train(task, config, run, seed)

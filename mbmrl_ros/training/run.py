@@ -131,6 +131,8 @@ class Run:
         if (self.folder / 'checkpoint.safetensors').exists():
             return
         last = finished_iterations(source)
+        if is_search(source):
+            raise UserError(f'{source} searched for a policy: it has no weights to start from')
         _, tensors = read_checkpoint(source)
         if with_data and iterations and last > iterations:
             raise UserError(
@@ -149,6 +151,16 @@ class Run:
             raise UserError(f'cannot copy {source} to {self.folder}: {reason(error)}') from error
         params = {key: value for key, value in tensors.items() if key.startswith('params/')}
         self.save_checkpoint(done, params)
+
+    def adopt_data(self, source: Path) -> None:
+        """Take over all that another run collected, as what this one collected first.
+
+        Does nothing if this run has begun; UserError if the other has no finished iteration.
+        """
+        if self.has_data(1):
+            return
+        files = [_data_file(source, 1 + index) for index in range(finished_iterations(source))]
+        self.save_data(1, [each for path in files for each in load_trajectories(path)])
 
     def save_data(self, iteration: int, trajectories: list[Trajectory]) -> None:
         """Write what one iteration collected."""
@@ -211,6 +223,11 @@ def same_setting(name: str, found: Any, wanted: Any) -> bool:
     """
     chosen = wanted == 'auto' and found in ('float32', 'bfloat16')
     return found == wanted or (chosen and name.split('.')[-1] in PRECISIONS)
+
+
+def is_search(source: Path) -> bool:
+    """Whether a run searched for a policy in models, whose weights are of no use to others."""
+    return any(name.startswith('models/') for name in read_checkpoint(source)[1])
 
 
 def finished_iterations(source: Path) -> int:
