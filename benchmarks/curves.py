@@ -23,7 +23,7 @@ BLUE, ORANGE, GREY = '#1f77b4', '#ff7f0e', '#7f7f7f'
 
 
 class Curves(NamedTuple):
-    """What is shown of a kind of run.
+    """What is shown of a kind of run, as far as it has it.
 
     lines: column, colour, label; the first one is what is learned for. bar: which return of it the
     summary says the time of. seconds: columns that make up an iteration.
@@ -34,7 +34,6 @@ class Curves(NamedTuple):
     bar: float
     smoothed: int
     seconds: tuple[str, ...]
-    ylabel: str
 
 
 META = Curves(
@@ -43,7 +42,6 @@ META = Curves(
     200.0,
     10,
     ('iteration_s',),
-    'return of an episode of 100 steps',
 )
 SEARCH = Curves(
     (
@@ -55,7 +53,6 @@ SEARCH = Curves(
     500.0,
     1,
     ('collect_s', 'fit_s', 'improve_s'),
-    'return of an episode of 200 steps',
 )
 
 
@@ -68,6 +65,11 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     runs = {seed_of(folder): read_metrics(folder) for folder in options.runs}
     kind = META if all('return_after' in metrics for metrics in runs.values()) else SEARCH
+    has = set.intersection(*(set(metrics) for metrics in runs.values()))
+    kind = kind._replace(
+        lines=tuple(line for line in kind.lines if line[0] in has),
+        columns=tuple(name for name in kind.columns if name in has),
+    )
     columns = ('environment_steps', *(line[0] for line in kind.lines), *kind.columns)
     with (options.out / 'curves.csv').open('w', newline='') as file:
         writer = csv.writer(file, lineterminator='\n')
@@ -112,7 +114,7 @@ def draw(runs: dict[int, Metrics], kind: Curves) -> Figure:
         mean = np.mean([metrics[key][:shortest] for metrics in runs.values()], 0)
         steps = next(iter(runs.values()))['environment_steps'][:shortest]
         axes.plot(steps, mean, color=colour, lw=1.8, label=label)
-    axes.set(xlabel='control steps', ylabel=kind.ylabel)
+    axes.set(xlabel='control steps', ylabel='return of an episode')
     axes.legend(frameon=False, fontsize=9)
     return figure
 

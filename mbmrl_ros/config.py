@@ -87,6 +87,15 @@ def current_names(record: type[Config], data: Mapping[str, Any]) -> dict[str, An
     return {former.get(name, name): value for name, value in data.items()}
 
 
+def known_settings(record: type[Config], found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings that an older version may have written, as they are called now.
+
+    Those that are no more are left out: a run of before named those of other algorithms as well.
+    """
+    named = current_names(record, found)
+    return {name: value for name, value in named.items() if name in record.model_fields}
+
+
 @functools.cache
 def former_names(record: type[Config]) -> dict[str, str]:
     """Return what keys of a record were called before, with what they are called now."""

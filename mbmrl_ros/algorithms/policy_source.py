@@ -15,7 +15,7 @@ from torch import Tensor
 from mbmrl_ros.algorithms import INNER_STEPS, META_POLICY_SEARCH, MODEL_BASED_SEARCH, MODEL_FREE
 from mbmrl_ros.algorithms.rl2 import RL2Config
 from mbmrl_ros.bundles.policy import PolicyBundle, build_policy
-from mbmrl_ros.config import UserError, closest, parse
+from mbmrl_ros.config import UserError, closest, known_settings, parse
 from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.envs.task_env import normalized, scaled
 from mbmrl_ros.objectives.surrogates import likelihood_ratio
@@ -60,7 +60,9 @@ def make_policy_source(
     known = {each.name: each for family in families for each in family}
     if name not in known:
         raise UserError(f'the bundle is of algorithm {name!r}; {closest(name, known)}')
-    config: Any = parse(known[name].Config, bundle.info.training, f'bundle of {name}, training')
+    record = known[name].Config
+    trained = known_settings(record, bundle.info.training)
+    config: Any = parse(record, trained, f'bundle of {name}, training')
     learner = _learner(bundle, config, task, settings.exploration, start)
     driven = drive_task(spec, bundle, task, config, settings.goal)
     generator = torch.Generator().manual_seed(settings.seed)

@@ -16,7 +16,7 @@ from rich.table import Table
 from mbmrl_ros.algorithms import ALGORITHMS, INNER_STEPS, SEARCH_STAGES
 from mbmrl_ros.bundles.policy import PolicyBundle, load_policy
 from mbmrl_ros.cli.evaluate_search import evaluate_search
-from mbmrl_ros.config import UserError, closest, parse
+from mbmrl_ros.config import UserError, closest, known_settings, parse
 from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.envs.meta_tasks import load_meta_task
 from mbmrl_ros.evaluation.meta_policy import AdaptationCurve, adaptation_curve, trial_curve
@@ -53,16 +53,17 @@ def _curve(
     bundle: PolicyBundle, task: MetaTask, setting: str, options: argparse.Namespace
 ) -> AdaptationCurve:
     record = ALGORITHMS[bundle.info.algorithm].Config
+    settings = known_settings(record, bundle.info.training)
     asked: dict[str, Any] = {'tasks': TASKS, 'rollouts': options.episodes}
     if options.steps:
         asked['horizon'] = options.steps
     inner = INNER_STEPS.get(bundle.info.algorithm)
     if inner is None:
         # A trial is some episodes of one robot: as many robots as there are to be rollouts.
-        config: Any = parse(record, bundle.info.training | asked, '--episodes, --steps')
+        config: Any = parse(record, settings | asked, '--episodes, --steps')
         return trial_curve(bundle, task, config, options.updates + 1, setting, options.seed)
     asked['inner_steps'] = options.updates
-    config = parse(record, bundle.info.training | asked, '--updates, --episodes, --steps')
+    config = parse(record, settings | asked, '--updates, --episodes, --steps')
     return adaptation_curve(bundle, task, config, inner, setting, options.seed)
 
 

@@ -16,7 +16,7 @@ from mbmrl_ros.algorithms import ALGORITHMS, SEARCH_STAGES
 from mbmrl_ros.bundles.actor import make_actor
 from mbmrl_ros.bundles.files import find_bundle
 from mbmrl_ros.bundles.policy import PolicyBundle
-from mbmrl_ros.config import UserError, parse
+from mbmrl_ros.config import UserError, known_settings, parse
 from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.envs.meta_tasks import load_meta_task
 from mbmrl_ros.evaluation.model_errors import HorizonErrors, horizon_errors, trained_models
@@ -131,7 +131,8 @@ def make_search(bundle: PolicyBundle, task: MetaTask, options: argparse.Namespac
     if options.steps:
         asked['horizon'] = options.steps
     record = ALGORITHMS[bundle.info.algorithm].Config
-    config: Any = parse(record, bundle.info.training | asked, '--episodes, --steps')
+    settings = known_settings(record, bundle.info.training) | asked
+    config: Any = parse(record, settings, '--episodes, --steps')
     search = Search(task, config, options.seed)
     sizes = search.env.observation_size, search.env.action_size
     if sizes != (bundle.info.observation_size, bundle.info.action_size):

@@ -27,7 +27,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 from torch import Tensor
 
-from mbmrl_ros.config import Config, UserError, current_names, read_yaml
+from mbmrl_ros.config import Config, UserError, known_settings, read_yaml
 from mbmrl_ros.data.dataset import Trajectory, load_trajectories, save_trajectories
 from mbmrl_ros.models.device import Precision, choose_precision
 from mbmrl_ros.system.outputs import reason, replacing
@@ -239,13 +239,8 @@ def finished_iterations(source: Path) -> int:
 
 
 def present_settings(record: type[Config], found: dict[str, Any]) -> dict[str, Any]:
-    """Return settings of a run that an older version may have begun, as they are called now.
-
-    What it did not name has its default; a run of before named those of other algorithms as well.
-    """
-    named = current_names(record, found)
-    known = {name: value for name, value in named.items() if name in record.model_fields}
-    return record.model_validate(known).model_dump(mode='json')
+    """Return all settings of a run: what an older version did not name has its default."""
+    return record.model_validate(known_settings(record, found)).model_dump(mode='json')
 
 
 def _difference(path: Path, settings: dict[str, Any], present: Present) -> str:

@@ -3,6 +3,7 @@
 """Evaluating a policy that was searched in models, from the command line."""
 
 import json
+import shutil
 
 import pytest
 
@@ -64,6 +65,15 @@ def test_a_task_where_things_break_is_learned_and_tested_as_they_break(tmp_path,
     ):
         assert main([*command, *arguments]) == 2
         assert said in capsys.readouterr().err
+
+
+def test_a_bundle_of_an_older_version_may_name_settings_that_are_no_more(run, tmp_path):
+    older = tmp_path / 'older'
+    shutil.copytree(run / 'bundle', older)
+    info = json.loads((older / 'bundle.json').read_text())
+    info['training']['unit_of_values'] = 3.0
+    (older / 'bundle.json').write_text(json.dumps(info))
+    assert not main(['evaluate', '--bundle', str(older), '--steps', '5'])
 
 
 def test_a_run_of_a_search_has_a_page(run, tmp_path):
