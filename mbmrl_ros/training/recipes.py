@@ -57,7 +57,7 @@ def load_recipe(
 ) -> ConfigType:
     """Return a recipe as settings of the class `record`, with `key=value` overrides.
 
-    otherwise: whose recipes those of a task without a file are; empty: nobody's.
+    otherwise: whose recipes count where a task has none for the algorithm; empty: nobody's.
     """
     settings, source = read_recipe(algorithm, task, name, otherwise)
     return parse(record, override(settings, assignments), source)
@@ -74,7 +74,7 @@ def read_recipe(algorithm: str, task: str, name: str | None = None, otherwise: s
         return Recipe(_own_settings(Path(name), algorithm), name)
     folder = share_directory() / 'config' / 'training'
     path = folder / f'{task}.yaml'
-    if not path.exists() and otherwise:
+    if otherwise and not (path.exists() and recipe_names(read_extended(path), algorithm)):
         path = folder / f'{otherwise}.yaml'
     if not path.exists():
         if name is None:

@@ -156,3 +156,12 @@ def test_assignments_change_single_values():
     assert (config.epochs, config.planner.candidates) == (7, 50)
     assert (config.hidden_sizes, config.learning_rate) == ((8, 8), 1e-4)
     assert config.planner.horizon == load('grbal').planner.horizon, 'the rest of the group stays'
+
+
+def test_a_task_whose_file_names_no_policies_has_the_recipes_of_all_policies():
+    search = ALGORITHMS['maac']
+    own = load_recipe(search.Config, 'maac', 'half_cheetah/disabled_joint', None, (), 'policies')
+    usual = load_recipe(search.Config, 'maac', 'half_cheetah/gymnasium', None, (), 'policies')
+    assert own == usual != search.Config()
+    with pytest.raises(UserError, match=r"no recipe 'far'.*policies\.yaml"):
+        read_recipe('maac', 'half_cheetah/disabled_joint', 'far', 'policies')
