@@ -67,18 +67,19 @@ def read_recipe(algorithm: str, task: str, name: str | None = None, otherwise: s
     """Read what an algorithm has in a recipe of a task.
 
     name: of the recipe; or a path that ends in .yaml, of a file with recipes, of which `default`
-    is taken, or with settings alone. Without one, a task that there is no file for is trained with
-    the defaults of the settings. UserError if there is no such recipe.
+    is taken, or with settings alone. Without one, what there is no recipe for is trained with the
+    defaults of the settings. UserError if there is no such recipe.
     """
     if name is not None and name.endswith(('.yaml', '.yml')):
         return Recipe(_own_settings(Path(name), algorithm), name)
     folder = share_directory() / 'config' / 'training'
     path = folder / f'{task}.yaml'
-    if otherwise and not (path.exists() and recipe_names(read_extended(path), algorithm)):
+    has_own = path.exists() and recipe_names(read_extended(path), algorithm)
+    if otherwise and not has_own:
         path = folder / f'{otherwise}.yaml'
+    elif name is None and not has_own:
+        return Recipe({}, '--set')
     if not path.exists():
-        if name is None:
-            return Recipe({}, '--set')
         raise UserError(f'there are no recipes for {task}; name a file by --config FILE.yaml')
     return Recipe(_of_recipe(read_extended(path), algorithm, name or DEFAULT, path), str(path))
 

@@ -163,5 +163,6 @@ def test_a_task_whose_file_names_no_policies_has_the_recipes_of_all_policies():
     own = load_recipe(search.Config, 'maac', 'half_cheetah/disabled_joint', None, (), 'policies')
     usual = load_recipe(search.Config, 'maac', 'half_cheetah/gymnasium', None, (), 'policies')
     assert own == usual != search.Config()
+    assert read_recipe('trpo', 'half_cheetah/disabled_joint').settings == {}
     with pytest.raises(UserError, match=r"no recipe 'far'.*policies\.yaml"):
         read_recipe('maac', 'half_cheetah/disabled_joint', 'far', 'policies')
