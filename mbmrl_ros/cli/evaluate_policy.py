@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mbmrl_ros.algorithms import ALGORITHMS, INNER_STEPS, SEARCH_STAGES
+from mbmrl_ros.algorithms.model_free import BASELINES
 from mbmrl_ros.bundles.policy import PolicyBundle, load_policy
 from mbmrl_ros.cli.evaluate_search import evaluate_search
 from mbmrl_ros.config import UserError, closest, known_settings, parse
@@ -35,7 +36,7 @@ def evaluate_policy_command(options: argparse.Namespace) -> None:
         known = closest(bundle.info.algorithm, ALGORITHMS)
         raise UserError(f'{options.bundle} is of algorithm {bundle.info.algorithm!r}; {known}')
     task = load_meta_task(options.task or bundle.info.task, options.robot or '')
-    if bundle.info.algorithm in SEARCH_STAGES:
+    if bundle.info.algorithm in (*SEARCH_STAGES, *BASELINES):
         evaluate_search(bundle, task, options)
         return
     if options.figure:

@@ -1,21 +1,25 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What `evaluate` does with a policy that was searched in models: its return, and their errors."""
+"""What `evaluate` does with a policy for one task: its return, and the errors of its models."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import json
+from dataclasses import replace
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 from mbmrl_ros.algorithms import ALGORITHMS, SEARCH_STAGES
+from mbmrl_ros.algorithms.model_free import BASELINES
 from mbmrl_ros.bundles.actor import make_actor
 from mbmrl_ros.bundles.files import find_bundle
-from mbmrl_ros.bundles.policy import PolicyBundle
+from mbmrl_ros.bundles.policy import PolicyBundle, build_policy
 from mbmrl_ros.config import UserError, known_settings, parse
 from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.envs.meta_tasks import load_meta_task
@@ -24,12 +28,14 @@ from mbmrl_ros.evaluation.planned import Searched, planned
 from mbmrl_ros.networks.params import group
 from mbmrl_ros.planners.kinds import PlannerConfig, changed, make_planner
 from mbmrl_ros.planners.mppi import MPPIConfig
+from mbmrl_ros.policies.gaussian import Distribution
+from mbmrl_ros.policies.squashed import mode
 from mbmrl_ros.reports.model_errors import errors_figure
 from mbmrl_ros.reports.page import png
 from mbmrl_ros.system.outputs import replacing, write_text
 from mbmrl_ros.training.rollouts import Act
 from mbmrl_ros.training.search.loop import returns_of
-from mbmrl_ros.training.search.recorded_env import mean_actions
+from mbmrl_ros.training.search.recorded_env import RecordedEnv, mean_actions
 from mbmrl_ros.training.search.stages import Models, Search
 from mbmrl_ros.training.trained import run_of
 
@@ -68,27 +74,29 @@ def _measure(
 ) -> dict[str, Any]:
     """Roll out in one test, and print what came of it."""
     task = load_meta_task(task.name, options.robot or '', test) if test else task
-    search = make_search(bundle, task, options)
     run = find_bundle(options.bundle).parent
-    models = trained_models(run)
+    search = None if bundle.info.algorithm in BASELINES else make_search(bundle, task, options)
+    models = trained_models(run) if search else None
     if options.figure and models is None:
         raise UserError(f'{run} has no models to draw the errors of: no checkpoint is there')
-    with contextlib.closing(search.env):
-        act = _acting(bundle, search, options)
-        trajectories = search.env.roll_out(act, search.generator(0, 'evaluate'))
+    env = search.env if search else baseline_env(bundle, task, options)
+    with contextlib.closing(env):
+        act = _acting(bundle, search, options) if search else acting_by_mean(bundle, options)
+        generator = torch.Generator().manual_seed(options.seed)
+        trajectories = env.roll_out(act, search.generator(0, 'evaluate') if search else generator)
     returns = returns_of(task, trajectories)
     result: dict[str, Any] = {
         'return_mean': float(returns.mean()),
         'return_std': float(returns.std(correction=0)),
         'returns': returns.tolist(),
-        'ended_early': sum(each.steps < search.env.horizon for each in trajectories),
+        'ended_early': sum(each.steps < env.horizon for each in trajectories),
     }
     print(
         f'{f"{task.name}, {test}" if test else task.name}: return {returns.mean():.1f} (standard '
         f'deviation over {len(returns)} episodes {returns.std(correction=0):.1f}), '
         f'{result["ended_early"]} ended early'
     )
-    if models is not None:
+    if search and models is not None:
         errors = horizon_errors(search.ensemble(models), trajectories)
         result |= errors.summary()
         _print_errors(errors)
@@ -134,14 +142,44 @@ def make_search(bundle: PolicyBundle, task: MetaTask, options: argparse.Namespac
     settings = known_settings(record, bundle.info.training) | asked
     config: Any = parse(record, settings, '--episodes, --steps')
     search = Search(task, config, options.seed)
-    sizes = search.env.observation_size, search.env.action_size
+    check_sizes(bundle, task, search.env)
+    return search
+
+
+def baseline_env(bundle: PolicyBundle, task: MetaTask, options: argparse.Namespace) -> RecordedEnv:
+    """Return as many robots as episodes are asked for, as a baseline was trained with."""
+    record = ALGORITHMS[bundle.info.algorithm].Config
+    asked = {'horizon': options.steps} if options.steps else {}
+    settings = known_settings(record, bundle.info.training) | asked
+    config: Any = parse(record, settings, '--steps')
+    task = replace(task, horizon=config.horizon or task.horizon)
+    env = RecordedEnv(task, options.episodes, 1, config)
+    check_sizes(bundle, task, env)
+    return env
+
+
+def acting_by_mean(bundle: PolicyBundle, options: argparse.Namespace) -> Act:
+    """Return what acts by the mean of a baseline's policy; UserError where plans are wanted."""
+    if options.planner:
+        raise UserError(f'--planner plans in models, and {bundle.info.algorithm} has none')
+    policy: Any = build_policy(bundle.info)
+
+    def act(observations: Tensor) -> Distribution:
+        drawn: Distribution = policy.distribution(bundle.params, observations)
+        return drawn | {'mean': mode(drawn)} if bundle.info.squashed else drawn
+
+    return mean_actions(act)
+
+
+def check_sizes(bundle: PolicyBundle, task: MetaTask, env: RecordedEnv) -> None:
+    """Raise UserError where a policy is of another robot."""
+    sizes = env.observation_size, env.action_size
     if sizes != (bundle.info.observation_size, bundle.info.action_size):
         raise UserError(
             f'the policy is of {bundle.info.task}, with {bundle.info.observation_size} '
             f'observations and {bundle.info.action_size} actions; {task.name} has {sizes[0]} and '
             f'{sizes[1]}: choose a task of the same robot'
         )
-    return search
 
 
 def _print_errors(errors: HorizonErrors) -> None:

@@ -67,6 +67,25 @@ def test_a_task_where_things_break_is_learned_and_tested_as_they_break(tmp_path,
         assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize('name', ['sac', 'ppo'])
+def test_a_baseline_is_rolled_out_by_its_mean(tmp_path, capsys, name):
+    pytest.importorskip('stable_baselines3')
+    steps = {'sac': 130, 'ppo': 1}[name]
+    task = ['--task', 'point/origin', '--threads', '1', '--out', str(tmp_path / 'run')]
+    assert not main(['train', name, *task, '--set', 'iterations=1', '--set', f'steps={steps}'])
+    command = ['evaluate', str(tmp_path / 'run'), '--episodes', '3', '--threads', '1']
+    found = []
+    for out in (tmp_path / 'a.json', tmp_path / 'b.json'):
+        assert not main([*command, '--json', str(out)])
+        found.append(json.loads(out.read_text()))
+    assert len(found[0]['returns']) == 3 and found[0] == found[1]
+    # From up to 2 m in both axes, never back in 30 steps: at most 8 m^2 a step, at first.
+    assert -30 * 2 * (2 + 30 * 0.1) ** 2 < found[0]['return_mean'] < 0
+    for wrong, said in ((['--planner', 'mppi'], 'has none'), (['--figure', 'a.png'], 'no models')):
+        assert main([*command, *wrong]) == 2
+        assert said in capsys.readouterr().err
+
+
 def test_a_bundle_of_an_older_version_may_name_settings_that_are_no_more(run, tmp_path):
     older = tmp_path / 'older'
     shutil.copytree(run / 'bundle', older)
