@@ -171,6 +171,9 @@ def _paint_floor(description: mujoco.MjSpec, needs_floor: bool) -> None:
     for field in description.hfields:
         _thin(field)
     for geom in seen:
+        if geom.type == mujoco.mjtGeom.mjGEOM_PLANE:
+            # In the physics it has no end, however large it is drawn.
+            geom.size = [0.0, 0.0, geom.size[2]]
         geom.material = FLOOR
         geom.rgba = [1.0, 1.0, 1.0, 1.0]
 

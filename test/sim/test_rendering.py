@@ -56,6 +56,9 @@ def test_the_camera_goes_with_a_robot_that_runs(renderer):
         positions[0] += 0.1
         last = renderer.draw(positions)
     assert np.abs(first.astype(int) - last).mean() < 3.0
+    positions[0] += 200.0
+    far = renderer.draw(positions)
+    assert np.abs(first.astype(int) - far).mean() < 3.0, 'the floor has no end'
 
 
 @needs_opengl
