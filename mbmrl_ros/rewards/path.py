@@ -115,6 +115,7 @@ def locate(segments: Segments, position: Tensor, yaw: Tensor) -> Place:
 
     Written for speed: at every tick all imagined states are located.
     """
+    segments = Segments(*(part.type_as(position) for part in segments))
     starts, directions = segments.starts, segments.directions
     normals = torch.stack([-directions[:, 1], directions[:, 0]], -1)
     along = position @ directions.T - (starts * directions).sum(-1)

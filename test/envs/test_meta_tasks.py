@@ -13,11 +13,12 @@ from gymnasium.utils.env_checker import check_env
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.gym import GoalTaskEnv, environment_id
-from mbmrl_ros.envs.meta_task import require_goals
+from mbmrl_ros.envs.meta_task import bind, require_goals
 from mbmrl_ros.envs.meta_tasks import load_meta_task
 from mbmrl_ros.envs.task import Task
 from mbmrl_ros.envs.task_env import MetaTaskEnv, SamplingConfig
 from mbmrl_ros.envs.tasks import POLICY_TASKS, TASKS, load_task
+from mbmrl_ros.spec.robot import load_robot
 
 DOCUMENT = Path(__file__).parents[2] / 'docs' / 'policy_tasks.md'
 
@@ -123,6 +124,19 @@ def test_a_task_without_goals_is_one_for_policies_but_not_for_a_meta_learner(tmp
         require_goals(task)
     # It is one for a model and a planner as well.
     assert load_task('hop', str(path)).done == {}
+
+
+@pytest.mark.parametrize('name', TASKS)
+def test_rewards_are_the_same_in_the_precision_of_environments_and_of_models(name):
+    task = bind(TASKS[name])
+    size = load_robot(task.robot)
+    draw = torch.Generator().manual_seed(0)
+    states = torch.randn(2, 50, size.state_size, generator=draw)
+    actions = 2 * torch.rand(50, size.action_size, generator=draw) - 1
+    single = states[0], actions, states[1], torch.zeros(0)
+    exact = task.reward(*(part.double() for part in single))
+    assert exact.dtype == torch.float64
+    torch.testing.assert_close(task.reward(*single).double(), exact, rtol=1e-3, atol=1e-3)
 
 
 def test_names_are_told_apart_and_unknown_ones_answered():
