@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mbmrl_ros.algorithms import ALGORITHMS
+from mbmrl_ros.bundles.files import check_interface
+from mbmrl_ros.bundles.policy import load_policy
 from mbmrl_ros.config import Config, UserError, closest
-from mbmrl_ros.data.dataset import Trajectory
+from mbmrl_ros.data.dataset import Trajectory, held_out_every
 from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.envs.task import Task
+from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.system.outputs import claimed
 from mbmrl_ros.training.algorithm import Algorithm
 from mbmrl_ros.training.dynamics.settings import ModelBasedConfig, check_start
 from mbmrl_ros.training.recipes import load_recipe
-from mbmrl_ros.training.run import After, Run, is_search
+from mbmrl_ros.training.run import After, Run, finished_iterations, is_search
 from mbmrl_ros.training.search.recorded_start import recorded_episodes
 
 
@@ -43,7 +46,7 @@ def train(
     return run_training(chosen, found, record, RunPlan(Path(out), seed))
 
 
-def _start(run: Run, config: ModelBasedConfig, source: Path) -> None:
+def _start(run: Run, config: ModelBasedConfig, source: Path, robot: str) -> None:
     """Take over data and weights of another run, or the data alone of a search for a policy."""
     if not is_search(source):
         run.adopt(source, iterations=config.iterations)
@@ -53,7 +56,11 @@ def _start(run: Run, config: ModelBasedConfig, source: Path) -> None:
             f'learning_rate is 0, and {source} has data to learn from, but no weights that could '
             'stay: choose another recipe, or a run of mb to start from'
         )
-    run.adopt_data(source)
+    folder = source / 'bundles' / f'{finished_iterations(source):04d}'
+    check_interface(folder, load_policy(folder).info, load_robot(robot))
+    # Of so many one is held out.
+    fewest = held_out_every(config.validation_fraction)
+    run.adopt_data(source, fewest, config.past_steps + config.future_steps)
 
 
 def find_algorithm(name: str) -> Algorithm:
@@ -98,7 +105,7 @@ def run_training(
     with claimed(folder, 'mbmrl train'):
         run = Run(folder, config, identity, after)
         if start_from and isinstance(config, ModelBasedConfig):
-            _start(run, config, start_from)
+            _start(run, config, start_from, task.robot)
         if recorded and not run.has_data(0):
             run.save_data(0, recorded)
         algorithm.train(task, config, run, seed)

@@ -34,7 +34,7 @@ from mbmrl_ros.reports.model_errors import errors_figure
 from mbmrl_ros.reports.page import png
 from mbmrl_ros.system.outputs import replacing, write_text
 from mbmrl_ros.training.rollouts import Act
-from mbmrl_ros.training.search.loop import returns_of
+from mbmrl_ros.training.search.loop import check_task, returns_of
 from mbmrl_ros.training.search.recorded_env import RecordedEnv, mean_actions
 from mbmrl_ros.training.search.stages import Models, Search
 from mbmrl_ros.training.trained import run_of
@@ -45,6 +45,7 @@ def evaluate_search(bundle: PolicyBundle, task: MetaTask, options: argparse.Name
 
     And errors, where a run has models.
     """
+    check_task(task)
     tests = _tests(task, options)
     results = {test: _measure(bundle, task, test, options) for test in tests}
     if options.json:
@@ -73,7 +74,9 @@ def _measure(
     bundle: PolicyBundle, task: MetaTask, test: str, options: argparse.Namespace
 ) -> dict[str, Any]:
     """Roll out in one test, and print what came of it."""
-    task = load_meta_task(task.name, options.robot or '', test) if test else task
+    if test:
+        steps = options.steps or bundle.info.training.get('horizon')
+        task = load_meta_task(task.name, options.robot or '', test, steps)
     run = find_bundle(options.bundle).parent
     search = None if bundle.info.algorithm in BASELINES else make_search(bundle, task, options)
     models = trained_models(run) if search else None

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.meta_task import Mask
 from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.envs.task import Task, TestSchedule
@@ -31,11 +30,6 @@ class DisturbedSystem:
         threads: int,
     ) -> None:
         """test: what happens in each episode, if not what is drawn for training. size: N, R."""
-        if task.goals.names:
-            raise UserError(
-                f'{task.name} has goals and disturbances that come and go, which policies are '
-                'not trained under; give it goals alone, for its reward or such as mass:torso'
-            )
         self.spec, self._task, self._test = spec, task, test
         self._robots = RobotEnv(spec, size[0] * size[1], threads)
         self._states = torch.zeros(self._robots.batch, spec.state_size, dtype=torch.float64)

@@ -93,6 +93,11 @@ def bind(task: Task, test: TestSchedule | None = None) -> MetaTask:
     test: what happens in each episode; without it, what is drawn for training.
     """
     spec = load_robot(task.robot)
+    if task.disturbances and task.goals.names:
+        raise UserError(
+            f'{task.name} has goals and disturbances that come and go, which policies are not '
+            'trained under; give it goals alone, for its reward or such as mass:torso'
+        )
 
     def system(tasks: int, rollouts: int, threads: int) -> System:
         # They import MuJoCo.

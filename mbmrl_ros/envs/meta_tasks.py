@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.envs.meta_task import MetaTask, bind
 from mbmrl_ros.envs.own_tasks import own_tasks
@@ -12,11 +14,14 @@ from mbmrl_ros.envs.tasks import POLICY_TASKS, TASKS
 from mbmrl_ros.spec.robot import load_robot
 
 
-def load_meta_task(name: str, robot: str = '', test: str = '') -> MetaTask:
+def load_meta_task(
+    name: str, robot: str = '', test: str = '', steps: int | None = None
+) -> MetaTask:
     """Return a task by name; UserError names the valid ones.
 
     robot: name or path of a robot file, whose own tasks come first, with or without the name of
     the robot before theirs. test: what happens in it, in place of what happens in training.
+    steps: of an episode, over which that is spread; by default the task's own.
     """
     tasks: dict[str, Task | MetaTask] = {**POLICY_TASKS, **TASKS}
     if robot:
@@ -27,6 +32,7 @@ def load_meta_task(name: str, robot: str = '', test: str = '') -> MetaTask:
         raise UserError(f'unknown task of policies {name!r}; {closest(name, tasks)}')
     task = tasks[name]
     if isinstance(task, Task):
+        task = replace(task, episode_steps=steps or task.episode_steps)
         return bind(task, task.test(test) if test else None)
     if test:
         raise UserError(f'{name} has no tests, got {test!r}')

@@ -28,7 +28,7 @@ from safetensors.torch import load, save_file
 from torch import Tensor
 
 from mbmrl_ros.config import Config, UserError, known_settings, read_yaml
-from mbmrl_ros.data.dataset import Trajectory, load_trajectories, save_trajectories
+from mbmrl_ros.data.dataset import Trajectory, load_trajectories, save_trajectories, split_long
 from mbmrl_ros.models.device import Precision, choose_precision
 from mbmrl_ros.system.outputs import reason, replacing
 from mbmrl_ros.system.outputs import write_text as write_text
@@ -152,15 +152,24 @@ class Run:
         params = {key: value for key, value in tensors.items() if key.startswith('params/')}
         self.save_checkpoint(done, params)
 
-    def adopt_data(self, source: Path) -> None:
+    def adopt_data(self, source: Path, fewest: int, shortest: int) -> None:
         """Take over all that another run collected, as what this one collected first.
 
-        Does nothing if this run has begun; UserError if the other has no finished iteration.
+        In at least `fewest` pieces of at least `shortest` steps: long episodes are cut. Does
+        nothing if this run has begun; UserError if the other has too little, or nothing.
         """
         if self.has_data(1):
             return
         files = [_data_file(source, 1 + index) for index in range(finished_iterations(source))]
-        self.save_data(1, [each for path in files for each in load_trajectories(path)])
+        collected = [each for path in files for each in load_trajectories(path)]
+        pieces = split_long(collected, fewest, shortest)
+        if len(pieces) < fewest:
+            raise UserError(
+                f'{source} has {len(collected)} episodes, which give {len(pieces)} pieces of '
+                f'{shortest} steps; {fewest} are needed, one of them to validate by: collect '
+                'more, or set a larger validation_fraction'
+            )
+        self.save_data(1, pieces)
 
     def save_data(self, iteration: int, trajectories: list[Trajectory]) -> None:
         """Write what one iteration collected."""

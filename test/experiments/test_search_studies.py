@@ -84,6 +84,13 @@ def test_the_exact_gradient_is_that_of_a_long_path_in_the_true_dynamics():
     np.testing.assert_allclose(seen, value, rtol=1e-4)
 
 
+@pytest.mark.parametrize('arm', integrator.SOURCES)
+def test_every_source_of_dynamics_and_values_gives_an_error_per_horizon(arm):
+    options = {'transitions': 60, 'noise': 0.05, 'epochs': 2, 'updates': 2, 'horizons': [0, 3]}
+    found = integrator.gradient_errors(integrator.SOURCES[arm], options, seed=0)
+    assert len(found['error']) == 2 and all(0 < error < 10 for error in found['error'])
+
+
 def test_a_biased_model_adds_what_it_is_said_to_and_leaves_the_others_as_they_were():
     config = ALGORITHMS['me_ppo'].Config(members=3, model_hidden_sizes=(8,))
     search = Search(load_meta_task(ORIGIN), config, 0)

@@ -22,6 +22,9 @@ from mbmrl_ros.policies.squashed import SquashedPolicy
 from mbmrl_ros.training.run import optimiser_tensors, restore_optimiser
 from mbmrl_ros.types import Params
 
+MOST = 10.0
+"""How many times larger or smaller the deviation of an input becomes, and is the same input."""
+
 
 class ActorCriticConfig(Config):
     """Settings of a soft actor-critic (MAAC, appendix: 256-256, 3e-4, 0.99, 0.005)."""
@@ -118,17 +121,21 @@ def scale_inputs(learner: ActorCritic, statistics: Normalizer, observed: Tensor)
 
     What they say of an observation stays as it is: their first layers take the change back (as
     PopArt does at the other end: van Hasselt et al. 2016). Only before they have learned anything
-    their weights count as drawn for inputs of mean 0 and deviation 1.
+    their weights count as drawn for inputs of mean 0 and deviation 1, and so do those of a channel
+    whose deviation is another one by more than MOST: of it next to nothing was learned.
     """
     scale = 1.0 / statistics.state_std[observed]
     shift = -statistics.state_mean[observed] * scale
     for network in (learner.params, learner.critics, learner.slow_critics):
+        if 'scale' not in network:
+            continue
         old_scale, old_shift = network['scale'][: len(scale)], network['shift'][: len(scale)]
+        ratio = old_scale / scale
+        alike = (ratio < MOST) & (ratio > 1.0 / MOST)
         if learner.optimiser.state:
-            ratio = old_scale / scale
             columns = network['weight0'][..., : len(scale)]
-            network['bias0'] += columns @ (old_shift - shift * ratio)
-            columns *= ratio
+            network['bias0'] += columns @ torch.where(alike, old_shift - shift * ratio, 0.0)
+            columns *= torch.where(alike, ratio, 1.0)
         old_scale.copy_(scale)
         old_shift.copy_(shift)
 

@@ -78,7 +78,7 @@ def test_inputs_are_scaled_anew_and_what_was_learned_stays():
     seen, actions = inputs[:, :3], inputs[:, 3:]
     first, second = (
         replace(Normalizer.identity(3), state_mean=torch.tensor(mean), state_std=torch.tensor(std))
-        for mean, std in (([2.0, -1.0, 0.5], [4.0, 0.1, 1.0]), ([1.0, 0.0, 7.0], [0.3, 0.2, 5.0]))
+        for mean, std in (([2.0, -1.0, 0.5], [4.0, 0.1, 1.0]), ([1.0, 0.0, 7.0], [0.5, 0.2, 5.0]))
     )
 
     def said():
@@ -105,6 +105,25 @@ def test_inputs_are_scaled_anew_and_what_was_learned_stays():
         torch.testing.assert_close(now, before, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(learner.params['shift'], -second.state_mean / second.state_std)
     assert learner.critics['scale'][3:].eq(1).all(), 'actions are what they are'
+
+
+def test_a_channel_that_hardly_moved_is_a_new_one_once_it_does():
+    learner = init_actor_critic(2, 1, CONFIG, seed=0)
+    still = replace(Normalizer.identity(2), state_std=torch.tensor([1.0, 1e-4]))
+    scale_inputs(learner, still, torch.arange(2))
+    seen, actions = torch.zeros(4, 2), torch.zeros(4, 1)
+    improve_critics(learner, Targets(seen, actions, torch.ones(4)))
+    before = {name: value.clone() for name, value in learner.critics.items()}
+    moving = replace(
+        still, state_mean=torch.tensor([0.0, 5.0]), state_std=torch.tensor([2.0, 1.0])
+    )
+    scale_inputs(learner, moving, torch.arange(2))
+    weights = learner.critics['weight0']
+    # Twice the deviation: twice the weight. Ten thousand times: as it was.
+    torch.testing.assert_close(weights[..., 0], 2 * before['weight0'][..., 0])
+    torch.testing.assert_close(weights[..., 1:], before['weight0'][..., 1:])
+    torch.testing.assert_close(learner.critics['bias0'], before['bias0'])
+    assert learner.critics['scale'].tolist() == [0.5, 1.0, 1.0]
 
 
 def _unscaled(params):
