@@ -248,4 +248,4 @@ def test_a_policy_search_may_begin_with_recordings(kind, bags, data, tmp_path, c
     task = ['--task', 'forward', '--robot', robot, '--out', tmp_path / 'run']
     assert 'are not sampled in batches' in wrong(capsys, *command, *task)
     assert 'needs --task' in wrong(capsys, *command)
-    assert 'unknown task of policies' in wrong(capsys, *command, '--task', 'millirobot/path')
+    assert 'unknown task of policies' in wrong(capsys, *command, '--task', 'millirobot/road')
