@@ -44,10 +44,9 @@ class Fitted(Protocol):
 class Part(Protocol):
     """What is learned beside a robot: a policy in models, or the model that it is planned in.
 
-    name: of the algorithm. robot: name or path of its file. disturbed:
-    whether something happens to the robot. horizon: steps of an episode. steps:
-    that a training collects. layouts: what the tensors of each kind look like that is sent; what
-    drives the robot comes last. episodes_that_count: how many of the newest are learned from, a
+    name: of the algorithm. robot: name or path of its file. disturbed: whether something happens
+    to the robot. horizon: steps of an episode. steps: that a training collects. layouts: what the
+    tensors of each kind look like that is sent; what drives the robot comes last. episodes_that_count: how many of the newest are learned from, a
     few more for pieces. keeps_data: whether the model learner keeps what it has got, since all
     of it counts.
     """
