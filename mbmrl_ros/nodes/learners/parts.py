@@ -46,9 +46,9 @@ class Part(Protocol):
 
     name: of the algorithm. robot: name or path of its file. disturbed: whether something happens
     to the robot. horizon: steps of an episode. steps: that a training collects. layouts: what the
-    tensors of each kind look like that is sent; what drives the robot comes last. episodes_that_count: how many of the newest are learned from, a
-    few more for pieces. keeps_data: whether the model learner keeps what it has got, since all
-    of it counts.
+    tensors of each kind look like that is sent; what drives the robot comes last.
+    episodes_that_count: how many of the newest are learned from, a few more for pieces.
+    keeps_data: whether the model learner keeps what it has got, since all of it counts.
     """
 
     @property
