@@ -68,11 +68,10 @@ def draw_film(scene: Scene, show: Show, every: int) -> Iterator[Picture]:
     renderer = Renderer(scene.spec, WIDTH, HEIGHT)
     panels = [_panel(scene, outcome, renderer) for outcome in _chosen(scene)]
     steps = min(len(panel.positions) for panel in panels)
-    schedule = scene.task.test('mid_run')(len(scene.outcomes[0].rewards))
     marks = task_marks(scene.task, renderer.stage.size_m)
     try:
         for step in range(0, steps, every):
-            wrong, pictures = active(schedule, step), []
+            wrong, pictures = active(scene.schedule, step), []
             for panel in panels:
                 renderer.camera = panel.camera
                 pictures.append(renderer.draw(panel.positions[step], wrong, marks))
@@ -140,7 +139,7 @@ def _head(scene: Scene, show: Show, outcome: Outcome, step: int) -> Head:
 
 def _foot(scene: Scene, step: int) -> list[Word]:
     broken = step >= scene.failure_step
-    state = fault_words(scene.fault) if broken else 'nothing is wrong'
+    state = fault_words(scene.faults) if broken else 'nothing is wrong'
     return [
         Word(8, f'{step * scene.spec.period_s:.1f} s'),
         Word(90, state, BROKEN if broken else INK),

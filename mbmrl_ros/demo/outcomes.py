@@ -16,7 +16,7 @@ from mbmrl_ros.evaluation.episodes import interval95
 from mbmrl_ros.evaluation.predictions import PredictionLosses
 from mbmrl_ros.nodes.episode.read_bag import RecordedRun
 from mbmrl_ros.reports.page import Section
-from mbmrl_ros.sim.disturbances import Disturbance
+from mbmrl_ros.sim.disturbances import Disturbance, Schedule
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array
 
@@ -62,12 +62,17 @@ class Outcome:
 
 
 class Scene(NamedTuple):
-    """All runs of a demo that are there. failure_step: when the robot breaks."""
+    """All runs of a demo that are there. schedule: what breaks in them, all of it at once."""
 
     task: Task
     spec: RobotSpec
     outcomes: Sequence[Outcome]
-    failure_step: int
+    schedule: Schedule
+
+    @property
+    def failure_step(self) -> int:
+        """When the robot breaks."""
+        return self.schedule[0].step
 
     @property
     def failure_s(self) -> float:
@@ -75,9 +80,9 @@ class Scene(NamedTuple):
         return self.failure_step * self.spec.period_s
 
     @property
-    def fault(self) -> Disturbance:
+    def faults(self) -> list[Disturbance]:
         """What goes wrong."""
-        return self.task.test('mid_run')(len(self.outcomes[0].rewards))[0].disturbance
+        return [event.disturbance for event in self.schedule]
 
     @property
     def contenders(self) -> list[Contender]:
@@ -89,8 +94,17 @@ class Scene(NamedTuple):
         return [outcome for outcome in self.outcomes if outcome.contender == contender]
 
 
-def fault_words(fault: Disturbance) -> str:
+def schedule_of(task: Task, show: Show, steps: int) -> Schedule:
+    """Return what breaks in runs of that many steps: in an own task its `mid_run`."""
+    return task.test(show.test if show.test in task.tests else 'mid_run')(steps)
+
+
+def fault_words(faults: Sequence[Disturbance]) -> str:
     """Return what is wrong, for people."""
+    return ' and '.join(map(_words, faults))
+
+
+def _words(fault: Disturbance) -> str:
     kind, target = fault.kind.replace('_', ' '), fault.target.replace('_', ' ')
     words = _WORDS.get(fault.kind, '{kind}: {target} {value:g}')
     return words.format(kind=kind, target=target, value=fault.value)
@@ -112,7 +126,8 @@ class Show:
     numbers: of a run, with its failure step: `distance_m` and what else belongs into
     summary.json. columns: those of the table after the first. sections: of the page; the first
     figure is kept as overview.png too. live: what the video says of a run at a step.
-    headline: the number that the demo is about, and what it is, after the numbers.
+    headline: the number that the demo is about, and what it is, after the numbers. test: of the
+    task, what breaks in it.
     """
 
     task: str
@@ -122,6 +137,7 @@ class Show:
     sections: Callable[[Scene], list[Section]]
     live: Callable[[Scene, Outcome, int], str]
     headline: Column
+    test: str = 'mid_run'
 
 
 def summarise(scene: Scene, show: Show) -> dict[str, Any]:
@@ -143,7 +159,7 @@ def summarise(scene: Scene, show: Show) -> dict[str, Any]:
         'seeds': sorted({outcome.seed for outcome in scene.outcomes}),
         'steps': steps,
         'failure_step': scene.failure_step,
-        'failure': str(scene.task.test('mid_run')(steps)[0].disturbance),
+        'failure': ', '.join(map(str, scene.faults)),
         'controllers': controllers,
     }
 
@@ -177,7 +193,7 @@ def headline(scene: Scene, show: Show, summary: dict[str, Any]) -> str:
     ]
     runs = len(summary['seeds'])
     of = 'one run each' if runs == 1 else f'means of {runs} runs each, ±: 95 % interval'
-    fault = fault_words(scene.fault)
+    fault = fault_words(scene.faults)
     return f'When {fault}: {", ".join(means)} {show.headline.header} ({of}).'
 
 

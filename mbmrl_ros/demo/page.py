@@ -26,7 +26,7 @@ def write_demo_page(
         with replacing(path.with_name('overview.png')) as picture:
             picture.write_bytes(png(sections[0].figure))
     page = Page(
-        f'{scene.spec.name}: {fault_words(scene.fault)}, from {scene.failure_s:.1f} s on',
+        f'{scene.spec.name}: {fault_words(scene.faults)}, from {scene.failure_s:.1f} s on',
         [
             headline(scene, show, summary),
             _introduction(scene, len(summary['seeds'])),

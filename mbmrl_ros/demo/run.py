@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from rich.console import Console
@@ -37,6 +37,7 @@ from mbmrl_ros.demo.outcomes import (
     Show,
     header,
     headline,
+    schedule_of,
     summarise,
     table_rows,
 )
@@ -50,6 +51,7 @@ from mbmrl_ros.nodes.episode.episode import Episode, lead_periods
 from mbmrl_ros.nodes.episode.processes import Ending, ending_in_order
 from mbmrl_ros.nodes.episode.read_bag import RecordedRun, read_run
 from mbmrl_ros.rewards.reward import Reward, build_reward
+from mbmrl_ros.sim.disturbances import Schedule
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
 
 SHOWS = {
@@ -62,6 +64,20 @@ SHOWS = {
 DEFAULT = 'pr2_left_arm'
 
 
+class Story(NamedTuple):
+    """What every run of a demo does, in how many steps."""
+
+    task: Task
+    spec: RobotSpec
+    show: Show
+    steps: int
+
+    @property
+    def schedule(self) -> Schedule:
+        """What breaks, and when."""
+        return schedule_of(self.task, self.show, self.steps)
+
+
 def demo_command(options: argparse.Namespace) -> int:
     """Run every contender with every seed; write bags, summary.json and report.html to `out`.
 
@@ -69,20 +85,19 @@ def demo_command(options: argparse.Namespace) -> int:
     """
     torch.set_num_threads(1)
     console, out = Console(), options.out
-    task, show = _choose(options.robot, options.task)
-    spec = load_robot(task.robot)
-    steps = options.steps or task.episode_steps
-    bundles = _load_bundles(spec, str(options.bundles or show.bundles))
-    _check_steps(steps, task, bundles)
-    event = task.test('mid_run')(steps)[0]
+    story = _choose(options.robot, options.task, options.steps)
+    bundles = _load_bundles(story.spec, str(options.bundles or story.show.bundles))
+    _check_steps(story, bundles)
+    faults = ', '.join(str(event.disturbance) for event in story.schedule)
     console.print(
-        f'{task.description}.\n{event.disturbance} at step {event.step} of {steps}; '
+        f'{story.task.description}.\n'
+        f'{faults} at step {story.schedule[0].step} of {story.steps}; '
         f'{len(CONTENDERS)} controllers x {options.seeds} seeds, over ROS 2 topics.'
     )
     with ending_in_order() as ending:
-        runs = [*_runs(task, spec, bundles, options.seeds, steps, out)]
+        runs = [*_runs(story, bundles, options.seeds, out)]
         _clear(out, runs, options.fresh)
-        report = _Report(task, spec, show, bundles, out)
+        report = _Report(story, bundles, out)
         failed = _work_off(runs, report, console, ending)
         if not report.outcomes:
             raise UserError(next(iter(failed.values())))
@@ -113,18 +128,11 @@ def _work_off(
 class _Report:
     """What is known so far: numbers after every run, table and page at the end."""
 
-    def __init__(
-        self,
-        task: Task,
-        spec: RobotSpec,
-        show: Show,
-        bundles: dict[str, tuple[str, Bundle]],
-        out: Path,
-    ) -> None:
+    def __init__(self, story: Story, bundles: dict[str, tuple[str, Bundle]], out: Path) -> None:
         self.outcomes: list[Outcome] = []
-        self._task, self._spec, self._show, self._out = task, spec, show, out
+        self._story, self._show, self._out = story, story.show, out
         self._bundles = bundles
-        self._reward = build_reward(spec, task.reward)
+        self._reward = build_reward(story.spec, story.task.reward)
 
     def add(self, run: DemoRun) -> None:
         """Measure a run and write the numbers of those that are there."""
@@ -160,8 +168,8 @@ class _Report:
         return film
 
     def _scene(self) -> Scene:
-        steps = len(self.outcomes[0].rewards)
-        return Scene(self._task, self._spec, self.outcomes, self._task.failure_step(steps))
+        story = self._story
+        return Scene(story.task, story.spec, self.outcomes, story.schedule)
 
     def _write(self, scene: Scene, missing: dict[str, str]) -> dict[str, Any]:
         summary = summarise(scene, self._show) | {'missing': missing}
@@ -174,26 +182,21 @@ def _text(summary: dict[str, Any]) -> str:
 
 
 def _runs(
-    task: Task,
-    spec: RobotSpec,
-    bundles: dict[str, tuple[str, Bundle]],
-    seeds: int,
-    steps: int,
-    out: Path,
+    story: Story, bundles: dict[str, tuple[str, Bundle]], seeds: int, out: Path
 ) -> Iterator[DemoRun]:
     """Yield all runs, every controller with a seed before any with the next."""
     for seed in range(seeds):
         for contender in CONTENDERS:
             name, bundle = bundles[contender.algorithm]
             folder = out / f'{contender.key}_seed{seed}'
-            episode = make_episode(task, spec, contender, name, seed, steps)
+            episode = make_episode(story, contender, name, seed)
             # Several at once, of this demo or of another one, do not hear each other.
             episode = replace(episode, wire=f'demo_{os.getpid()}_{contender.key}_{seed}')
             settings = {
                 'version': __version__,
-                'steps': steps,
+                'steps': story.steps,
                 'schedule': list(episode.schedule),
-                'robot_hash': spec.hash,
+                'robot_hash': story.spec.hash,
                 'bundle': json.loads(bundle.info.model_dump_json()),
                 'sim': episode.sim,
                 'controller': episode.controller,
@@ -201,8 +204,8 @@ def _runs(
             yield DemoRun(contender, seed, episode, folder, settings)
 
 
-def _choose(robot: str | None, task_name: str | None) -> tuple[Task, Show]:
-    """Return the task, by default that of the robot's demo, and how it is shown."""
+def _choose(robot: str | None, task_name: str | None, steps: int | None) -> Story:
+    """Return what is shown: the task is by default that of the robot's demo."""
     task = load_task(task_name) if task_name else None
     if robot is None:
         robot = task.robot if task else DEFAULT
@@ -210,7 +213,8 @@ def _choose(robot: str | None, task_name: str | None) -> tuple[Task, Show]:
         raise UserError(f'there is no demo of robot {robot!r}; {closest(robot, SHOWS)}')
     if task is not None and task.robot != robot:
         raise UserError(f'task {task.name} is for robot {task.robot}, not for {robot}')
-    return task or load_task(SHOWS[robot].task), SHOWS[robot]
+    task = task or load_task(SHOWS[robot].task)
+    return Story(task, load_robot(robot), SHOWS[robot], steps or task.episode_steps)
 
 
 def _load_bundles(spec: RobotSpec, root: str) -> dict[str, tuple[str, Bundle]]:
@@ -219,31 +223,29 @@ def _load_bundles(spec: RobotSpec, root: str) -> dict[str, tuple[str, Bundle]]:
     return {algorithm: (name, load_bundle(name, spec)) for algorithm, name in names.items()}
 
 
-def _check_steps(steps: int, task: Task, bundles: dict[str, tuple[str, Bundle]]) -> None:
+def _check_steps(story: Story, bundles: dict[str, tuple[str, Bundle]]) -> None:
     """Refuse runs that end before there is a window before and after the failure."""
     infos = [bundle.info for _, bundle in bundles.values()]
     needed = max(info.past_steps + info.future_steps for info in infos)
-    if steps - task.failure_step(steps) < needed:
+    if story.steps - story.schedule[0].step < needed:
         shortest = 3 * needed // 2
-        raise UserError(f'--steps is {steps}; a run that shows adaptation needs {shortest}')
+        raise UserError(f'--steps is {story.steps}; a run that shows adaptation needs {shortest}')
 
 
-def make_episode(
-    task: Task, spec: RobotSpec, contender: Contender, bundle: str, seed: int, steps: int
-) -> Episode:
-    """Return a run of one contender: it breaks `failure_step` steps after the first state."""
-    lead = lead_periods(spec)
-    schedule = tuple(f'{e.disturbance}@{e.step + lead}' for e in task.test('mid_run')(steps))
+def make_episode(story: Story, contender: Contender, bundle: str, seed: int) -> Episode:
+    """Return a run of one contender: steps of the schedule count from the first state on."""
+    lead = lead_periods(story.spec)
+    schedule = tuple(f'{event.disturbance}@{event.step + lead}' for event in story.schedule)
     controller = {
         'bundle': bundle,
-        'task': task.name,
+        'task': story.task.name,
         'adaptation': contender.adaptation,
         'seed': seed,
         # One, however many cores are free: their number would show in the last digits. A plan is
         # hardly faster with two, and two runs at once are.
         'threads': 1,
     }
-    return Episode(spec, steps, schedule, {'seed': seed}, controller)
+    return Episode(story.spec, story.steps, schedule, {'seed': seed}, controller)
 
 
 def _measure(

@@ -52,11 +52,11 @@ def _sections(scene: Scene) -> list[Section]:
 
 
 def _draw_robots(scene: Scene) -> Figure:
-    spec, steps = scene.spec, len(scene.outcomes[0].rewards)
+    spec = scene.spec
     figure = Figure(figsize=(11, 1.7 * len(scene.contenders)))
     rows = np.atleast_1d(figure.subplots(len(scene.contenders), 1, sharex=True))
     view = SideView(spec)
-    dead = [event.disturbance.target for event in scene.task.test('mid_run')(steps)]
+    dead = [fault.target for fault in scene.faults]
     every = max(1, round(DRAWN_EVERY_S / spec.period_s))
     x = spec.signals.index(f'{spec.state[spec.channel_index("x")].signals[0]}')
     for axes, contender in zip(rows, scene.contenders):

@@ -75,6 +75,7 @@ TESTS = {
     **{name: from_the_start(fault) for name, fault in UNSEEN.items()},
     'mid_run': mid_run(UNSEEN['missing_leg']),
     **{name: from_the_start(*severity) for name, severity in HARD.items()},
+    'mid_run_two_legs': mid_run(*HARD['hard_missing_leg']),
 }
 # Each once, what is new at the end: recorded steps name theirs by its place.
 EVERYTHING = tuple(

@@ -69,9 +69,11 @@ def from_the_start(*disturbances: Disturbance) -> TestSchedule:
     return lambda steps: tuple(Event(0, disturbance) for disturbance in disturbances)
 
 
-def mid_run(disturbance: Disturbance) -> TestSchedule:
-    """Return a test in which something breaks after a third of the episode."""
-    return lambda steps: (Event(Task.failure_step(steps), disturbance),)
+def mid_run(*disturbances: Disturbance) -> TestSchedule:
+    """Return a test in which something, or several things, break after a third of the episode."""
+    return lambda steps: tuple(
+        Event(Task.failure_step(steps), disturbance) for disturbance in disturbances
+    )
 
 
 def switching_schedule(

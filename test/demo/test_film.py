@@ -16,7 +16,7 @@ from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.demo import film
 from mbmrl_ros.demo.outcomes import CONTENDERS, Outcome, Scene
 from mbmrl_ros.demo.reaching import from_goal
-from mbmrl_ros.demo.run import SHOWS, _Report
+from mbmrl_ros.demo.run import SHOWS, Story, _Report
 from mbmrl_ros.envs.tasks import load_task
 from mbmrl_ros.nodes.episode.read_bag import RecordedRun
 from mbmrl_ros.reports.video import read_video, write_video
@@ -47,7 +47,7 @@ def scene(robot, seeds=((0, 1), (0, 1), (1,))):
             terms = {'path_distance': np.full(STEPS, 0.05)}
             recorded = RecordedRun(signals, path, {})
             outcomes.append(Outcome(contender, seed, recorded, np.zeros(STEPS), terms, None))
-    return Scene(task, spec, outcomes, task.failure_step(STEPS))
+    return Scene(task, spec, outcomes, task.test('mid_run')(STEPS))
 
 
 @needs_opengl
@@ -95,7 +95,7 @@ def test_without_the_extra_the_demo_says_in_a_line_what_is_missing(tmp_path, mon
     )
     said = io.StringIO()
     runs = scene('half_cheetah')
-    report = _Report(runs.task, runs.spec, SHOWS['half_cheetah'], {}, tmp_path)
+    report = _Report(Story(runs.task, runs.spec, SHOWS['half_cheetah'], STEPS), {}, tmp_path)
     assert report._film(Console(file=said), runs) is None
     assert said.getvalue() == "no video: av is not installed (pip install 'mbmrl_ros[video]')\n"
     assert not list(tmp_path.iterdir())
@@ -108,7 +108,7 @@ def test_without_opengl_the_demo_says_so_and_leaves_nothing_half_written(tmp_pat
     monkeypatch.setattr(film, 'Renderer', refuse)
     said = io.StringIO()
     runs = scene('half_cheetah')
-    report = _Report(runs.task, runs.spec, SHOWS['half_cheetah'], {}, tmp_path)
+    report = _Report(Story(runs.task, runs.spec, SHOWS['half_cheetah'], STEPS), {}, tmp_path)
     assert report._film(Console(file=said), runs) is None
     assert said.getvalue().startswith('cannot draw')
     assert not list(tmp_path.iterdir())
