@@ -3,7 +3,7 @@
 """All packets between learning nodes are lost for ten seconds: python benchmarks/packet_loss.py.
 
 A simulator, a collector and two learners run in a network namespace of their own, over UDP alone,
-in real time. Linux' `blackhole` then drops every packet, and lets them pass again. Printed as JSON:
+in real time. Linux' `blackhole` then drops every packet, and lets them pass again. Printed (JSON):
 seconds until the robot is at its fallback and stays there, seconds until it is driven again, and
 what every node knew of the episodes in the end. Needs Linux with util-linux and iproute2.
 """
@@ -82,7 +82,9 @@ class Plant:
 
     def _hear(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            self.said[status.name.rpartition(': ')[2]] = {item.key: item.value for item in status.values}
+            self.said[status.name.rpartition(': ')[2]] = {
+                item.key: item.value for item in status.values
+            }
 
     @property
     def driven(self) -> bool:
