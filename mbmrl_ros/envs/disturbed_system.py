@@ -31,23 +31,10 @@ class DisturbedSystem:
     ) -> None:
         """test: what happens in each episode, if not what is drawn for training. size: N, R."""
         self.spec, self._task, self._test = spec, task, test
+        self.state_size, self.action_size = spec.state_size, spec.action_size
+        self.observed = spec.input_indices
         self._robots = RobotEnv(spec, size[0] * size[1], threads)
         self._states = torch.zeros(self._robots.batch, spec.state_size, dtype=torch.float64)
-
-    @property
-    def state_size(self) -> int:
-        """S."""
-        return self.spec.state_size
-
-    @property
-    def action_size(self) -> int:
-        """A."""
-        return self.spec.action_size
-
-    @property
-    def observed(self) -> tuple[int, ...]:
-        """Which channels networks are fed."""
-        return self.spec.input_indices
 
     def reset(self, goals: Tensor, generator: torch.Generator) -> Tensor:
         """Begin anew, each robot under a schedule of its own; return states [B, S]."""

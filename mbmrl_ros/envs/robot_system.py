@@ -25,27 +25,14 @@ class RobotSystem:
     ) -> None:
         """goals: names of a task's goals, of which some multiply parameters. size: N, R."""
         self.spec = spec
+        self.state_size, self.action_size = spec.state_size, spec.action_size
+        self.observed = spec.input_indices
         self._columns = [place for place, name in enumerate(goals) if is_parameter(name)]
         parameters = tuple(goals[place] for place in self._columns)
         self._robots = Population(spec, *size, parameters, threads)
         # Without encodings and kinematics, a state is the signals in another order.
         copies, self._places = spec.copied_channels
         self._is_copy = len(copies) == spec.state_size
-
-    @property
-    def state_size(self) -> int:
-        """S."""
-        return self.spec.state_size
-
-    @property
-    def action_size(self) -> int:
-        """A."""
-        return self.spec.action_size
-
-    @property
-    def observed(self) -> tuple[int, ...]:
-        """Which channels networks are fed."""
-        return self.spec.input_indices
 
     def reset(self, goals: Tensor, generator: torch.Generator) -> Tensor:
         """Begin anew under goals [N, G]; return states [B, S]."""
