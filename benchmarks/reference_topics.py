@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import topic_meanings as told
-from reference_pages import code, table
+from reference_tables import code, table
 from topic_notes import Endpoint, Notes, observe
 
 PAGE = Path(__file__).resolve().parent.parent / 'docs' / 'reference' / 'topics.md'
