@@ -54,7 +54,7 @@ _ROLLED = {
 
 def _of_parts(key: str, kind: str, meaning: str) -> dict[str, Key]:
     """Return a key for whole episodes, and for their parts before and after the failure."""
-    parts = {'': 'whole episodes', '_before': 'before the failure', '_after': 'from it on'}
+    parts = {'': 'in all', '_before': 'before the failure', '_after': 'from it on'}
     return {f'{key}{part}': Key(kind, f'{meaning}; {text}') for part, text in parts.items()}
 
 
