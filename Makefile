@@ -46,6 +46,7 @@ demo: $(STAMP)
 # The site of the documents, in out/site.
 docs: $(STAMP)
 	$(BIN)/python benchmarks/reference.py
+	$(BIN)/python benchmarks/reference_topics.py
 	$(BIN)/mkdocs build --strict
 
 clean:

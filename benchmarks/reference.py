@@ -28,6 +28,8 @@ ROOT = Path(__file__).resolve().parent.parent
 REFERENCE, SCHEMAS = ROOT / 'docs' / 'reference', ROOT / 'config' / 'schemas'
 LISTS = ROOT / 'config' / 'lists.json'
 SETTINGS = ROOT / 'config' / 'settings.json'
+# Of running nodes, by reference_topics.py.
+TOPICS = REFERENCE / 'topics.md'
 
 
 def files() -> dict[Path, str]:
@@ -98,7 +100,7 @@ if __name__ == '__main__':
     current = files()
     for folder in (REFERENCE, SCHEMAS):
         for path in folder.rglob('*.*'):
-            if path not in current:
+            if path not in current and path != TOPICS:
                 path.unlink()
     for path, text in current.items():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,13 +7,14 @@ from __future__ import annotations
 import argparse
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from reference_formats import format_pages
+from reference_tables import code, sections, settings_table, table
+
 from mbmrl_ros.algorithms import ALGORITHMS
-from mbmrl_ros.bundles.dynamics import BundleInfo
 from mbmrl_ros.bundles.files import bundle_names, find_bundle, read_head
-from mbmrl_ros.bundles.policy import PolicyInfo
 from mbmrl_ros.cli.parser import make_parser
 from mbmrl_ros.cli.settings import Setting, rows_of
 from mbmrl_ros.nodes.common import settings as nodes
@@ -94,10 +95,6 @@ What can happen to a simulated robot. Written `kind:target` or `kind:target:valu
 counts where you name none. Targets are those of the first robot of the row.
 
 """
-BUNDLE = """# bundle.json
-
-A bundle is a folder with `bundle.json` and `model.safetensors`. It holds nothing that can run.
-"""
 LISTS = """# Algorithms, tasks, robots, bundles
 
 `mbmrl algorithms`, `mbmrl tasks`, `mbmrl robots` and `mbmrl bundles` print the same.
@@ -119,51 +116,11 @@ def pages(lists: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
         'planners': PLANNERS + sections(CONFIGS),
         'rewards': _rewards_page(),
         'disturbances': _disturbances_page(),
-        'bundle': BUNDLE + _bundle_sections(),
     }
     written |= {f'settings/{name}': _settings_page(name) for name in ALGORITHMS}
+    written |= format_pages()
     # Behind the heading, which is the page's title where it comes first.
     return {name: text.replace('\n', f'\n\n{NOTE}', 1) for name, text in written.items()}
-
-
-def table(head: list[str], rows: Iterable[list[str]]) -> str:
-    """Return a table in Markdown."""
-    lines = [head, ['---'] * len(head), *rows]
-    cells = [[_escaped(cell) for cell in line] for line in lines]
-    return '\n'.join(f'| {" | ".join(line)} |' for line in cells) + '\n'
-
-
-def _escaped(cell: str) -> str:
-    """Return text that stays as it is in a table: no column ends in it, no <name> is a tag."""
-    parts = cell.replace('|', '\\|').split('`')
-    parts[::2] = [re.sub('<(?=[a-z])', '&lt;', part) for part in parts[::2]]
-    return '`'.join(parts)
-
-
-def settings_table(rows: Iterable[Setting]) -> str:
-    """Return settings as a table."""
-    entries = []
-    for row in rows:
-        kind, meaning = row.type, row.meaning
-        if len(kind) > 60:  # so wide a column leaves no room for the others
-            kind, names = 'one of', ', '.join(map(code, kind.split(' or ')))
-            meaning = '; '.join(filter(None, (meaning, names)))
-        limits = ', '.join(filter(None, (kind, row.bounds)))
-        default = row.default if row.default.startswith('(') else code(row.default)
-        entries.append([code(row.name), limits, default, meaning])
-    return table(['name', 'type', 'default', 'meaning'], entries)
-
-
-def sections(records: Mapping[str, Any]) -> str:
-    """Return a section with the settings of each record."""
-    return ''.join(
-        f'\n## {name}\n\n{settings_table(rows_of(record))}' for name, record in records.items()
-    )
-
-
-def code(text: str) -> str:
-    """Return text as code."""
-    return f'`{text}`'
 
 
 def _settings_page(name: str) -> str:
@@ -215,14 +172,6 @@ def _disturbances_page() -> str:
     return DISTURBANCES + table(['kind', 'value', 'usual', 'targets', 'robots'], rows)
 
 
-def _bundle_sections() -> str:
-    text = ''
-    for title, record in (('A model of the dynamics', BundleInfo), ('A policy', PolicyInfo)):
-        about = (inspect.getdoc(record) or '').partition('\n')[2].strip()
-        text += f'\n## {title}\n\n{about}\n\n{settings_table(rows_of(record))}'
-    return text
-
-
 def _lists_page(lists: Mapping[str, Mapping[str, str]]) -> str:
     heads = {name: read_head(find_bundle(name)) for name in bundle_names()}
     tables = {
@@ -243,11 +192,11 @@ def _lists_page(lists: Mapping[str, Mapping[str, str]]) -> str:
 def _command_line_page() -> str:
     return COMMANDS + ''.join(
         f'\n## mbmrl {name}\n\n{about}\n\n{_options(parser)}'
-        for name, about, parser in _commands(make_parser())
+        for name, about, parser in commands(make_parser())
     )
 
 
-def _commands(
+def commands(
     parser: argparse.ArgumentParser, above: str = ''
 ) -> Iterator[tuple[str, str, argparse.ArgumentParser]]:
     """Yield all commands, with what they do."""
@@ -257,7 +206,7 @@ def _commands(
         helps = {each.dest: each.help or '' for each in action._choices_actions}
         for name, inner in action.choices.items():
             yield f'{above}{name}', f'{helps[name][:1].upper()}{helps[name][1:]}.', inner
-            yield from _commands(inner, f'{above}{name} ')
+            yield from commands(inner, f'{above}{name} ')
 
 
 def _options(parser: argparse.ArgumentParser) -> str:

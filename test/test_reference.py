@@ -9,14 +9,21 @@ import sys
 
 import pytest
 import reference
+import reference_pages
 import yaml
+from json_keys import SECTIONS, misfits
+from reference_formats import GROUPS, unknown_metrics
 
 from mbmrl_ros.algorithms import ALGORITHMS
 from mbmrl_ros.algorithms.grbal import GrBALConfig
-from mbmrl_ros.bundles.files import read_head
+from mbmrl_ros.bundles.dynamics import BundleInfo
+from mbmrl_ros.bundles.files import bundle_names, find_bundle, read_head, read_tensors
+from mbmrl_ros.bundles.policy import PolicyInfo
 from mbmrl_ros.cli.main import main
+from mbmrl_ros.cli.parser import make_parser
 from mbmrl_ros.cli.settings import rows_of
 from mbmrl_ros.config import UserError
+from mbmrl_ros.data.recordings import Manifest
 from mbmrl_ros.spec.robot import RobotSpec
 
 LIST = """
@@ -36,7 +43,7 @@ def test_generated_files_are_current():
         for path in folder.rglob('*.*')
         if path.is_file()
     }
-    assert there <= current.keys(), 'python benchmarks/reference.py'
+    assert there <= current.keys() | {reference.TOPICS}, 'python benchmarks/reference.py'
     for path, text in current.items():
         assert path.exists() and path.read_text() == text, (
             f'{path.name}: python benchmarks/reference.py writes it anew'
@@ -53,6 +60,42 @@ def test_lists_name_what_the_code_has(capsys):
     assert set(re.findall(r'^(\S+): ', capsys.readouterr().out, re.M)) == set(ALGORITHMS)
     assert main(['bundles']) == 0
     assert 'pr2_left_arm/reach/grbal: grbal for pr2_left_arm/reach' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('record', [BundleInfo, PolicyInfo, Manifest])
+def test_every_key_of_a_file_that_people_read_has_a_meaning(record):
+    assert not [row.name for row in rows_of(record) if not row.meaning]
+
+
+def test_what_shipped_bundles_hold_is_on_the_page():
+    for folder in map(find_bundle, bundle_names()):
+        head = read_head(folder)
+        assert not unknown_metrics(head.metrics), folder
+        groups = {name.partition('/')[0] for name in read_tensors(folder, head)}
+        assert groups <= {name.partition('/')[0] for name in GROUPS}, folder
+
+
+def test_every_command_with_json_has_its_keys_told():
+    commands = {
+        name.partition(' ')[0]
+        for name, _, parser in reference_pages.commands(make_parser())
+        if any('--json' in action.option_strings for action in parser._actions)
+    }
+    told = {re.split('[, ]', title)[0] for title in SECTIONS}
+    assert commands == told | {'bag', 'bench'}
+
+
+def test_a_key_without_a_meaning_of_another_type_or_missing_is_found():
+    names = ('name', 'type', 'default', 'bounds', 'meaning', 'section', 'part')
+    row = dict.fromkeys(names, '')
+    assert not [*misfits('settings', {'algorithm': 'mb', 'settings': [row]})]
+    row = {'part': 1, 'mood': 'good'} | dict.fromkeys(names[:5], '')
+    found = [*misfits('settings', {'algorithm': 'mb', 'settings': [row]})]
+    assert found == [
+        'settings: settings[].part is no text: 1',
+        'settings: settings[].mood has no meaning',
+        'settings: there is no settings[].section',
+    ]
 
 
 def test_a_bundle_of_either_kind_says_what_it_is(tmp_path):
@@ -109,6 +152,7 @@ def test_settings_are_printed_and_written(tmp_path, capsys):
     said = capsys.readouterr().out
     assert 'kl_penalty = 0.0005   [number, >= 0]' in said
     written = json.loads(file.read_text())
+    assert not [*misfits('settings', written)]
     assert written['algorithm'] == 'promp'
     assert {'name', 'type', 'default', 'bounds', 'meaning', 'section', 'part'} == set(
         written['settings'][0]

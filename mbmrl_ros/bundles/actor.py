@@ -25,16 +25,17 @@ from mbmrl_ros.types import Params
 
 
 class ActorInfo(Config):
-    """What builds a policy and its critics, and where they are from.
+    """What builds a policy and its critics, and where they are from."""
 
-    critics: how many; 0: the policy alone. hidden_sizes: of all networks.
-    """
-
-    algorithm: str
-    task: str
-    hidden_sizes: tuple[int, ...]
-    whole_state: bool = False
-    critics: int = Field(0, ge=0)
+    algorithm: str = Field(description='that trained the policy')
+    task: str = Field(description='that the policy was trained for')
+    hidden_sizes: tuple[int, ...] = Field(
+        description='units of each hidden layer, of all networks'
+    )
+    whole_state: bool = Field(
+        False, description='whether they are shown channels with `input: false` too'
+    )
+    critics: int = Field(0, ge=0, description='how many; 0: the policy alone')
     value_weight: float = Field(1.0, ge=0, description='of what critics say of the last state')
 
 

@@ -46,30 +46,48 @@ LATER: dict[str, Any] = {'members': 1, 'uncertainty_penalty': 0.0, 'actor': None
 
 
 class BundleInfo(BundleHead):
-    """bundle.json.
+    """bundle.json of a model, with how it adapts and what plans in it."""
 
-    inner_steps, accept_improvement, keep_improvement: how GrBAL adapts (adaptation/adapter.py).
-    cell: None for a feed-forward network; memory: what a recurrent one remembers
-    (adaptation/recurrent.py). members: E networks of these sizes, whose tensors have a leading E;
-    uncertainty_penalty: what their disagreement costs a plan (models/mean.py). actor: a policy
-    that proposes to the planner, and its critics (bundles/actor.py).
-    """
-
-    kind: Literal['dynamics'] = 'dynamics'
-    hidden_sizes: tuple[int, ...]
-    past_steps: int
-    future_steps: int
-    inner_steps: int = 1
-    accept_improvement: float = 0.0
-    keep_improvement: float | None = None
-    input_limit: float | None = None
-    cell: Cell | None = None
-    memory: Literal['window', 'episode'] = 'window'
-    precision: Precision
-    planner: PlannerConfig
-    members: int = Field(1, ge=1)
-    uncertainty_penalty: float = Field(0.0, ge=0)
-    actor: ActorInfo | None = None
+    kind: Literal['dynamics'] = Field('dynamics', description='a model of the dynamics')
+    hidden_sizes: tuple[int, ...] = Field(description='units of each hidden layer')
+    past_steps: int = Field(description='M, transitions that it adapts to')
+    future_steps: int = Field(description='F, transitions that it was trained to predict then')
+    inner_steps: int = Field(
+        1, description='gradient steps on the past window, where it takes any'
+    )
+    accept_improvement: float = Field(
+        0.0, description="share of the window's loss that adapting has to take away, or it is "
+        'refused',
+    )  # fmt: skip
+    keep_improvement: float | None = Field(
+        None, description='share that is enough while the last window was adapted to; nothing: '
+        'accept_improvement',
+    )  # fmt: skip
+    input_limit: float | None = Field(
+        None, description='standard deviations beyond which an input counts no further; nothing: '
+        'no limit',
+    )  # fmt: skip
+    cell: Cell | None = Field(
+        None, description='of a recurrent network (ReBAL); nothing: a feed-forward one'
+    )
+    memory: Literal['window', 'episode'] = Field(
+        'window', description='what a recurrent network remembers: the past window, or all since '
+        'the episode began',
+    )  # fmt: skip
+    precision: Precision = Field(description='of imagined rollouts; adapting is in float32')
+    planner: PlannerConfig = Field(description='that drives the robot, with its settings')
+    members: int = Field(
+        1,
+        ge=1,
+        description='E networks of these sizes; of more than one, tensors have a leading E',
+    )
+    uncertainty_penalty: float = Field(
+        0.0, ge=0, description='what a plan loses per step and standard deviation by which '
+        'members differ',
+    )  # fmt: skip
+    actor: ActorInfo | None = Field(
+        None, description='a policy that proposes to the planner, and its critics; nothing: none'
+    )
 
     @model_serializer(mode='wrap')
     def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
-from pydantic import ConfigDict, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 
 from mbmrl_ros import __version__
@@ -36,18 +36,27 @@ class BundleHead(Config):
     # A loss that was not finite is worth knowing, and JSON has no number for it.
     model_config = ConfigDict(allow_inf_nan=True, ser_json_inf_nan='strings')
 
-    format: Literal[2] = 2
-    kind: Kind
-    algorithm: str
-    task: str
-    robot: str
-    robot_hash: str
-    interface: dict[str, Any]
-    training: dict[str, Any]
-    metrics: dict[str, float]
-    package_version: str = __version__
-    commit: str = ''
-    weights_sha256: str = ''
+    format: Literal[2] = Field(2, description='of the file; bundles of format 1 are read too')
+    kind: Kind = Field(description='what the bundle holds')
+    algorithm: str = Field(description='that trained it')
+    task: str = Field(description='that it was trained for')
+    robot: str = Field(description='name of the robot file that it was trained with')
+    robot_hash: str = Field(
+        description='first 16 digits of the SHA-256 of `interface`; another one than that of your '
+        'robot file: the bundle does not fit, and the error names the key that differs'
+    )
+    interface: dict[str, Any] = Field(
+        description='what it depends on of the robot file: name, period, channels of the state in '
+        'their order, points, joints, field and limits of the action'
+    )
+    training: dict[str, Any] = Field(description='all settings of the algorithm, as used')
+    metrics: dict[str, float] = Field(
+        description="numbers of the training's last iteration, as in `metrics.csv` of its run; "
+        'what is not finite is text'
+    )
+    package_version: str = Field(__version__, description='of mbmrl_ros that wrote it')
+    commit: str = Field('', description='of the checkout that wrote it; empty: it was none')
+    weights_sha256: str = Field('', description='of model.safetensors; checked before it is read')
 
 
 Head = TypeVar('Head', bound=BundleHead)

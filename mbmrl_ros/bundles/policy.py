@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from pydantic import Field
 
 from mbmrl_ros.bundles.files import (
     BundleHead,
@@ -30,26 +31,29 @@ from mbmrl_ros.types import Params
 
 
 class PolicyInfo(BundleHead):
-    """bundle.json.
+    """bundle.json of a policy; how it adapts is in `training`."""
 
-    action_scale: the action of the policy that stands for 1. whole_state: whether it is shown
-    channels that feed no network, too. cell: of a recurrent policy, whose one layer is
-    hidden_sizes; what that is shown beside observations is in observation_size
-    (training/meta/trials.py). squashed: whether a tanh bounds its actions
-    (policies/squashed.py). iteration: after which it was published. How it adapts is in
-    `training`.
-    """
-
-    kind: Literal['policy'] = 'policy'
-    observation_size: int
-    action_size: int
-    action_scale: float
-    whole_state: bool = False
-    hidden_sizes: tuple[int, ...]
-    cell: Cell | None = None
-    squashed: bool = False
-    min_std: float
-    iteration: int = 0
+    kind: Literal['policy'] = Field('policy', description='a policy')
+    observation_size: int = Field(
+        description='numbers that it is shown; a recurrent one also the last action, the last '
+        'reward, and whether an episode ended'
+    )
+    action_size: int = Field(description='numbers that it answers with, one per joint')
+    action_scale: float = Field(
+        description='its action that stands for the limit of the robot, linearly'
+    )
+    whole_state: bool = Field(
+        False, description='whether it is shown channels with `input: false` too'
+    )
+    hidden_sizes: tuple[int, ...] = Field(
+        description='units of each hidden layer; one of a recurrent policy'
+    )
+    cell: Cell | None = Field(
+        None, description='of a recurrent policy (RL2); nothing: a feed-forward one'
+    )
+    squashed: bool = Field(False, description='whether a tanh bounds its actions (MAAC, SAC)')
+    min_std: float = Field(description='floor of the standard deviation of its actions')
+    iteration: int = Field(0, description='of the training, after which it was written')
 
 
 @dataclass(frozen=True)

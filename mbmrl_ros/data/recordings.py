@@ -15,7 +15,7 @@ import shutil
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from mbmrl_ros import __version__
 from mbmrl_ros.config import Config, UserError, write_text
@@ -30,39 +30,43 @@ PARTIAL = '.partial'
 class Account(Config):
     """Where the time of recordings went, in seconds and in trajectories."""
 
-    seconds: float
-    kept_s: float
-    dropped_s: dict[str, float]
-    trajectories: int
-    transitions: int
+    seconds: float = Field(description='length of the recording [s]')
+    kept_s: float = Field(description='of it, in trajectories [s]')
+    dropped_s: dict[str, float] = Field(
+        description='the rest by reason [s]; with `kept_s` it adds up to `seconds`'
+    )
+    trajectories: int = Field(description='pieces that were kept')
+    transitions: int = Field(description='control steps in them')
 
 
 class SessionAccount(Account):
-    """One bag. refused: messages that held no reading, by reason. damage: empty if whole.
+    """One bag."""
 
-    notes: what is odd, though nothing was dropped for it.
-    """
-
-    name: str
-    messages: dict[str, int]
-    refused: dict[str, int]
-    damage: str
-    notes: tuple[str, ...] = ()
+    name: str = Field(description='of the bag, and of its file in the dataset')
+    messages: dict[str, int] = Field(description='that were read, by topic')
+    refused: dict[str, int] = Field(description='messages that held no reading, by reason')
+    damage: str = Field(description='what is wrong with the bag; empty if it is whole')
+    notes: tuple[str, ...] = Field(
+        (), description='what is odd, though nothing was dropped for it'
+    )
 
 
 class Manifest(Config):
-    """manifest.json. reasons: what the keys of `dropped_s` mean."""
+    """manifest.json."""
 
-    format: Literal[1] = 1
-    robot: str
-    robot_hash: str
-    period_s: float
-    shortest_steps: int
-    package_version: str = __version__
-    total: Account
-    sessions: tuple[SessionAccount, ...]
-    unreadable: dict[str, str]
-    reasons: dict[str, str]
+    format: Literal[1] = Field(1, description='of the dataset')
+    robot: str = Field(description='name of the robot file that the bags were read by')
+    robot_hash: str = Field(
+        description='first 16 digits of the SHA-256 of what matters of it: channels, period, '
+        'action and its limits; a training with another robot file refuses the dataset'
+    )
+    period_s: float = Field(description='between two control steps [s]')
+    shortest_steps: int = Field(description='`--shortest`: steps that a piece must have')
+    package_version: str = Field(__version__, description='of mbmrl_ros that wrote it')
+    total: Account = Field(description='of all bags')
+    sessions: tuple[SessionAccount, ...] = Field(description='a bag each')
+    unreadable: dict[str, str] = Field(description='bags that were left out, and why')
+    reasons: dict[str, str] = Field(description='what the keys of `dropped_s` mean')
 
 
 class Session(NamedTuple):

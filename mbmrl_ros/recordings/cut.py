@@ -27,7 +27,7 @@ from mbmrl_ros.types import Array
 REASONS = FAULTS | {
     'edge': 'before the first control step, and after the last',
     'gap': 'no control step for longer than one and a half periods',
-    'refused': 'a message held no reading; why is listed below',
+    'refused': 'a message held no reading; which and why is counted apart',
     'duplicate': 'the stamp was that of the step before',
     'irregular': 'stamps less than half a period or more than one and a half apart',
     'no command': 'no command for longer than its time-out',

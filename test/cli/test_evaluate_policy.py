@@ -5,6 +5,7 @@
 import json
 
 import pytest
+from json_keys import misfits
 
 from mbmrl_ros.cli.main import main
 
@@ -28,6 +29,7 @@ def test_returns_are_reported_for_every_update_in_and_outside_of_training(bundle
     command = ['evaluate', '--bundle', str(bundle), '--threads', '1', '--json', str(out)]
     assert not main([*command, '--episodes', '4', '--updates', '2'])
     numbers = json.loads(out.read_text())
+    assert not [*misfits('evaluate, a meta-learned policy', numbers)]
     assert set(numbers['tests']) == {'training', 'held_out'}
     for result in numbers['tests'].values():
         expected = [0, 1, 2] if numbers['algorithm'] == 'rl2' else [0, 4, 8]

@@ -6,6 +6,7 @@ import json
 import shutil
 
 import pytest
+from json_keys import misfits
 
 from mbmrl_ros.cli.main import main
 
@@ -32,6 +33,7 @@ def test_returns_are_reported_and_the_errors_of_each_model_over_the_horizon(run,
     assert not main([*command, '--episodes', '3', '--figure', str(picture)])
     assert picture.read_bytes().startswith(b'\x89PNG')
     numbers = json.loads(out.read_text())
+    assert not [*misfits('evaluate, a policy for one task', numbers)]
     assert len(numbers['returns']) == 3 and numbers['return_mean'] < 0
     assert numbers['horizons'] == [1, 2, 5, 10, 20]
     assert [len(errors) for errors in numbers['model_errors']] == [5, 5]
@@ -51,6 +53,7 @@ def test_a_task_where_things_break_is_learned_and_tested_as_they_break(tmp_path,
     run, out = trained(tmp_path / 'run', task, 'horizon=4'), tmp_path / 'numbers.json'
     command = ['evaluate', str(run), '--episodes', '2', '--steps', '3', '--threads', '1']
     assert not main([*command, '--json', str(out)])
+    assert not [*misfits('evaluate, a policy for one task', json.loads(out.read_text()))]
     tests = json.loads(out.read_text())['tests']
     assert list(tests) == ['undisturbed', 'held_out', 'mid_run']
     # Of three steps it breaks at the second in mid-run, and before the first when held out.

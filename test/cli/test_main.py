@@ -6,6 +6,7 @@ import json
 import shutil
 
 import pytest
+from json_keys import misfits
 
 from mbmrl_ros.bundles.dynamics import load_bundle
 from mbmrl_ros.cli import train_evaluate as commands
@@ -93,6 +94,7 @@ def test_evaluate_writes_its_numbers(trained, tmp_path, capsys):
     arguments = ['--episodes', '3', '--steps', '30', '--threads', '1', '--json', str(numbers)]
     assert main(['evaluate', '--bundle', bundle, *arguments]) == 0
     content = json.loads(numbers.read_text())
+    assert not [*misfits('evaluate, a model', content)]
     assert set(content['tests']) == {'undisturbed', 'held_out', 'mid_run'}
     for result in content['tests'].values():
         assert len(result['returns']) == 3

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from json_keys import misfits
 
 from mbmrl_ros.cli.main import main
 from mbmrl_ros.config import UserError
@@ -100,7 +101,9 @@ def place(tmp_path, monkeypatch) -> Path:
 def test_every_mistake_is_found_at_its_place_and_nothing_else(place, capsys):
     Path('bad.yaml').write_text(BAD)
     assert main(['check', 'bad.yaml', '--json', 'found.json']) == 2
-    found = json.loads(Path('found.json').read_text())['mistakes']
+    written = json.loads(Path('found.json').read_text())
+    assert not [*misfits('check', written)]
+    found = written['mistakes']
     assert sorted((each['line'], each['place']) for each in found) == [m[:2] for m in MISTAKES]
     texts = {each['place']: each['text'] for each in found}
     for _, where, said in MISTAKES:
@@ -117,6 +120,7 @@ def test_a_sound_file_is_summed_up(place, capsys):
     for part in ('no mistake', f'{1 / spec.period_s:g} Hz', spec.state[0].name, *spec.topics):
         assert part in said
     found = json.loads(Path('found.json').read_text())
+    assert not [*misfits('check', found)]
     assert found['mistakes'] == [] and found['robot']['action'] == list(spec.action.joints)
 
 

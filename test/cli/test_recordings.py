@@ -9,6 +9,8 @@ import subprocess
 import sys
 
 import pytest
+from json_keys import misfits
+from reference_formats import wrong_arrays
 
 from mbmrl_ros.cli.main import main
 from mbmrl_ros.data.recordings import load_recordings
@@ -69,6 +71,9 @@ def test_bag_says_what_was_kept_and_writes_it_down(bags, tmp_path, capsys):
     assert '2 trajectories, 76 transitions' in said and 'no rate' in said
     manifest = json.loads((out / 'manifest.json').read_text())
     assert manifest == json.loads(numbers.read_text())
+    assert manifest['format'] == 1 and manifest['robot_hash'] == SPEC.hash
+    for name in ('walk0', 'walk1'):
+        assert not [*wrong_arrays(out / f'{name}.safetensors', SPEC)]
     assert [session['name'] for session in manifest['sessions']] == ['walk0', 'walk1']
     assert sorted(path.name for path in out.iterdir()) == [
         'manifest.json', 'walk0.safetensors', 'walk1.safetensors',
@@ -126,6 +131,7 @@ def test_evaluate_compares_with_no_change_before_and_after_adaptation(data, trai
     ]
     assert main([str(part) for part in arguments]) == 0
     result = json.loads(numbers.read_text())
+    assert not [*misfits('evaluate --data', result)]
     assert result['algorithm'] == trained.parent.name and result['adaptation'] == 'auto'
     assert result['ratio'] == pytest.approx(result['loss_after'] / result['loss_before'])
     # Of 38 transitions 6 come before the first moment, and 10 after the last.

@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+from json_keys import misfits
 from opengl import drawable
 from rosbags.highlevel import AnyReader
 
@@ -72,6 +73,7 @@ def shown(request):
 def test_summary_has_the_documented_keys_with_a_value_per_seed(shown):
     robot, folder = shown
     summary = json.loads((folder / 'summary.json').read_text())
+    assert not [*misfits('demo', summary)]
     assert summary['task'] == SHOWS[robot].task
     assert summary['seeds'] == [0] and summary['failure_step'] == STEPS // 3
     assert set(summary['controllers']) == {'mb', 'mb_de', 'grbal'}

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from json_keys import misfits
 from opengl import needs_opengl
 
 from mbmrl_ros.cli.main import main
@@ -73,6 +74,7 @@ def test_the_demo_starts_the_learners_and_shows_what_they_left(tmp_path, monkeyp
     out = tmp_path / 'out'
     assert main(['demo', '--learn', '--steps', '200', '--out', str(out)]) == 0
     summary = json.loads((out / 'summary.json').read_text())
+    assert not [*misfits('demo --learn', summary)]
     assert summary['first_cm'] == pytest.approx(50.0, rel=1e-3)
     assert summary['last_cm'] == pytest.approx(1.0, rel=1e-3)
     assert 'ends 1.0 cm from its goal, 50.0 cm in the first' in capsys.readouterr().out

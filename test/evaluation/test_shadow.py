@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from json_keys import misfits
 
 from mbmrl_ros.algorithms.adapters import make_adapter
 from mbmrl_ros.cli.main import main
@@ -116,6 +117,7 @@ def test_the_command_reads_bags_and_sums_up(walks, tmp_path, capsys):
     assert main(['shadow', str(tmp_path / 'bags'), *arguments]) == 0
     said = capsys.readouterr().out
     found = json.loads(numbers.read_text())
+    assert not [*misfits('shadow', found)]
     assert found['steps'] == 38 and found['steps_with_window'] == 38 - 23
     assert f'38 control steps, {38 - 23} with a whole window' in said and 'left_legs' in said
     walks.write_bag(tmp_path / 'short' / 'walk', walks.walk(20))

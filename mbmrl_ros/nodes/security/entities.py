@@ -8,7 +8,7 @@ import gc
 import importlib
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -32,6 +32,8 @@ from mbmrl_ros.spec.robot import RobotSpec
 SETTLE_S = 0.35
 RANGE = 'ROS_AUTOMATIC_DISCOVERY_RANGE'
 APART = {RANGE: 'OFF', 'ROS_STATIC_PEERS': ''}
+# Gets every node while it runs, and what lets it work for a moment.
+Note = Callable[[Node, Callable[[], None]], object]
 
 
 class Entities(NamedTuple):
@@ -62,8 +64,15 @@ class Hall:
     topics only when somebody else sends there.
     """
 
-    def __init__(self, context: rclpy.Context, spec: RobotSpec, namespace: str = '') -> None:
+    def __init__(
+        self,
+        context: rclpy.Context,
+        spec: RobotSpec,
+        namespace: str = '',
+        note: Note | None = None,
+    ) -> None:
         self._context, self._spec, self._namespace = context, spec, namespace
+        self._note = note
         self._executor = SingleThreadedExecutor(context=context)
         self._stranger = rclpy.create_node('stranger', context=context, namespace=namespace)
         command = MESSAGES[spec.action.type]
@@ -89,7 +98,10 @@ class Hall:
             for transition in (node.trigger_configure, node.trigger_activate):
                 if transition() != TransitionCallbackReturn.SUCCESS:
                     raise UserError(f'{name}: {node.problem or "it could not be started"}')
-            return self._settled(node, say)
+            found = self._settled(node, say)
+            if self._note is not None:
+                self._note(node, self._spin)
+            return found
         finally:
             node.stop()
             node.close()
@@ -118,11 +130,14 @@ class Hall:
         while time.monotonic() < end:
             if say:
                 self._say()
-            self._executor.spin_once(timeout_sec=0.02)
+            self._spin()
             now = entities_of(node)
             if now != found:
                 found, end = now, time.monotonic() + SETTLE_S
         return found
+
+    def _spin(self) -> None:
+        self._executor.spin_once(timeout_sec=0.02)
 
     def _say(self) -> None:
         for topic in self._spec.topics:
@@ -132,14 +147,14 @@ class Hall:
 
 
 @contextmanager
-def hall(spec: RobotSpec, namespace: str = '') -> Iterator[Hall]:
+def hall(spec: RobotSpec, namespace: str = '', note: Note | None = None) -> Iterator[Hall]:
     """Yield a place that no robot can hear; UserError if ROS cannot be started here."""
     before = {name: os.environ.get(name) for name in APART}
     os.environ.update(APART)
     context = rclpy.Context()
     try:
         init_ros(context=context)
-        place = Hall(context, spec, namespace)
+        place = Hall(context, spec, namespace, note)
         yield place
         place.close()
     finally:

@@ -7,22 +7,16 @@ import os
 import xml.etree.ElementTree as ET
 
 import pytest
+from topic_notes import OPTIONS, PLANNED
 
 from mbmrl_ros.cli.main import main
 from mbmrl_ros.config import share_directory
 from mbmrl_ros.nodes import EXECUTABLES
 from mbmrl_ros.nodes.security.entities import APART, Entities, hall
-from mbmrl_ros.nodes.security.policy import observed, policy, setups
+from mbmrl_ros.nodes.security.policy import policy, setups
 from mbmrl_ros.spec.robot import load_robot
 
 SHIPPED = share_directory() / 'config' / 'sros2' / 'half_cheetah.policy.xml'
-OPTIONS = argparse.Namespace(
-    robot='half_cheetah',
-    bundle='half_cheetah/disabled_joint/grbal',
-    task='half_cheetah/thesis',
-    algorithm='mb_mpo',
-    namespace='',
-)
 RULES = {
     'topics': ('topic', {'publish', 'subscribe'}),
     'services': ('service', {'reply', 'request'}),
@@ -57,12 +51,10 @@ def allowed(text):
     return found
 
 
-@pytest.fixture(scope='module')
-def running(tmp_path_factory):
+@pytest.fixture
+def running(observation):
     """What the nodes have when they run, by enclave: each has been started for it."""
-    spec = load_robot(OPTIONS.robot)
-    with hall(spec) as place:
-        return observed(place, setups(OPTIONS, tmp_path_factory.mktemp('policy')))
+    return observation.enclaves
 
 
 @pytest.fixture(scope='module')
@@ -115,13 +107,14 @@ def test_only_who_is_meant_to_drives_a_robot_or_teaches_it(shipped):
     assert {path.rpartition('/')[2] for path in callers} == {'by_hand'}
 
 
-def test_where_plans_are_made_in_the_model_its_learner_sends_it_to_the_collector(tmp_path):
-    given = {'algorithm': 'grbal', 'task': 'half_cheetah/disabled_joint'}
-    plan = setups(argparse.Namespace(**vars(OPTIONS) | given), tmp_path)
+def test_where_plans_are_made_in_the_model_its_learner_sends_it_to_the_collector(
+    observation, tmp_path
+):
+    plan = setups(argparse.Namespace(**vars(OPTIONS) | PLANNED), tmp_path)
     assert 'policy_learner_node' not in plan['robot'] | plan['sim']
-    names = ('collector_node', 'model_learner_node')
-    with hall(load_robot('half_cheetah')) as place:
-        collector, learner = (place.entities(name, plan['sim'][name]) for name in names)
+    collector, learner = (
+        observation.others[name] for name in ('collector_node', 'model_learner_node')
+    )
     assert '/learning/model' in collector.subscribe & learner.publish
     assert '/learning/policy' not in collector.subscribe
 
