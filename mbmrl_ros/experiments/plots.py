@@ -268,6 +268,9 @@ def _finished(plot: Plot, legend: bool = False, note: str = '') -> Plot:
     for axes in plot.axes:
         axes.grid(alpha=0.3)
         axes.spines[['top', 'right']].set_visible(False)
+    # A wide plot is shown smaller.
+    width = plot.get_figwidth()
+    size = min(12.0, max(9.0, 0.9 * width))
     if legend:
         # Of all panels: a method may be missing from the first.
         shown = {
@@ -275,12 +278,10 @@ def _finished(plot: Plot, legend: bool = False, note: str = '') -> Plot:
             for axes in plot.axes
             for handle, label in zip(*axes.get_legend_handles_labels())
         }
-        plot.legend(shown.values(), shown.keys(), frameon=False, ncols=4, fontsize=8,
+        plot.legend(shown.values(), shown.keys(), frameon=False, ncols=4, fontsize=size,
                     loc='lower center', bbox_to_anchor=(0.5, 1.0))  # fmt: skip
     plot.tight_layout()
     if note:
-        width = plot.get_figwidth()
-        size = min(12.0, max(9.0, 0.9 * width))
         lines = textwrap.fill(note, int(2 * 72 * width / size))
         plot.text(0.5, -0.01, lines, ha='center', va='top', fontsize=size)
     return plot
