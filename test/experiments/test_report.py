@@ -212,8 +212,9 @@ def test_what_is_drawn_about_a_mean_says_what_it_is(tmp_path):
         figure = FIGURES[name]
         plot = PLOTS[figure.draw](figure, Results(tmp_path))
         (note,) = plot.texts
-        assert 't-interval over training seeds' in note.get_text()
-        assert 'standard deviation over its episodes' in note.get_text()
+        text = ' '.join(note.get_text().split())
+        assert 't-interval over training seeds' in text
+        assert 'standard deviation over its episodes' in text
         for axes in plot.axes:
             low, high = axes.get_ylim()
             assert np.isfinite([low, high]).all() and high > low
