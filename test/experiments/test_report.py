@@ -117,7 +117,9 @@ def test_returns_are_normalised_to_the_oracle_and_to_mb(tmp_path):
     lines = table_of(tmp_path, 'generalisation')
     header = [cell.strip() for cell in lines[0].strip('| ').split('|')]
     assert header == ['return', 'MB', 'MB+DE', 'GrBAL', 'MB oracle']
-    plain, oracle, mb = [line for line in lines if line.startswith('| half-cheetah joint, generalisation')]
+    plain, oracle, mb = [
+        line for line in lines if line.startswith('| half-cheetah joint, generalisation')
+    ]
     # Both seeds have a mean of 100, though episodes differ.
     assert plain.split('|')[2].strip() == '100 ± 0 (2 seeds)'
     # Means of 120 and 180: a deviation of 30 sqrt 2, over sqrt 2, and t(1) is 12.706.
