@@ -4,6 +4,7 @@
 
 RUN: folders of `mbmrl train`, one per seed, of meta policy search or of policy search in models.
 DIR gets curves.csv, a row per run and iteration, and curves.png (thin: runs; thick: their mean).
+To draw again what is in DIR/curves.csv: python benchmarks/curves.py --again ALGORITHM --out DIR.
 """
 
 from __future__ import annotations
@@ -17,15 +18,14 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from mbmrl_ros.reports.run import Metrics, read_metrics
-
-BLUE, ORANGE, GREY = '#1f77b4', '#ff7f0e', '#7f7f7f'
+from mbmrl_ros.reports.run import Metrics, read_identity, read_metrics
+from mbmrl_ros.reports.styles import style_of
 
 
 class Curves(NamedTuple):
     """What is shown of a kind of run, as far as it has it.
 
-    lines: column, colour, label; the first one is what is learned for. bar: which return of it the
+    lines: column, line, label; the first one is what is learned for. bar: which return of it the
     summary says the time of. seconds: columns that make up an iteration.
     """
 
@@ -37,7 +37,7 @@ class Curves(NamedTuple):
 
 
 META = Curves(
-    (('return_after', BLUE, 'after one step of adaptation'), ('return_before', ORANGE, 'before')),
+    (('return_after', '-', 'after one step of adaptation'), ('return_before', '--', 'before')),
     ('std', 'kl_before', 'physics_s', 'policy_s', 'update_s', 'iteration_s'),
     200.0,
     10,
@@ -45,9 +45,9 @@ META = Curves(
 )
 SEARCH = Curves(
     (
-        ('return_policy', BLUE, 'by means of the policy, real rollouts that are not learned from'),
-        ('return_mean', ORANGE, 'of the rollouts that were collected'),
-        ('imagined_return', GREY, 'imagined'),
+        ('return_policy', '-', 'by means of the policy, real rollouts that are not learned from'),
+        ('return_mean', '--', 'of the rollouts that were collected'),
+        ('imagined_return', ':', 'imagined'),
     ),
     ('error_on_new_data', 'std', 'collect_s', 'fit_s', 'improve_s'),
     500.0,
@@ -59,11 +59,17 @@ SEARCH = Curves(
 def main() -> None:
     """Write the table and the picture."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('runs', type=Path, nargs='+', metavar='RUN')
+    parser.add_argument('runs', type=Path, nargs='*', metavar='RUN')
+    parser.add_argument('--again', metavar='ALGORITHM')
     parser.add_argument('--out', type=Path, required=True)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    runs = {seed_of(folder): read_metrics(folder) for folder in options.runs}
+    table = options.out / 'curves.csv'
+    if options.again:
+        algorithm, runs = options.again, read_table(table)
+    else:
+        algorithm = str(read_identity(options.runs[0])['algorithm'])
+        runs = {seed_of(folder): read_metrics(folder) for folder in options.runs}
     kind = META if all('return_after' in metrics for metrics in runs.values()) else SEARCH
     has = set.intersection(*(set(metrics) for metrics in runs.values()))
     kind = kind._replace(
@@ -71,15 +77,34 @@ def main() -> None:
         columns=tuple(name for name in kind.columns if name in has),
     )
     columns = ('environment_steps', *(line[0] for line in kind.lines), *kind.columns)
-    with (options.out / 'curves.csv').open('w', newline='') as file:
+    if not options.again:
+        write_table(table, runs, columns)
+    draw(runs, kind, style_of(algorithm).colour).savefig(
+        options.out / 'curves.png', dpi=110, bbox_inches='tight'
+    )
+    for seed, metrics in runs.items():
+        print(f'seed {seed}: {summary(metrics, kind)}')
+
+
+def write_table(path: Path, runs: dict[int, Metrics], columns: tuple[str, ...]) -> None:
+    """Write a row per run and iteration."""
+    with path.open('w', newline='') as file:
         writer = csv.writer(file, lineterminator='\n')
         writer.writerow(('seed', *columns))
         for seed, metrics in runs.items():
             for row in zip(*(metrics[name] for name in columns)):
                 writer.writerow((seed, *(f'{value:.6g}' for value in row)))
-    draw(runs, kind).savefig(options.out / 'curves.png', dpi=110, bbox_inches='tight')
-    for seed, metrics in runs.items():
-        print(f'seed {seed}: {summary(metrics, kind)}')
+
+
+def read_table(path: Path) -> dict[int, Metrics]:
+    """Return what was written, by seed."""
+    with path.open(newline='') as file:
+        head, *rows = csv.reader(file)
+    numbers = np.array(rows, np.float64)
+    return {
+        int(seed): dict(zip(head, numbers[numbers[:, 0] == seed].T))
+        for seed in dict.fromkeys(numbers[:, 0])
+    }
 
 
 def seed_of(folder: Path) -> int:
@@ -101,19 +126,21 @@ def summary(metrics: Metrics, kind: Curves) -> str:
     )
 
 
-def draw(runs: dict[int, Metrics], kind: Curves) -> Figure:
-    """Return the curves."""
+def draw(runs: dict[int, Metrics], kind: Curves, colour: str) -> Figure:
+    """Return the curves, all in the colour of the algorithm."""
     figure = Figure(figsize=(8, 3.6))
     axes = figure.subplots()
     axes.grid(alpha=0.3)
     axes.spines[['top', 'right']].set_visible(False)
-    for key, colour, label in kind.lines:
+    for key, line, label in kind.lines:
         shortest = min(len(metrics[key]) for metrics in runs.values())
         for metrics in runs.values():
-            axes.plot(metrics['environment_steps'], metrics[key], color=colour, lw=0.8, alpha=0.5)
+            axes.plot(
+                metrics['environment_steps'], metrics[key], line, color=colour, lw=0.6, alpha=0.4
+            )
         mean = np.mean([metrics[key][:shortest] for metrics in runs.values()], 0)
         steps = next(iter(runs.values()))['environment_steps'][:shortest]
-        axes.plot(steps, mean, color=colour, lw=1.8, label=label)
+        axes.plot(steps, mean, line, color=colour, lw=1.8, label=label)
     axes.set(xlabel='control steps', ylabel='return of an episode')
     axes.legend(frameon=False, fontsize=9)
     return figure

@@ -23,6 +23,7 @@ from mbmrl_ros.experiments.plots import draw_spread
 from mbmrl_ros.experiments.statistics import estimate
 from mbmrl_ros.experiments.studies import METHODS
 from mbmrl_ros.reports.page import png
+from mbmrl_ros.reports.styles import style_of
 
 ALL = {name: METHODS[name].label for name in ('mb', 'mb_de', 'grbal', 'rebal')}
 SHAPES = ('straight', 'left', 'right', 'zig_zag')
@@ -158,7 +159,7 @@ def _figure(costs: Values, tests: tuple[str, ...], title: str, line: float) -> F
                 means.append(found.mean)
                 draw_spread(axes, x[-1], found)
         width = 0.75 / len(methods)
-        axes.bar(x, means, width, color=METHODS[method].colour, label=ALL[method])
+        axes.bar(x, means, width, color=style_of(method).colour, label=ALL[method])
     axes.axvline(line, color='black', lw=0.8, ls=':')
     names = [test.replace('_', '\n') for test in tests]
     axes.set_xticks(range(len(tests)), names)

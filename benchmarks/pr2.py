@@ -34,6 +34,7 @@ from mbmrl_ros.evaluation.episodes import Trial, evaluate, finite
 from mbmrl_ros.experiments.columns import LEGEND, interval, table
 from mbmrl_ros.experiments.studies import METHODS
 from mbmrl_ros.reports.page import png
+from mbmrl_ros.reports.styles import style_of
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.training.recipes import load_recipe
 from mbmrl_ros.types import Adapter
@@ -190,7 +191,7 @@ def _figure(rows: dict[str, list[dict[str, Any]]]) -> Figure:
         for row in found:
             minutes = [point['simulated_minutes'] for point in row['curve']]
             medians = [_median(_centimetres(point['distances_m'])) for point in row['curve']]
-            axes.plot(minutes, medians, marker='o', ms=3, color=METHODS['mb'].colour)
+            axes.plot(minutes, medians, marker='o', ms=3, color=style_of('mb').colour)
         axes.axhline(100 * GOAL_M, color='black', lw=0.8, ls=':')
         axes.set(
             title=task, xlabel='simulated minutes', ylabel='final distance [cm]', yscale='log'

@@ -19,12 +19,13 @@ from matplotlib.figure import Figure
 from mbmrl_ros.evaluation.episodes import interval95
 from mbmrl_ros.experiments.studies import METHODS as OURS
 from mbmrl_ros.reports.page import png
+from mbmrl_ros.reports.styles import style_of
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.training.run import write_text
 
 KNOWN = 'known_terrain'
 METHODS = {name: OURS[name].label for name in ('mb', 'mb_de', 'grbal')}
-COLOURS = {name: OURS[name].colour for name in METHODS}
+COLOURS = {name: style_of(name).colour for name in METHODS}
 HORIZONS = ('1', '5', '10')
 SHOWN = ('x', 'vx', 'sin_roll', 'sin_yaw', 'left_rate', 'battery')
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from mbmrl_ros.bench.compare import Contender, alternate, conditions, peer
-from mbmrl_ros.bench.single import bench_single
+from mbmrl_ros.bench.single import TASKS, bench_single, robot_of_faults
 from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.sim.batch import BatchPhysics, BatchWorld
 from mbmrl_ros.spec.robot import RobotSpec, load_robot, robot_names
@@ -30,6 +30,8 @@ ROBOTS: dict[str, tuple[str, dict[str, object], str]] = {
 }
 # Contacts are chaotic: over longer runs the last bits of two solvers grow to metres.
 COMPARED_STEPS, COMPARED_ROWS = 100, 4
+# A run of a batch is long enough to be warm after one.
+WARM_UP = 1
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ class _Comparison:
         spec = self._robot_file()
         if spec is not None:
             contenders['world'] = self._world(spec, size)
-        times = alternate(contenders, repetitions, label=self._robot)
+            contenders['vector'] = self._vector(size)
+        times = alternate(contenders, repetitions, label=self._robot, warm_up=WARM_UP)
         alone = {'gymnasium', 'gymnasium_drawn'}
         rate = {
             name: size.steps * (1 if name in alone else size.environments) / duration * 1e3
@@ -103,6 +106,8 @@ class _Comparison:
             'limit_env_steps_per_s': rate['limit'],
             'limit_speedup': rate['limit'] / rate['gymnasium'],
             'world_env_steps_per_s': rate.get('world'),
+            'vector_env_steps_per_s': rate.get('vector'),
+            'vector_ratio': times['world'] / times['vector'] if spec else None,
             'max_difference': same,
             'max_difference_warm_start': shipped,
             'physics_steps': self._substeps,
@@ -181,6 +186,21 @@ class _Comparison:
                 world.step(action)
 
         return Contender(run, prepare=lambda: world.reset(np.random.default_rng(0)))
+
+    def _vector(self, size: SimSize) -> Contender:
+        """Return the same robots as what make_vec makes, with observations and rewards."""
+        # It needs gymnasium.
+        from mbmrl_ros.envs.vector import VectorTaskEnv
+
+        with robot_of_faults(TASKS[self._robot][2], self._env) as path:
+            envs = VectorTaskEnv('run', size.environments, robot=path, threads=self._threads)
+        actions = self._actions(size.steps, size.environments)
+
+        def run() -> None:
+            for action in actions:
+                envs.step(action)
+
+        return Contender(run, prepare=lambda: envs.reset(seed=0))
 
     def _difference(self, steps: int) -> tuple[float, float]:
         """Return the largest difference of qpos and qvel to gymnasium under the same actions.

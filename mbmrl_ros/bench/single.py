@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +69,7 @@ def equal_pairs(robot: str) -> dict[str, tuple[Env, Env]]:
     faults: at the period of gymnasium; faults_shipped: at that of the robot file.
     """
     gymnasium = peer('gymnasium', 'gymnasium>=1.0')
-    from mbmrl_ros.envs.gym import make
+    from mbmrl_ros.envs.gym import TaskEnv, make
 
     name, policies, faults = TASKS[robot]
     simulation = load_robot(load_task(faults).robot).simulation
@@ -75,7 +77,8 @@ def equal_pairs(robot: str) -> dict[str, tuple[Env, Env]]:
     # Ours first, since they keep MuJoCo's warnings about the model files to themselves.
     of_policies, shipped = make(policies), make(faults)
     theirs = gymnasium.make(name)
-    slower = gymnasium.wrappers.TimeLimit(_with_faults(faults, theirs), 1000)
+    with robot_of_faults(faults, theirs) as robot_file:
+        slower = gymnasium.wrappers.TimeLimit(TaskEnv('run', robot=robot_file), 1000)
     return {
         'policies': (of_policies, theirs),
         'faults': (slower, gymnasium.make(name)),
@@ -83,10 +86,12 @@ def equal_pairs(robot: str) -> dict[str, tuple[Env, Env]]:
     }
 
 
-def _with_faults(name: str, theirs: Env) -> Env:
-    """Return the robot and the reward of a task with faults, at the period of gymnasium."""
-    from mbmrl_ros.envs.gym import TaskEnv
+@contextmanager
+def robot_of_faults(name: str, theirs: Env) -> Iterator[str]:
+    """Yield a robot file whose task `run` has the reward of another one, at gymnasium's period.
 
+    name: the task whose robot and reward these are.
+    """
     inner, task = theirs.unwrapped, load_task(name)
     reward = [term.model_dump(mode='json', exclude_none=True) for term in task.reward]
     text = SLOWER.format(
@@ -95,7 +100,7 @@ def _with_faults(name: str, theirs: Env) -> Env:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f'{task.robot}_slower.yaml'
         path.write_text(text)
-        return TaskEnv('run', robot=str(path))
+        yield str(path)
 
 
 def _contender(name: str, env: Env, steps: int) -> Contender:

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mbmrl_ros.demo.outcomes import Outcome, Scene
+from mbmrl_ros.reports.styles import style_of
 from mbmrl_ros.types import Array
 
-COLOURS = {'mb': '#8c6d31', 'mb_de': '#7b7b7b', 'grbal': '#1f6fb2'}
 BROKEN = '#c62828'
 
 
@@ -35,7 +35,7 @@ def draw_over_time(
     """
     figure, axes = make_axes()
     for contender in scene.contenders:
-        colour = COLOURS[contender.key]
+        colour = style_of(contender.key).colour
         curves = [curve(outcome) for outcome in scene.of(contender)]
         times = start_s + np.arange(len(curves[0])) * scene.spec.period_s
         for values in curves:
@@ -53,7 +53,7 @@ def draw_losses(scene: Scene) -> Figure:
     for contender in scene.contenders:
         runs = [outcome.losses for outcome in scene.of(contender)]
         times = runs[0].start_indices.numpy() * scene.spec.period_s
-        colour = COLOURS[contender.key]
+        colour = style_of(contender.key).colour
         before = np.mean([losses.before[0].numpy() for losses in runs], 0)
         after = np.mean([losses.after[0].numpy() for losses in runs], 0)
         axes.plot(times, before, ':', color=colour, lw=1)
@@ -75,7 +75,11 @@ def draw_ticks(scene: Scene) -> Figure:
     bins = np.linspace(0, longest, 60).tolist()
     for contender, values in ticks.items():
         axes.hist(
-            values, bins, histtype='step', color=COLOURS[contender.key], label=contender.label
+            values,
+            bins,
+            histtype='step',
+            color=style_of(contender.key).colour,
+            label=contender.label,
         )
     axes.set(xlabel='tick [ms]', ylabel='ticks')
     axes.legend(frameon=False)

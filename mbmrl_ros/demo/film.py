@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from mbmrl_ros.demo.figures import BROKEN, COLOURS
+from mbmrl_ros.demo.figures import BROKEN
 from mbmrl_ros.demo.outcomes import Outcome, Scene, Show, fault_words
 from mbmrl_ros.envs.marks import target_points, task_marks
 from mbmrl_ros.envs.task import Task
+from mbmrl_ros.reports.styles import style_of
 from mbmrl_ros.reports.video import Picture, check_video, write_video
 from mbmrl_ros.sim.disturbances import active
 from mbmrl_ros.sim.pose import PoseReader
@@ -134,7 +135,7 @@ def compose(heads: Sequence[Head], pictures: Sequence[Picture], foot: Sequence[W
 
 def _head(scene: Scene, show: Show, outcome: Outcome, step: int) -> Head:
     contender = outcome.contender
-    return Head(contender.label, COLOURS[contender.key], show.live(scene, outcome, step))
+    return Head(contender.label, style_of(contender.key).colour, show.live(scene, outcome, step))
 
 
 def _foot(scene: Scene, step: int) -> list[Word]:

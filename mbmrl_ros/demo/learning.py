@@ -29,6 +29,7 @@ from mbmrl_ros.envs.learning_tasks import LEARNING_TASKS
 from mbmrl_ros.envs.marks import task_marks
 from mbmrl_ros.envs.task import Task
 from mbmrl_ros.reports.page import Page, Section, write_page
+from mbmrl_ros.reports.styles import style_of
 from mbmrl_ros.reports.video import Picture, check_video, write_video
 from mbmrl_ros.sim.pose import PoseReader
 from mbmrl_ros.sim.rendering import Renderer
@@ -42,7 +43,7 @@ MINUTES = 5.0
 SHOWN_S, PER_SECOND = 60.0, 20
 # Who is as near has done it (thesis 8.4.5).
 NEAR_CM = 2.0
-FIRST, LAST = '#7b7b7b', '#1f6fb2'
+FIRST, LAST = '#7b7b7b', style_of(ALGORITHM).colour
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,11 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mbmrl_ros.demo.figures import BROKEN, COLOURS, draw_over_time
+from mbmrl_ros.demo.figures import BROKEN, draw_over_time
 from mbmrl_ros.demo.outcomes import Column, Contender, Outcome, Scene, Show
 from mbmrl_ros.envs.tasks import Task
 from mbmrl_ros.reports.page import Section
+from mbmrl_ros.reports.styles import style_of
 from mbmrl_ros.rewards.path import path_segments
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array
@@ -83,7 +84,7 @@ def _draw_tracks(scene: Scene) -> Figure:
 
 
 def _draw_tracks_of(axes: Axes, scene: Scene, contender: Contender) -> None:
-    colour, failure = COLOURS[contender.key], scene.failure_step
+    colour, failure = style_of(contender.key).colour, scene.failure_step
     for outcome in scene.of(contender):
         track = _track(scene, outcome)
         axes.plot(*track[: failure + 1].T, color=colour, lw=0.8)

@@ -7,9 +7,10 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from mbmrl_ros.demo.figures import BROKEN, COLOURS, draw_over_time
+from mbmrl_ros.demo.figures import BROKEN, draw_over_time
 from mbmrl_ros.demo.outcomes import Column, Outcome, Scene, Show
 from mbmrl_ros.reports.page import Section
+from mbmrl_ros.reports.styles import style_of
 from mbmrl_ros.sim.drawing import SideView
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.types import Array
@@ -63,7 +64,7 @@ def _draw_robots(scene: Scene) -> Figure:
         signals = scene.of(contender)[0].run.signals
         for step in range(0, len(signals), every):
             broken = dead if step >= scene.failure_step else []
-            view.draw(axes, signals[step], COLOURS[contender.key], broken, alpha=0.85)
+            view.draw(axes, signals[step], style_of(contender.key).colour, broken, alpha=0.85)
         axes.axvline(signals[scene.failure_step, x], color=BROKEN, ls='--', lw=1)
         axes.axhline(0, color='#999999', lw=0.8)
         axes.set_aspect('equal')

@@ -9,6 +9,7 @@ the figure says so.
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ from mbmrl_ros.experiments.results import Line, Results
 from mbmrl_ros.experiments.statistics import EDGES, Estimate, estimate, ratio_interval
 from mbmrl_ros.experiments.studies import METHODS, Figure
 from mbmrl_ros.experiments.tables import by_setting
+from mbmrl_ros.reports.styles import style_of
 from mbmrl_ros.types import Array
 
 PANEL = 3.6
@@ -32,6 +34,10 @@ SHADES = ('-', '--', '-.', ':')
 LEGEND = (
     'black with caps: 95 % t-interval over training seeds; '
     'grey: one trained model, standard deviation over its episodes'
+)
+BEFORE_THE_FAULT = (
+    'An error is of the next T2 steps: in the T2 steps before the fault (grey) it rises, since '
+    'more and more of them lie after it. Dotted: the model as trained; at 0 no episode is back.'
 )
 OVER_SEEDS: dict[str, Any] = {'color': 'black', 'capsize': 3, 'lw': 1}
 OVER_EPISODES: dict[str, Any] = {'color': '#8c8c8c', 'capsize': 0, 'lw': 2.5, 'alpha': 0.8}
@@ -64,7 +70,7 @@ def _errors(upper: Axes, lower: Axes, lines: list[Line], keys: tuple[str, ...]) 
     for line in lines:
         for name, style in (('before', ':'), ('after', '-')):
             label = f'{line.label}, {name}'
-            look: dict[str, Any] = {'color': METHODS[line.method].colour, 'ls': style}
+            look: dict[str, Any] = {'color': style_of(line.method).colour, 'ls': style}
             counts = np.sum(line.groups(*keys, name, 'histogram'), 0)
             upper.stairs(counts / counts.sum(), EDGES, label=label, **look)
             times, curve = _over_time(line, *keys, name)
@@ -82,7 +88,7 @@ def curve_plot(figure: Figure, results: Results) -> Plot:
             found = [estimate(groups) for groups in returns]
             mean = np.array([one.mean for one in found])
             ends.append(mean[-1])
-            look: dict[str, Any] = {'color': METHODS[line.method].colour}
+            look: dict[str, Any] = {'color': style_of(line.method).colour}
             if len(figure.variants) > 1:
                 look['ls'] = SHADES[figure.variants.index(line.variant) % len(SHADES)]
             marker = 's' if len(steps) == 1 else 'o'
@@ -137,20 +143,24 @@ def recovery_plot(figure: Figure, results: Results) -> Plot:
         upper, lower = panels[0][column], panels[1][column]
         fault = int(shown[0].numbers('fault_step')[0])
         for line in shown:
-            colour = METHODS[line.method].colour
+            colour = style_of(line.method).colour
             times, curve = _over_time(line, 'errors', 'after')
             upper.plot(times - fault, curve, color=colour, lw=1.3, label=line.label)
-            for name, style in (('trained', ':'), ('adapted', '-')):
+            for name, style, width in (('adapted', '-', 1.3), ('trained', ':', 3.0)):
                 steps, shares = _back_by(line, name)
-                lower.step(steps, shares, where='post', color=colour, ls=style, lw=1.3)
+                # What is never back lies on zero, in all methods: the dotted lines on top.
+                lower.step(
+                    steps, shares, where='post', color=colour, ls=style, lw=width, zorder=width
+                )
             lower.axvline(line.numbers('past_steps')[0], color=colour, lw=0.8, ls='--')
+        upper.axvspan(-max(line.numbers('future_steps')[0] for line in shown), 0, color='#eeeeee')
         upper.axvline(0, color='black', lw=0.8, ls='--')
         upper.set(title=setting.title, xlim=(-AROUND_FAULT / 3, AROUND_FAULT), yscale='log')
-        lower.set(xlim=(0, AROUND_FAULT), ylim=(0, 1.02),
+        lower.set(xlim=(0, AROUND_FAULT), ylim=(-0.04, 1.04),
                   xlabel='control steps after the fault (dashed: T1)')  # fmt: skip
     panels[0][0].set_ylabel('T2-step error, adapted')
     panels[1][0].set_ylabel('share back (dotted: as trained)')
-    return _finished(plot, legend=True)
+    return _finished(plot, legend=True, note=BEFORE_THE_FAULT)
 
 
 def _back_by(line: Line, name: str) -> tuple[list[float], list[float]]:
@@ -216,7 +226,7 @@ def _bars(axes: Axes, lines: list[Line], bars: list[Bar], labels: list[str]) -> 
     """
     places = np.arange(len(lines))
     values = np.array([bar.value for bar in bars])
-    axes.bar(places, values, 0.75, color=[METHODS[line.method].colour for line in lines])
+    axes.bar(places, values, 0.75, color=[style_of(line.method).colour for line in lines])
     for place, bar in zip(places, bars):
         if np.isfinite(bar.low):
             about = [[bar.value - bar.low], [bar.high - bar.value]]
@@ -258,6 +268,9 @@ def _finished(plot: Plot, legend: bool = False, note: str = '') -> Plot:
     for axes in plot.axes:
         axes.grid(alpha=0.3)
         axes.spines[['top', 'right']].set_visible(False)
+    # A wide plot is shown smaller.
+    width = plot.get_figwidth()
+    size = min(12.0, max(9.0, 0.9 * width))
     if legend:
         # Of all panels: a method may be missing from the first.
         shown = {
@@ -265,11 +278,12 @@ def _finished(plot: Plot, legend: bool = False, note: str = '') -> Plot:
             for axes in plot.axes
             for handle, label in zip(*axes.get_legend_handles_labels())
         }
-        plot.legend(shown.values(), shown.keys(), frameon=False, ncols=4, fontsize=8,
+        plot.legend(shown.values(), shown.keys(), frameon=False, ncols=4, fontsize=size,
                     loc='lower center', bbox_to_anchor=(0.5, 1.0))  # fmt: skip
     plot.tight_layout()
     if note:
-        plot.text(0.5, 0.0, note, ha='center', va='top', fontsize=8)
+        lines = textwrap.fill(note, int(2 * 72 * width / size))
+        plot.text(0.5, -0.01, lines, ha='center', va='top', fontsize=size)
     return plot
 
 

@@ -16,7 +16,6 @@ from mbmrl_ros.envs.point_tasks import CORNERS
 from mbmrl_ros.evaluation.episodes import interval95
 from mbmrl_ros.experiments.columns import interval, rows_table
 from mbmrl_ros.experiments.study_plots import (
-    COLOURS,
     Arm,
     Drawn,
     Tasks,
@@ -25,6 +24,7 @@ from mbmrl_ros.experiments.study_plots import (
     stacked,
     tidy,
 )
+from mbmrl_ros.reports.styles import PARTS, style_of
 
 
 def curves(tasks: Tasks) -> Drawn:
@@ -37,8 +37,8 @@ def curves(tasks: Tasks) -> Drawn:
             for result in arm.results.values():
                 axes.plot(result['steps'], result['after'], color=arm.colour, lw=0.5, alpha=0.5)
             after = arm.mean('after')
-            axes.plot(arm.mean('steps')[: len(after)], after, color=arm.colour, lw=2,
-                      label=arm.label)  # fmt: skip
+            axes.plot(arm.mean('steps')[: len(after)], after, arm.style.line, color=arm.colour,
+                      lw=2, label=arm.label)  # fmt: skip
             gain = {
                 seed: [result['end'] - result['end_before']]
                 for seed, result in arm.results.items()
@@ -73,7 +73,7 @@ def adaptation(tasks: Tasks) -> Drawn:
                 at = np.arange(returns.shape[1]) + 0.05 * offset
                 half = np.nan_to_num([one[1] for one in spread])
                 axes.errorbar(at, [one[0] for one in spread], half, color=arm.colour, capsize=2,
-                              marker='o', ms=3, label=arm.label)  # fmt: skip
+                              ls=arm.style.line, marker='o', ms=3, label=arm.label)  # fmt: skip
                 row = {'task': task, 'goals': title, 'method': arm.label}
                 for step in (0, 1, returns.shape[1] - 1):
                     head = f'after {step} step{"s" * (step != 1)}'
@@ -93,7 +93,7 @@ def exploration(tasks: Tasks) -> Drawn:
         first = arm.results[min(arm.results)]
         for row, key in enumerate(('before', 'after')):
             axes = places[row][column]
-            for corner, paths, colour in zip(CORNERS, first[key], COLOURS):
+            for corner, paths, colour in zip(CORNERS, first[key], PARTS):
                 for path in paths:
                     axes.plot(*np.array(path).T, color=colour, lw=0.8, alpha=0.8)
                 axes.plot(*corner, marker='o', ms=12, color=colour, alpha=0.5)
@@ -132,8 +132,9 @@ def variance(tasks: Tasks) -> Drawn:
     labels = {'lvc': 'LVC', 'dice': 'DiCE', 'maml': 'log-likelihood (MAML)'}
     rows = []
     for axes, (task, (arm, *_)) in zip(places, tasks.items()):
-        for (key, label), colour in zip(labels.items(), COLOURS):
-            axes.plot(arm.mean('iterations'), arm.mean(key), marker='o', color=colour, label=label)
+        for key, label in labels.items():
+            axes.plot(arm.mean('iterations'), arm.mean(key), marker='o',
+                      color=style_of(key).colour, label=label)  # fmt: skip
         axes.set(title=task, xlabel='iteration of LVC-VPG', ylim=(0, None),
                  ylabel='relative std of the meta-gradient')  # fmt: skip
         axes.legend(frameon=False, fontsize=8)

@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 from mbmrl_ros.experiments.columns import interval, rows_table
 from mbmrl_ros.experiments.search_studies import ARMS
 from mbmrl_ros.experiments.study_plots import (
-    COLOURS,
     Arm,
     Drawn,
     Tasks,
@@ -20,6 +19,7 @@ from mbmrl_ros.experiments.study_plots import (
     panels,
     stacked,
 )
+from mbmrl_ros.reports.styles import style_of
 
 
 def search_curves(tasks: Tasks) -> Drawn:
@@ -28,7 +28,7 @@ def search_curves(tasks: Tasks) -> Drawn:
     rows = []
     for axes, (task, arms) in zip(places, tasks.items()):
         for arm in arms:
-            _draw_seeds(axes, arm, 'returned', arm.label)
+            _draw_seeds(axes, arm, 'returned', arm.label, arm.style.line)
             rows.append(
                 {
                     'task': task,
@@ -57,12 +57,13 @@ def biases(tasks: Tasks) -> Drawn:
             made = ARMS[arm.name]
             by_algorithm.setdefault(made.algorithm, {})[made.bias] = arm
         first = next(iter(by_algorithm.values()))
-        for (algorithm, own), colour in zip(by_algorithm.items(), COLOURS):
-            label = ARMS[algorithm].label
+        for algorithm, own in by_algorithm.items():
+            label, (colour, line) = ARMS[algorithm].label, style_of(algorithm)
             ends = [[result['end'] for result in arm.results.values()] for arm in own.values()]
             for bias, each in zip(own, ends):
                 axes.plot([bias] * len(each), each, '.', color=colour, alpha=0.6)
-            axes.plot(list(own), [np.mean(each) for each in ends], color=colour, label=label)
+            axes.plot(list(own), [np.mean(each) for each in ends], line, color=colour,
+                      label=label)  # fmt: skip
             rows += [
                 {
                     'task': task,
@@ -134,7 +135,8 @@ def gradient_error(tasks: Tasks) -> Drawn:
         horizons, errors = arm.mean('horizons'), np.array(arm.mean('error'))
         for result in arm.results.values():
             axes.plot(horizons, result['error'], color=arm.colour, lw=0.5, alpha=0.5)
-        axes.plot(horizons, errors, marker='o', ms=3, color=arm.colour, lw=2, label=arm.label)
+        axes.plot(horizons, errors, arm.style.line, marker='o', ms=3, color=arm.colour, lw=2,
+                  label=arm.label)  # fmt: skip
         best = int(errors.argmin())
         rows.append(
             {'what is learned': arm.label, 'T of the smallest mean error': f'{horizons[best]:.0f}'}

@@ -35,7 +35,7 @@ class Model(Config):
 
 
 class Method(Config):
-    """A model, and how it adapts (algorithms/adapters.py). label, colour: in plots.
+    """A model, and how it adapts (algorithms/adapters.py). label: in plots.
 
     planner: parameters that are its own at test time, whatever was asked for on the command line.
     """
@@ -43,7 +43,6 @@ class Method(Config):
     label: str
     model: str
     adaptation: str = 'none'
-    colour: str
     planner: dict[str, Any] = Field(default_factory=dict)
 
 

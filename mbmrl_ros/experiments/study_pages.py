@@ -12,8 +12,9 @@ from typing import Any
 from mbmrl_ros.config import UserError, write_text
 from mbmrl_ros.experiments import policy_pages, search_pages
 from mbmrl_ros.experiments.every_study import LABELS, STUDIES
-from mbmrl_ros.experiments.study_plots import COLOURS, Arm, Tasks
+from mbmrl_ros.experiments.study_plots import Arm, Tasks
 from mbmrl_ros.reports.page import png
+from mbmrl_ros.reports.styles import style_of
 from mbmrl_ros.system.outputs import replacing
 
 CELLS = 'cells.jsonl'
@@ -85,8 +86,5 @@ def _tasks(cells: list[dict[str, Any]]) -> Tasks:
                 arm, seed = cell['settings']['arm'], cell['settings']['seed']
                 found.setdefault(arm, {})[seed] = cell['result']
         names = sorted(found, key=order.index)
-        tasks[task] = [
-            Arm(name, LABELS[name], colour, found[name])
-            for name, colour in zip(names, COLOURS * 2)
-        ]
+        tasks[task] = [Arm(name, LABELS[name], style_of(name), found[name]) for name in names]
     return tasks

@@ -12,8 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Plot
 
 from mbmrl_ros.experiments.columns import interval
-
-COLOURS = ('#1f6fb2', '#c25a00', '#2e7d32', '#7b3fa0', '#8c6d31', '#17becf', '#c2185b', '#7b7b7b')
+from mbmrl_ros.reports.styles import PARTS, Style
 
 
 class Arm(NamedTuple):
@@ -21,8 +20,13 @@ class Arm(NamedTuple):
 
     name: str
     label: str
-    colour: str
+    style: Style
     results: dict[int, dict[str, Any]]
+
+    @property
+    def colour(self) -> str:
+        """Of the arm in every figure."""
+        return self.style.colour
 
     def values(self, key: str) -> dict[int, list[float]]:
         """Return a number of every seed."""
@@ -63,7 +67,7 @@ def stacked(axes: Axes, arms: list[Arm], parts: Mapping[str, str], task: str) ->
     parts: keys of results, each with its name.
     """
     left = np.zeros(len(arms))
-    for (key, label), colour in zip(parts.items(), COLOURS):
+    for (key, label), colour in zip(parts.items(), PARTS):
         means = np.array([np.mean([*arm.values(key).values()]) for arm in arms])
         axes.barh([arm.label for arm in arms], means, left=left, color=colour, label=label)
         left += means

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,13 +16,13 @@ from matplotlib.figure import Figure
 from mbmrl_ros.config import UserError, read_yaml
 from mbmrl_ros.reports.page import Page, Section, write_page
 from mbmrl_ros.reports.run import DURATIONS, POLICY_DURATIONS, Metrics, read_identity, read_metrics
+from mbmrl_ros.reports.styles import style_of
 from mbmrl_ros.system.outputs import check_file
 
 # Share of the iterations, at the end, that the table's return is over.
 LAST = 0.1
-# Told apart with every kind of sight (Okabe and Ito).
-_COLOURS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#56b4e9', '#e69f00', '#000000')
-_STYLES = ('-', '--', ':', '-.')
+# Of trainings of one algorithm, of which a curve has so many.
+_MARKERS, _MARKED = ('o', 's', '^', 'v', 'D', 'x', '+'), 15
 
 
 class Run(NamedTuple):
@@ -71,7 +72,7 @@ def write_comparison(folders: Sequence[Path], out: Path | None = None) -> Path:
             Section(
                 'Return against data',
                 'Of a rollout, by iteration; one curve per training, without an interval. '
-                'Algorithms differ by colour, trainings of one algorithm by line.',
+                'Algorithms differ by colour and line, trainings of one algorithm by their marks.',
                 figure=_figure(runs),
             ),
             Section(
@@ -128,18 +129,19 @@ def _row(run: Run) -> Sequence[str]:
 def _figure(runs: Sequence[Run]) -> Figure:
     figure = Figure(figsize=(9, 4))
     axes = figure.subplots()
-    algorithms = dict.fromkeys(str(run.identity['algorithm']) for run in runs)
-    colours = dict(zip(algorithms, cycle(_COLOURS)))
-    styles = {algorithm: cycle(_STYLES) for algorithm in algorithms}
+    markers: defaultdict[str, Iterator[str]] = defaultdict(lambda: cycle(_MARKERS))
     for run in runs:
         algorithm = str(run.identity['algorithm'])
         kind, values = run.returns
+        colour, line = style_of(algorithm)
         axes.plot(
             run.metrics['environment_steps'],
             values,
-            next(styles[algorithm]),
-            color=colours[algorithm],
-            marker='o' if len(values) < 30 else None,
+            line,
+            color=colour,
+            marker=next(markers[algorithm]),
+            markevery=max(1, len(values) // _MARKED),
+            ms=4,
             label=f'{algorithm}, seed {run.identity["seed"]} ({kind}): {_name(run)}',
         )
     axes.set(xlabel='control steps', ylabel='return per rollout')

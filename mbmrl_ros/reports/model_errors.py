@@ -15,7 +15,7 @@ def errors_figure(errors: HorizonErrors) -> Figure:
     axes = figure.subplots()
     for index, row in enumerate(errors.errors.T.tolist()):
         label = 'models' if index == 0 else None
-        axes.plot(errors.horizons, row, color='#1f6fb2', lw=1, marker='o', ms=3, label=label)
+        axes.plot(errors.horizons, row, color='#555555', lw=1, marker='o', ms=3, label=label)
     axes.plot(errors.horizons, errors.disagreement.tolist(), '--', color='#c25a00', lw=2,
               label='disagreement')  # fmt: skip
     axes.set(xlabel='steps ahead', ylabel='standard deviations of the states', xscale='log',

@@ -33,12 +33,13 @@ def test_the_keys_that_are_promised_are_there(result):
             )
             assert found[f'{kind}speedup'] == pytest.approx(ours / other)
         assert found['single'].keys() > {'policies_ratio', 'faults_ratio'}
-    assert result['robots']['half_cheetah']['world_env_steps_per_s'] > 0
+        world, vector = (found[f'{name}_env_steps_per_s'] for name in ('world', 'vector'))
+        assert found['vector_ratio'] == pytest.approx(vector / world)
 
 
 def test_rates_are_control_steps_of_all_rows_over_the_median(monkeypatch):
-    names = ('ours', 'gymnasium', 'ours_drawn', 'gymnasium_drawn', 'world', 'limit')
-    times = dict(zip(names, (2.0, 4.0, 3.0, 8.0, 6.0, 1.5)))
+    names = ('ours', 'gymnasium', 'ours_drawn', 'gymnasium_drawn', 'world', 'limit', 'vector')
+    times = dict(zip(names, (2.0, 4.0, 3.0, 8.0, 6.0, 1.5, 7.5)))
     monkeypatch.setattr(sim, 'alternate', lambda *arguments, **options: times)
     monkeypatch.setattr(sim, 'bench_single', lambda *arguments: {})
     found = bench_sim(TINY, 1, 1, ('half_cheetah',))['robots']['half_cheetah']
@@ -48,6 +49,8 @@ def test_rates_are_control_steps_of_all_rows_over_the_median(monkeypatch):
     assert found['speedup'] == pytest.approx(6.0)
     assert found['drawn_speedup'] == pytest.approx(20_000 / 2_500)
     assert found['world_env_steps_per_s'] == pytest.approx(10_000)
+    assert found['vector_env_steps_per_s'] == pytest.approx(8_000)
+    assert found['vector_ratio'] == pytest.approx(0.8)
     assert found['limit_env_steps_per_s'] == pytest.approx(40_000)
     assert found['limit_speedup'] == pytest.approx(8.0)
 
