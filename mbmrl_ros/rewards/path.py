@@ -124,7 +124,13 @@ def locate(segments: Segments, position: Tensor, yaw: Tensor) -> Place:
     distance = (beyond * beyond).addcmul_(aside, aside).add_(_TINY).sqrt_()
     turn = torch.atan2(yaw.sin(), yaw.cos())[..., None] - segments.headings
     heading = math.pi - turn.abs_().sub_(math.pi).abs_()
-    best = distance.add(heading, alpha=_METRES_PER_RADIAN).argmin(-1, keepdim=True)
+    # Beyond its end a segment is passed: the next one is as near, and to go on straight there must
+    # not look better than to turn. A corner would be overrun, and nothing within a plan's sight
+    # would bring the robot back.
+    passed = along > segments.lengths
+    passed[..., -1] = False
+    suits = distance.add(heading, alpha=_METRES_PER_RADIAN).masked_fill_(passed, math.inf)
+    best = suits.argmin(-1, keepdim=True)
     return Place(
         distance.gather(-1, best)[..., 0],
         heading.gather(-1, best)[..., 0],

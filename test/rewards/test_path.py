@@ -57,6 +57,46 @@ def test_at_a_crossing_the_heading_chooses_the_segment():
     assert where(0.01, 0.02, -math.pi / 2, crossing) == pytest.approx((0.01, 0.0), abs=1e-6)
 
 
+def test_beyond_a_corner_the_next_segment_counts_wherever_the_robot_is_heading():
+    # A turn to the right by 90 degrees at (1, 0). Past it, straight on: on the next segment, which
+    # is as near, and a quarter turn off its heading.
+    corner = ((0.0, 0.0), (1.0, 0.0), (1.0, -1.0))
+    assert where(1.2, 0.1, 0.0, corner) == pytest.approx((math.hypot(0.2, 0.1), math.pi / 2))
+    # Just before it: still on the first one.
+    assert where(0.99, 0.1, 0.0, corner) == pytest.approx((0.1, 0.0), abs=1e-6)
+    # Behind the end of the path there is no next one.
+    assert where(1.0, -1.3, -math.pi / 2, corner) == pytest.approx((0.3, 0.0), abs=1e-6)
+
+
+def test_to_turn_beyond_a_corner_pays_at_once():
+    # The heading alone differs: 5 a radian, as long as the turn is not too far.
+    corner = ((0.0, 0.0), (1.0, 0.0), (1.0, -1.0))
+    here = state(1.1, 0.0, 0.0)
+    costs = [-float(reward(corner)(here, torch.zeros(2), state(1.1, 0.0, -turn)))
+             for turn in (0.0, 0.4, 0.8, 1.2, math.pi / 2)]  # fmt: skip
+    assert costs == sorted(costs, reverse=True)
+    assert costs[0] - costs[2] == pytest.approx(5 * 0.8, abs=1e-4)
+
+
+def test_the_next_segment_is_never_further_than_the_one_that_was_passed():
+    generator = torch.Generator().manual_seed(1)
+    segments = path_segments('zig_zag')
+    position = 6 * torch.rand(2000, 2, generator=generator) * torch.tensor([2.0, 0.3])
+    plain = torch.stack([
+        distance_to(position, start, start + length * direction)
+        for start, direction, length in zip(segments.starts, segments.directions, segments.lengths)
+    ])  # fmt: skip
+    # With the heading of the nearest segment nothing but the distance is left to choose by.
+    heading = segments.headings[plain.argmin(0)]
+    assert torch.allclose(locate(segments, position, heading).distance, plain.amin(0), atol=1e-5)
+
+
+def distance_to(points, start, end):
+    """Return the distance of points [N, 2] from a segment."""
+    along = ((points - start) @ (end - start) / (end - start).square().sum()).clamp(0, 1)
+    return (points - start - along[:, None] * (end - start)).norm(dim=-1)
+
+
 def test_the_reward_is_minus_the_published_cost_of_a_step():
     # 0.1 m to the left, heading 0.2 rad off, 0.03 m onwards:
     # -50 * 0.1 - 5 * 0.2 + 10 * 0.03 = -5.7.
@@ -101,12 +141,15 @@ def test_the_fast_formula_of_a_place_is_the_plain_one(name):
     yaw = 3 * torch.randn(500, 4, generator=generator)
     segments = path_segments(name)
     offset = position[..., None, :] - segments.starts
-    onwards = (offset * segments.directions).sum(-1).clamp(min=0.0).minimum(segments.lengths)
+    along = (offset * segments.directions).sum(-1)
+    onwards = along.clamp(min=0.0).minimum(segments.lengths)
     distance = (offset - onwards[..., None] * segments.directions).norm(dim=-1)
     turn = yaw[..., None] - segments.headings
     heading = torch.atan2(turn.sin(), turn.cos()).abs()
     # A tenth of a metre per radian decides, as the ratio of the published weights.
-    rank = distance + 0.1 * heading
+    passed = along > segments.lengths
+    passed[..., -1] = False
+    rank = torch.where(passed, math.inf, distance + 0.1 * heading)
     best = rank.argmin(-1, keepdim=True)
     # Where two segments suit a state equally, either may be chosen.
     clear = rank.topk(2, largest=False).values.diff()[..., 0] > 1e-5 if rank.shape[-1] > 1 else ...
