@@ -3,13 +3,17 @@
 """What a person types: valid input works, wrong input gets one line and exit code 2."""
 
 import json
+import shlex
 import shutil
+from argparse import _SubParsersAction
 
 import pytest
 
 from mbmrl_ros.bundles.dynamics import load_bundle
 from mbmrl_ros.cli import train_evaluate as commands
+from mbmrl_ros.cli.help_text import EXAMPLES, GROUPS
 from mbmrl_ros.cli.main import main
+from mbmrl_ros.cli.parser import NODES, make_parser
 from mbmrl_ros.config import UserError
 from mbmrl_ros.spec.robot import load_robot
 
@@ -45,6 +49,39 @@ def wrong(capsys, *arguments):
     return lines[0]
 
 
+@pytest.mark.parametrize('line', [line for lines in EXAMPLES.values() for line in lines])
+def test_an_example_is_a_command_of_the_one_it_stands_at(line):
+    program, *arguments = shlex.split(line)
+    options = make_parser().parse_args(arguments)
+    assert program == 'mbmrl' and line in EXAMPLES[options.command]
+
+
+def test_help_shows_every_command_once_and_its_examples(capsys):
+    commands = next(a for a in make_parser()._actions if isinstance(a, _SubParsersAction))
+    grouped = [name for names in GROUPS.values() for name in names]
+    assert sorted(grouped) == sorted(commands.choices)
+    assert set(grouped) == EXAMPLES.keys() | NODES.keys()
+    with pytest.raises(SystemExit):
+        main(['--help'])
+    said = capsys.readouterr().out
+    assert all(f'\n    {name} ' in said for name in grouped)
+    assert all(f'\n  {title}:\n' in said for title in GROUPS)
+    with pytest.raises(SystemExit):
+        main(['bag', '--help'])
+    assert 'example:\n  mbmrl bag bags/ --robot' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ('given', 'threads'), [('3', 3), ('4,2', 4), ('', 2), ('many', 2), ('0', 2)]
+)
+def test_threads_are_those_of_the_environment_unless_they_are_said(given, threads, monkeypatch):
+    monkeypatch.setenv('OMP_NUM_THREADS', given)
+    parse = make_parser().parse_args
+    assert parse(['evaluate', 'run']).threads == threads
+    assert parse(['bench', 'tick']).threads == threads
+    assert parse(['evaluate', 'run', '--threads', '5']).threads == 5
+
+
 @pytest.mark.parametrize('what', ['tasks', 'algorithms', 'robots', 'bundles', 'experiments'])
 def test_lists_say_what_there_is(what, capsys):
     assert main([what]) == 0
@@ -56,7 +93,11 @@ def test_lists_say_what_there_is(what, capsys):
 @pytest.mark.parametrize(
     ('arguments', 'said'),
     [
-        (['trian'], 'invalid choice'),
+        (['trian'], "did you mean 'train'?"),
+        (['evaluate', 'run', '--episodes', '-3'], 'whole number of at least 1, got'),
+        (['evaluate', 'run', '--step-size', 'nan'], 'number above 0'),
+        (['train', 'mb', '--priority', '-1'], '0 (none) to 99'),
+        (['combine', 'a', '--out', 'b', '--policy-share', '-1'], 'at least 0, below 1'),
         (['train', 'grabl', '--task', TASK], "unknown algorithm 'grabl'; did you mean 'grbal'"),
         (['train', 'mb', '--task', 'cheetah'], 'unknown task'),
         (['train', 'mb', '--task', TASK, '--set', 'epcohs=3'], "did you mean 'epochs'"),
