@@ -130,7 +130,11 @@ def _summary(path: Path, spec: RobotSpec) -> str:
         f'tasks   {tasks}',
         f'model   {spec.simulation.model if spec.simulation else "none: the real robot only"}',
     ]
-    return '\n'.join([*lines, *(f'doubt   {doubt}' for doubt in spec.doubts)])
+    lines += [f'doubt   {doubt}' for doubt in spec.doubts]
+    if spec.tasks and spec.simulation:
+        name = next(iter(spec.tasks))
+        lines.append(f'next    mbmrl train mb --robot {path} --task {name} --out runs/{spec.name}')
+    return '\n'.join(lines)
 
 
 def _numbers(path: Path, lines: list[_Line], spec: RobotSpec | None) -> dict[str, Any]:
@@ -166,6 +170,9 @@ def init_command(options: argparse.Namespace) -> int:
         raise UserError(f'{out} is there already; remove it, or choose another --out')
     if not model.startswith('gymnasium/'):
         model = os.path.relpath(path, out.parent)
-    write_text(out, scaffold(out.stem, model, survey(path)))
+    found = survey(path)
+    write_text(out, scaffold(out.stem, model, found))
     print(f'{out}: written; look through it, above all at limits, fallback and tasks')
+    for note in found.notes:
+        print(f'{out}: {note}')
     return check_command(argparse.Namespace(file=str(out), json=None))

@@ -52,7 +52,7 @@ def make_parser() -> argparse.ArgumentParser:
     init = known.add_parser('init', help='a robot file for a MuJoCo model or a URDF')
     init.add_argument('model', metavar='MODEL', help='MJCF, URDF, or gymnasium/<file>.xml')
     init.add_argument('--out', type=output_file, metavar='FILE', help='default: MODEL.yaml, here')
-    init.set_defaults(command_of=lambda options: commands.load('cli.own_robot', 'init_command'))
+    init.set_defaults(command_of=commands.init)
     check = known.add_parser('check', help='every mistake of a robot file, in one go')
     check.add_argument('file', metavar='FILE', help='a .yaml, or the name of a shipped robot')
     check.add_argument('--json', type=output_file, metavar='OUT', help='also write it here')
