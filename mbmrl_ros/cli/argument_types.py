@@ -42,11 +42,6 @@ def positive(text: str) -> int:
     return _checked(text, int, lambda value: value >= 1, 'a whole number of at least 1')
 
 
-def positive_number(text: str) -> float:
-    """Return a finite number above 0."""
-    return _checked(text, float, lambda value: 0 < value < math.inf, 'a number above 0')
-
-
 def not_negative(text: str) -> float:
     """Return a finite number that is not below 0."""
     return _checked(text, float, lambda value: 0 <= value < math.inf, 'a number of at least 0')

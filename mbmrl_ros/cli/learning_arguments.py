@@ -12,7 +12,6 @@ from mbmrl_ros.cli.argument_types import (
     add_threads,
     not_negative,
     positive,
-    positive_number,
     priority,
     share,
     whole,
@@ -117,7 +116,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--adaptation', default='auto', help='auto, none, grbal, rebal or dynamic_evaluation'
     )
-    parser.add_argument('--step-size', type=positive_number, help='of dynamic_evaluation')
+    parser.add_argument('--step-size', type=not_negative, help='of dynamic_evaluation')
     parser.add_argument('--episodes', type=positive, default=10, help='of each test (10)')
     parser.add_argument(
         '--updates', type=positive, default=3, help='of a meta-learned policy, each by --episodes'

@@ -20,6 +20,8 @@ from mbmrl_ros.algorithms import ALGORITHMS, LEARNERS, SEARCH_STAGES
 from mbmrl_ros.algorithms.adapters import make_adapter
 from mbmrl_ros.bundles.dynamics import Bundle, load_bundle, read_info
 from mbmrl_ros.bundles.files import find_bundle
+from mbmrl_ros.cli.next_steps import after_bag, after_recordings, after_training
+from mbmrl_ros.cli.progress import Counted, windows_of
 from mbmrl_ros.cli.train_evaluate import train_command
 from mbmrl_ros.config import UserError, closest, share_directory, write_text
 from mbmrl_ros.data.bags import find_bags, printable
@@ -71,6 +73,9 @@ def bag_command(options: argparse.Namespace) -> None:
     if options.json:
         write_text(options.json, as_json(manifest.model_dump()))
     print(f'dataset: {printable(options.out)}')
+    pieces = [trajectory for session in sessions for trajectory in session.trajectories]
+    for line in after_bag(manifest, pieces, recordings_config('grbal', spec), options.out):
+        print(line)
 
 
 def _print_manifest(manifest: Manifest) -> None:
@@ -137,9 +142,9 @@ def train_on_recordings(options: argparse.Namespace) -> None:
         if options.start_from:
             run.adopt(options.start_from)
         training = ModelTraining(LEARNERS[name], spec, config, options.seed)
-        bundle = train_offline(training, task, trajectories, run)
-    print(f'validation loss: {bundle.info.metrics["validation_loss"]:.4f}')
-    print(f'bundle: {folder / "bundle"}')
+        train_offline(training, task, trajectories, run)
+    for line in after_training(folder, options.robot, options.data):
+        print(line)
 
 
 def _task_name(wanted: str | None, robot: str | None, spec: RobotSpec) -> str:
@@ -166,7 +171,8 @@ def evaluate_on_recordings(options: argparse.Namespace) -> None:
     spec, trajectories = _load(options.data, options.robot)
     bundle = load_bundle(options.bundle, spec)
     adapter = make_adapter(bundle, options.adaptation, options.step_size)
-    scores = channel_errors(bundle, adapter, trajectories)
+    with tqdm(total=windows_of(bundle, trajectories), unit='window') as bar:
+        scores = channel_errors(bundle, Counted(adapter, bar.update), trajectories)
     result = summary(scores, spec)
     if options.json:
         info = read_info(find_bundle(options.bundle))
@@ -178,6 +184,8 @@ def evaluate_on_recordings(options: argparse.Namespace) -> None:
         }
         write_text(options.json, as_json(finite(head | result)))
     _print_scores(result)
+    for line in after_recordings(scores):
+        print(line)
 
 
 def channel_errors(

@@ -95,7 +95,7 @@ def test_lists_say_what_there_is(what, capsys):
     [
         (['trian'], "did you mean 'train'?"),
         (['evaluate', 'run', '--episodes', '-3'], 'whole number of at least 1, got'),
-        (['evaluate', 'run', '--step-size', 'nan'], 'number above 0'),
+        (['evaluate', 'run', '--step-size', 'nan'], 'needs a number of at least 0'),
         (['train', 'mb', '--priority', '-1'], '0 (none) to 99'),
         (['combine', 'a', '--out', 'b', '--policy-share', '-1'], 'at least 0, below 1'),
         (['train', 'grabl', '--task', TASK], "unknown algorithm 'grabl'; did you mean 'grbal'"),
@@ -148,7 +148,8 @@ def test_evaluate_keeps_the_tests_that_are_done_where_a_later_one_fails(
 ):
     done = {'mean': 7.0, 'std_over_episodes': 1.0, 'mean_after': 3.0, 'returns': [7.0],
             'std_over_episodes_after': 1.0, 'ended_early': 0,
-            'loss_before': 0.5, 'loss_after': 0.25, 'ratio': 0.5}  # fmt: skip
+            'loss_before': 0.5, 'loss_after': 0.25, 'ratio': 0.5, 'failure_step': None,
+            'mean_fallback': 1.0, 'verdicts': []}  # fmt: skip
 
     def evaluate_test(bundle, adapter, trial, planner):
         if trial.test == 'mid_run':
