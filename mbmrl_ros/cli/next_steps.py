@@ -67,8 +67,10 @@ def _of_policy(metrics: dict[str, float]) -> Iterator[str]:
 def _adapting(folder: Path, robot: str) -> str:
     """Say whether adapting helps on trajectories that the last fit did not learn from."""
     bundle = load_bundle(folder / 'bundle', load_robot(robot))
-    newest = load_trajectories(data_file(folder, finished_iterations(folder)))
-    _, unseen = split(newest, float(bundle.info.training['validation_fraction']))
+    share, unseen = float(bundle.info.training['validation_fraction']), list[Trajectory]()
+    for iteration in range(finished_iterations(folder), 0, -1):
+        if len(unseen) < TRAJECTORIES:
+            unseen += split(load_trajectories(data_file(folder, iteration)), share)[1]
     short = [
         Trajectory(each.states[: STEPS + 1], each.actions[:STEPS], each.disturbance[:STEPS])
         for each in unseen[:TRAJECTORIES]

@@ -1,18 +1,29 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""How far predictions of recordings have come."""
+"""What is shown: how far predictions of recordings have come, and tables."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table
 from torch import Tensor
 
 from mbmrl_ros.bundles.dynamics import Bundle
 from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.evaluation.predictions import HORIZONS
 from mbmrl_ros.types import Adapted, Adapter, Transitions
+
+# In a file or a pipe lines may be as long as they need to be.
+_WIDTH = 160
+
+
+def print_wide(table: Table) -> None:
+    """Print a table as wide as the terminal is; wide where there is none."""
+    Console(width=None if sys.stdout.isatty() else _WIDTH).print(table)
 
 
 class Counted:

@@ -5,13 +5,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from tqdm import tqdm
@@ -21,7 +19,7 @@ from mbmrl_ros.algorithms.adapters import make_adapter
 from mbmrl_ros.bundles.dynamics import Bundle, load_bundle, read_info
 from mbmrl_ros.bundles.files import find_bundle
 from mbmrl_ros.cli.next_steps import after_bag, after_recordings, after_training
-from mbmrl_ros.cli.progress import Counted, windows_of
+from mbmrl_ros.cli.progress import Counted, print_wide, windows_of
 from mbmrl_ros.cli.train_evaluate import train_command
 from mbmrl_ros.config import UserError, closest, share_directory, write_text
 from mbmrl_ros.data.bags import find_bags, printable
@@ -53,7 +51,6 @@ from mbmrl_ros.types import Adapter
 
 # Reasons in the table of `mbmrl bag`.
 _SHOWN = 12
-_WIDTH = 160
 
 
 def bag_command(options: argparse.Namespace) -> None:
@@ -86,16 +83,14 @@ def _print_manifest(manifest: Manifest) -> None:
     for reason, seconds in sorted(total.dropped_s.items(), key=lambda item: -item[1]):
         table.add_row(reason, f'{seconds:.1f}', manifest.reasons[reason])
     table.add_row('in all', f'{total.seconds:.1f}', f'{len(manifest.sessions)} bags')
-    # In a file or a pipe lines may be as long as they need to be.
-    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
-    console.print(table)
+    print_wide(table)
     if refused:
         table = Table('messages refused', 'because', title=f'of {_messages(manifest)} messages')
         for reason, count in refused.most_common(_SHOWN):
             table.add_row(str(count), escape(reason))
         if len(refused) > _SHOWN:
             table.add_row('', f'and {len(refused) - _SHOWN} reasons more')
-        console.print(table)
+        print_wide(table)
     for session in manifest.sessions:
         if session.damage:
             print(f'{session.name}: {session.damage}')
@@ -241,7 +236,7 @@ def _print_scores(result: dict[str, Any]) -> None:
         cells = [entry[str(horizon)] for horizon in HORIZONS]
         columns = [f'{cell["after"]:.3g} ({cell["before"]:.3g})' for cell in cells]
         table.add_row(name, entry['unit'], *columns)
-    Console().print(table)
+    print_wide(table)
     print(
         f'loss before {result["loss_before"]:.4f}, after {result["loss_after"]:.4f} '
         f'(ratio {result["ratio"]:.3f}), of no change {result["loss_no_change"]:.4f}, '

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from tqdm import tqdm
 
 from mbmrl_ros.algorithms.adapters import make_adapter
@@ -23,6 +22,7 @@ from mbmrl_ros.bundles.files import bundle_kind, find_bundle
 from mbmrl_ros.bundles.precision import planning_in
 from mbmrl_ros.cli.evaluate_policy import evaluate_policy_command
 from mbmrl_ros.cli.next_steps import after_test, after_training
+from mbmrl_ros.cli.progress import print_wide
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.robot_task import open_task
 from mbmrl_ros.envs.tasks import load_task
@@ -140,7 +140,8 @@ def _evaluate_test(
         outcome = evaluate(bundle, adapter, trial, planner, bar.update)
     losses = prediction_losses(bundle, adapter, outcome.trajectories)
     failure = trial.problem.task.failure_step(steps)
-    idle = idle_returns(trial)
+    with tqdm(total=steps, desc=f'{trial.test}, doing nothing', unit='step') as bar:
+        idle = idle_returns(trial, bar.update)
     return {
         'steps': steps,
         'failure_step': failure if fails_at(trial, failure) else None,
@@ -159,9 +160,11 @@ def _print_results(results: dict[str, dict[str, Any]]) -> None:
     """Print a table; what is in brackets is the spread over episodes of one model."""
     # What is whole or broken all the time has no failure that something could come after.
     failing = any(result['failure_step'] is not None for result in results.values())
-    later = ['after the failure (SD of episodes)'] if failing else []
-    table = Table('test', 'return (SD of episodes)', 'of doing nothing', *later,
-                  'ended early', 'loss before', 'after', 'ratio')  # fmt: skip
+    later = ['after failure (SD)'] if failing else []
+    table = Table(
+        Column('test', overflow='fold'), 'return (SD)', 'doing nothing', *later, 'ended early',
+        'loss before', 'after', 'ratio', caption='SD: standard deviation over episodes',
+    )  # fmt: skip
     for test, result in results.items():
         table.add_row(
             test,
@@ -171,7 +174,7 @@ def _print_results(results: dict[str, dict[str, Any]]) -> None:
             f'{result["ended_early"]} of {len(result["returns"])}',
             *_known(result, loss_before=4, loss_after=4, ratio=3),
         )
-    Console().print(table)
+    print_wide(table)
     if any(math.isnan(result['loss_before']) for result in results.values()):
         print('no losses (-): no episode held the past_steps + future_steps of a window')
     for test, result in results.items():

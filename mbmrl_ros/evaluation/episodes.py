@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,6 +34,9 @@ from mbmrl_ros.training.dynamics.collect import (
     mpc_actions,
 )
 from mbmrl_ros.types import Adapter, Array
+
+# They differ by their start states alone.
+IDLE_EPISODES = 3
 
 
 @dataclass(frozen=True)
@@ -108,18 +111,19 @@ def run_episodes(
         env.close()
 
 
-def idle_returns(trial: Trial) -> Tensor:
-    """Return what robots earn [B] that do nothing, from the start states of a trial.
+def idle_returns(trial: Trial, on_step: Callable[[], object] = lambda: None) -> Tensor:
+    """Return what a few robots earn [IDLE_EPISODES at most] that do nothing, in a trial.
 
     Doing nothing is to send the fallback of the robot file.
     """
+    trial = replace(trial, episodes=min(trial.episodes, IDLE_EPISODES))
     spec = trial.problem.spec
     rest = torch.as_tensor(from_units(spec, np.array(spec.action.fallback)), dtype=torch.float32)
 
     def act(histories: Sequence[History], states: Tensor) -> Tensor:
         return rest.expand(len(histories), -1)
 
-    return run_episodes(trial, act).rewards.sum(0)
+    return run_episodes(trial, act, on_step=on_step).rewards.sum(0)
 
 
 def fails_at(trial: Trial, step: int) -> bool:

@@ -15,12 +15,14 @@ from torch import Tensor
 from mbmrl_ros.evaluation.episodes import interval95
 
 TUNING = 'docs/tuning.md'
+# Of the loss; a choice. Many windows make gains certain that are too small to change a plan.
+LEAST_GAIN = 0.05
 
 
 def difference(first: Tensor, second: Tensor) -> int:
     """Return 1 where the first values [B] are the larger ones, -1 the smaller ones, 0 neither.
 
-    The values are paired, by trajectory or by start state. 0 too where there are fewer than two.
+    second: paired with the first, or one value for all. 0 too where there are fewer than two.
     """
     mean, half_width = interval95(first - second)
     return 0 if not abs(mean) > half_width else int(math.copysign(1, mean))
@@ -33,21 +35,19 @@ def of_adapting(before: Tensor, after: Tensor) -> str:
     if not len(before):
         return 'no trajectory is long enough to be predicted before and after adapting'
     count, first, second = len(before), float(before.mean()), float(after.mean())
-    numbers = f'held-out loss {first:.4g} before, {second:.4g} after adapting'
+    numbers = f'loss {first:.4g} before, {second:.4g} after adapting'
     if not (math.isfinite(first) and math.isfinite(second)):
         return f'{numbers}: what is predicted is not a number; a smaller step size, or more data'
     if count < 2:
         return f'{numbers}, in one trajectory: two at least are needed to tell whether it helps'
     sign = difference(before, after)
-    if sign > 0:
+    if sign > 0 and second <= (1 - LEAST_GAIN) * first:
         share = f'{second / first:.2f} of itself'
         return f'{numbers}, {share}: there is something to adapt to'
     if sign < 0:
         return f'{numbers}: adapting harms; a smaller step size, or raise accept_improvement'
-    return (
-        f'{numbers}: no gain beyond what {count} trajectories differ by; nothing to adapt to, or '
-        f'too small a step ({TUNING}, Adaptation)'
-    )
+    what = f'a gain below {LEAST_GAIN:.0%}' if sign > 0 else 'no gain beyond chance'
+    return f'{numbers}: {what}; nothing to adapt to, or a step too small ({TUNING}, Adaptation)'
 
 
 def of_no_change(loss: float, no_change: float) -> str:
@@ -63,21 +63,21 @@ def of_no_change(loss: float, no_change: float) -> str:
 def of_fit(loss: float) -> str:
     """Say what a validation loss is of: squared errors of normalised changes.
 
-    Normalised by their mean and standard deviation: who expects the mean change has 1.
+    Normalised by their mean and standard deviation: what expects the mean change has 1.
     """
-    text = f'held-out loss {loss:.4g}, where expecting the same mean change at all times has 1'
-    return text if loss < 1 else f'{text}: it learned nothing that holds ({TUNING}, 2)'
+    text = f'validation loss {loss:.4g}; expecting the mean change at every step has 1'
+    return text if loss < 1 else f'{text}, so this is of no use yet ({TUNING}, a model that plans)'
 
 
 def of_returns(returns: Tensor, idle: Tensor) -> str:
-    """Say whether returns [B] are above those of a robot that does nothing, from the same states.
+    """Say whether returns [B] are above the mean of those of a robot that does nothing [few].
 
-    Empty where they are.
+    Empty where they are: the table has both.
     """
     numbers = f'{float(returns.mean()):.1f}, and of doing nothing {float(idle.mean()):.1f}'
     if len(returns) < 2:
         return f'return {numbers}, in one episode: two at least are needed to compare'
-    if difference(returns, idle) > 0:
+    if difference(returns, idle.mean()) > 0:
         return ''
     return (
         f'return {numbers}: not above it; train for more iterations, or look at the reward '

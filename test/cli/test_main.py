@@ -128,6 +128,18 @@ def test_a_run_folder_holds_what_is_promised(trained):
     assert {path.name for path in (trained / 'bundles').iterdir()} == {'0001', '0002'}
 
 
+def test_a_training_ends_with_what_it_came_to_and_what_is_next(trained, capsys):
+    assert train('grbal', trained) == 0
+    lines = capsys.readouterr().out.splitlines()[-5:]
+    assert lines[0].startswith('validation loss ') and 'the mean change' in lines[0]
+    assert ' before, ' in lines[1] and 'after adapting' in lines[1]
+    assert lines[2:] == [
+        f'bundle: {trained}/bundle',
+        f'curves: mbmrl report {trained}',
+        f'next:   mbmrl evaluate {trained}',
+    ]
+
+
 def test_evaluate_writes_its_numbers(trained, tmp_path, capsys):
     numbers = tmp_path / 'numbers.json'
     bundle = str(trained / 'bundle')
@@ -135,7 +147,14 @@ def test_evaluate_writes_its_numbers(trained, tmp_path, capsys):
     assert main(['evaluate', '--bundle', bundle, *arguments]) == 0
     content = json.loads(numbers.read_text())
     assert set(content['tests']) == {'undisturbed', 'held_out', 'mid_run'}
+    fails = {name: result['failure_step'] for name, result in content['tests'].items()}
+    assert fails == {'undisturbed': None, 'held_out': None, 'mid_run': 10}
+    lines = capsys.readouterr().out.splitlines()
+    broken = {name: next(line for line in lines if name in line) for name in fails}
+    assert [' - ' in broken[name] for name in fails] == [True, True, False]
+    assert sum('doing nothing' in line for line in lines) >= 1
     for result in content['tests'].values():
+        assert len(result['returns_fallback']) == 3
         assert len(result['returns']) == 3
         assert result['mean'] == pytest.approx(sum(result['returns']) / 3, abs=1e-3)
         before, after = result['mean_before'], result['mean_after']
