@@ -50,6 +50,16 @@ def of_adapting(before: Tensor, after: Tensor) -> str:
     return f'{numbers}: {what}; nothing to adapt to, or a step too small ({TUNING}, Adaptation)'
 
 
+def of_gain(before: Tensor, after: Tensor) -> str:
+    """Say whether returns [N] of a policy on N tasks grow as it adapts; empty where they do."""
+    if len(before) < 2 or difference(after, before) > 0:
+        return ''
+    return (
+        f'no gain beyond chance over {len(before)} tasks: it ignores what the task is '
+        f'({TUNING}, Policies)'
+    )
+
+
 def of_no_change(loss: float, no_change: float) -> str:
     """Say how a loss compares with that of predicting that nothing changes; empty if below it."""
     if loss < no_change:

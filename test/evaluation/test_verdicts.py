@@ -9,6 +9,7 @@ from mbmrl_ros.evaluation.verdicts import (
     difference,
     of_adapting,
     of_fit,
+    of_gain,
     of_no_change,
     of_returns,
 )
@@ -46,6 +47,12 @@ def test_losses_are_held_against_what_knows_nothing():
         assert 'no better than' in of_no_change(loss, 2.0)
     assert 'of no use' not in of_fit(0.99)
     assert 'of no use' in of_fit(1.0) and 'of no use' in of_fit(NAN)
+
+
+def test_a_gain_is_one_over_tasks():
+    before = torch.tensor([1.0, 2.0, 3.0])
+    assert of_gain(before, before + torch.tensor([1.0, 1.1, 1.2])) == ''
+    assert 'over 3 tasks' in of_gain(before, before + torch.tensor([1.0, -1.0, 0.5]))
 
 
 def test_returns_are_held_against_those_of_doing_nothing():
