@@ -12,6 +12,7 @@ import difflib
 import functools
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -305,6 +306,14 @@ def override(data: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, A
     return result
 
 
+# What pydantic names by the types of Python.
+_SHAPES = {
+    'tuple_type': 'needs a list',
+    'dict_type': 'needs a mapping of keys to values',
+    'model_type': 'needs a mapping of keys to values',
+}
+
+
 def explain(model: type[BaseModel], error: Any) -> str:
     """Return what is wrong by an error of pydantic, in one line with the key."""
     location = [str(part) for part in error['loc']]
@@ -319,8 +328,11 @@ def explain(model: type[BaseModel], error: Any) -> str:
         valid = error['ctx']['expected_tags'].replace("'", '').split(', ')
         tag = error['ctx']['tag']
         return f'{key}.kind: there is no {tag!r}; {closest(tag, valid)}'
+    if error['type'] == 'literal_error' and isinstance(error['input'], str):
+        valid = re.findall(r"'([^']*)'", error['ctx']['expected'])
+        return f'{key}: got {_shown(error["input"])}; {closest(error["input"], valid)}'
     came = '' if isinstance(error['input'], Mapping) else f', got {_shown(error["input"])}'
-    message = error['msg'].removeprefix('Value error, ')
+    message = _SHAPES.get(error['type'], error['msg'].removeprefix('Value error, '))
     if error['type'] in ('string_type', 'invalid_key'):
         came += _quotes(error['input'])
     return f'{key}: {message}{came}' if key else message

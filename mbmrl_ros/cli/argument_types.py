@@ -5,60 +5,82 @@
 from __future__ import annotations
 
 import argparse
+import math
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from mbmrl_ros.system.outputs import output_file
 
 # Of SCHED_FIFO on Linux.
 HIGHEST_PRIORITY = 99
+# Where OMP_NUM_THREADS is not set.
+USUAL_THREADS = 2
+
+
+Number = TypeVar('Number', int, float)
+
+
+def _checked(
+    text: str, read: Callable[[str], Number], fits: Callable[[Number], bool], rule: str
+) -> Number:
+    """Return a number that fits; what does not, or is none, is told the whole rule."""
+    try:
+        value = read(text)
+    except ValueError:
+        fitting = False
+    else:
+        fitting = fits(value)
+    if not fitting:
+        raise argparse.ArgumentTypeError(f'needs {rule}, got {text!r}')
+    return value
 
 
 def positive(text: str) -> int:
     """Return a whole number above 0."""
-    value = whole(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f'needs a whole number of at least 1, got {text!r}')
-    return value
+    return _checked(text, int, lambda value: value >= 1, 'a whole number of at least 1')
 
 
 def not_negative(text: str) -> float:
-    """Return a number that is not below 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float('inf'):
-        raise argparse.ArgumentTypeError(f'needs a number of at least 0, got {text!r}')
-    return value
+    """Return a finite number that is not below 0."""
+    return _checked(text, float, lambda value: 0 <= value < math.inf, 'a number of at least 0')
 
 
 def share(text: str) -> float:
     """Return a number of at least 0, below 1."""
-    value = not_negative(text)
-    if value >= 1:
-        raise argparse.ArgumentTypeError(f'needs a number of at least 0, below 1, got {text!r}')
-    return value
+    return _checked(text, float, lambda value: 0 <= value < 1, 'a number of at least 0, below 1')
 
 
 def whole(text: str) -> int:
     """Return a whole number that is not below 0."""
-    try:
-        value = int(text)
-    except ValueError:
-        value = -1
-    if value < 0:
-        raise argparse.ArgumentTypeError(f'needs a whole number of at least 0, got {text!r}')
-    return value
+    return _checked(text, int, lambda value: value >= 0, 'a whole number of at least 0')
 
 
 def priority(text: str) -> int:
     """Return a real-time priority; 0: none."""
-    value = whole(text)
-    if value > HIGHEST_PRIORITY:
-        raise argparse.ArgumentTypeError(
-            f'needs a whole number of at most {HIGHEST_PRIORITY}, got {text!r}'
-        )
-    return value
+    rule = f'a whole number of 0 (none) to {HIGHEST_PRIORITY}'
+    return _checked(text, int, lambda value: 0 <= value <= HIGHEST_PRIORITY, rule)
+
+
+def threads(text: str) -> int:
+    """Return how many threads compute; of an empty text what OMP_NUM_THREADS says, else 2."""
+    if text:
+        return positive(text)
+    # It may be a list, of which the first is of the outermost level.
+    first = os.environ.get('OMP_NUM_THREADS', '').partition(',')[0].strip()
+    return int(first) if first.isdecimal() and int(first) else USUAL_THREADS
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """Add the option of how many threads compute."""
+    parser.add_argument(
+        '--threads',
+        type=threads,
+        # argparse reads a default that is a text as if it were given: when it is asked for.
+        default='',
+        help=f'of the processor; default: OMP_NUM_THREADS, or {USUAL_THREADS} where it is not set',
+    )
 
 
 def file_or_folder(text: str) -> Path:

@@ -87,6 +87,12 @@ def report(options: argparse.Namespace) -> Command:
     return lambda options: print(write(folders[0], options.out))
 
 
+def init(options: argparse.Namespace) -> Command:
+    """Return what writes a robot file; torch and MuJoCo take seconds, so it says what it does."""
+    print(f'reading {options.model} ...', flush=True)
+    return load('cli.own_robot', 'init_command')
+
+
 def lists(options: argparse.Namespace) -> Command:
     """Return what lists names."""
     return load('cli.lists', 'list_command')

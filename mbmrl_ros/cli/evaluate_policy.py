@@ -21,6 +21,7 @@ from mbmrl_ros.config import UserError, closest, known_settings, parse
 from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.envs.meta_tasks import load_meta_task
 from mbmrl_ros.evaluation.meta_policy import AdaptationCurve, adaptation_curve, trial_curve
+from mbmrl_ros.evaluation.verdicts import of_gain
 from mbmrl_ros.system.outputs import write_text
 
 SETTINGS = ('training', 'held_out')
@@ -44,10 +45,15 @@ def evaluate_policy_command(options: argparse.Namespace) -> None:
     settings = SETTINGS if options.test == 'all' else options.test.split(',')
     for setting in settings:
         task.goals.of(setting)
-    results = {name: _curve(bundle, task, name, options).summary() for name in settings}
+    curves = {name: _curve(bundle, task, name, options) for name in settings}
+    results = {name: curve.summary() for name, curve in curves.items()}
     if options.json:
         _write(options.json, bundle, task, options, results)
     _print_results(results)
+    for name, curve in curves.items():
+        said = of_gain(curve.returns[0], curve.returns[-1])
+        if said:
+            print(f'{name}: {said}')
 
 
 def _curve(

@@ -8,7 +8,14 @@ import argparse
 from pathlib import Path
 
 from mbmrl_ros.cli import commands
-from mbmrl_ros.cli.argument_types import not_negative, positive, priority, share, whole
+from mbmrl_ros.cli.argument_types import (
+    add_threads,
+    not_negative,
+    positive,
+    priority,
+    share,
+    whole,
+)
 from mbmrl_ros.system.outputs import output_file
 
 
@@ -87,7 +94,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         help='with --asynchronous: real-time priority of simulator and collector, 1 to 99 (none)',
     )
     parser.add_argument('--seed', type=whole, default=0, help='of all random numbers (0)')
-    parser.add_argument('--threads', type=positive, default=2, help='of the processor (2)')
+    add_threads(parser)
     parser.add_argument('--out', type=Path, help='run folder (default: runs/<task>/<algo>/<seed>)')
     parser.set_defaults(command_of=commands.train)
 
@@ -109,7 +116,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--adaptation', default='auto', help='auto, none, grbal, rebal or dynamic_evaluation'
     )
-    parser.add_argument('--step-size', type=float, help='of dynamic_evaluation')
+    parser.add_argument('--step-size', type=not_negative, help='of dynamic_evaluation')
     parser.add_argument('--episodes', type=positive, default=10, help='of each test (10)')
     parser.add_argument(
         '--updates', type=positive, default=3, help='of a meta-learned policy, each by --episodes'
@@ -124,7 +131,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--candidates', type=positive, help="default: the planner's")
     parser.add_argument('--horizon', type=positive, help="default: the planner's")
     parser.add_argument('--precision', default='auto', help='auto, float32, bfloat16 or int8')
-    parser.add_argument('--threads', type=positive, default=2, help='of the processor (2)')
+    add_threads(parser)
     parser.add_argument('--json', type=output_file, metavar='FILE', help='write the numbers here')
     parser.add_argument(
         '--figure', type=output_file, metavar='FILE', help='draw the errors of an ensemble here'

@@ -13,10 +13,13 @@ import argparse
 import json
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
-from mbmrl_ros.bundles.files import bundle_names, find_bundle, read_head
 from mbmrl_ros.config import UserError, share_directory
-from mbmrl_ros.spec.robot import RobotSpec, load_robot
+
+if TYPE_CHECKING:
+    from mbmrl_ros.bundles.files import BundleHead
+    from mbmrl_ros.spec.robot import RobotSpec
 
 
 def list_command(options: argparse.Namespace) -> None:
@@ -29,12 +32,16 @@ def list_command(options: argparse.Namespace) -> None:
 
 def names(what: str) -> list[str]:
     """Return the names of a list."""
+    from mbmrl_ros.bundles.files import bundle_names  # the records of robots take their time
+
     return bundle_names() if what == 'bundles' else list(_entries(what))
 
 
 def _own(what: str, robot: str | None) -> list[str]:
     if not robot:
         return []
+    from mbmrl_ros.spec.robot import load_robot
+
     spec = load_robot(robot)
     if what == 'robots':
         return [f'{robot}: {spec.name}: {about(spec)}']
@@ -67,11 +74,21 @@ def _written(what: str) -> list[str]:
 
 
 def _bundles() -> list[str]:
+    from mbmrl_ros.bundles.files import bundle_names, find_bundle, read_head
+
     heads = {name: read_head(find_bundle(name)) for name in bundle_names()}
     return [
-        f'{name}: {head.algorithm} for {head.task}, {KINDS[head.kind]}'
+        f'{name}: {head.algorithm} for {head.task}, {KINDS[head.kind]}{_experience(head)}'
         for name, head in heads.items()
     ]
+
+
+def _experience(head: BundleHead) -> str:
+    """Return how much a bundle was trained on, where its file says it."""
+    steps, period_s = head.metrics.get('environment_steps'), head.interface.get('period_s')
+    if not steps or not isinstance(period_s, float):
+        return ''
+    return f', of {steps:.0f} control steps ({steps * period_s / 60:.0f} minutes)'
 
 
 KINDS = {'dynamics': 'a model that plans', 'policy': 'a policy'}

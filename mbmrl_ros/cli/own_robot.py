@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import importlib.util
 import os
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import Any
 from mbmrl_ros.config import Mistake, UserError
 from mbmrl_ros.envs.own_tasks import task_mistakes
 from mbmrl_ros.robot.message_fields import check_field
-from mbmrl_ros.spec.mistakes import line_of, read_leniently
+from mbmrl_ros.spec.mistakes import Place, line_of, read_leniently
 from mbmrl_ros.spec.robot import RobotSpec, read_robot, with_paths
 from mbmrl_ros.system.outputs import as_json, write_text
 
@@ -24,10 +25,7 @@ WRONG_INPUT = 2
 def check_command(options: argparse.Namespace) -> int:
     """Print every mistake in a line of its own, or a summary; return 2 if there is a mistake."""
     path, data = read_robot(options.file)
-    mistakes, spec, original = read_leniently(data)
-    if spec is not None:
-        spec = with_paths(spec, path.parent)
-        mistakes += [Mistake(original(place), text) for place, text in _beyond_the_file(spec)]
+    mistakes, spec = _all_mistakes(data, path.parent)
     lines = sorted((_Line(path, mistake) for mistake in mistakes), key=lambda line: line.line)
     if options.json:
         write_text(options.json, as_json(_numbers(path, lines, spec)))
@@ -38,6 +36,36 @@ def check_command(options: argparse.Namespace) -> int:
     if not lines and spec is not None:
         print(_summary(path, spec))
     return WRONG_INPUT if lines else 0
+
+
+def _all_mistakes(data: dict[str, Any], folder: Path) -> tuple[list[Mistake], RobotSpec | None]:
+    """Return all that is wrong with the data of a robot file, and what can be made of it."""
+    rest = read_leniently(data)
+    if rest.spec is None:
+        return rest.mistakes, None
+    spec = with_paths(rest.spec, folder)
+    beyond = [each for each in _beyond_the_file(spec) if not rest.guessed_at(*each)]
+    found = [Mistake(rest.original(place), text) for place, text in beyond]
+    meant = {rest.original(place): joint for place, joint in _likely_joints(spec).items()}
+    if not meant:
+        return rest.mistakes + found, spec
+    # Read again by the names that were meant, so that what has them right is not blamed.
+    data = copy.deepcopy(data)
+    for place, joint in meant.items():
+        data['action']['joints'][place[-1]] = joint
+    others, _ = _all_mistakes(data, folder)
+    misnamed = [each for each in found if each.place in meant]
+    return misnamed + [each for each in others if each.place not in meant], spec
+
+
+def _likely_joints(spec: RobotSpec) -> dict[Place, str]:
+    """Return places of joints of the action that the model has not, and what is probably meant."""
+    if spec.simulation is None or importlib.util.find_spec('mujoco') is None:
+        return {}
+    from mbmrl_ros.sim.mistakes import likely_joints
+
+    found = likely_joints(spec)
+    return {('action', 'joints', place): joint for place, joint in found.items()}
 
 
 class _Line:
@@ -102,7 +130,11 @@ def _summary(path: Path, spec: RobotSpec) -> str:
         f'tasks   {tasks}',
         f'model   {spec.simulation.model if spec.simulation else "none: the real robot only"}',
     ]
-    return '\n'.join([*lines, *(f'doubt   {doubt}' for doubt in spec.doubts)])
+    lines += [f'doubt   {doubt}' for doubt in spec.doubts]
+    if spec.tasks and spec.simulation:
+        name = next(iter(spec.tasks))
+        lines.append(f'next    mbmrl train mb --robot {path} --task {name} --out runs/{spec.name}')
+    return '\n'.join(lines)
 
 
 def _numbers(path: Path, lines: list[_Line], spec: RobotSpec | None) -> dict[str, Any]:
@@ -138,6 +170,9 @@ def init_command(options: argparse.Namespace) -> int:
         raise UserError(f'{out} is there already; remove it, or choose another --out')
     if not model.startswith('gymnasium/'):
         model = os.path.relpath(path, out.parent)
-    write_text(out, scaffold(out.stem, model, survey(path)))
+    found = survey(path)
+    write_text(out, scaffold(out.stem, model, found))
     print(f'{out}: written; look through it, above all at limits, fallback and tasks')
+    for note in found.notes:
+        print(f'{out}: {note}')
     return check_command(argparse.Namespace(file=str(out), json=None))

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from mbmrl_ros import __version__
 from mbmrl_ros.cli import commands
-from mbmrl_ros.cli.argument_types import file_or_folder, positive, whole
+from mbmrl_ros.cli.argument_types import add_threads, file_or_folder, positive, whole
+from mbmrl_ros.cli.help_text import Grouped, Parser, add_examples
 from mbmrl_ros.cli.learning_arguments import (
     add_combine,
     add_demo,
@@ -17,7 +18,6 @@ from mbmrl_ros.cli.learning_arguments import (
     add_experiment,
     add_train,
 )
-from mbmrl_ros.system.endings import UserError
 from mbmrl_ros.system.outputs import output_file
 
 NODES = {
@@ -29,18 +29,18 @@ NODES = {
 }
 
 
-class _Parser(argparse.ArgumentParser):
-    """An argument parser that says what is wrong in one line."""
-
-    def error(self, message: str) -> None:  # type: ignore[override]
-        raise UserError(f'{message} (see {self.prog} --help)')
-
-
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    parser = _Parser(prog='mbmrl', description='Robots that adapt their model while they run.')
+    parser = Parser(
+        prog='mbmrl',
+        description='Robots that adapt their model while they run.',
+        epilog='what one takes: mbmrl COMMAND --help',
+        formatter_class=Grouped,
+    )
     parser.add_argument('--version', action='version', version=__version__)
-    known = parser.add_subparsers(dest='command', required=True, parser_class=_Parser)
+    known = parser.add_subparsers(
+        dest='command', metavar='COMMAND', title='commands', required=True, parser_class=Parser
+    )
     add_demo(known.add_parser('demo', help='a robot breaks in mid-run and goes on'))
     add_train(known.add_parser('train', help='train a model; started again, it goes on'))
     add_evaluate(known.add_parser('evaluate', help='returns and losses of a bundle'))
@@ -52,7 +52,7 @@ def make_parser() -> argparse.ArgumentParser:
     init = known.add_parser('init', help='a robot file for a MuJoCo model or a URDF')
     init.add_argument('model', metavar='MODEL', help='MJCF, URDF, or gymnasium/<file>.xml')
     init.add_argument('--out', type=output_file, metavar='FILE', help='default: MODEL.yaml, here')
-    init.set_defaults(command_of=lambda options: commands.load('cli.own_robot', 'init_command'))
+    init.set_defaults(command_of=commands.init)
     check = known.add_parser('check', help='every mistake of a robot file, in one go')
     check.add_argument('file', metavar='FILE', help='a .yaml, or the name of a shipped robot')
     check.add_argument('--json', type=output_file, metavar='OUT', help='also write it here')
@@ -105,6 +105,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     for name, (_, text) in NODES.items():
         known.add_parser(name, help=f'{text}; takes --ros-args', add_help=False)
+    add_examples(known)
     return parser
 
 
@@ -146,13 +147,13 @@ def _add_shadow(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--namespace', help='of the robot, where a bag holds several')
     parser.add_argument('--commands', metavar='TOPIC', help="default: the robot file's")
     parser.add_argument('--seed', type=whole, default=0, help='of all random numbers (0)')
-    parser.add_argument('--threads', type=positive, default=2, help='of the processor (2)')
+    add_threads(parser)
     parser.add_argument('--json', type=output_file, metavar='FILE', help='write the numbers here')
     parser.set_defaults(command_of=lambda options: commands.load('cli.shadow', 'shadow_command'))
 
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:
-    kinds = parser.add_subparsers(dest='what', required=True, parser_class=_Parser)
+    kinds = parser.add_subparsers(dest='what', required=True, parser_class=Parser)
     tick = kinds.add_parser('tick', help='adapt and plan once; beside pytorch_mppi')
     tick.add_argument('--candidates', type=positive, default=2500, help='K (2500)')
     tick.add_argument('--horizon', type=positive, default=15, help='H (15)')
@@ -183,7 +184,7 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
         kind.add_argument(
             '--repetitions', type=positive, default=repetitions, help=f'({repetitions})'
         )
-        kind.add_argument('--threads', type=positive, default=2, help='of the processor (2)')
+        add_threads(kind)
         kind.add_argument(
             '--json', type=output_file, metavar='FILE', help='also write the numbers here'
         )

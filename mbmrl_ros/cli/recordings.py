@@ -5,13 +5,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from tqdm import tqdm
@@ -20,6 +18,8 @@ from mbmrl_ros.algorithms import ALGORITHMS, LEARNERS, SEARCH_STAGES
 from mbmrl_ros.algorithms.adapters import make_adapter
 from mbmrl_ros.bundles.dynamics import Bundle, load_bundle, read_info
 from mbmrl_ros.bundles.files import find_bundle
+from mbmrl_ros.cli.next_steps import after_bag, after_recordings, after_training
+from mbmrl_ros.cli.progress import Counted, print_wide, windows_of
 from mbmrl_ros.cli.train_evaluate import train_command
 from mbmrl_ros.config import UserError, closest, share_directory, write_text
 from mbmrl_ros.data.bags import find_bags, printable
@@ -51,7 +51,6 @@ from mbmrl_ros.types import Adapter
 
 # Reasons in the table of `mbmrl bag`.
 _SHOWN = 12
-_WIDTH = 160
 
 
 def bag_command(options: argparse.Namespace) -> None:
@@ -71,6 +70,9 @@ def bag_command(options: argparse.Namespace) -> None:
     if options.json:
         write_text(options.json, as_json(manifest.model_dump()))
     print(f'dataset: {printable(options.out)}')
+    pieces = [trajectory for session in sessions for trajectory in session.trajectories]
+    for line in after_bag(manifest, pieces, recordings_config('grbal', spec), options.out):
+        print(line)
 
 
 def _print_manifest(manifest: Manifest) -> None:
@@ -81,16 +83,14 @@ def _print_manifest(manifest: Manifest) -> None:
     for reason, seconds in sorted(total.dropped_s.items(), key=lambda item: -item[1]):
         table.add_row(reason, f'{seconds:.1f}', manifest.reasons[reason])
     table.add_row('in all', f'{total.seconds:.1f}', f'{len(manifest.sessions)} bags')
-    # In a file or a pipe lines may be as long as they need to be.
-    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
-    console.print(table)
+    print_wide(table)
     if refused:
         table = Table('messages refused', 'because', title=f'of {_messages(manifest)} messages')
         for reason, count in refused.most_common(_SHOWN):
             table.add_row(str(count), escape(reason))
         if len(refused) > _SHOWN:
             table.add_row('', f'and {len(refused) - _SHOWN} reasons more')
-        console.print(table)
+        print_wide(table)
     for session in manifest.sessions:
         if session.damage:
             print(f'{session.name}: {session.damage}')
@@ -137,9 +137,9 @@ def train_on_recordings(options: argparse.Namespace) -> None:
         if options.start_from:
             run.adopt(options.start_from)
         training = ModelTraining(LEARNERS[name], spec, config, options.seed)
-        bundle = train_offline(training, task, trajectories, run)
-    print(f'validation loss: {bundle.info.metrics["validation_loss"]:.4f}')
-    print(f'bundle: {folder / "bundle"}')
+        train_offline(training, task, trajectories, run)
+    for line in after_training(folder, options.robot, options.data):
+        print(line)
 
 
 def _task_name(wanted: str | None, robot: str | None, spec: RobotSpec) -> str:
@@ -166,7 +166,8 @@ def evaluate_on_recordings(options: argparse.Namespace) -> None:
     spec, trajectories = _load(options.data, options.robot)
     bundle = load_bundle(options.bundle, spec)
     adapter = make_adapter(bundle, options.adaptation, options.step_size)
-    scores = channel_errors(bundle, adapter, trajectories)
+    with tqdm(total=windows_of(bundle, trajectories), unit='window') as bar:
+        scores = channel_errors(bundle, Counted(adapter, bar.update), trajectories)
     result = summary(scores, spec)
     if options.json:
         info = read_info(find_bundle(options.bundle))
@@ -178,6 +179,8 @@ def evaluate_on_recordings(options: argparse.Namespace) -> None:
         }
         write_text(options.json, as_json(finite(head | result)))
     _print_scores(result)
+    for line in after_recordings(scores):
+        print(line)
 
 
 def channel_errors(
@@ -233,7 +236,7 @@ def _print_scores(result: dict[str, Any]) -> None:
         cells = [entry[str(horizon)] for horizon in HORIZONS]
         columns = [f'{cell["after"]:.3g} ({cell["before"]:.3g})' for cell in cells]
         table.add_row(name, entry['unit'], *columns)
-    Console().print(table)
+    print_wide(table)
     print(
         f'loss before {result["loss_before"]:.4f}, after {result["loss_after"]:.4f} '
         f'(ratio {result["ratio"]:.3f}), of no change {result["loss_no_change"]:.4f}, '

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from tqdm import tqdm
 
 from mbmrl_ros.algorithms.adapters import make_adapter
@@ -22,6 +21,8 @@ from mbmrl_ros.bundles.dynamics import Bundle, load_bundle, read_info
 from mbmrl_ros.bundles.files import bundle_kind, find_bundle
 from mbmrl_ros.bundles.precision import planning_in
 from mbmrl_ros.cli.evaluate_policy import evaluate_policy_command
+from mbmrl_ros.cli.next_steps import after_test, after_training
+from mbmrl_ros.cli.progress import print_wide
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.robot_task import open_task
 from mbmrl_ros.envs.tasks import load_task
@@ -29,7 +30,9 @@ from mbmrl_ros.evaluation.episodes import (
     Trial,
     endings_summary,
     evaluate,
+    fails_at,
     finite,
+    idle_returns,
     losses_summary,
     returns_summary,
 )
@@ -77,8 +80,9 @@ def train_command(options: argparse.Namespace) -> None:
         data=options.data,
         samplers=options.samplers,
     )
-    bundle = run_training(algorithm, task, config, plan)
-    print(f'bundle: {bundle}\ncurves: mbmrl report {folder}')
+    run_training(algorithm, task, config, plan)
+    for line in after_training(folder, options.robot):
+        print(line)
 
 
 def evaluate_command(options: argparse.Namespace) -> None:
@@ -136,8 +140,14 @@ def _evaluate_test(
         outcome = evaluate(bundle, adapter, trial, planner, bar.update)
     losses = prediction_losses(bundle, adapter, outcome.trajectories)
     failure = trial.problem.task.failure_step(steps)
+    with tqdm(total=steps, desc=f'{trial.test}, doing nothing', unit='step') as bar:
+        idle = idle_returns(trial, bar.update)
     return {
         'steps': steps,
+        'failure_step': failure if fails_at(trial, failure) else None,
+        'returns_fallback': [round(float(value), 3) for value in idle],
+        'mean_fallback': float(idle.mean()),
+        'verdicts': after_test(outcome.rewards.sum(0), idle, losses),
         **returns_summary(outcome.rewards, failure),
         **endings_summary(outcome.trajectories, steps),
         **losses_summary(losses, failure),
@@ -148,19 +158,34 @@ def _evaluate_test(
 
 def _print_results(results: dict[str, dict[str, Any]]) -> None:
     """Print a table; what is in brackets is the spread over episodes of one model."""
-    table = Table('test', 'return (SD of episodes)', 'after the failure (SD of episodes)',
-                  'ended early', 'loss before', 'after', 'ratio')  # fmt: skip
+    # What is whole or broken all the time has no failure that something could come after.
+    failing = any(result['failure_step'] is not None for result in results.values())
+    later = ['after failure (SD)'] if failing else []
+    table = Table(
+        Column('test', overflow='fold'), 'return (SD)', 'doing nothing', *later, 'ended early',
+        'loss before', 'after', 'ratio', caption='SD: standard deviation over episodes',
+    )  # fmt: skip
     for test, result in results.items():
         table.add_row(
             test,
             f'{result["mean"]:.0f} ({result["std_over_episodes"]:.0f})',
-            f'{result["mean_after"]:.0f} ({result["std_over_episodes_after"]:.0f})',
+            *_known(result, mean_fallback=0),
+            *(_after_failure(result) for _ in later),
             f'{result["ended_early"]} of {len(result["returns"])}',
             *_known(result, loss_before=4, loss_after=4, ratio=3),
         )
-    Console().print(table)
+    print_wide(table)
     if any(math.isnan(result['loss_before']) for result in results.values()):
         print('no losses (-): no episode held the past_steps + future_steps of a window')
+    for test, result in results.items():
+        for line in result['verdicts']:
+            print(f'{test}: {line}')
+
+
+def _after_failure(result: dict[str, Any]) -> str:
+    if result['failure_step'] is None:
+        return '-'
+    return f'{result["mean_after"]:.0f} ({result["std_over_episodes_after"]:.0f})'
 
 
 def _known(result: dict[str, Any], **digits: int) -> list[str]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +22,9 @@ from mbmrl_ros.evaluation.predictions import PredictionLosses
 from mbmrl_ros.planners.kinds import PlannerConfig, make_planner
 from mbmrl_ros.robot.action_source import Decision
 from mbmrl_ros.robot.adaptive_mpc import make_mpc
+from mbmrl_ros.robot.command import from_units
+from mbmrl_ros.robot.history import History
+from mbmrl_ros.sim.disturbances import active
 from mbmrl_ros.training.dynamics.collect import (
     ActFn,
     EpisodePlan,
@@ -31,6 +34,9 @@ from mbmrl_ros.training.dynamics.collect import (
     mpc_actions,
 )
 from mbmrl_ros.types import Adapter, Array
+
+# They differ by their start states alone.
+IDLE_EPISODES = 3
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,27 @@ def run_episodes(
         return collect(env, problem, act, plan, rng, on_step)
     finally:
         env.close()
+
+
+def idle_returns(trial: Trial, on_step: Callable[[], object] = lambda: None) -> Tensor:
+    """Return what a few robots earn [IDLE_EPISODES at most] that do nothing, in a trial.
+
+    Doing nothing is to send the fallback of the robot file.
+    """
+    trial = replace(trial, episodes=min(trial.episodes, IDLE_EPISODES))
+    spec = trial.problem.spec
+    rest = torch.as_tensor(from_units(spec, np.array(spec.action.fallback)), dtype=torch.float32)
+
+    def act(histories: Sequence[History], states: Tensor) -> Tensor:
+        return rest.expand(len(histories), -1)
+
+    return run_episodes(trial, act, on_step=on_step).rewards.sum(0)
+
+
+def fails_at(trial: Trial, step: int) -> bool:
+    """Return whether something breaks, or is mended, at a step of a trial."""
+    schedule = trial.problem.task.test(trial.test)(trial.steps)
+    return active(schedule, step) != active(schedule, step - 1)
 
 
 class _Tick(NamedTuple):

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection, Iterator
 
 from mbmrl_ros.config import Mistake, UserError, closest
@@ -26,6 +27,25 @@ from mbmrl_ros.sim.wheels import driven_joints, place_in_file
 from mbmrl_ros.spec.robot import RobotSpec
 
 MODEL = ('simulation', 'model')
+
+
+def likely_joints(spec: RobotSpec) -> dict[int, str]:
+    """Return what joints of the action that the model has not are probably called, by place.
+
+    Nothing where no name is alike, or the model cannot be read: `model_mistakes` says why.
+    """
+    try:
+        description, _ = read_description(spec, model_path(simulation_of(spec).model))
+    except (ValueError, OSError):
+        return {}
+    free = [joint for joint in joint_kinds(description) if joint not in spec.action.joints]
+    missing = {joint for joint in joints_of(spec) if joint not in joint_kinds(description)}
+    found = {
+        place: difflib.get_close_matches(joint, free, n=1)
+        for place, joint in enumerate(spec.action.joints)
+        if joint in missing
+    }
+    return {place: names[0] for place, names in found.items() if names}
 
 
 def model_mistakes(spec: RobotSpec) -> Iterator[Mistake]:

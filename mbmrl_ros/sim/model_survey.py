@@ -28,6 +28,13 @@ HINGE, SLIDE, FREE = (
 )
 
 
+# A URDF says nowhere whether its first link stands fast.
+ON_FIXED_BASE = (
+    'a URDF is taken for an arm on a fixed base; of a robot that moves about begin with an MJCF, '
+    'or with millirobot.yaml, whose simulation has motors in place of an arm'
+)
+
+
 class Joint(NamedTuple):
     """A hinge or a slide. start: where it is at first. limits: None if it has none."""
 
@@ -96,6 +103,8 @@ def survey(path: Path) -> Survey:
     if not found.motors:
         notes = '; '.join(found.notes) or 'it has no joint with a name'
         raise UserError(f'{path}: no joint has a motor or a servo that can be commanded ({notes})')
+    if is_urdf:
+        found.notes.append(ON_FIXED_BASE)
     return found
 
 

@@ -236,7 +236,10 @@ class Action(Config):
         bounds = zip(self.joints, self.lower, self.fallback, self.upper)
         for place, (joint, low, rest, high) in enumerate(bounds):
             # A joint that is locked has one command.
-            if not low <= rest <= high:
+            if low > high:
+                text = f'{joint}: lower is {low:g}, above upper, {high:g}'
+                yield Mistake(('lower', place), text)
+            elif not low <= rest <= high:
                 text = f'{joint}: needs lower <= fallback <= upper'
                 yield Mistake(('fallback', place), text)
 

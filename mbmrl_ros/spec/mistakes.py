@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import difflib
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_origin
@@ -31,17 +32,20 @@ class Rest(NamedTuple):
     """What could be made of a robot file.
 
     mistakes: all that is wrong in itself. spec: None if too little is left. original: from a place
-    in the spec to that in the file, of which entries may have been left out.
+    in the spec to that in the file, of which entries may have been left out. guessed_at: whether
+    a mistake at a place of the spec, of a text, may come of a guess alone.
     """
 
     mistakes: list[Mistake]
     spec: RobotSpec | None
     original: Callable[[Place], Place]
+    guessed_at: Callable[[Place, str], bool]
 
 
 def read_leniently(data: Mapping[str, Any]) -> Rest:
     """Return all that is wrong with the data of a robot file, and what can be made of it."""
     mender = _Mender(data)
+    mender.mend_topics()
     for _ in range(ROUNDS):
         inconsistent: list[Mistake] = []
         try:
@@ -55,8 +59,8 @@ def read_leniently(data: Mapping[str, Any]) -> Rest:
             for place, text in inconsistent
             if not mender.guessed_at(place, text)
         ]
-        return Rest(mender.found + found, spec, mender.original)
-    return Rest(mender.found, None, mender.original)
+        return Rest(mender.found + found, spec, mender.original, mender.guessed_at)
+    return Rest(mender.found, None, mender.original, mender.guessed_at)
 
 
 class _Mender:
@@ -90,6 +94,28 @@ class _Mender:
             else:
                 mended = self._mend_one(each['type'], place, each) and mended
         return mended
+
+    def mend_topics(self) -> None:
+        """Rename a topic that nothing is of as the one that is named in its place, and not there.
+
+        Else all that names it would be wrong, and the one wrong line right.
+        """
+        topics, state = self.data.get('topics'), self.data.get('state')
+        if not isinstance(topics, dict) or not isinstance(state, list):
+            return
+        named = Counter(
+            str(each['topic']) for each in state if isinstance(each, dict) and 'topic' in each
+        )
+        for topic in [each for each in topics if each not in named]:
+            missing = [name for name in named if name not in topics]
+            for meant in difflib.get_close_matches(str(topic), missing, n=1):
+                text = (
+                    f'no channel is of it, and {named[meant]} of {meant!r}, which is not listed; '
+                    f'did you mean {meant!r}?'
+                )
+                self.found.append(Mistake(('topics', topic), text))
+                topics[meant] = topics.pop(topic)
+                self._guesses.add(('topics', meant))
 
     def original(self, place: Place) -> Place:
         """Return where something stood in the file, before entries of lists were left out."""
@@ -127,6 +153,9 @@ class _Mender:
             return True
         if kind.startswith(_NUMBERS) and not again:
             self._set(place, 1)
+            if len(place) == 1:
+                # Much is told of the period at other places.
+                self._names.add(str(place[0]))
             return True
         return self._leave_out(place)
 

@@ -12,6 +12,7 @@ import functools
 import hashlib
 import json
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
@@ -90,9 +91,12 @@ class RobotSpec(Config):
         """Derive the deadline from the period where the file has none."""
         safety = data.get('safety') if isinstance(data, dict) else None
         if isinstance(safety, dict) and 'deadline_s' not in safety:
-            with suppress(KeyError, TypeError, ValueError):  # told of by the period itself
-                safety = {'deadline_s': DEADLINE * float(data['period_s']), **safety}
-            return data | {'safety': safety}
+            period_s = 0.0
+            with suppress(KeyError, TypeError, ValueError):
+                period_s = float(data['period_s'])
+            # What is no period is told of by itself, and not by what would be derived from it.
+            known = 0 < period_s < math.inf
+            return data | {'safety': {'deadline_s': DEADLINE * period_s if known else 1, **safety}}
         return data
 
     @model_validator(mode='after')

@@ -143,7 +143,7 @@ class Run:
         done, known = (last - 1, last - 1) if with_data else (0, last)
         try:
             for iteration in range(1, last + 1) if with_data else ():
-                shutil.copy(_data_file(source, iteration), _data_file(self.folder, iteration))
+                shutil.copy(data_file(source, iteration), data_file(self.folder, iteration))
             if known:
                 bundle = source / 'bundles' / f'{known:04d}'
                 shutil.copytree(bundle, self.publish(done), dirs_exist_ok=True)
@@ -160,7 +160,7 @@ class Run:
         """
         if self.has_data(1):
             return
-        files = [_data_file(source, 1 + index) for index in range(finished_iterations(source))]
+        files = [data_file(source, 1 + index) for index in range(finished_iterations(source))]
         collected = [each for path in files for each in load_trajectories(path)]
         pieces = split_long(collected, fewest, shortest)
         if len(pieces) < fewest:
@@ -173,15 +173,15 @@ class Run:
 
     def save_data(self, iteration: int, trajectories: list[Trajectory]) -> None:
         """Write what one iteration collected."""
-        save_trajectories(_data_file(self.folder, iteration), trajectories)
+        save_trajectories(data_file(self.folder, iteration), trajectories)
 
     def has_data(self, iteration: int) -> bool:
         """Whether this iteration had collected before it was killed."""
-        return _data_file(self.folder, iteration).exists()
+        return data_file(self.folder, iteration).exists()
 
     def load_data(self, iteration: int) -> list[Trajectory]:
         """Read what an iteration collected."""
-        return load_trajectories(_data_file(self.folder, iteration))
+        return load_trajectories(data_file(self.folder, iteration))
 
     def save_checkpoint(self, iteration: int, tensors: dict[str, Tensor]) -> None:
         """Replace the checkpoint: the moment at which the iteration counts as done."""
@@ -264,7 +264,8 @@ def _difference(path: Path, settings: dict[str, Any], present: Present) -> str:
     return ''
 
 
-def _data_file(folder: Path, iteration: int) -> Path:
+def data_file(folder: Path, iteration: int) -> Path:
+    """Return where a run keeps what an iteration collected."""
     return folder / 'data' / f'{iteration:04d}.safetensors'
 
 

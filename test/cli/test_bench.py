@@ -41,7 +41,7 @@ def test_the_file_holds_what_is_printed(what, tmp_path, capsys):
     ('arguments', 'said'),
     [
         ([], 'required: what'),
-        (['ticks'], "invalid choice: 'ticks'"),
+        (['ticks'], "invalid choice 'ticks'; did you mean 'tick'?"),
         (['tick', '--candidates', '0'], 'at least 1'),
         (['tick', '--candidates', '1'], 'candidates: '),
         (['tick', '--precision', 'half'], "unknown precision 'half'"),

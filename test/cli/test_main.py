@@ -3,14 +3,18 @@
 """What a person types: valid input works, wrong input gets one line and exit code 2."""
 
 import json
+import shlex
 import shutil
+from argparse import _SubParsersAction
 
 import pytest
 from json_keys import misfits
 
 from mbmrl_ros.bundles.dynamics import load_bundle
 from mbmrl_ros.cli import train_evaluate as commands
+from mbmrl_ros.cli.help_text import EXAMPLES, GROUPS
 from mbmrl_ros.cli.main import main
+from mbmrl_ros.cli.parser import NODES, make_parser
 from mbmrl_ros.config import UserError
 from mbmrl_ros.spec.robot import load_robot
 
@@ -46,6 +50,39 @@ def wrong(capsys, *arguments):
     return lines[0]
 
 
+@pytest.mark.parametrize('line', [line for lines in EXAMPLES.values() for line in lines])
+def test_an_example_is_a_command_of_the_one_it_stands_at(line):
+    program, *arguments = shlex.split(line)
+    options = make_parser().parse_args(arguments)
+    assert program == 'mbmrl' and line in EXAMPLES[options.command]
+
+
+def test_help_shows_every_command_once_and_its_examples(capsys):
+    commands = next(a for a in make_parser()._actions if isinstance(a, _SubParsersAction))
+    grouped = [name for names in GROUPS.values() for name in names]
+    assert sorted(grouped) == sorted(commands.choices)
+    assert set(grouped) == EXAMPLES.keys() | NODES.keys()
+    with pytest.raises(SystemExit):
+        main(['--help'])
+    said = capsys.readouterr().out
+    assert all(f'\n    {name} ' in said for name in grouped)
+    assert all(f'\n  {title}:\n' in said for title in GROUPS)
+    with pytest.raises(SystemExit):
+        main(['bag', '--help'])
+    assert 'example:\n  mbmrl bag bags/ --robot' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ('given', 'threads'), [('3', 3), ('4,2', 4), ('', 2), ('many', 2), ('0', 2)]
+)
+def test_threads_are_those_of_the_environment_unless_they_are_said(given, threads, monkeypatch):
+    monkeypatch.setenv('OMP_NUM_THREADS', given)
+    parse = make_parser().parse_args
+    assert parse(['evaluate', 'run']).threads == threads
+    assert parse(['bench', 'tick']).threads == threads
+    assert parse(['evaluate', 'run', '--threads', '5']).threads == 5
+
+
 @pytest.mark.parametrize('what', ['tasks', 'algorithms', 'robots', 'bundles', 'experiments'])
 def test_lists_say_what_there_is(what, capsys):
     assert main([what]) == 0
@@ -57,7 +94,11 @@ def test_lists_say_what_there_is(what, capsys):
 @pytest.mark.parametrize(
     ('arguments', 'said'),
     [
-        (['trian'], 'invalid choice'),
+        (['trian'], "did you mean 'train'?"),
+        (['evaluate', 'run', '--episodes', '-3'], 'whole number of at least 1, got'),
+        (['evaluate', 'run', '--step-size', 'nan'], 'needs a number of at least 0'),
+        (['train', 'mb', '--priority', '-1'], '0 (none) to 99'),
+        (['combine', 'a', '--out', 'b', '--policy-share', '-1'], 'at least 0, below 1'),
         (['train', 'grabl', '--task', TASK], "unknown algorithm 'grabl'; did you mean 'grbal'"),
         (['train', 'mb', '--task', 'cheetah'], 'unknown task'),
         (['train', 'mb', '--task', TASK, '--set', 'epcohs=3'], "did you mean 'epochs'"),
@@ -88,6 +129,18 @@ def test_a_run_folder_holds_what_is_promised(trained):
     assert {path.name for path in (trained / 'bundles').iterdir()} == {'0001', '0002'}
 
 
+def test_a_training_ends_with_what_it_came_to_and_what_is_next(trained, capsys):
+    assert train('grbal', trained) == 0
+    lines = capsys.readouterr().out.splitlines()[-5:]
+    assert lines[0].startswith('validation loss ') and 'the mean change' in lines[0]
+    assert ' before, ' in lines[1] and 'after adapting' in lines[1]
+    assert lines[2:] == [
+        f'bundle: {trained}/bundle',
+        f'curves: mbmrl report {trained}',
+        f'next:   mbmrl evaluate {trained}',
+    ]
+
+
 def test_evaluate_writes_its_numbers(trained, tmp_path, capsys):
     numbers = tmp_path / 'numbers.json'
     bundle = str(trained / 'bundle')
@@ -96,7 +149,14 @@ def test_evaluate_writes_its_numbers(trained, tmp_path, capsys):
     content = json.loads(numbers.read_text())
     assert not [*misfits('evaluate, a model', content)]
     assert set(content['tests']) == {'undisturbed', 'held_out', 'mid_run'}
+    fails = {name: result['failure_step'] for name, result in content['tests'].items()}
+    assert fails == {'undisturbed': None, 'held_out': None, 'mid_run': 10}
+    lines = capsys.readouterr().out.splitlines()
+    broken = {name: next(line for line in lines if name in line) for name in fails}
+    assert [' - ' in broken[name] for name in fails] == [True, True, False]
+    assert sum('doing nothing' in line for line in lines) >= 1
     for result in content['tests'].values():
+        assert len(result['returns_fallback']) == 3
         assert len(result['returns']) == 3
         assert result['mean'] == pytest.approx(sum(result['returns']) / 3, abs=1e-3)
         before, after = result['mean_before'], result['mean_after']
@@ -109,7 +169,8 @@ def test_evaluate_keeps_the_tests_that_are_done_where_a_later_one_fails(
 ):
     done = {'mean': 7.0, 'std_over_episodes': 1.0, 'mean_after': 3.0, 'returns': [7.0],
             'std_over_episodes_after': 1.0, 'ended_early': 0,
-            'loss_before': 0.5, 'loss_after': 0.25, 'ratio': 0.5}  # fmt: skip
+            'loss_before': 0.5, 'loss_after': 0.25, 'ratio': 0.5, 'failure_step': None,
+            'mean_fallback': 1.0, 'verdicts': []}  # fmt: skip
 
     def evaluate_test(bundle, adapter, trial, planner):
         if trial.test == 'mid_run':

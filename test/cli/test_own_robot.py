@@ -11,6 +11,9 @@ from json_keys import misfits
 
 from mbmrl_ros.cli.main import main
 from mbmrl_ros.config import UserError
+from mbmrl_ros.sim.model_files import model_path
+from mbmrl_ros.sim.model_survey import survey
+from mbmrl_ros.sim.scaffold import scaffold
 from mbmrl_ros.spec.mistakes import line_of, read_leniently
 from mbmrl_ros.spec.robot import RobotSpec, load_robot, read_robot, robot_names
 
@@ -98,6 +101,13 @@ def place(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope='module')
+def walker() -> str:
+    """Return the robot file that init writes of gymnasium's walker, whose odometry is a topic."""
+    path = model_path('gymnasium/walker2d.xml')
+    return scaffold('walker', 'gymnasium/walker2d.xml', survey(path))
+
+
 def test_every_mistake_is_found_at_its_place_and_nothing_else(place, capsys):
     Path('bad.yaml').write_text(BAD)
     assert main(['check', 'bad.yaml', '--json', 'found.json']) == 2
@@ -113,6 +123,32 @@ def test_every_mistake_is_found_at_its_place_and_nothing_else(place, capsys):
     assert lines[0].startswith("bad.yaml:2: peroid_s: unknown key 'peroid_s'; did you mean")
 
 
+@pytest.mark.parametrize(
+    ('right', 'wrong', 'where', 'said'),
+    [
+        # A task names the joint, which the line of the action has wrong.
+        ('joints: [thigh_joint', 'joints: [thihg_joint', 'action.joints.0',
+         "did you mean 'thigh_joint'?"),
+        # Seven channels and a body name the topic.
+        ('odom: {type', 'odm: {type', 'topics.odm', "7 of 'odom', which is not listed"),
+        ('physics_steps: 20', 'physics_steps: 0', 'simulation.physics_steps', 'got 0'),
+        ('period_s: 0.04', 'period_s: -1', 'period_s', 'greater than 0'),
+        ('period_s: 0.04', 'period_s: fast', 'period_s', "got 'fast'"),
+        ('lower: [-100', 'lower: [101', 'action.lower.0', 'lower is 101, above upper, 100'),
+        ('nav_msgs/msg/Odometry', 'nav_msgs/msg/Odom', 'topics.odom.type',
+         "got 'nav_msgs/msg/Odom'; did you mean 'nav_msgs/msg/Odometry'?"),
+        ('joints: [', 'joints: 3  # [', 'action.joints', 'needs a list, got 3'),
+    ],
+)  # fmt: skip
+def test_one_wrong_line_is_one_mistake(place, walker, right, wrong, where, said):
+    assert walker.count(right) == 1
+    Path('bad.yaml').write_text(walker.replace(right, wrong))
+    assert main(['check', 'bad.yaml', '--json', 'found.json']) == 2
+    found = json.loads(Path('found.json').read_text())['mistakes']
+    assert [each['place'] for each in found] == [where]
+    assert said in found[0]['text']
+
+
 def test_a_sound_file_is_summed_up(place, capsys):
     assert main(['check', 'hopper', '--json', 'found.json']) == 0
     said = capsys.readouterr().out
@@ -126,7 +162,7 @@ def test_a_sound_file_is_summed_up(place, capsys):
 
 @pytest.mark.parametrize('name', robot_names())
 def test_no_shipped_robot_has_a_mistake_by_its_file(name):
-    found, spec, _ = read_leniently(read_robot(name)[1])
+    found, spec, *_ = read_leniently(read_robot(name)[1])
     assert found == [] and spec == RobotSpec.model_validate(read_robot(name)[1])
 
 

@@ -69,6 +69,8 @@ def test_bag_says_what_was_kept_and_writes_it_down(bags, tmp_path, capsys):
     assert main([str(part) for part in [*arguments, '--json', numbers]]) == 0
     said = capsys.readouterr().out
     assert '2 trajectories, 76 transitions' in said and 'no rate' in said
+    # Two bags of four seconds hold no ten windows of GrBAL's recipe for recordings.
+    assert '76 control steps, 0.1 minutes, in 2 pieces' in said and 'too little to train' in said
     manifest = json.loads((out / 'manifest.json').read_text())
     assert manifest == json.loads(numbers.read_text())
     assert manifest['format'] == 1 and manifest['robot_hash'] == SPEC.hash
@@ -116,7 +118,9 @@ def test_nothing_kept_is_an_error_with_its_chief_reason_and_leaves_nothing(
     assert {path.name for path in tmp_path.iterdir()} == {'walk'}
 
 
-def test_evaluate_compares_with_no_change_before_and_after_adaptation(data, trained, tmp_path):
+def test_evaluate_compares_with_no_change_before_and_after_adaptation(
+    data, trained, tmp_path, capsys
+):
     numbers = tmp_path / 'evaluation.json'
     arguments = [
         'evaluate',
@@ -130,6 +134,9 @@ def test_evaluate_compares_with_no_change_before_and_after_adaptation(data, trai
         numbers,
     ]
     assert main([str(part) for part in arguments]) == 0
+    said = capsys.readouterr()
+    assert 'predicting that nothing changes' in said.out and 'after adapting' in said.out
+    assert '92/92' in said.err
     result = json.loads(numbers.read_text())
     assert not [*misfits('evaluate --data', result)]
     assert result['algorithm'] == trained.parent.name and result['adaptation'] == 'auto'

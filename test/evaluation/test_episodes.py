@@ -4,6 +4,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,9 +17,12 @@ from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.envs.robot_task import open_task
 from mbmrl_ros.envs.tasks import load_task
 from mbmrl_ros.evaluation.episodes import (
+    IDLE_EPISODES,
     Trial,
     endings_summary,
     evaluate,
+    fails_at,
+    idle_returns,
     interval95,
     returns_summary,
 )
@@ -50,6 +54,16 @@ def test_methods_start_from_the_same_states_and_seeds_differ(bundle):
     for one, two, three in zip(ours.trajectories, theirs.trajectories, other.trajectories):
         assert torch.equal(one.states[0], two.states[0])
         assert not torch.equal(one.states[0], three.states[0])
+
+
+def test_a_robot_that_does_nothing_earns_what_the_fallback_does():
+    trial = Trial(open_task(TASK), 'mid_run', 5, STEPS, 0)
+    idle = idle_returns(trial)
+    assert idle.shape == (IDLE_EPISODES,)
+    # It neither runs nor spends effort: what is left is the noise of its start.
+    assert idle.abs().max() < STEPS * 0.2
+    assert fails_at(trial, TASK.failure_step(STEPS)) and not fails_at(trial, 1)
+    assert not fails_at(replace(trial, test='undisturbed'), TASK.failure_step(STEPS))
 
 
 def test_equal_seeds_give_equal_episodes(bundle):

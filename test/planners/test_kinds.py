@@ -80,7 +80,7 @@ def test_the_default_of_random_shooting_is_the_papers_robot():
         ({'kind': 'cem', 'elite': 3}, "unknown key 'planner.elite'; did you mean 'elites'?"),
         ({'kind': 'cem', 'elites': 1}, 'f: planner.elites: Input should be greater than or'),
         ({'kind': 'random_shooting', 'noise': 1}, 'valid: candidates, horizon, kind'),
-        (5, 'f: planner: Input should be a valid dictionary'),
+        (5, 'f: planner: needs a mapping of keys to values, got 5'),
     ],
 )
 def test_a_wrong_planner_is_refused_by_the_keys_of_its_own_kind(written, said):

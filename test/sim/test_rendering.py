@@ -1,6 +1,9 @@
 # Copyright 2026 the mbmrl_ros authors
 # SPDX-License-Identifier: Apache-2.0
 import ctypes.util
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ from opengl import needs_opengl
 from mbmrl_ros.config import UserError
 from mbmrl_ros.sim import rendering
 from mbmrl_ros.sim.disturbances import Disturbance
+from mbmrl_ros.sim.gl_choice import check_gl
 from mbmrl_ros.sim.rendering import Mark, Renderer, choose_backend, make_context
 from mbmrl_ros.sim.world import World
 from mbmrl_ros.spec.robot import load_robot
@@ -137,3 +141,15 @@ def test_a_library_that_gives_no_context_is_named(monkeypatch):
     monkeypatch.setattr(rendering.importlib, 'import_module', broken)
     with pytest.raises(UserError, match=r'EGL gives no context \(no device\)'):
         make_context(8, 8)
+
+
+def test_what_mujoco_would_not_be_imported_with_is_one_line():
+    code = 'import mbmrl_ros as mb; mb.make("half_cheetah/disabled_joint")'
+    environment = os.environ | {'MUJOCO_GL': 'elg'}
+    command = [sys.executable, '-c', code]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert ended.stderr.splitlines()[-1].startswith(
+        "mbmrl_ros.system.endings.UserError: MUJOCO_GL is 'elg'; did you mean 'egl'? valid: 0, 1,"
+    )
+    for name in ('', 'egl', 'EGL ', 'off'):
+        check_gl(name)

@@ -27,7 +27,7 @@ def train_offline(
     config = training.config
     fewest = held_out_every(config.validation_fraction)
     window = config.past_steps + config.future_steps
-    trajectories = _with_validation(trajectories, fewest, window)
+    trajectories = with_validation(trajectories, fewest, window)
     if len(trajectories) < fewest:
         raise UserError(
             f'{len(trajectories)} trajectories are too few: for a validation_fraction of '
@@ -51,7 +51,7 @@ def train_offline(
     return bundle
 
 
-def _with_validation(trajectories: list[Trajectory], every: int, window: int) -> list[Trajectory]:
+def with_validation(trajectories: list[Trajectory], every: int, window: int) -> list[Trajectory]:
     """Return trajectories, one of which at least is for validation and has so long a window.
 
     A single long recording is cut for that, and pieces that are too short are left out.
