@@ -84,6 +84,10 @@ _TEST = (
     | {
         'adaptations_accepted': Key(WHOLE, 'steps at which adapting changed the model'),
         'adaptations_refused': Key(WHOLE, 'and at which it was refused'),
+        'failure_step': Key(MAYBE, 'when something breaks in mid-run; null where nothing does'),
+        'returns_fallback': Key(NUMBERS, 'of a robot that does nothing, at most 3 episodes'),
+        'mean_fallback': Key(NUMBER, 'their mean'),
+        'verdicts': Key(TEXTS, 'the lines that are printed below the table'),
     }
 )
 _PER_SEED = {

@@ -95,8 +95,7 @@ JSON = """# Output of --json
 
 What commands write with `--json FILE`: one object. `tests.<test>.mean` is a key `mean`, in an
 object with the name of the test, in an object `tests`. `<...>` stands for names of the run, `[]`
-for each entry of a list. Numbers that are not finite are `null`; only `evaluate` of a policy
-writes them as `NaN`.
+for each entry of a list. Numbers that are not finite are `null`.
 
 Elsewhere: `mbmrl bag` writes [the manifest of the dataset](dataset.md#manifestjson), `mbmrl bench`
 what is under [Benchmarks](../bench.md#keys).

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from typing import Any
 
@@ -14,15 +13,16 @@ import torch
 from mbmrl_ros.bench.meta import MetaSize, bench_meta
 from mbmrl_ros.bench.tick import TickSize, bench_tick, tick_precision
 from mbmrl_ros.config import UserError
+from mbmrl_ros.evaluation.episodes import finite
 from mbmrl_ros.models.device import choose_device
-from mbmrl_ros.training.run import write_text
+from mbmrl_ros.system.outputs import as_json, write_text
 
 
 def bench_command(options: argparse.Namespace) -> None:
     """Run one benchmark."""
     torch.set_num_threads(options.threads)
     result = BENCHES[options.what](options)
-    text = json.dumps(rounded(result), indent=2) + '\n'
+    text = as_json(finite(rounded(result)))
     if options.json:
         write_text(options.json, text)
     print(text, end='')

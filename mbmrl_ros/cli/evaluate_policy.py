@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,10 @@ from mbmrl_ros.cli.evaluate_search import evaluate_search
 from mbmrl_ros.config import UserError, closest, known_settings, parse
 from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.envs.meta_tasks import load_meta_task
+from mbmrl_ros.evaluation.episodes import finite
 from mbmrl_ros.evaluation.meta_policy import AdaptationCurve, adaptation_curve, trial_curve
 from mbmrl_ros.evaluation.verdicts import of_gain
-from mbmrl_ros.system.outputs import write_text
+from mbmrl_ros.system.outputs import as_json, write_text
 
 SETTINGS = ('training', 'held_out')
 # Goals that are drawn per setting.
@@ -88,7 +88,7 @@ def _write(
         'seed': options.seed,
         'tasks': TASKS,
     }
-    write_text(path, json.dumps(head | {'tests': results}, indent=2) + '\n')
+    write_text(path, as_json(finite(head | {'tests': results})))
 
 
 def _print_results(results: dict[str, dict[str, Any]]) -> None:

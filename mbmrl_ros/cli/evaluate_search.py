@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +22,7 @@ from mbmrl_ros.bundles.policy import PolicyBundle, build_policy
 from mbmrl_ros.config import UserError, known_settings, parse
 from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.envs.meta_tasks import load_meta_task
+from mbmrl_ros.evaluation.episodes import finite
 from mbmrl_ros.evaluation.model_errors import HorizonErrors, horizon_errors, trained_models
 from mbmrl_ros.evaluation.planned import Searched, planned
 from mbmrl_ros.networks.params import group
@@ -32,7 +32,7 @@ from mbmrl_ros.policies.gaussian import Distribution
 from mbmrl_ros.policies.squashed import mode
 from mbmrl_ros.reports.model_errors import errors_figure
 from mbmrl_ros.reports.page import png
-from mbmrl_ros.system.outputs import replacing, write_text
+from mbmrl_ros.system.outputs import as_json, replacing, write_text
 from mbmrl_ros.training.rollouts import Act
 from mbmrl_ros.training.search.loop import check_task, returns_of
 from mbmrl_ros.training.search.recorded_env import RecordedEnv, mean_actions
@@ -57,7 +57,7 @@ def evaluate_search(bundle: PolicyBundle, task: MetaTask, options: argparse.Name
             'planner': planner_of(options).model_dump() if options.planner else None,
         }
         found = results.get('', {'tests': results})
-        write_text(options.json, json.dumps(head | found, indent=2) + '\n')
+        write_text(options.json, as_json(finite(head | found)))
 
 
 def _tests(task: MetaTask, options: argparse.Namespace) -> list[str]:

@@ -6,8 +6,10 @@ import json
 import shutil
 
 import pytest
+import torch
 from json_keys import misfits
 
+from mbmrl_ros.cli import evaluate_search
 from mbmrl_ros.cli.main import main
 
 SMALL = ('iterations=1', 'members=2', 'model_hidden_sizes=[8]', 'epochs=2', 'batch_size=16',
@@ -46,6 +48,14 @@ def test_a_bundle_without_its_run_has_returns_alone(run, tmp_path):
     assert not main(['evaluate', '--bundle', str(bundle), '--json', str(out), '--steps', '5'])
     assert 'model_errors' not in json.loads(out.read_text())
     assert main(['evaluate', '--bundle', str(bundle), '--figure', str(tmp_path / 'a.png')]) == 2
+
+
+def test_what_is_no_number_is_null_in_json(run, tmp_path, monkeypatch):
+    out, nan = tmp_path / 'numbers.json', torch.tensor([1.0, torch.nan])
+    monkeypatch.setattr(evaluate_search, 'returns_of', lambda task, trajectories: nan)
+    assert not main(['evaluate', str(run), '--episodes', '2', '--steps', '5', '--json', str(out)])
+    numbers = json.loads(out.read_text(), parse_constant=pytest.fail)
+    assert numbers['returns'] == [1.0, None] and numbers['return_mean'] is None
 
 
 def test_a_task_where_things_break_is_learned_and_tested_as_they_break(tmp_path, capsys):
