@@ -8,8 +8,10 @@ What is drawn about a mean is its 95 % t-interval over training seeds.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Plot
 
 from mbmrl_ros.envs.point_tasks import CORNERS
@@ -25,6 +27,7 @@ from mbmrl_ros.experiments.study_plots import (
     tidy,
 )
 from mbmrl_ros.reports.styles import PARTS, style_of
+from mbmrl_ros.types import Array
 
 
 def curves(tasks: Tasks) -> Drawn:
@@ -59,7 +62,10 @@ def curves(tasks: Tasks) -> Drawn:
 
 
 def adaptation(tasks: Tasks) -> Drawn:
-    """Return against inner steps, on goals of training and from outside."""
+    """Return against inner steps, on goals of training and from outside.
+
+    Who is shown the goal has nothing to adapt to, and is a line.
+    """
     settings = {'training': 'goals of training', 'held_out': 'goals from outside'}
     plot, places = panels(len(tasks) * len(settings), 4.8)
     rows = []
@@ -69,19 +75,28 @@ def adaptation(tasks: Tasks) -> Drawn:
             axes = next(spare)
             for offset, arm in enumerate(arms):
                 returns = np.array([result[key] for result in arm.results.values()])
-                spread = [interval95(column) for column in returns.T]
-                at = np.arange(returns.shape[1]) + 0.05 * offset
-                half = np.nan_to_num([one[1] for one in spread])
-                axes.errorbar(at, [one[0] for one in spread], half, color=arm.colour, capsize=2,
-                              ls=arm.style.line, marker='o', ms=3, label=arm.label)  # fmt: skip
+                knows = arm.name == 'oracle'
+                _draw_steps(axes, arm, returns[:, :1] if knows else returns, 0.05 * offset)
                 row = {'task': task, 'goals': title, 'method': arm.label}
                 for step in (0, 1, returns.shape[1] - 1):
                     head = f'after {step} step{"s" * (step != 1)}'
-                    row[head] = interval({s: [r[key][step]] for s, r in arm.results.items()})
+                    known = {s: [r[key][step]] for s, r in arm.results.items()}
+                    row[head] = '-' if knows and step else interval(known)
                 rows.append(row)
             axes.set(title=f'{task}: {title}', xlabel='inner steps', ylabel='return')
             axes.legend(frameon=False, fontsize=8)
     return plot, rows_table(rows)
+
+
+def _draw_steps(axes: Axes, arm: Arm, returns: Array, offset: float) -> None:
+    """Draw means over seeds of returns [seeds, steps], or one of them as a line."""
+    means, halves = np.array([interval95(column) for column in returns.T]).T
+    style: dict[str, Any] = {'color': arm.colour, 'ls': arm.style.line, 'label': arm.label}
+    if len(means) == 1:
+        axes.axhline(means[0], **style)
+        return
+    at = np.arange(len(means)) + offset
+    axes.errorbar(at, means, np.nan_to_num(halves), capsize=2, marker='o', ms=3, **style)
 
 
 def exploration(tasks: Tasks) -> Drawn:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -41,15 +42,21 @@ class Arm(NamedTuple):
         return [float(x) for x in known.mean(0)]
 
 
+# Of panels; a page is as wide as this many.
+MOST_COLUMNS = 3
 Tasks = dict[str, list[Arm]]
 Drawn = tuple[Plot, list[str]]
 
 
 def panels(count: int, width: float) -> tuple[Plot, list[Axes]]:
-    """Return a plot of panels beside each other."""
-    plot = Plot(figsize=(width * count, 3.8))
-    axes = list(plot.subplots(1, count, squeeze=False)[0])
-    return tidy(plot), axes
+    """Return a plot of panels beside each other; of more than three, two beside each other."""
+    columns = count if count <= MOST_COLUMNS else 2
+    rows = math.ceil(count / columns)
+    plot = Plot(figsize=(width * columns, 3.8 * rows))
+    axes = list(plot.subplots(rows, columns, squeeze=False).flat)
+    for spare in axes[count:]:
+        spare.remove()
+    return tidy(plot), axes[:count]
 
 
 def tidy(plot: Plot) -> Plot:

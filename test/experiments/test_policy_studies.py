@@ -13,12 +13,15 @@ from mbmrl_ros.cli.main import main
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.meta_tasks import load_meta_task
 from mbmrl_ros.envs.tasks import META_TASKS
+from mbmrl_ros.experiments import policy_pages
 from mbmrl_ros.experiments.goal_shown import with_goal_shown
 from mbmrl_ros.experiments.jobs import Selection
 from mbmrl_ros.experiments.outcomes import do, finished
 from mbmrl_ros.experiments.policy_studies import ARMS, STUDIES, study_jobs
 from mbmrl_ros.experiments.study_pages import DRAW, write_study_pages
+from mbmrl_ros.experiments.study_plots import Arm
 from mbmrl_ros.experiments.study_work import StudyCell
+from mbmrl_ros.reports.styles import style_of
 from mbmrl_ros.training.meta.loop import make_env
 from mbmrl_ros.training.meta.settings import BatchConfig
 
@@ -106,6 +109,20 @@ def test_a_study_is_worked_off_and_becomes_a_page_that_its_cells_alone_make_agai
         cells = [json.loads(line) for line in (page.with_suffix('') / 'cells.jsonl').open()]
         assert len(cells) == 2 * len(arms[name])
         assert all(cell['command'].startswith(f'mbmrl experiment {name}') for cell in cells)
+
+
+def test_who_is_shown_the_goal_is_a_line_and_has_no_steps():
+    tests = {'training': [-4.0, -1.0, -0.5], 'held_out': [-20.0, -9.0, -2.0]}
+    arms = [Arm(name, name, style_of(name), {0: tests, 1: tests}) for name in ('promp', 'oracle')]
+    plot, lines = policy_pages.adaptation({'point/navigation': arms})
+    for axes, returns in zip(plot.axes, tests.values()):
+        steps, oracle = axes.get_lines()[0], axes.get_lines()[-1]
+        assert list(steps.get_ydata()) == returns
+        # From one side of the plot to the other.
+        assert list(oracle.get_ydata()) == [returns[0]] * 2
+    rows = [line.split(' | ') for line in lines if 'oracle' in line]
+    assert [row[-1].strip(' |') for row in rows] == ['-', '-']
+    assert [row[3].startswith(('-4.00', '-20.00')) for row in rows] == [True, True]
 
 
 def test_a_folder_without_cells_is_named(tmp_path):
