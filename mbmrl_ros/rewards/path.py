@@ -3,9 +3,10 @@
 """Following a path of way-points: distance, heading and progress (Nagabandi et al. 2017, 2019).
 
 The published cost remembers for every candidate which segment it is on, and moves on to the next
-one when that is as close. Here the segment follows from the state alone: the one whose distance
-and heading together suit it best. So a reward stays a function of two states, a robot that was
-pushed away comes back to where the path is near, and at a crossing the heading decides.
+one when that is as close. Here the segment follows from the state alone: of those whose end the
+robot has not passed, the one whose distance and heading together suit it best. So a reward stays a
+function of two states, a robot that was pushed away comes back to where the path is near, and at a
+crossing the heading decides.
 Progress is along that segment in metres, where the published one is a fraction of segments about
 1 m long; and it counts at the change of segments too.
 """

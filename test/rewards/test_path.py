@@ -78,6 +78,38 @@ def test_to_turn_beyond_a_corner_pays_at_once():
     assert costs[0] - costs[2] == pytest.approx(5 * 0.8, abs=1e-4)
 
 
+def test_who_sees_eight_steps_and_turns_in_a_bend_does_not_overrun_a_corner():
+    # A car with a bend of 0.35 m, in steps of 3 cm: the corner itself cannot be turned. It takes
+    # the best of ten commands, each held for eight steps.
+    path = ((0.0, 0.0), (1.0, 0.0), (1.0, -2.0))
+    value = reward(path)
+    pairs = torch.cartesian_prod(torch.tensor([0.006, 0.03]), torch.linspace(-1.0, 1.0, 5) / 0.35)
+    speeds, bends = pairs.unbind(-1)
+    place = torch.zeros(3)
+    for _ in range(140):
+        ways, earned = [place.expand(len(speeds), 3)], torch.zeros(len(speeds))
+        for _ in range(8):
+            x, y, yaw = ways[-1].unbind(-1)
+            yaw = yaw + speeds * bends
+            after = torch.stack([x + speeds * yaw.cos(), y + speeds * yaw.sin(), yaw], -1)
+            earned += value(poses(ways[-1]), torch.zeros(len(speeds), 2), poses(after))
+            ways.append(after)
+        place = ways[1][earned.argmax()]
+    # On the way down, no further off than its bend is wide. On straight ahead it would be at x = 2.
+    assert float(place[1]) < -0.9
+    assert where(*place.tolist(), path)[0] < 0.35
+
+
+def poses(places):
+    """Return states [N, S] of x, y, yaw [N, 3]."""
+    states = torch.zeros(len(places), ROBOT.state_size)
+    x, y, yaw = places.unbind(-1)
+    named = {'x': x, 'y': y, 'sin_yaw': yaw.sin(), 'cos_yaw': yaw.cos()}
+    for name, values in named.items():
+        states[:, ROBOT.channel_index(name)] = values
+    return states
+
+
 def test_the_next_segment_is_never_further_than_the_one_that_was_passed():
     generator = torch.Generator().manual_seed(1)
     segments = path_segments('zig_zag')
