@@ -95,7 +95,7 @@ def test_who_sees_eight_steps_and_turns_in_a_bend_does_not_overrun_a_corner():
             earned += value(poses(ways[-1]), torch.zeros(len(speeds), 2), poses(after))
             ways.append(after)
         place = ways[1][earned.argmax()]
-    # On the way down, no further off than its bend is wide. On straight ahead it would be at x = 2.
+    # On the way down, no further off than its bend is wide; it could be at x = 2 by now.
     assert float(place[1]) < -0.9
     assert where(*place.tolist(), path)[0] < 0.35
 
