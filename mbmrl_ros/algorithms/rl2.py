@@ -7,7 +7,8 @@ for each iteration                                       where
     begin with an empty state                            training/meta/trials.py, collect_trials
     for each episode of the trial: act by
         [observation, last action, reward, done]         training/meta/trials.py, TrialEnv
-    value actions by the return of the trial             training/samples.py, score
+    value actions by the return of the trial, less
+        that of trials on the same task                  below, _scored
     for each epoch: over segments of a trial in turn,
         the state passed on, its gradient cut            below, _segments
         PPO's surrogate; one step of Adam                below, _backward
@@ -83,7 +84,7 @@ def iteration(
         trials, episodes = collect_trials(
             TrialEnv(env), learner.policy, learner.params, goals, config.episodes, generator
         )
-    samples = score(_pooled(trials), config)
+    samples = _scored(trials, config)
     for _ in range(config.epochs):
         learner.optimiser.zero_grad()
         strayed = _backward(learner, samples, config)
@@ -111,21 +112,37 @@ def _segments(samples: Samples, steps: int) -> Iterator[Samples]:
         yield samples.during(slice(first, min(first + steps, horizon)))
 
 
+def _scored(trials: Paths, config: RL2Config) -> Samples:
+    """Value the actions of trials [N, R, T]; return them as those of one task, [1, N R, T].
+
+    Trials on the same task share a baseline. One of all of them, as in the code, cannot follow
+    what a task pays, and what is left over outweighs what an action is worth: on the
+    half-cheetah's velocities nothing was learned. A trial alone is too little for its own.
+    """
+    if config.rollouts == 1:
+        return score(_pooled(trials), config)
+    samples = score(trials, config)
+    old = {name: _flat(value) for name, value in samples.old.items()}
+    parts = {name: _flat(value) for name, value in samples._asdict().items() if name != 'old'}
+    return Samples(**parts | {'mean_reward': samples.mean_reward.mean()[None]}, old=old)
+
+
 def _pooled(paths: Paths) -> Paths:
-    """Take all trials for those of one task: a trial alone is too little for a baseline."""
-
-    def flat(values: Tensor) -> Tensor:
-        return values.flatten(0, 1)[None]
-
+    """Take all trials for those of one task."""
     return Paths(
-        flat(paths.observations),
-        flat(paths.actions),
-        flat(paths.rewards),
-        flat(paths.last_observation),
-        flat(paths.alive),
-        flat(paths.ended),
-        {name: flat(value) for name, value in paths.distribution.items()},
+        _flat(paths.observations),
+        _flat(paths.actions),
+        _flat(paths.rewards),
+        _flat(paths.last_observation),
+        _flat(paths.alive),
+        _flat(paths.ended),
+        {name: _flat(value) for name, value in paths.distribution.items()},
     )
+
+
+def _flat(values: Tensor) -> Tensor:
+    """Return [1, N R, .] of [N, R, .]; what has no rows stays."""
+    return values.flatten(0, 1)[None] if values.dim() > 1 else values
 
 
 def _metrics(learner: RecurrentLearner, samples: Samples, episodes: list[Paths]) -> Metrics:
