@@ -3,6 +3,7 @@
 """Meta policy search as a whole: identities between algorithms, run folders, small trainings."""
 
 import csv
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,11 +17,15 @@ from mbmrl_ros.bundles.policy import load_policy
 from mbmrl_ros.config import UserError, parse
 from mbmrl_ros.envs.meta_tasks import load_meta_task
 from mbmrl_ros.objectives.surrogates import clipped, likelihood_ratio
+from mbmrl_ros.policies.recurrent import RecurrentPolicy
 from mbmrl_ros.training import policy_step
 from mbmrl_ros.training.meta.learner import adapt, evaluate, init_learner, sample_rounds
 from mbmrl_ros.training.meta.loop import make_env
+from mbmrl_ros.training.meta.trials import TrialEnv, collect_trials
 from mbmrl_ros.training.policy_run import train_policy
 from mbmrl_ros.training.run import Run
+from mbmrl_ros.training.samples import score
+from mbmrl_ros.types import Paths
 
 ALGORITHMS = MAML | {'promp': PROMP, 'rl2': RL2}
 TASK = load_meta_task('point/navigation')
@@ -183,6 +188,39 @@ def test_a_policy_that_remembers_does_better_in_the_second_episode(tmp_path):
     last = rows(tmp_path)[-5:]
     assert sum(float(row['gain']) for row in last) / 5 > 0.1
     assert sum(float(row['return_after']) for row in last) / 5 > 5 * 0.905
+
+
+def test_what_a_task_pays_for_nothing_does_not_count_for_what_is_done_on_it():
+    """A constant of each task in every reward: undiscounted, its sum to the end is linear in time,
+    which a baseline of the task's own follows, and one of all tasks does not.
+    """
+    config = config_of('rl2', discount=1.0)
+    env, generator = make_env(TASK, config), torch.Generator().manual_seed(0)
+    trial_env = TrialEnv(env)
+    policy = RecurrentPolicy(trial_env.observation_size, env.action_size, 8)
+    params, goals = policy.init(generator), env.sample_goals(generator, 4)
+    trials, _ = collect_trials(trial_env, policy, params, goals, 2, generator)
+    bonus = torch.tensor([0.0, 5.0, -3.0, 10.0])[:, None, None]
+    paid = replace(trials, rewards=trials.rewards + bonus)
+    own = [rl2._scored(paths, config).credit for paths in (trials, paid)]
+    assert own[0].shape == (1, 20, 20)
+    # The ridge keeps the baseline from being exact.
+    assert float((own[0] - own[1]).abs().max()) < 0.1
+    shared = [score(rl2._pooled(paths), config).credit for paths in (trials, paid)]
+    assert float((shared[0] - shared[1]).abs().max()) > 1.0
+    # A trial alone of each task has no other to share with.
+    alone = config_of('rl2', rollouts=1, tasks=20)
+    whole = rl2._pooled(trials)
+    one_each = Paths(**{
+        name: turned(value) if isinstance(value, dict) else value.transpose(0, 1)
+        for name, value in vars(whole).items()
+    })  # fmt: skip
+    assert torch.equal(rl2._scored(one_each, alone).credit, score(whole, alone).credit)
+
+
+def turned(values):
+    """Return tensors [R, N, .] of [N, R, .]."""
+    return {name: value.transpose(0, 1) for name, value in values.items()}
 
 
 def test_wrong_settings_are_one_line(tmp_path):
