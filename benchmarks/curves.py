@@ -63,6 +63,8 @@ def main() -> None:
     parser.add_argument('--again', metavar='ALGORITHM')
     parser.add_argument('--out', type=Path, required=True)
     options = parser.parse_args()
+    if not (options.runs or options.again):
+        parser.error('name RUN folders, or --again ALGORITHM')
     options.out.mkdir(parents=True, exist_ok=True)
     table = options.out / 'curves.csv'
     if options.again:

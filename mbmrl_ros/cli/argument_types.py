@@ -15,6 +15,8 @@ from mbmrl_ros.system.outputs import output_file
 
 # Of SCHED_FIFO on Linux.
 HIGHEST_PRIORITY = 99
+# More than any machine has; torch takes no number of any size.
+MOST_THREADS = 1024
 # Where OMP_NUM_THREADS is not set.
 USUAL_THREADS = 2
 
@@ -65,11 +67,12 @@ def priority(text: str) -> int:
 
 def threads(text: str) -> int:
     """Return how many threads compute; of an empty text what OMP_NUM_THREADS says, else 2."""
+    rule = f'a whole number of 1 to {MOST_THREADS}'
     if text:
-        return positive(text)
+        return _checked(text, int, lambda value: 1 <= value <= MOST_THREADS, rule)
     # It may be a list, of which the first is of the outermost level.
     first = os.environ.get('OMP_NUM_THREADS', '').partition(',')[0].strip()
-    return int(first) if first.isdecimal() and int(first) else USUAL_THREADS
+    return min(int(first), MOST_THREADS) if first.isdecimal() and int(first) else USUAL_THREADS
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:

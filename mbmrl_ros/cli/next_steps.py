@@ -14,6 +14,7 @@ from torch import Tensor
 from mbmrl_ros.algorithms.adapters import make_adapter
 from mbmrl_ros.bundles.dynamics import load_bundle
 from mbmrl_ros.bundles.files import read_head
+from mbmrl_ros.config import UserError
 from mbmrl_ros.data.bags import printable
 from mbmrl_ros.data.dataset import Trajectory, held_out_every, load_trajectories, split
 from mbmrl_ros.data.recordings import Manifest
@@ -42,7 +43,11 @@ def after_training(folder: Path, robot: str | None, data: Path | None = None) ->
     if head.kind == 'dynamics':
         yield of_fit(head.metrics['validation_loss'])
         if head.algorithm != 'mb':
-            yield _adapting(folder, robot or head.robot)
+            try:
+                yield _adapting(folder, robot or head.robot)
+            except UserError as error:
+                # The training is done and written, whatever became of its data since.
+                yield f'whether adapting helps could not be tried: {error}'
     else:
         yield from _of_policy(head.metrics)
     yield f'bundle: {folder / "bundle"}'

@@ -36,8 +36,10 @@ def of_adapting(before: Tensor, after: Tensor) -> str:
         return 'no trajectory is long enough to be predicted before and after adapting'
     count, first, second = len(before), float(before.mean()), float(after.mean())
     numbers = f'loss {first:.4g} before, {second:.4g} after adapting'
-    if not (math.isfinite(first) and math.isfinite(second)):
-        return f'{numbers}: what is predicted is not a number; a smaller step size, or more data'
+    if not math.isfinite(first):
+        return f'{numbers}: what the model predicts is not finite; more data, or a smaller network'
+    if not math.isfinite(second):
+        return f'{numbers}: adapting makes it so; a smaller step size'
     if count < 2:
         return f'{numbers}, in one trajectory: two at least are needed to tell whether it helps'
     sign = difference(before, after)
@@ -46,22 +48,27 @@ def of_adapting(before: Tensor, after: Tensor) -> str:
         return f'{numbers}, {share}: there is something to adapt to'
     if sign < 0:
         return f'{numbers}: adapting harms; a smaller step size, or raise accept_improvement'
-    what = f'a gain below {LEAST_GAIN:.0%}' if sign > 0 else 'no gain beyond chance'
-    return f'{numbers}: {what}; nothing to adapt to, or a step too small ({TUNING}, Adaptation)'
+    if second > first:
+        return f'{numbers}: no gain in the mean ({TUNING}, Adaptation)'
+    what = f'a gain below {LEAST_GAIN:.0%}' if sign > 0 else f'not clear in {count} trajectories'
+    return f'{numbers}: {what}; little to adapt to, or a step too small ({TUNING}, Adaptation)'
 
 
 def of_gain(before: Tensor, after: Tensor) -> str:
     """Say whether returns [N] of a policy on N tasks grow as it adapts; empty where they do."""
-    if len(before) < 2 or difference(after, before) > 0:
+    sign = difference(after, before) if len(before) > 1 else 1
+    if sign > 0:
         return ''
-    return (
-        f'no gain beyond chance over {len(before)} tasks: it ignores what the task is '
-        f'({TUNING}, Policies)'
-    )
+    gain = f'{float((after - before).mean()):.3g} over {len(before)} tasks'
+    if sign < 0:
+        return f'it gets worse as it adapts, by {gain}: a smaller step ({TUNING}, Policies)'
+    return f'whether it gains is not clear, {gain}; more tasks, or see {TUNING}, Policies'
 
 
 def of_no_change(loss: float, no_change: float) -> str:
     """Say how a loss compares with that of predicting that nothing changes; empty if below it."""
+    if not (math.isfinite(loss) and math.isfinite(no_change)):
+        return f'what was predicted is not finite: loss {loss:.4g}, of no change {no_change:.4g}'
     if loss < no_change:
         return f'that is {loss / no_change:.2f} of the loss of predicting that nothing changes'
     return (
@@ -80,15 +87,16 @@ def of_fit(loss: float) -> str:
 
 
 def of_returns(returns: Tensor, idle: Tensor) -> str:
-    """Say whether returns [B] are above the mean of those of a robot that does nothing [few].
+    """Say whether returns [B] are above those of a robot that does nothing [few].
 
-    Empty where they are: the table has both.
+    Empty where all of them are above all of those: the table has both. Few episodes differ for
+    certain only if they are far apart, so the means decide what is said of the others.
     """
-    numbers = f'{float(returns.mean()):.1f}, and of doing nothing {float(idle.mean()):.1f}'
-    if len(returns) < 2:
-        return f'return {numbers}, in one episode: two at least are needed to compare'
-    if difference(returns, idle.mean()) > 0:
+    if float(returns.min()) > float(idle.max()):
         return ''
+    numbers = f'{float(returns.mean()):.1f}, and of doing nothing {float(idle.mean()):.1f}'
+    if float(returns.mean()) > float(idle.mean()):
+        return f'return {numbers}: above it in the mean, not in every episode'
     return (
         f'return {numbers}: not above it; train for more iterations, or look at the reward '
         f'({TUNING})'

@@ -50,8 +50,8 @@ Drawn = tuple[Plot, list[str]]
 
 def panels(count: int, width: float) -> tuple[Plot, list[Axes]]:
     """Return a plot of panels beside each other; of more than three, two beside each other."""
-    columns = count if count <= MOST_COLUMNS else 2
-    rows = math.ceil(count / columns)
+    columns = max(1, count) if count <= MOST_COLUMNS else 2
+    rows = max(1, math.ceil(count / columns))
     plot = Plot(figsize=(width * columns, 3.8 * rows))
     axes = list(plot.subplots(rows, columns, squeeze=False).flat)
     for spare in axes[count:]:

@@ -14,6 +14,7 @@ Progress is along that segment in metres, where the published one is a fraction 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -36,6 +37,11 @@ MOST_WAYPOINTS = 100
 # ratio of their weights in the published cost.
 _METRES_PER_RADIAN = 0.1
 
+# Two way-points are one place [m].
+_SAME_M = 1e-6
+# There and back again is no round: to turn about at the end is not wanted.
+_MOST_OPEN = 3
+
 # Added to squared distances [m^2]: on the path itself the gradient of their root is 0, not NaN.
 _TINY = 1e-30
 
@@ -57,12 +63,21 @@ SHAPES: dict[str, Waypoints] = {
 
 
 class Segments(NamedTuple):
-    """A path: starts [P, 2], directions [P, 2] of norm 1, lengths [P], headings [P]."""
+    """A path: starts [P, 2], directions [P, 2] of norm 1, lengths [P], headings [P].
+
+    closed: whether it ends where it begins, so that the first segment follows the last.
+    """
 
     starts: Tensor
     directions: Tensor
     lengths: Tensor
     headings: Tensor
+    closed: bool = False
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Segments:
+        """Return the path with its tensors changed."""
+        starts, directions, lengths, headings = map(change, self[:4])
+        return Segments(starts, directions, lengths, headings, self.closed)
 
 
 class Place(NamedTuple):
@@ -108,7 +123,8 @@ def path_segments(path: Route) -> Segments:
     if (lengths == 0).any():
         raise UserError('a path has the same way-point twice in a row')
     headings = torch.atan2(steps[:, 1], steps[:, 0])
-    return Segments(points[:-1], steps / lengths[:, None], lengths, headings)
+    closed = len(points) > _MOST_OPEN and bool((points[0] - points[-1]).norm() < _SAME_M)
+    return Segments(points[:-1], steps / lengths[:, None], lengths, headings, closed)
 
 
 def locate(segments: Segments, position: Tensor, yaw: Tensor) -> Place:
@@ -116,7 +132,7 @@ def locate(segments: Segments, position: Tensor, yaw: Tensor) -> Place:
 
     Written for speed: at every tick all imagined states are located.
     """
-    segments = Segments(*(part.type_as(position) for part in segments))
+    segments = segments.each(lambda part: part.type_as(position))
     starts, directions = segments.starts, segments.directions
     normals = torch.stack([-directions[:, 1], directions[:, 0]], -1)
     along = position @ directions.T - (starts * directions).sum(-1)
@@ -129,7 +145,8 @@ def locate(segments: Segments, position: Tensor, yaw: Tensor) -> Place:
     # not look better than to turn. A corner would be overrun, and nothing within a plan's sight
     # would bring the robot back.
     passed = along > segments.lengths
-    passed[..., -1] = False
+    if not segments.closed:
+        passed[..., -1] = False
     suits = distance.add(heading, alpha=_METRES_PER_RADIAN).masked_fill_(passed, math.inf)
     best = suits.argmin(-1, keepdim=True)
     return Place(
@@ -186,6 +203,6 @@ class _Tracker:
         """Return where states [..., S] are on the path."""
         if self._segments.starts.device != state.device:
             # Once and for good: a CUDA graph cannot hold a copy from the processor's memory.
-            self._segments = Segments(*(tensor.to(state.device) for tensor in self._segments))
+            self._segments = self._segments.each(lambda tensor: tensor.to(state.device))
         yaw = torch.atan2(state[..., self._sin], state[..., self._cos])
         return locate(self._segments, self.position(state), yaw)

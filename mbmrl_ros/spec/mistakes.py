@@ -98,7 +98,8 @@ class _Mender:
     def mend_topics(self) -> None:
         """Rename a topic that nothing is of as the one that is named in its place, and not there.
 
-        Else all that names it would be wrong, and the one wrong line right.
+        Else all that names it would be wrong, and the one wrong line right. Of one channel and one
+        topic, the channel is wrong.
         """
         topics, state = self.data.get('topics'), self.data.get('state')
         if not isinstance(topics, dict) or not isinstance(state, list):
@@ -107,7 +108,7 @@ class _Mender:
             str(each['topic']) for each in state if isinstance(each, dict) and 'topic' in each
         )
         for topic in [each for each in topics if each not in named]:
-            missing = [name for name in named if name not in topics]
+            missing = [name for name, times in named.items() if times > 1 and name not in topics]
             for meant in difflib.get_close_matches(str(topic), missing, n=1):
                 text = (
                     f'no channel is of it, and {named[meant]} of {meant!r}, which is not listed; '

@@ -68,6 +68,16 @@ def test_beyond_a_corner_the_next_segment_counts_wherever_the_robot_is_heading()
     assert where(1.0, -1.3, -math.pi / 2, corner) == pytest.approx((0.3, 0.0), abs=1e-6)
 
 
+def test_where_a_path_ends_at_its_begin_the_first_segment_follows_the_last():
+    square = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0), (0.0, 0.0))
+    # Down the left side and past the corner, heading on down: the bottom is next.
+    assert where(0.1, -0.3, -math.pi / 2, square) == pytest.approx((0.3, math.pi / 2))
+    assert where(-0.1, 0.2, -math.pi / 2, square) == pytest.approx((0.1, 0.0), abs=1e-6)
+    # There and back is no round: nobody is to turn about at the end.
+    there_and_back = ((0.0, 0.0), (1.0, 0.0), (0.0, 0.0))
+    assert where(-0.2, 0.0, math.pi, there_and_back) == pytest.approx((0.2, 0.0), abs=1e-6)
+
+
 def test_to_turn_beyond_a_corner_pays_at_once():
     # The heading alone differs: 5 a radian, as long as the turn is not too far.
     corner = ((0.0, 0.0), (1.0, 0.0), (1.0, -1.0))
