@@ -149,6 +149,19 @@ def test_one_wrong_line_is_one_mistake(place, walker, right, wrong, where, said)
     assert said in found[0]['text']
 
 
+def test_of_one_channel_and_one_topic_the_channel_is_wrong(place, walker):
+    data = yaml.safe_load(walker)
+    data['topics']['imu'] = {'type': 'sensor_msgs/msg/Imu', 'timeout_s': 0.2}
+    data['simulation']['bodies']['imu'] = 'torso'
+    channel = {'name': 'gyro', 'topic': 'imuu', 'field': 'angular_velocity.y', 'unit': 'rad/s'}
+    data['state'].append(channel)
+    Path('bad.yaml').write_text(yaml.safe_dump(data))
+    assert main(['check', 'bad.yaml', '--json', 'found.json']) == 2
+    [found] = json.loads(Path('found.json').read_text())['mistakes']
+    assert found['place'] == f'state.{len(data["state"]) - 1}'
+    assert "topic 'imuu' is not listed; did you mean 'imu'?" in found['text']
+
+
 def test_a_sound_file_is_summed_up(place, capsys):
     assert main(['check', 'hopper', '--json', 'found.json']) == 0
     said = capsys.readouterr().out
