@@ -40,12 +40,13 @@ def likely_joints(spec: RobotSpec) -> dict[int, str]:
         return {}
     free = [joint for joint in joint_kinds(description) if joint not in spec.action.joints]
     missing = {joint for joint in joints_of(spec) if joint not in joint_kinds(description)}
-    found = {
-        place: difflib.get_close_matches(joint, free, n=1)
-        for place, joint in enumerate(spec.action.joints)
-        if joint in missing
-    }
-    return {place: names[0] for place, names in found.items() if names}
+    found = {}
+    for place, joint in enumerate(spec.action.joints):
+        for meant in difflib.get_close_matches(joint, free, n=1) if joint in missing else ():
+            found[place] = meant
+            # Joints are unique: two that are misspelt alike are two.
+            free.remove(meant)
+    return found
 
 
 def model_mistakes(spec: RobotSpec) -> Iterator[Mistake]:

@@ -133,7 +133,14 @@ class _Mender:
         at = self.original(place)
         if any(at[: len(guess)] == guess or guess[: len(at)] == at for guess in self._guesses):
             return bool(at)
-        return any(re.search(rf'(?<!\w){re.escape(name)}(?!\w)', text) for name in self._names)
+        # Numbers of one joint: what is guessed of its limit is no ground to blame its fallback.
+        beside = {
+            str(guess[-2])
+            for guess in self._guesses
+            if len(guess) == len(at) > 1 and (*guess[:-2], guess[-1]) == (*at[:-2], at[-1])
+        }
+        names = self._names | beside
+        return any(re.search(rf'(?<!\w){re.escape(name)}(?!\w)', text) for name in names)
 
     def _rename(self, place: Place) -> None:
         """Give a key that nobody knows the name it was meant to have, or take it out."""

@@ -135,6 +135,8 @@ def test_every_mistake_is_found_at_its_place_and_nothing_else(place, capsys):
         ('period_s: 0.04', 'period_s: -1', 'period_s', 'greater than 0'),
         ('period_s: 0.04', 'period_s: fast', 'period_s', "got 'fast'"),
         ('lower: [-100', 'lower: [101', 'action.lower.0', 'lower is 101, above upper, 100'),
+        # What is said of the fallback beside it comes of the guess.
+        ('lower: [-100', 'lower: [abc', 'action.lower.0', "got 'abc'"),
         ('nav_msgs/msg/Odometry', 'nav_msgs/msg/Odom', 'topics.odom.type',
          "got 'nav_msgs/msg/Odom'; did you mean 'nav_msgs/msg/Odometry'?"),
         ('joints: [', 'joints: 3  # [', 'action.joints', 'needs a list, got 3'),
@@ -147,6 +149,15 @@ def test_one_wrong_line_is_one_mistake(place, walker, right, wrong, where, said)
     found = json.loads(Path('found.json').read_text())['mistakes']
     assert [each['place'] for each in found] == [where]
     assert said in found[0]['text']
+
+
+def test_two_joints_that_are_misspelt_are_two_mistakes(place, walker):
+    data = yaml.safe_load(walker)
+    data['action']['joints'][:2] = ['thihg_joint', 'thigh_jiont']
+    Path('bad.yaml').write_text(yaml.safe_dump(data))
+    assert main(['check', 'bad.yaml', '--json', 'found.json']) == 2
+    found = json.loads(Path('found.json').read_text())['mistakes']
+    assert [each['place'] for each in found] == ['action.joints.0', 'action.joints.1']
 
 
 def test_of_one_channel_and_one_topic_the_channel_is_wrong(place, walker):
