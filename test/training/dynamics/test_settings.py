@@ -93,7 +93,7 @@ def former_of(name: str) -> str:
         ('validation_fraction=0.6', 'validation_fraction: .*less than or equal to 0.5'),
         ('hidden_sizes=[]', 'hidden_sizes: .*at least 1 item'),
         ('hidden_sizes=[8, 0]', 'hidden_sizes.1: .*greater than or equal to 1'),
-        ('precision=float16', "precision: .*'float32' or 'bfloat16', got 'float16'"),
+        ('precision=float16', "precision: got 'float16'; did you mean 'bfloat16'. valid: auto,"),
         ('planner.horizon=0', 'planner.horizon: .*greater than or equal to 1'),
         ('planner.temperature=0', 'planner.temperature: .*greater than 0'),
         ('planner.kind=cm', "planner.kind: there is no 'cm'; did you mean 'cem'?"),
