@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What numbers of a measurement say, in a line each; what to do about it: docs/tuning.md.
 
-A difference counts where its 95 % interval over trajectories, or episodes, leaves out zero. All
-are of one trained model: they say nothing of another training.
+A difference of losses, or of returns before and after adapting, counts where its 95 % interval
+over trajectories, or tasks, leaves out zero. All are of one trained model: they say nothing of
+another training.
 """
 
 from __future__ import annotations
@@ -89,8 +90,8 @@ def of_fit(loss: float) -> str:
 def of_returns(returns: Tensor, idle: Tensor) -> str:
     """Say whether returns [B] are above those of a robot that does nothing [few].
 
-    Empty where all of them are above all of those: the table has both. Few episodes differ for
-    certain only if they are far apart, so the means decide what is said of the others.
+    Empty where all of them are above all of those: the table has both. Of two or three episodes an
+    interval is as wide as they are apart, however far they are above: so it is not asked for.
     """
     if float(returns.min()) > float(idle.max()):
         return ''
