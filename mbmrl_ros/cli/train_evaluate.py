@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from rich.table import Column, Table
-from tqdm import tqdm
 
 from mbmrl_ros.algorithms.adapters import make_adapter
 from mbmrl_ros.api.training import RunPlan, find_algorithm, run_training
@@ -39,6 +38,7 @@ from mbmrl_ros.evaluation.episodes import (
 from mbmrl_ros.evaluation.predictions import prediction_losses
 from mbmrl_ros.models.kinds import network_of
 from mbmrl_ros.planners.kinds import PlannerConfig, changed
+from mbmrl_ros.system.bar import progress_bar
 from mbmrl_ros.training.dynamics.settings import check_start
 from mbmrl_ros.training.meta.remote import check_samplers
 from mbmrl_ros.training.recipes import load_recipe
@@ -136,11 +136,11 @@ def _evaluate_test(
     bundle: Bundle, adapter: Adapter, trial: Trial, planner: PlannerConfig
 ) -> dict[str, Any]:
     steps = trial.steps
-    with tqdm(total=steps, desc=trial.test, unit='step') as bar:
+    with progress_bar(steps, 'step', trial.test) as bar:
         outcome = evaluate(bundle, adapter, trial, planner, bar.update)
     losses = prediction_losses(bundle, adapter, outcome.trajectories)
     failure = trial.problem.task.failure_step(steps)
-    with tqdm(total=steps, desc=f'{trial.test}, doing nothing', unit='step') as bar:
+    with progress_bar(steps, 'step', f'{trial.test}, doing nothing') as bar:
         idle = idle_returns(trial, bar.update)
     return {
         'steps': steps,

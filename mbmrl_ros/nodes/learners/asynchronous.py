@@ -14,8 +14,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.common.priority import why_refused
 from mbmrl_ros.nodes.episode.processes import Ending, ending_in_order, last_words, node_process
@@ -24,6 +22,7 @@ from mbmrl_ros.nodes.learners.parts import MODEL, POLICY, STARTS, Part
 from mbmrl_ros.nodes.learners.plan import plan_part
 from mbmrl_ros.nodes.learners.settings import SharedSettings
 from mbmrl_ros.nodes.learners.signing import read_signature
+from mbmrl_ros.system.bar import progress_bar
 from mbmrl_ros.system.outputs import claimed
 
 LOOK_S = 0.5
@@ -84,7 +83,7 @@ def _learn(settings: SharedSettings, part: Part, priority: int) -> None:
         COLLECTOR: given | first | {'steps': steps},
     }
     log, began_s = folder / 'log', time.time()
-    with ending_in_order() as ending, ExitStack() as stack, tqdm(total=steps, unit='step') as bar:
+    with ending_in_order() as ending, ExitStack() as stack, progress_bar(steps, 'step') as bar:
         nodes: dict[str, Process] = {}
         for name, own in parameters.items():
             if name == 'sim_node':
