@@ -198,19 +198,27 @@ class Run:
         step: what TensorBoard's curves go over; None: iterations.
         """
         self._logged = metrics
-        path = self.folder / 'metrics.csv'
-        rows = []
-        if path.exists():
-            with path.open(newline='') as file:
-                rows = [row for row in csv.DictReader(file) if int(row['iteration']) < iteration]
+        rows = [row for row in self._rows() if int(row['iteration']) < iteration]
         rows.append({'iteration': str(iteration)} | {k: f'{v:.8g}' for k, v in metrics.items()})
         # A row of an earlier version lacks what was not measured then.
         names = list(rows[-1])
         lines = [','.join(row.get(name) or '' for name in names) for row in rows]
         lines.insert(0, ','.join(names))
-        write_text(path, '\n'.join(lines) + '\n')
+        write_text(self.folder / 'metrics.csv', '\n'.join(lines) + '\n')
         at = iteration if step is None else step
         self._board.log(metrics, at)
+
+    def last_logged(self) -> dict[str, float]:
+        """Return the last row of metrics.csv; empty before the first."""
+        rows = self._rows()
+        return {name: float(value or 'nan') for name, value in rows[-1].items()} if rows else {}
+
+    def _rows(self) -> list[dict[str, str]]:
+        path = self.folder / 'metrics.csv'
+        if not path.exists():
+            return []
+        with path.open(newline='') as file:
+            return list(csv.DictReader(file))
 
     def publish(self, iteration: int) -> Path:
         """Return the folder for this iteration's bundle; 0: that of another run, to begin with."""

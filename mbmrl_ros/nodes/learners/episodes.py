@@ -36,6 +36,8 @@ class EpisodeStore:
             self.count += 1
             self.steps += self.run.load_data(self.count)[0].steps
         self._origin = part.origin
+        # A training that goes on counts on.
+        self._began_s = time.monotonic() - self.run.last_logged().get('wall_s', 0.0)
         self._queue: queue.SimpleQueue[tuple[Trajectory, dict[str, float]] | None] = (
             queue.SimpleQueue()
         )
@@ -76,7 +78,8 @@ class EpisodeStore:
         self.count, self.steps = number, self.steps + piece.steps
         self._send(number, piece)
         row = {'environment_steps': float(self.steps), 'return': self._part.earned(piece)}
-        self.last = row | {'steps': float(piece.steps)} | facts | {'wall_s': time.time()}
+        wall_s = time.monotonic() - self._began_s
+        self.last = row | {'steps': float(piece.steps)} | facts | {'wall_s': wall_s}
         self.run.log(number, self.last, step=self.steps)
 
     def _send(self, number: int, piece: Trajectory) -> None:
