@@ -224,7 +224,7 @@ DIAGNOSTICS: dict[str, dict[str, str]] = {
         'robot_time_share': 'of the time since the start, which share is in episodes',
         '<kind>.driving': 'version that drives',
         '<kind>.first_action_s': 'from its sending to its first action [s]',
-        'last.<number>': 'of the last episode: `steps`, return, `wall_s` of all so far and the like',
+        'last.<number>': 'of the last episode: `steps`, return, `wall_s` of all and the like',
     },
     'model learning': _LEARNER | {'<metric>': 'of the last fit'},
     'policy learning': _LEARNER | {'<metric>': 'of the last improvement'},
