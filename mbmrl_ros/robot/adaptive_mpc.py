@@ -128,10 +128,12 @@ class AdaptiveMPC:
     def use_model(self, model: AdaptiveModel) -> None:
         """Exchange the model for a newer one of the same shapes.
 
-        The warm start stays, and what the adapter remembers: that a fault was found, or ReBAL's
-        carry. Not for MB+DE, which remembers the parameters themselves.
+        The warm start stays, and of what the adapter remembers that which is not of the old
+        weights: that a fault was found. ReBAL's carry is recomputed by the new weights from the
+        last M transitions, at the next tick.
         """
         self._model = model
+        self._memory = model.adapter.inherit(self._memory, self.batch)
         # What is packed there has the statistics of the old model.
         self._step = None
         self._adapt = self._recorded(model.adapter.adapt)
