@@ -177,7 +177,9 @@ class AdaptiveMPC:
         self._memory, self._planner_state = memory, planner_state
         adapt_s, plan_s = adapted_at - started, time.perf_counter() - adapted_at
         return Decision(
-            action, valid, adapted, plan, adapt_s, plan_s, start, carry, truncated=deadline.passed
+            *(action, valid, adapted, plan, adapt_s, plan_s, start, carry),
+            dynamics=self._model.dynamics,
+            truncated=deadline.passed,
         )
 
     def _predict_forward(
