@@ -34,6 +34,7 @@ class SearchPart:
     folder: Path
     episodes: int
     keeps_data: bool = False
+    start_from: Path | None = None
 
     @property
     def task(self) -> str:

@@ -117,7 +117,7 @@ def test_a_node_that_ends_before_the_others_ends_it(started, tmp_path, capsys, m
             'mb_mpo',
             TASK,
             ('--start-from', 'x'),
-            '--start-from x is for algorithms that fit a model',
+            'grbal and rebal; leave it out',
         ),
         ('mb_mpo', TASK, ('--data', 'x'), 'leave out --data'),
         ('mb_mpo', TASK, ('--set', 'iteration=3'), 'iteration'),

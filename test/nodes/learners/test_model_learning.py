@@ -184,6 +184,49 @@ def test_what_rviz_draws_is_imagined_in_the_model_that_is_planned_in(
     torch.testing.assert_close(path[1], after[0, 0])
 
 
+def test_a_training_goes_on_from_the_same_run_or_from_none(tmp_path, pieces, run):
+    work(request_of(tmp_path, start_from=run), [{'1': pieces['1']}], 1)
+    for other in ('', tmp_path / KIND):
+        request = request_of(tmp_path, start_from=other)
+        link = Link([], 1)
+        with pytest.raises(UserError, match='start_from') as caught:
+            learn_model(link, request)
+        assert '\n' not in str(caught.value) and not link.said
+
+
+@pytest.fixture(scope='module')
+def searched(tmp_path_factory):
+    """A finished run that searched for a policy, with three episodes of 40 steps."""
+    folder = tmp_path_factory.mktemp('searched')
+    algorithm = ALGORITHMS['me_ppo']
+    given = {
+        'iterations': 1, 'members': 2, 'model_hidden_sizes': [8], 'epochs': 1, 'batch_size': 16,
+        'real_rollouts': 3, 'updates': 1, 'imagined_rollouts': 3, 'horizon': STEPS,
+    }  # fmt: skip
+    config = algorithm.Config.model_validate(given)
+    algorithm.train(algorithm.load_task(MODEL_TASK, ''), config, Run(folder, config, {}), 0)
+    return folder
+
+
+def test_a_search_for_a_policy_gives_its_data_alone(tmp_path, pieces, searched):
+    request = request_of(tmp_path, start_from=searched)
+    part = plan_part(LearnerSettings(**request))
+    assert part.first_bundle() is None and not part.begin_models({}).trained
+    driving = ModelDriving(part, torch.Generator().manual_seed(0), lambda *given: None)
+    assert driving.driven_by(driving.driver.proposal)[0] is None
+    link, [_, second] = work(request, [{}, {'1': pieces['1']}], 2)
+    steps = [p['environment_steps'] for p in link.all('progress') if 'validation_error' in p]
+    assert steps == [3 * STEPS, 4 * STEPS]
+    # It is planned in as soon as it is there, without random episodes of one's own.
+    driving.take(second, SimpleNamespace(loop=Loop()))
+    assert decided(driving, 0).dynamics is not None
+    with pytest.raises(UserError, match='no weights that could stay'):
+        plan_part(LearnerSettings(**request_of(tmp_path, start_from=searched, learning_rate=0)))
+    with pytest.raises(UserError, match='does not fit robot'):
+        other = request_of(tmp_path, start_from=searched) | {'task': 'pr2_left_arm/reach'}
+        plan_part(LearnerSettings(**other))
+
+
 @pytest.mark.parametrize(
     ('algorithm', 'changes', 'reason'),
     [
