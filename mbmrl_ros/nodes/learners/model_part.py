@@ -84,6 +84,11 @@ class ModelPart:
         return self.problem.done
 
     @property
+    def without_effect(self) -> tuple[str, ...]:
+        """Settings of fits that end, and of the planner of iterations."""
+        return ('planner', 'epochs', 'persistency', 'reinitialize', 'learning_rate_decay')
+
+    @property
     def origin(self) -> Origin:
         """Whose tensors are exchanged."""
         return Origin(self.problem.spec.hash, self.name, self.task)

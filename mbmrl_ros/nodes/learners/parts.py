@@ -49,7 +49,8 @@ class Part(Protocol):
     tensors of each kind look like that is sent; what drives the robot comes last.
     episodes_that_count: how many of the newest are learned from, a few more for pieces.
     keeps_data: whether the model learner keeps what it has got, since all of it counts.
-    start_from: the run that it goes on from; None: from nothing.
+    start_from: the run that it goes on from; None: from nothing. without_effect: names of
+    settings that mean something only where one takes turns.
     """
 
     @property
@@ -82,6 +83,8 @@ class Part(Protocol):
     def keeps_data(self) -> bool: ...  # noqa: D102
     @property
     def start_from(self) -> Path | None: ...  # noqa: D102
+    @property
+    def without_effect(self) -> tuple[str, ...]: ...  # noqa: D102
 
     def earned(self, piece: Trajectory) -> float:
         """Return the return of a piece of an episode."""

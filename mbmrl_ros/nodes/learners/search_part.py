@@ -77,6 +77,11 @@ class SearchPart:
         return self.search.task.done
 
     @property
+    def without_effect(self) -> tuple[str, ...]:
+        """Settings of fits that end, and of improvements between two iterations."""
+        return ('epochs', 'persistency', 'fit_updates', *(self.stages.asynchronous or ()))
+
+    @property
     def origin(self) -> Origin:
         """Whose tensors are exchanged."""
         return Origin(load_robot(self.robot).hash, self.name, self.task)

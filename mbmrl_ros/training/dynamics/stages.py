@@ -35,9 +35,7 @@ from mbmrl_ros.types import Params
 class Learned(NamedTuple):
     """A model in training. trained: whether it was fitted to anything yet.
 
-    known, unseen: what it was fitted to and what that was stopped by, which grow. newest: the
-    piece of an episode that came last when it was. error_on_new_data: loss on that one, before it
-    was learned from; NaN where there was no model, or the piece is too short.
+    known, unseen: what it was fitted to and what that was stopped by, which grow.
     """
 
     state: TrainState
@@ -45,8 +43,6 @@ class Learned(NamedTuple):
     trained: bool
     known: Joined
     unseen: Joined
-    newest: Trajectory | None = None
-    error_on_new_data: float = math.nan
 
     def tensors(self) -> Params:
         """Return all that goes into a file, or to others."""
@@ -74,12 +70,10 @@ def fit_epoch(
 
     groups: what was there before, then the pieces of episodes. count: of epochs, with this one.
     An epoch after which the validation loss is no lower leaves the parameters as they were. What
-    was fitted to before is not copied again.
+    was fitted to before is not copied again. error_on_new_data: loss on the newest piece of an
+    episode before this epoch; NaN where there was no model, or the piece is too short.
     """
-    newest = groups[-1][-1] if groups[-1] else None
-    error = learned.error_on_new_data
-    if newest is not None and newest is not learned.newest:
-        error = _error(training, learned, newest, count)
+    error = _error(training, learned, groups[-1][-1], count) if groups[-1] else math.nan
     groups, share = parted(groups, training.config)
     epoch = replace(training, config=training.config.model_copy(update={'epochs': 1}))
     training_part, validation_part = split_all(groups, share)
@@ -91,7 +85,7 @@ def fit_epoch(
         'validation_error': result.validation[result.best_epoch],
         'error_on_new_data': error,
     }
-    return Learned(learned.state, statistics, True, *parts, newest, error), metrics
+    return Learned(learned.state, statistics, True, *parts), metrics
 
 
 def parted(groups: list[list[Trajectory]], config: Any) -> tuple[list[list[Trajectory]], float]:
