@@ -264,6 +264,12 @@ class Adapter(Protocol):
     def initial(self, batch: int) -> Any:
         """Return what the adapter remembers of B robots before their first window."""
 
+    def inherit(self, memory: Any, batch: int) -> Any:
+        """Return what is left of the memory of an older model of the same shapes.
+
+        What was computed by the older weights says nothing to these, and is forgotten.
+        """
+
     def adapt(self, memory: Any, window: Transitions, attempted: Tensor) -> tuple[Any, Adapted]:
         """Adapt to window [B, M, .]; rows that are not `attempted` [B] keep their parameters.
 

@@ -25,6 +25,9 @@ class NoAdaptation:
     def initial(self, batch: int) -> None:
         """Return nothing: there is nothing to remember."""
 
+    def inherit(self, memory: None, batch: int) -> None:
+        """Return nothing."""
+
     def adapt(self, memory: None, window: Transitions, attempted: Tensor) -> tuple[None, Adapted]:
         """Return the parameters as they are, and the loss on window [B, M, .]."""
         with torch.no_grad():
@@ -55,6 +58,10 @@ class GradientAdapter:
         device = next(iter(self.params.values())).device
         return torch.zeros(batch, dtype=torch.bool, device=device)
 
+    def inherit(self, memory: Tensor, batch: int) -> Tensor:
+        """Return it as it is: a fault that was found is the robot's, whatever the weights."""
+        return memory
+
     def adapt(
         self, memory: Tensor | None, window: Transitions, attempted: Tensor
     ) -> tuple[Tensor, Adapted]:
@@ -84,6 +91,10 @@ class DynamicEvaluation:
         Later ones are of the same shapes: another costs a recording where a CUDA graph adapts.
         """
         return one_set_per_row(self.params, batch)
+
+    def inherit(self, memory: Params, batch: int) -> Params:
+        """Return the trained parameters: steps from older ones lead nowhere from these."""
+        return self.initial(batch)
 
     def adapt(
         self, memory: Params, window: Transitions, attempted: Tensor

@@ -27,6 +27,10 @@ class EnsembleAdapter:
         """Return what is remembered of all members before the first window."""
         return self.adapter_of(batch).initial(self.members * batch)
 
+    def inherit(self, memory: Any, batch: int) -> Any:
+        """Return what is left of the memory of older members."""
+        return self.adapter_of(batch).inherit(memory, self.members * batch)
+
     def adapt(self, memory: Any, window: Transitions, attempted: Tensor) -> tuple[Any, Adapted]:
         """Adapt every member to window [B, M, .]; each of them accepts or refuses by itself.
 

@@ -60,6 +60,10 @@ class RecurrentAdapter:
         ended = carry.new_full((batch, self.dynamics.state_size), torch.nan)
         return Episode(carry, ended, carry.new_full((batch, self.window_size), torch.nan))
 
+    def inherit(self, memory: Episode | None, batch: int) -> Episode | None:
+        """Return the memory of nothing: the next tick computes it anew from the whole window."""
+        return self.initial(batch)
+
     @torch.no_grad()
     def adapt(
         self, memory: Episode | None, window: Transitions, attempted: Tensor

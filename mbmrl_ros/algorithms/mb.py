@@ -17,7 +17,6 @@ from torch import Tensor
 from mbmrl_ros.adaptation.adapter import DynamicEvaluation, NoAdaptation
 from mbmrl_ros.adaptation.gradient import uniform_step_sizes
 from mbmrl_ros.bundles.dynamics import Bundle
-from mbmrl_ros.data.dataset import all_transitions
 from mbmrl_ros.data.windows import Windows
 from mbmrl_ros.models.dynamics import MLPDynamics
 from mbmrl_ros.models.kinds import build_model
@@ -32,7 +31,6 @@ from mbmrl_ros.training.dynamics.fit_model import (
 from mbmrl_ros.training.dynamics.model_based import train
 from mbmrl_ros.training.dynamics.settings import ModelBasedConfig
 from mbmrl_ros.training.dynamics.train_state import TrainState, init_train_state
-from mbmrl_ros.types import Transitions
 
 
 class MBConfig(ModelBasedConfig):
@@ -49,20 +47,20 @@ def objective(
     dynamics: MLPDynamics, state: TrainState, data: FitData, config: MBConfig
 ) -> Objective:
     """Mean squared error on single transitions; stopped on the windows that stop GrBAL."""
-    known = all_transitions(data.training)
+    known = Windows.of(data.training, 0, 1)
     unseen = Windows.of(data.validation, config.past_steps, config.future_steps)
     _, check = unseen.sample(VALIDATION_WINDOWS, data.generator)
 
     def batch_loss() -> Tensor:
-        rows = torch.randint(len(known.states), (config.batch_size,), generator=data.generator)
-        batch = Transitions(*(tensor[rows, None] for tensor in known))
+        _, batch = known.sample(config.batch_size, data.generator)
         return dynamics.loss(state.params, data.augment(batch, data.generator)).mean()
 
     def validation_loss() -> float:
         with torch.no_grad():
             return float(dynamics.loss(state.params, check).mean())
 
-    return Objective(batch_loss, validation_loss, max(1, len(known.states) // config.batch_size))
+    batches = len(known.start_indices) // config.batch_size
+    return Objective(batch_loss, validation_loss, max(1, batches))
 
 
 def adapter(bundle: Bundle) -> NoAdaptation:

@@ -16,7 +16,7 @@ from mbmrl_ros.config import Config, UserError, closest
 from mbmrl_ros.data.dataset import Trajectory, held_out_every
 from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.envs.task import Task
-from mbmrl_ros.spec.robot import load_robot
+from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.system.outputs import claimed
 from mbmrl_ros.training.algorithm import Algorithm
 from mbmrl_ros.training.dynamics.settings import ModelBasedConfig, check_start
@@ -51,16 +51,21 @@ def _start(run: Run, config: ModelBasedConfig, source: Path, robot: str) -> None
     if not is_search(source):
         run.adopt(source, iterations=config.iterations)
         return
+    check_searched(source, config, load_robot(robot))
+    # Of so many one is held out.
+    fewest = held_out_every(config.validation_fraction)
+    run.adopt_data(source, fewest, config.past_steps + config.future_steps)
+
+
+def check_searched(source: Path, config: ModelBasedConfig, spec: RobotSpec) -> None:
+    """UserError if what a search for a policy collected is nothing to learn a model from."""
     if config.learning_rate == 0:
         raise UserError(
             f'learning_rate is 0, and {source} has data to learn from, but no weights that could '
             'stay: choose another recipe, or a run of mb to start from'
         )
     folder = source / 'bundles' / f'{finished_iterations(source):04d}'
-    check_interface(folder, load_policy(folder).info, load_robot(robot))
-    # Of so many one is held out.
-    fewest = held_out_every(config.validation_fraction)
-    run.adopt_data(source, fewest, config.past_steps + config.future_steps)
+    check_interface(folder, load_policy(folder).info, spec)
 
 
 def find_algorithm(name: str) -> Algorithm:

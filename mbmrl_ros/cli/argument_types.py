@@ -65,6 +65,10 @@ def priority(text: str) -> int:
     return _checked(text, int, lambda value: 0 <= value <= HIGHEST_PRIORITY, rule)
 
 
+class Usual(int):
+    """A number that nobody asked for."""
+
+
 def threads(text: str) -> int:
     """Return how many threads compute; of an empty text what OMP_NUM_THREADS says, else 2."""
     rule = f'a whole number of 1 to {MOST_THREADS}'
@@ -72,7 +76,8 @@ def threads(text: str) -> int:
         return _checked(text, int, lambda value: 1 <= value <= MOST_THREADS, rule)
     # It may be a list, of which the first is of the outermost level.
     first = os.environ.get('OMP_NUM_THREADS', '').partition(',')[0].strip()
-    return min(int(first), MOST_THREADS) if first.isdecimal() and int(first) else USUAL_THREADS
+    known = min(int(first), MOST_THREADS) if first.isdecimal() and int(first) else USUAL_THREADS
+    return Usual(known)
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:

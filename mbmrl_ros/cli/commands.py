@@ -9,6 +9,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
+from mbmrl_ros.cli.argument_types import Usual
 from mbmrl_ros.system.endings import UserError
 from mbmrl_ros.system.outputs import claimed
 
@@ -40,6 +41,8 @@ def train(options: argparse.Namespace) -> Command:
             'train needs --task TASK (see: mbmrl tasks) or --data DIR (see: mbmrl bag)'
         )
     if options.asynchronous:
+        # Nobody asked for: as many as learners have that are to leave room for the robot.
+        options.threads = 0 if isinstance(options.threads, Usual) else options.threads
         return load('nodes.learners.asynchronous', 'asynchronous_command')
     return load('cli.train_evaluate', 'train_command')
 

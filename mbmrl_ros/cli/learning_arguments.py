@@ -69,8 +69,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         '--start-from',
         type=Path,
         metavar='RUN',
-        help='take over the data and the weights of a run; of a search for a policy the data '
-        '(not with --asynchronous)',
+        help='take over the data and the weights of a run; of a search for a policy the data',
     )
     parser.add_argument(
         '--asynchronous',

@@ -30,7 +30,7 @@ class Counted:
     """An adapter that tells how many windows it has adapted to."""
 
     def __init__(self, adapter: Adapter, on_windows: Callable[[int], object]) -> None:
-        self.initial = adapter.initial
+        self.initial, self.inherit = adapter.initial, adapter.inherit
         self._adapt, self._on_windows = adapter.adapt, on_windows
 
     def adapt(self, memory: Any, window: Transitions, attempted: Tensor) -> tuple[Any, Adapted]:

@@ -55,13 +55,27 @@ class Replay(NamedTuple):
 
 def replay(groups: list[list[Trajectory]], size: int) -> Replay:
     """Return the newest `size` transitions of groups of trajectories, oldest first."""
-    everything = [trajectory for group in groups for trajectory in group]
-    time = torch.cat([torch.arange(trajectory.steps) for trajectory in everything])
-    numbers = [torch.full((t.steps,), i) for i, group in enumerate(groups) for t in group]
-    whole = all_transitions(everything)
+    first = oldest(groups, size)
+    numbered = [(i, t) for i, group in enumerate(groups[first:], first) for t in group]
+    time = torch.cat([torch.arange(trajectory.steps) for _, trajectory in numbered])
+    numbers = torch.cat([torch.full((trajectory.steps,), i) for i, trajectory in numbered])
+    whole = all_transitions(trajectory for _, trajectory in numbered)
     return Replay(
         Transitions(*(tensor[-size:] for tensor in whole)),
         time[-size:],
-        torch.cat(numbers)[-size:],
-        torch.stack([trajectory.states[0] for trajectory in everything]),
+        numbers[-size:],
+        torch.stack([trajectory.states[0] for group in groups for trajectory in group]),
     )
+
+
+def oldest(groups: list[list[Trajectory]], size: int) -> int:
+    """Return the first group of those that hold the newest `size` transitions.
+
+    What is older need not be looked at, however long a training was.
+    """
+    steps = 0
+    for place in range(len(groups) - 1, -1, -1):
+        steps += sum(trajectory.steps for trajectory in groups[place])
+        if steps >= size:
+            return place
+    return 0

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data.dataset import Trajectory
+from mbmrl_ros.data.joined import joined
 from mbmrl_ros.types import Transitions
 
 
@@ -29,22 +31,22 @@ class Windows:
     future: int
 
     @classmethod
-    def of(cls, trajectories: list[Trajectory], past: int, future: int) -> Windows:
+    def of(cls, trajectories: Sequence[Trajectory], past: int, future: int) -> Windows:
         """Index trajectories; UserError if none is as long as a window."""
-        states, actions, start_indices, offset = [], [], [], 0
-        for trajectory in trajectories:
-            states.append(trajectory.states)
-            padding = trajectory.actions.new_zeros(1, trajectory.actions.shape[1])
-            actions.append(torch.cat([trajectory.actions, padding]))
+
+        def starts(trajectory: Trajectory, before: int) -> tuple[Tensor, ...]:
             end = max(past, trajectory.steps - future + 1)
-            start_indices.append(torch.arange(past, end) + offset)
-            offset += trajectory.steps + 1
-        if not start_indices or sum(len(m) for m in start_indices) == 0:
+            return (torch.arange(past, end) + before,)
+
+        all_of_them = joined(trajectories)
+        if not any(trajectory.steps >= past + future for trajectory in all_of_them):
             raise UserError(
                 f'no trajectory has the {past} + {future} transitions of a window; '
                 'record longer ones or shorten past_steps and future_steps'
             )
-        return cls(torch.cat(states), torch.cat(actions), torch.cat(start_indices), past, future)
+        states, actions = all_of_them.rows('padded', _padded)
+        (start_indices,) = all_of_them.rows('starts', starts, (past, future))
+        return cls(states, actions, start_indices, past, future)
 
     def sample(self, count: int, generator: torch.Generator) -> tuple[Transitions, Transitions]:
         """Draw windows uniformly: past [count, M, .], future [count, F, .]."""
@@ -61,3 +63,8 @@ class Windows:
     def _slice(self, starts: Tensor, length: int) -> Transitions:
         rows = starts[:, None] + torch.arange(length)
         return Transitions(self.states[rows], self.actions[rows], self.states[rows + 1])
+
+
+def _padded(trajectory: Trajectory, before: int) -> tuple[Tensor, Tensor]:
+    padding = trajectory.actions.new_zeros(1, trajectory.actions.shape[1])
+    return trajectory.states, torch.cat([trajectory.actions, padding])

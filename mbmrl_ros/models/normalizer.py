@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,6 +16,34 @@ from mbmrl_ros.types import Transitions
 # Relative to the largest value of a channel. What changes by less is how float32 rounds: a value
 # that wavers between two neighbours is off by one resolution (1.2e-7), a difference of two by two.
 RESOLUTION = 8 * torch.finfo(torch.float32).eps
+
+
+class Moments(NamedTuple):
+    """What statistics need of n pieces of data, in float64: steps [n, 1], everything else [n, S].
+
+    squares: summed, about the mean. largest: magnitude of a state.
+    """
+
+    steps: Tensor
+    state_mean: Tensor
+    state_squares: Tensor
+    largest: Tensor
+    delta_mean: Tensor
+    delta_squares: Tensor
+
+    @classmethod
+    def of(cls, transitions: Transitions) -> Moments:
+        """Return those of one piece, of transitions [T, .], T > 0."""
+        states = transitions.states.double()
+        deltas = transitions.next_states.double() - states
+        means = states.mean(0, keepdim=True), deltas.mean(0, keepdim=True)
+        squares = [
+            (values - mean).square().sum(0, keepdim=True)
+            for values, mean in zip((states, deltas), means)
+        ]
+        steps = states.new_full((1, 1), len(states))
+        largest = states.abs().amax(0, keepdim=True)
+        return cls(steps, means[0], squares[0], largest, means[1], squares[1])
 
 
 @dataclass(frozen=True)
@@ -51,9 +80,21 @@ class Normalizer:
         rounding = RESOLUTION * (1 + states.abs().amax(0))
         return cls(
             states.mean(0).float(),
-            _deviation(states, rounding),
+            _deviation(states.std(0), rounding),
             deltas.mean(0).float(),
-            _deviation(deltas, rounding),
+            _deviation(deltas.std(0), rounding),
+        )
+
+    @classmethod
+    def merged(cls, pieces: Moments) -> Normalizer:
+        """Return what `fit` gives of all pieces together, but for how float64 rounds.
+
+        Pairwise, by Chan, Golub and LeVeque (1979): what was seen before need not be seen again.
+        """
+        rounding = RESOLUTION * (1 + pieces.largest.amax(0))
+        return cls(
+            *_merged(pieces.steps, pieces.state_mean, pieces.state_squares, rounding),
+            *_merged(pieces.steps, pieces.delta_mean, pieces.delta_squares, rounding),
         )
 
     def delta(self, transitions: Transitions) -> Tensor:
@@ -82,7 +123,16 @@ class Inputs:
         return torch.cat([channels, action], -1)
 
 
-def _deviation(values: Tensor, rounding: Tensor) -> Tensor:
-    """Return standard deviations [S] of values [N, S]; 1 where they are no more than rounding."""
-    deviation = values.std(0)
+def _merged(
+    steps: Tensor, means: Tensor, squares: Tensor, rounding: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return mean and deviation [S] of pieces [n, S]."""
+    total = steps.sum()
+    mean = (steps * means).sum(0) / total
+    about = (squares + steps * (means - mean).square()).sum(0)
+    return mean.float(), _deviation((about / (total - 1)).sqrt(), rounding)
+
+
+def _deviation(deviation: Tensor, rounding: Tensor) -> Tensor:
+    """Return standard deviations [S]; 1 where they are no more than rounding."""
     return torch.where(deviation <= rounding, 1.0, deviation).float()

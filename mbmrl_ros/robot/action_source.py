@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 from torch import Tensor
 
 from mbmrl_ros.robot.latency import Pending
-from mbmrl_ros.types import Adapted, Carry, Plan, Planner, RewardFn, Transitions
+from mbmrl_ros.types import Adapted, Carry, Dynamics, Plan, Planner, RewardFn, Transitions
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class Decision:
     action: [B, A] in -1..1, zero where not valid. valid: [B]. Both are on the CPU, what else
     there is lies where it was computed. adapted, plan: of what adapts, and of what plans.
     adapt_s, plan_s: durations [s]. start: [B, S] the state that the plan begins with, and carry
-    what the model then remembers. mode: what the robot is driven for, in words. truncated:
+    what the model then remembers. dynamics: the model of plan, carry and parameters; None where
+    there is no plan. mode: what the robot is driven for, in words. truncated:
     whether time was up before all was imagined.
     """
 
@@ -33,6 +34,7 @@ class Decision:
     plan_s: float = 0.0
     start: Tensor | None = None
     carry: Carry = None
+    dynamics: Dynamics | None = None
     mode: str = 'controlling'
     truncated: bool = False
 

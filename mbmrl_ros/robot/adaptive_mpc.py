@@ -128,10 +128,12 @@ class AdaptiveMPC:
     def use_model(self, model: AdaptiveModel) -> None:
         """Exchange the model for a newer one of the same shapes.
 
-        The warm start stays, and what the adapter remembers: that a fault was found, or ReBAL's
-        carry. Not for MB+DE, which remembers the parameters themselves.
+        The warm start stays, and of what the adapter remembers that which is not of the old
+        weights: that a fault was found. ReBAL's carry is recomputed by the new weights from the
+        last M transitions, at the next tick.
         """
         self._model = model
+        self._memory = model.adapter.inherit(self._memory, self.batch)
         # What is packed there has the statistics of the old model.
         self._step = None
         self._adapt = self._recorded(model.adapter.adapt)
@@ -175,7 +177,9 @@ class AdaptiveMPC:
         self._memory, self._planner_state = memory, planner_state
         adapt_s, plan_s = adapted_at - started, time.perf_counter() - adapted_at
         return Decision(
-            action, valid, adapted, plan, adapt_s, plan_s, start, carry, truncated=deadline.passed
+            *(action, valid, adapted, plan, adapt_s, plan_s, start, carry),
+            dynamics=self._model.dynamics,
+            truncated=deadline.passed,
         )
 
     def _predict_forward(

@@ -17,6 +17,8 @@ from mbmrl_ros.nodes.controller.policy_brain import at_once
 from mbmrl_ros.policies.squashed import mode
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training.run import Run
+from mbmrl_ros.training.search.stages import Search
+from mbmrl_ros.training.soft.stages import begin, collect
 from mbmrl_ros.types import Transitions
 
 POINT = load_meta_task('point/origin')
@@ -112,6 +114,15 @@ def test_a_bundle_drives_a_robot_by_its_bounded_action(tmp_path):
     torch.testing.assert_close(decision.action, mode(drawn).double())
     assert not torch.allclose(drawn['mean'], mode(drawn), atol=1e-2)
     assert decision.mode == 'policy: as trained'
+
+
+def test_a_training_has_as_many_episodes_as_it_says():
+    changes = {'initial_steps': 50, 'steps': 17, 'real_rollouts': 2, 'horizon': 8, 'iterations': 3}
+    config, generator = MAACConfig(**SMALL | changes), torch.Generator().manual_seed(0)
+    search = Search(POINT, config, 0)
+    policies = (None, begin(search), begin(search))
+    counts = [len(collect(search, policy, generator)) for policy in policies]
+    assert counts == [8, 4, 4] and config.episodes(8) == sum(counts)
 
 
 def test_a_batch_has_its_share_of_real_states_and_draws_all_alike():

@@ -17,6 +17,7 @@ from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.networks.params import group
 from mbmrl_ros.training.meta import learner as meta_learner
 from mbmrl_ros.training.run import Run
+from mbmrl_ros.training.search import stages
 from mbmrl_ros.training.search.policy import accepted, model_returns, restore, update_validated
 from mbmrl_ros.training.search.stages import Models, Search, acting, begin_gaussian
 
@@ -70,6 +71,17 @@ def true_models(search: Search, drift: float = 0.0) -> Models:
 def still(search: Search):
     shape = search.env.tasks, 1, 2
     return {'mean': torch.zeros(shape), 'log_std': torch.full((2,), -20.0)}
+
+
+def test_what_stops_a_model_is_chosen_once_and_looked_up_for_the_buffer_alone():
+    search = Search(POINT, settings('me_ppo'), 0)
+    data = [search.env.roll_out(lambda seen: still(search), seeded(i)) for i in range(5)]
+    masks = [
+        stages._validation(Search(POINT, settings('me_ppo', buffer_size=size), 0), data)
+        for size in (10_000, 70, 32)
+    ]
+    assert [len(mask) for mask in masks] == [5 * 4 * 8, 70, 32]
+    assert all(torch.equal(mask, masks[0][-len(mask) :]) for mask in masks)
 
 
 @pytest.mark.parametrize('name', SMALL_OF)

@@ -29,6 +29,34 @@ def test_the_oldest_transitions_leave_first_and_first_states_stay():
     assert torch.equal(following, torch.ones(6, 1))
 
 
+class Watched(Trajectory):
+    """Says when its steps are copied."""
+
+    copied = 0
+
+    def transitions(self):
+        Watched.copied += self.steps
+        return super().transitions()
+
+
+def test_what_is_copied_does_not_grow_with_the_length_of_a_training():
+    groups = [[Watched(*vars(trajectory(float(i), 5)).values())] for i in range(400)]
+    groups[-2] = []  # one that has not come
+    whole = replay(groups, 10_000)
+    assert Watched.copied == 399 * 5
+    for size, copied in ((1, 5), (5, 5), (6, 10), (98, 100)):
+        Watched.copied = 0
+        newest = replay(groups, size)
+        assert Watched.copied == copied
+        for found, all_of_them in (
+            *zip(newest.transitions, whole.transitions),
+            (newest.time, whole.time),
+            (newest.source, whole.source),
+        ):
+            assert torch.equal(found, all_of_them[-size:])
+        assert torch.equal(newest.first_states, whole.first_states)
+
+
 def test_starts_keep_their_time_and_come_in_the_share_that_is_asked_for():
     generator = torch.Generator().manual_seed(0)
     states, time = replay(GROUPS, 100).starts(0.5)(generator, 4000)

@@ -5,7 +5,7 @@
 import pytest
 import torch
 
-from mbmrl_ros.models.normalizer import Inputs, Normalizer
+from mbmrl_ros.models.normalizer import Inputs, Moments, Normalizer
 from mbmrl_ros.types import Transitions
 
 
@@ -103,3 +103,20 @@ def test_a_hundred_times_the_rounding_is_a_signal(place):
     fitted = Normalizer.fit(Transitions(states[:-1], torch.zeros(1999, 1), states[1:]))
     assert 0.9 * width < float(fitted.state_std) < 1.1 * width
     assert 1.2 * width < float(fitted.delta_std) < 1.6 * width
+
+
+@pytest.mark.parametrize('offset', [0.0, 1e4])
+def test_statistics_of_pieces_are_those_of_all_of_them(offset):
+    generator = torch.Generator().manual_seed(3)
+    pieces = []
+    for steps in (1, 7, 40, 3):
+        states = offset + torch.randn(steps + 1, 4, generator=generator).cumsum(0)
+        # A channel that stays as it is.
+        states[:, 3] = offset
+        pieces.append(Transitions(states[:-1], torch.zeros(steps, 1), states[1:]))
+    moments = [Moments.of(piece) for piece in pieces]
+    merged = Normalizer.merged(Moments(*(torch.cat(rows) for rows in zip(*moments))))
+    whole = Normalizer.fit(Transitions(*(torch.cat(rows) for rows in zip(*pieces))))
+    for name, value in vars(whole).items():
+        torch.testing.assert_close(getattr(merged, name), value, rtol=2e-7, atol=1e-7)
+    assert merged.state_std[3] == merged.delta_std[3] == 1

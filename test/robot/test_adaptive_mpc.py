@@ -205,14 +205,15 @@ def test_an_exchanged_model_is_planned_in_with_its_own_statistics_and_keeps_the_
         normalizer=Normalizer(*(value + 1 for value in vars(DYNAMICS.normalizer).values())),
     )
     params = wide.init(torch.Generator().manual_seed(9))
-    model = AdaptiveModel(wide, NoAdaptation(wide.loss, params), PAST)
+    adapter = GradientAdapter(wide.loss, params, SIZES)
+    model = AdaptiveModel(wide, adapter, PAST)
     mpc, state = make(grbal()), torch.ones(BATCH, STATE)
     mpc.act(window(), EVERY, state)
     stream, warm, memory = mpc._generator.get_state(), mpc._planner_state, mpc._memory
     mpc.use_model(model)
     assert mpc._planner_state is warm and mpc._memory is memory
     found = mpc.act(window(), EVERY, state)
-    # The same, by one that has known no other model.
+    # The same, by one that has known no other model, and no fault.
     fresh = AdaptiveMPC(model, PLANNER, reward, torch.Generator(), BATCH)
     fresh._generator.set_state(stream)
     fresh._planner_state = warm
@@ -333,6 +334,41 @@ def test_what_is_remembered_matters_to_the_plan_of_its_own_robot_only(span):
     one, two = mpc.act(first, EVERY, start()), other.act(second, EVERY, start())
     assert torch.equal(one.action[[0, 2, 3]], two.action[[0, 2, 3]])
     assert not torch.equal(one.plan.returns[1], two.plan.returns[1])
+
+
+@pytest.mark.parametrize('span', ['window', 'episode'])
+@pytest.mark.parametrize('cell', ['lstm', 'gru'])
+def test_a_newer_model_remembers_the_last_transitions_by_its_own_weights(span, cell):
+    (mpc, old), (fresh, _) = recurrent(span, cell), recurrent(span, cell)
+    params = {name: 2 * value for name, value in old.params.items()}
+    newer = dataclasses.replace(old, params=params)
+    *before, last, after = windows(episode(PAST + 4))
+    for past in before:
+        mpc.act(past, EVERY, start())
+    for each in (mpc, fresh):
+        each.use_model(AdaptiveModel(newer.dynamics, newer, PAST))
+    carries = []
+    for past in (last, after):
+        # `fresh` has met neither the older weights nor what they had seen.
+        carry, known = (each.act(past, EVERY, start()).adapted.carry for each in (mpc, fresh))
+        assert torch.equal(carry, known)
+        carries.append(carry)
+    empty = newer.dynamics.empty(BATCH)
+    assert torch.equal(carries[0], newer.dynamics.follow(params, empty, last)[0])
+    # From there on an episode is gone on with, and no window.
+    newest = Transitions(*(tensor[:, -1:] for tensor in after))
+    begun = (carries[0], newest) if span == 'episode' else (empty, after)
+    assert torch.equal(carries[1], newer.dynamics.follow(params, *begun)[0])
+
+
+def test_steps_from_older_parameters_lead_nowhere_from_newer_ones():
+    mpc = make(DynamicEvaluation(DYNAMICS.loss, PARAMS, SIZES))
+    mpc.act(window(), EVERY, start())
+    newer = {name: value + 0.1 for name, value in PARAMS.items()}
+    adapter = DynamicEvaluation(DYNAMICS.loss, newer, SIZES)
+    mpc.use_model(AdaptiveModel(DYNAMICS, adapter, PAST))
+    wanted = adapter.initial(BATCH)
+    assert all(torch.equal(value, wanted[name]) for name, value in mpc._memory.items())
 
 
 @pytest.mark.parametrize('span', ['window', 'episode'])

@@ -16,14 +16,12 @@ import functools
 import math
 import time
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import Any
 
 from rclpy.duration import Duration
 from rclpy.node import Node
 from std_srvs.srv import Trigger
 
-from mbmrl_ros.bundles.dynamics import Bundle
 from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.common.inputs import (
     RELIABLE_SENSORS,
@@ -136,10 +134,6 @@ class ControllerTopics:
             self.loop.submit(functools.partial(self._use_planner, planner))
         if settings.path != before.path:
             self._path.follow(read_route(settings.path))
-
-    def show_model(self, bundle: Bundle) -> None:
-        """Draw with another model what it imagines; in the worker's thread, where it plans."""
-        self._brain = replace(self._brain, bundle=bundle)
 
     @property
     def _follows_sensors(self) -> bool:
@@ -267,8 +261,7 @@ class ControllerTopics:
             reports.callback(self._report.add, tick)
 
     def _show(self, tick: Tick) -> None:
-        bundle, beginning = self._brain.bundle, self.controller.counters.beginnings
-        self._visuals.show(bundle.dynamics if bundle else None, tick, beginning)
+        self._visuals.show(tick, self.controller.counters.beginnings)
 
     def _on_error(self, trace: str) -> None:
         self._node.get_logger().error(trace)

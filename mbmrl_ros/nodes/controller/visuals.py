@@ -20,11 +20,11 @@ from nav_msgs.msg import Path
 from sensor_msgs.msg import PointCloud2, PointField
 from torch import Tensor
 
-from mbmrl_ros.models.kinds import DynamicsModel
 from mbmrl_ros.nodes.common.messages import to_nanoseconds, to_stamp
 from mbmrl_ros.nodes.common.node_resources import NodeResources
 from mbmrl_ros.nodes.controller.body_frame import body_publisher
 from mbmrl_ros.planners.rollout import imagine
+from mbmrl_ros.robot.action_source import Decision
 from mbmrl_ros.robot.tick import Tick
 from mbmrl_ros.spec.positions import position_channels
 from mbmrl_ros.spec.robot import RobotSpec
@@ -56,7 +56,7 @@ class Visuals:
         later: has things drawn in a thread where they are in nobody's way.
         """
         self._axes, self._frame = position_channels(spec), spec.frame
-        self._newest: tuple[DynamicsModel, Tick] | None = None
+        self._newest: Tick | None = None
         self._passed: deque[tuple[int, float, Array]] = deque(maxlen=MOST_POSES)
         self._track = Track(spec.frame)
         if self._axes:
@@ -68,12 +68,12 @@ class Visuals:
             self._body = body_publisher(resources, spec, self._axes) if moves else None
             resources.timer(SHOW_S, functools.partial(later, self._publish))
 
-    def show(self, dynamics: DynamicsModel | None, tick: Tick, beginning: int) -> None:
+    def show(self, tick: Tick, beginning: int) -> None:
         """Keep a tick until it is drawn; in the thread that draws.
 
-        dynamics: what plans, if anything does. beginning: a track ends where it changes.
+        beginning: a track ends where it changes.
         """
-        self._newest = (dynamics, tick) if dynamics is not None else None
+        self._newest = tick
         if tick.state is not None:
             self._passed.append((beginning, tick.command.stamp_s, tick.state))
 
@@ -81,7 +81,7 @@ class Visuals:
         self._publish_passed()
         newest, self._newest = self._newest, None
         if newest is not None:
-            self._publish_imagined(*newest)
+            self._publish_imagined(newest)
 
     def _publish_passed(self) -> None:
         passed = [self._passed.popleft() for _ in range(len(self._passed))]
@@ -93,12 +93,12 @@ class Visuals:
             _, stamp_s, state = passed[-1]
             self._body(state, stamp_s)
 
-    def _publish_imagined(self, dynamics: DynamicsModel, tick: Tick) -> None:
+    def _publish_imagined(self, tick: Tick) -> None:
         wanted = [p.get_subscription_count() > 0 for p in (self._path, self._cloud)]
-        if tick.decision is None or tick.decision.start is None or not any(wanted):
+        if tick.decision is None or tick.decision.dynamics is None or not any(wanted):
             return
         stamp_ns = to_nanoseconds(tick.command.stamp_s)
-        best, candidates, returns = imagined(dynamics, tick)
+        best, candidates, returns = imagined(tick.decision)
         # Colours go from the worst to the best, and infinitely bad is no end of a scale.
         good = np.isfinite(returns)
         if wanted[0]:
@@ -140,10 +140,13 @@ class Track:
         return path
 
 
-def imagined(dynamics: DynamicsModel, tick: Tick) -> tuple[Tensor, Tensor, Array]:
-    """Roll out the plan and a sample of candidates: [H+1, S], [K, H+1, S], returns [K]."""
-    decision = tick.decision
-    assert decision is not None and decision.start is not None
+def imagined(decision: Decision) -> tuple[Tensor, Tensor, Array]:
+    """Roll out the plan and a sample of candidates: [H+1, S], [K, H+1, S], returns [K].
+
+    In the model that was planned in, which may be another one by now.
+    """
+    dynamics, start = decision.dynamics, decision.start
+    assert dynamics is not None and start is not None
     assert decision.plan is not None and decision.adapted is not None
     plan, params = decision.plan, decision.adapted.params
     count = plan.candidates.shape[1]
@@ -152,7 +155,7 @@ def imagined(dynamics: DynamicsModel, tick: Tick) -> tuple[Tensor, Tensor, Array
     with torch.no_grad():
         states = imagine(
             lambda carry, state, action: dynamics.step(params, carry, state, action),
-            Root(decision.carry, decision.start),
+            Root(decision.carry, start),
             actions,
         )[0].cpu()
     return states[0], states[1:], plan.returns[0, chosen].double().cpu().numpy()

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import subprocess
 import sys
 import time
@@ -19,13 +18,15 @@ from mbmrl_ros.nodes.common.priority import why_refused
 from mbmrl_ros.nodes.episode.processes import Ending, ending_in_order, last_words, node_process
 from mbmrl_ros.nodes.learners.episodes import FOLDER
 from mbmrl_ros.nodes.learners.parts import MODEL, POLICY, STARTS, Part
-from mbmrl_ros.nodes.learners.plan import plan_part
+from mbmrl_ros.nodes.learners.plan import notice_of, plan_part
 from mbmrl_ros.nodes.learners.settings import SharedSettings
 from mbmrl_ros.nodes.learners.signing import read_signature
 from mbmrl_ros.system.bar import progress_bar
 from mbmrl_ros.system.outputs import claimed
 
 LOOK_S = 0.5
+# Bytes of a row of metrics.csv, at most.
+LONGEST_ROW = 4096
 NAMESPACE = 'learning'
 COLLECTOR = 'collector_node'
 Process = subprocess.Popen[bytes]
@@ -44,29 +45,31 @@ def asynchronous_command(options: argparse.Namespace) -> None:
         key_file=options.key_file or '',
         start_from=str(options.start_from or ''),
     )
-    folder = learn_beside(settings, options.priority)
+    folder = learn_beside(settings, options.priority, options.threads)
     bundles = [folder / kind / 'bundle' for kind in (POLICY, MODEL)]
     found = next((each for each in bundles if each.exists()), 'none yet; collect more steps')
     print(f'bundle: {found}\ncurves: {folder}/*/metrics.csv')
 
 
-def learn_beside(settings: SharedSettings, priority: int = 0) -> Path:
+def learn_beside(settings: SharedSettings, priority: int = 0, threads: int = 0) -> Path:
     """Learn until as many steps are collected as by `mbmrl train`, or go on; return the folder.
 
-    priority: of simulator and collector over all that has none; 0: none.
+    priority: of simulator and collector over all that has none; 0: none. threads: of each learner;
+    0: as many as it has by itself.
     """
     read_signature(settings.key_file)
     part = plan_part(settings)
-    refused = why_refused(priority)
-    if refused:
-        # What nodes print goes to files.
-        print(f'mbmrl: {refused}', file=sys.stderr)
+    # What nodes print goes to files.
+    for said in filter(None, (why_refused(priority), notice_of(part, settings))):
+        print(f'mbmrl: {said}', file=sys.stderr)
     with claimed(part.folder, 'mbmrl train'):
-        _learn(settings, part, priority)
+        _learn(settings, part, priority, {'threads': threads} if threads else {})
     return part.folder
 
 
-def _learn(settings: SharedSettings, part: Part, priority: int) -> None:
+def _learn(
+    settings: SharedSettings, part: Part, priority: int, learning: Mapping[str, Any]
+) -> None:
     folder, steps = part.folder, part.steps
     given = settings.model_dump() | {'settings': list(settings.settings) or [''], 'out': folder}
     first = {'realtime_priority': priority} if priority else {}
@@ -78,7 +81,7 @@ def _learn(settings: SharedSettings, part: Part, priority: int) -> None:
         simulated |= {'task': part.task, 'training_steps': part.horizon}
     learners = [kind for kind in (MODEL, POLICY) if kind in part.layouts]
     parameters: dict[str, dict[str, Any]] = {
-        **{f'{kind}_learner_node': given for kind in learners},
+        **{f'{kind}_learner_node': {**given, **learning} for kind in learners},
         'sim_node': simulated,
         COLLECTOR: given | first | {'steps': steps},
     }
@@ -116,11 +119,18 @@ def _opened(folder: Path, learners: Sequence[str], since_s: float) -> bool:
 
 def _show(path: Path, bar: Any) -> bool:
     """Show how many steps there are, and what the last episode earned; return False."""
-    if not path.exists():
-        return False
-    with path.open(newline='') as file:
-        rows = list(csv.DictReader(file))
-    if rows:
-        bar.set_postfix_str(f'return {float(rows[-1]["return"]):.1f}', refresh=False)
-        bar.update(int(float(rows[-1]['environment_steps'])) - bar.n)
+    row = _last_row(path) if path.exists() else {}
+    if row:
+        bar.set_postfix_str(f'return {float(row["return"]):.1f}', refresh=False)
+        bar.update(int(float(row['environment_steps'])) - bar.n)
     return False
+
+
+def _last_row(path: Path) -> dict[str, str]:
+    """Return the last row of a table; nothing of the others is read, however many there are."""
+    with path.open('rb') as file:
+        names = file.readline()
+        file.seek(max(len(names), path.stat().st_size - LONGEST_ROW))
+        *_, last = file.read().splitlines() or [b'']
+    values = last.decode().split(',') if last else []
+    return dict(zip(names.decode().strip().split(','), values))

@@ -116,14 +116,13 @@ class ModelDriving:
     def take(self, parcel: Parcel, controller: ControllerTopics) -> None:
         """Plan in a model from the next control period on."""
         bundle = self._part.bundle(parcel.tensors)
-        controller.loop.submit(functools.partial(self._use, parcel, bundle, controller))
+        controller.loop.submit(functools.partial(self._use, parcel, bundle))
 
-    def _use(self, parcel: Parcel, bundle: Bundle, controller: ControllerTopics) -> None:
+    def _use(self, parcel: Parcel, bundle: Bundle) -> None:
         """Exchange the model, in the worker's thread."""
         assert isinstance(self.driver, PlannedEpisodes)
         model = adaptive_model(bundle, self._part.learner.adapter(bundle))
         self.driver.use_model(model, parcel.version, parcel.sent_s)
-        controller.show_model(bundle)
 
     def begin(self, pieces: int, steps: int) -> None:
         """Begin an episode, planned unless it is one of the first."""

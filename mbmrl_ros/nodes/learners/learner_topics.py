@@ -27,7 +27,7 @@ from mbmrl_ros.nodes.learners.link import PAUSE, RESUME, SAVE
 from mbmrl_ros.nodes.learners.mailbox import Mailbox
 from mbmrl_ros.nodes.learners.parcels import message_of
 from mbmrl_ros.nodes.learners.parts import EPISODE, TOPICS
-from mbmrl_ros.nodes.learners.plan import plan_part
+from mbmrl_ros.nodes.learners.plan import notice_of, plan_part
 from mbmrl_ros.nodes.learners.settings import LearnerSettings
 from mbmrl_ros.nodes.learners.signing import read_signature
 from mbmrl_ros.nodes.learners.worker import Worker
@@ -63,6 +63,8 @@ class LearnerTopics:
                 f'{part.name} learns no {role.makes}: leave this node out, the collector plans in '
                 'the newest model'
             )
+        if notice := notice_of(part, settings):
+            node.get_logger().warning(notice)
         with claimed(part.folder / role.makes, f'{role.makes} node'):
             pass
         self._layouts, self._depth = part.layouts, part.episodes_that_count
@@ -82,7 +84,7 @@ class LearnerTopics:
 
     def start(self) -> None:
         """Learn from now on, from the last checkpoint and from what is newest on the topics."""
-        self._state = 'learning'
+        self._state, self._progress, self._warning = 'learning', {}, ''
         self._worker = Worker(self._role.work, self._settings.model_dump(), self._on_value)
         self._mailboxes = [
             Mailbox(kind, self._part.origin, self._layouts[kind], kind == EPISODE, self._signature)
@@ -128,6 +130,8 @@ class LearnerTopics:
             signed = self._signature.sign(value)
             self._publisher.publish(message_of(signed))
             self._bytes, self._messages = self._bytes + len(signed), self._messages + 1
+            # What is newer than what it was about is well.
+            self._warning = ''
         elif name == 'progress':
             self._progress = self._progress | value
         elif name == 'state':

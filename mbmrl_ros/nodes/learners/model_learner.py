@@ -47,7 +47,11 @@ def learn_model(link: Link, request: dict[str, Any]) -> None:
                 continue
             began_s = time.monotonic()
             link.say('progress', {'state': 'learning'})
-            models, metrics = part.fit_models(models, data, learning.count + 1)
+            models, fitted = part.fit_models(models, data, learning.count + 1)
+            if metrics and len(data) not in came:
+                # What it was before the newest episode was learned from, not what it became.
+                fitted['error_on_new_data'] = metrics['error_on_new_data']
+            metrics = fitted
             better = metrics['validation_error'] < metrics['validation_before']
             waited = 0 if better else waited + 1
             metrics['epoch_s'] = time.monotonic() - began_s

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from mbmrl_ros.api.training import check_searched
 from mbmrl_ros.bundles.dynamics import Bundle, load_bundle, save_bundle
 from mbmrl_ros.config import UserError
 from mbmrl_ros.data.dataset import Trajectory
@@ -21,7 +22,7 @@ from mbmrl_ros.nodes.learners.parts import EPISODE, MODEL, SPARE, episode_layout
 from mbmrl_ros.training.dynamics import stages as model_stages
 from mbmrl_ros.training.dynamics.fit_model import ModelLearner, ModelTraining
 from mbmrl_ros.training.dynamics.stages import Learned
-from mbmrl_ros.training.run import read_checkpoint, read_data
+from mbmrl_ros.training.run import is_search, read_checkpoint, read_data
 from mbmrl_ros.training.search.stages import Data
 from mbmrl_ros.types import DoneFn, Params
 
@@ -30,7 +31,8 @@ from mbmrl_ros.types import DoneFn, Params
 class ModelPart:
     """A model that is learned while a robot is driven by plans in it; see parts.Part.
 
-    start_from: a run of `mbmrl train`, whose weights and data it begins with; None: with nothing.
+    start_from: a run of `mbmrl train`, whose weights and data it begins with; of a search for a
+    policy the data. None: with nothing.
     """
 
     learner: ModelLearner[Any]
@@ -82,6 +84,11 @@ class ModelPart:
         return self.problem.done
 
     @property
+    def without_effect(self) -> tuple[str, ...]:
+        """Settings of fits that end, and of the planner of iterations."""
+        return ('planner', 'epochs', 'persistency', 'reinitialize', 'learning_rate_decay')
+
+    @property
     def origin(self) -> Origin:
         """Whose tensors are exchanged."""
         return Origin(self.problem.spec.hash, self.name, self.task)
@@ -110,7 +117,7 @@ class ModelPart:
         return float(self.problem.reward(*piece.transitions()).sum())
 
     def begin_models(self, tensors: Params) -> Learned:
-        """Return the model by its tensors; without any, that of the run to go on from."""
+        """Return the model by its tensors; without any, that of the run to go on from, if any."""
         return model_stages.begin(self.training, tensors or self._known)
 
     def enough(self, data: Data) -> bool:
@@ -133,9 +140,9 @@ class ModelPart:
 
     def first_bundle(self) -> Bundle | None:
         """Return the model of the run to go on from; None: there is none to begin with."""
-        if self.start_from is None:
+        if self._modelled is None:
             return None
-        known = load_bundle(self.start_from, self.problem.spec)
+        known = load_bundle(self._modelled, self.problem.spec)
         return model_stages.begun_with(self.training, self.task, known)
 
     def _groups(self, data: Data) -> list[list[Trajectory]]:
@@ -145,14 +152,21 @@ class ModelPart:
     def _recorded(self) -> list[list[Trajectory]]:
         return read_data(self.start_from) if self.start_from else []
 
+    @cached_property
+    def _modelled(self) -> Path | None:
+        """The run to go on from, if it has a model: a search for a policy has data alone."""
+        run = self.start_from
+        return None if run is None or is_search(run) else run
+
     @property
     def _known(self) -> Params:
         """What the run to go on from has learned, statistics too."""
-        if self.start_from is None:
+        run = self._modelled
+        if run is None:
             return {}
-        known = load_bundle(self.start_from, self.problem.spec)
+        known = load_bundle(run, self.problem.spec)
         statistics = {f'normalizer/{k}': v for k, v in vars(known.dynamics.normalizer).items()}
-        saved = read_checkpoint(self.start_from)[1] | statistics
+        saved = read_checkpoint(run)[1] | statistics
         # The optimiser numbers what it trains: its state is for the very same tensors.
         same = sent(saved).keys() == self.layouts[MODEL].tensors.keys()
         return saved if same else sent(saved)
@@ -167,5 +181,7 @@ def check_run(part: ModelPart) -> None:
         raise UserError(f'start_from {run} is no run folder of a finished `mbmrl train`')
     if run.resolve() == (part.folder / MODEL).resolve():
         raise UserError(f'{part.folder} goes on from its own {MODEL}: leave start_from out')
+    if is_search(run):
+        check_searched(run, part.config, part.problem.spec)
     part.first_bundle()
     part.begin_models({})

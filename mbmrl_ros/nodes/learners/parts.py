@@ -49,6 +49,8 @@ class Part(Protocol):
     tensors of each kind look like that is sent; what drives the robot comes last.
     episodes_that_count: how many of the newest are learned from, a few more for pieces.
     keeps_data: whether the model learner keeps what it has got, since all of it counts.
+    start_from: the run that it goes on from; None: from nothing. without_effect: names of
+    settings that mean something only where one takes turns.
     """
 
     @property
@@ -79,6 +81,10 @@ class Part(Protocol):
     def episodes_that_count(self) -> int: ...  # noqa: D102
     @property
     def keeps_data(self) -> bool: ...  # noqa: D102
+    @property
+    def start_from(self) -> Path | None: ...  # noqa: D102
+    @property
+    def without_effect(self) -> tuple[str, ...]: ...  # noqa: D102
 
     def earned(self, piece: Trajectory) -> float:
         """Return the return of a piece of an episode."""
@@ -107,8 +113,10 @@ def opened(part: Part, kind: str) -> Iterator[tuple[Run, int]]:
     """Open the folder of a part; yield it, and how often that was done: 1 for the first time."""
     folder = part.folder / kind
     with claimed(folder, f'{kind} node'):
-        identity = {'algorithm': part.name, 'task': part.task, 'part': kind}
-        run = Run(folder, part.config, identity | {'seed': part.seed})
+        identity = {'algorithm': part.name, 'task': part.task, 'part': kind, 'seed': part.seed}
+        if part.start_from:
+            identity['start_from'] = str(part.start_from)
+        run = Run(folder, part.config, identity)
         counter = folder / STARTS
         start = int(counter.read_text()) + 1 if counter.exists() else 1
         write_text(counter, f'{start}\n')

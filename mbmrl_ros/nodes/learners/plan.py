@@ -20,6 +20,8 @@ from mbmrl_ros.training.recipes import load_recipe
 from mbmrl_ros.training.search.loop import check_task
 from mbmrl_ros.training.search.stages import Search
 
+WHY = 'see "What differs from taking turns" in docs/learning_beside_a_robot.md'
+
 
 class Training(NamedTuple):
     """A training; as `mbmrl train` would have it from the same arguments."""
@@ -65,6 +67,13 @@ def plan_part(settings: SharedSettings) -> ModelPart | SearchPart:
     check_task(task)
     if not task.robot:
         raise UserError(f'{task.name} has no robot that could be driven; see: mbmrl tasks')
-    episodes = config.iterations * config.real_rollouts
     search = Search(task, config.model_copy(update={'real_rollouts': 1}), settings.seed)
+    episodes = config.episodes(search.env.horizon)
     return SearchPart(name, SEARCH_STAGES[name], search, training.folder, episodes)
+
+
+def notice_of(part: ModelPart | SearchPart, settings: SharedSettings) -> str:
+    """Return what to say of settings that were asked for and change nothing; empty: nothing."""
+    asked = {text.partition('=')[0].partition('.')[0].strip() for text in settings.settings}
+    names = ', '.join(name for name in part.without_effect if name in asked)
+    return names and f'beside a robot this changes nothing: {names}; {WHY}'

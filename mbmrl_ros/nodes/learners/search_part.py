@@ -34,6 +34,7 @@ class SearchPart:
     folder: Path
     episodes: int
     keeps_data: bool = False
+    start_from: Path | None = None
 
     @property
     def task(self) -> str:
@@ -74,6 +75,11 @@ class SearchPart:
     def done(self) -> DoneFn:
         """Which states end an episode."""
         return self.search.task.done
+
+    @property
+    def without_effect(self) -> tuple[str, ...]:
+        """Settings of fits that end, and of improvements between two iterations."""
+        return ('epochs', 'persistency', 'fit_updates', *(self.stages.asynchronous or ()))
 
     @property
     def origin(self) -> Origin:

@@ -41,7 +41,8 @@ class SharedSettings(LearningSettings):
     start_from: str = Field(
         '',
         description='of mb, grbal and rebal: a run of `mbmrl train`, whose model drives and whose '
-        'data count from the begin; empty: begin with random actions',
+        'data count from the begin; of a search for a policy, the data; empty: begin with random '
+        'actions',
     )
 
 

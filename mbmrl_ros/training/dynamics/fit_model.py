@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
@@ -50,8 +50,8 @@ class FitData(NamedTuple):
     augment: how windows to learn from are changed (training/dynamics/augment.py).
     """
 
-    training: list[Trajectory]
-    validation: list[Trajectory]
+    training: Sequence[Trajectory]
+    validation: Sequence[Trajectory]
     generator: torch.Generator
     augment: Augmentation = unchanged
 
@@ -108,16 +108,28 @@ def fit_model(
     iteration: int,
 ) -> tuple[DynamicsModel, FitResult]:
     """Refit statistics and parameters to groups of trajectories; the parameters in place."""
+    parts = split_all(groups, training.config.validation_fraction)
+    statistics = Normalizer.fit(all_transitions(parts[0]))
+    return fit_parameters(training, state, parts, statistics, iteration)
+
+
+def fit_parameters(
+    training: ModelTraining[ConfigT],
+    state: TrainState,
+    parts: tuple[Sequence[Trajectory], Sequence[Trajectory]],
+    statistics: Normalizer,
+    iteration: int,
+) -> tuple[DynamicsModel, FitResult]:
+    """Refit the parameters, in place. parts: trajectories to learn from, and to stop by."""
     config, generator = training.config, make_generator(training.seed, iteration, 'fit')
-    known, validation = split_all(groups, config.validation_fraction)
-    dynamics = training.model(Normalizer.fit(all_transitions(known)))
+    dynamics = training.model(statistics)
     augment = make_augmentation(training.spec, config)
-    data = FitData(known, validation, generator, augment)
+    data = FitData(*parts, generator, augment)
     objective = training.learner.objective(dynamics, state, data, config)
     return dynamics, fit_objective(objective, state, config, f'iteration {iteration}: fit')
 
 
-def batches_of_windows(trajectories: list[Trajectory], config: ModelBasedConfig) -> int:
+def batches_of_windows(trajectories: Sequence[Trajectory], config: ModelBasedConfig) -> int:
     """Return the batches of an epoch, which sees as many transitions as there are (the code)."""
     transitions = sum(trajectory.steps for trajectory in trajectories)
     per_batch = config.batch_size * (config.past_steps + config.future_steps)

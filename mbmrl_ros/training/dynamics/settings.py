@@ -174,7 +174,11 @@ def check_start(config: Config, start_from: Path | None) -> None:
     """UserError if a training would end with the parameters that it draws."""
     if not isinstance(config, ModelBasedConfig):
         if start_from:
-            raise UserError(f'--start-from {start_from} is for algorithms that fit a model alone')
+            raise UserError(
+                f'--start-from {start_from} is for algorithms that fit a model to plan in: mb, '
+                'grbal and rebal; leave it out. Any training goes on by itself when it is started '
+                'again with its own --out'
+            )
         return
     if config.learning_rate == 0 and not start_from:
         raise UserError(

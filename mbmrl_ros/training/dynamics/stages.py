@@ -16,11 +16,17 @@ from typing import Any, NamedTuple
 from mbmrl_ros.bundles.dynamics import Bundle
 from mbmrl_ros.bundles.files import misfit
 from mbmrl_ros.config import UserError
-from mbmrl_ros.data.dataset import Trajectory, held_out_every, split_long
+from mbmrl_ros.data.dataset import Trajectory, held_out_every, split_all, split_long
+from mbmrl_ros.data.joined import Joined
 from mbmrl_ros.models.kinds import network_of
-from mbmrl_ros.models.normalizer import Normalizer
+from mbmrl_ros.models.normalizer import Moments, Normalizer
 from mbmrl_ros.networks.params import group
-from mbmrl_ros.training.dynamics.fit_model import FitData, ModelTraining, fit_model, make_generator
+from mbmrl_ros.training.dynamics.fit_model import (
+    FitData,
+    ModelTraining,
+    fit_parameters,
+    make_generator,
+)
 from mbmrl_ros.training.dynamics.publish import fit_metrics, make_bundle, untrained_bundle
 from mbmrl_ros.training.dynamics.train_state import TrainState, checkpoint, restore
 from mbmrl_ros.types import Params
@@ -29,15 +35,14 @@ from mbmrl_ros.types import Params
 class Learned(NamedTuple):
     """A model in training. trained: whether it was fitted to anything yet.
 
-    newest: the piece of an episode that came last when it was. error_on_new_data: loss on that
-    one, before it was learned from; NaN where there was no model, or the piece is too short.
+    known, unseen: what it was fitted to and what that was stopped by, which grow.
     """
 
     state: TrainState
     normalizer: Normalizer
     trained: bool
-    newest: Trajectory | None = None
-    error_on_new_data: float = math.nan
+    known: Joined
+    unseen: Joined
 
     def tensors(self) -> Params:
         """Return all that goes into a file, or to others."""
@@ -55,7 +60,7 @@ def begin(training: ModelTraining[Any], tensors: Params) -> Learned:
     statistics = group(tensors, 'normalizer')
     known = Normalizer(**statistics) if statistics else None
     normalizer = known or Normalizer.identity(training.spec.state_size)
-    return Learned(state, normalizer, known is not None)
+    return Learned(state, normalizer, known is not None, Joined(), Joined())
 
 
 def fit_epoch(
@@ -64,23 +69,23 @@ def fit_epoch(
     """Refit statistics to all data, and parameters, in place, by one epoch.
 
     groups: what was there before, then the pieces of episodes. count: of epochs, with this one.
-    An epoch after which the validation loss is no lower leaves the parameters as they were.
+    An epoch after which the validation loss is no lower leaves the parameters as they were. What
+    was fitted to before is not copied again. error_on_new_data: loss on the newest piece of an
+    episode before this epoch; NaN where there was no model, or the piece is too short.
     """
-    newest = groups[-1][-1] if groups[-1] else None
-    error = learned.error_on_new_data
-    if newest is not None and newest is not learned.newest:
-        error = _error(training, learned, newest, count)
+    error = _error(training, learned, groups[-1][-1], count) if groups[-1] else math.nan
     groups, share = parted(groups, training.config)
-    changes = {'epochs': 1, 'validation_fraction': share}
-    epoch = replace(training, config=training.config.model_copy(update=changes))
-    dynamics, result = fit_model(epoch, learned.state, groups, count)
+    epoch = replace(training, config=training.config.model_copy(update={'epochs': 1}))
+    training_part, validation_part = split_all(groups, share)
+    parts = learned.known.become(training_part), learned.unseen.become(validation_part)
+    statistics = Normalizer.merged(Moments(*parts[0].rows('moments', _moments)))
+    _, result = fit_parameters(epoch, learned.state, parts, statistics, count)
     metrics = fit_metrics(groups, result, learned.state) | {
         'validation_before': result.validation[0],
         'validation_error': result.validation[result.best_epoch],
         'error_on_new_data': error,
     }
-    normalizer = network_of(dynamics).normalizer
-    return Learned(learned.state, normalizer, True, newest, error), metrics
+    return Learned(learned.state, statistics, True, *parts), metrics
 
 
 def parted(groups: list[list[Trajectory]], config: Any) -> tuple[list[list[Trajectory]], float]:
@@ -131,6 +136,10 @@ def begun_with(training: ModelTraining[Any], task: str, known: Bundle) -> Bundle
     dynamics = training.model(network_of(known.dynamics).normalizer)
     steps = {name: known.step_sizes.get(name, v) for name, v in bundle.step_sizes.items()}
     return replace(bundle, dynamics=dynamics, params=params, step_sizes=steps)
+
+
+def _moments(trajectory: Trajectory, before: int) -> Moments:
+    return Moments.of(trajectory.transitions())
 
 
 def _error(training: ModelTraining[Any], learned: Learned, piece: Trajectory, count: int) -> float:

@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from mbmrl_ros.data.dataset import Trajectory, pad_and_stack
+from mbmrl_ros.data.dataset import Trajectory
+from mbmrl_ros.data.joined import joined
 from mbmrl_ros.models.recurrent import RecurrentDynamics
 from mbmrl_ros.types import Params, Transitions
 
@@ -42,20 +44,20 @@ class Episodes:
     steps: Tensor
 
     @classmethod
-    def of(cls, trajectories: list[Trajectory], longest: int) -> Episodes:
+    def of(cls, trajectories: Sequence[Trajectory], longest: int) -> Episodes:
         """Stack trajectories, those of more than `longest` steps in pieces."""
-        pieces = [
-            (trajectory.states[begin : begin + longest + 1], actions)
-            for trajectory in trajectories
-            for begin in range(0, trajectory.steps, longest)
-            if len(actions := trajectory.actions[begin : begin + longest])
-        ]
-        steps = torch.tensor([len(actions) for _, actions in pieces])
-        return cls(
-            pad_and_stack([states for states, _ in pieces]),
-            pad_and_stack([actions for _, actions in pieces]),
-            steps,
-        )
+        length = min(longest, max(trajectory.steps for trajectory in trajectories))
+
+        def stacked(trajectory: Trajectory, before: int) -> tuple[Tensor, ...]:
+            begins = torch.arange(0, trajectory.steps, length)
+            times = begins[:, None] + torch.arange(length + 1)
+            return (
+                trajectory.states[times.clamp(max=trajectory.steps)],
+                trajectory.actions[times[:, :-1].clamp(max=trajectory.steps - 1)],
+                (trajectory.steps - begins).clamp(max=length),
+            )
+
+        return cls(*joined(trajectories).rows('stacked', stacked, length))
 
     def sample(self, count: int, generator: torch.Generator) -> tuple[Transitions, Tensor]:
         """Draw `count` of them, each at most once; see `at`."""

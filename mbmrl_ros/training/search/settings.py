@@ -78,6 +78,10 @@ class LoopConfig(SamplingConfig, EnsembleConfig, EnsembleFitConfig):
         1.0, description='the action of the policy that stands for the limit of a robot, linearly'
     )
 
+    def episodes(self, horizon: int) -> int:
+        """Return how many a training collects, where they have so many steps."""
+        return self.iterations * self.real_rollouts
+
     @model_validator(mode='after')
     def _stateless(self) -> Self:
         if self.normalize_observations or self.normalize_rewards:

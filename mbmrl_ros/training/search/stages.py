@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from mbmrl_ros.data.dataset import Trajectory
-from mbmrl_ros.data.replay import Replay, Starts, replay
+from mbmrl_ros.data.replay import Replay, Starts, oldest, replay
 from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.models.ensemble import Ensemble, EnsembleDynamics
 from mbmrl_ros.models.fit_ensemble import (
@@ -189,7 +189,7 @@ def fit(search: Search[Any], models: Models, data: Data, generator: torch.Genera
     result = fit_ensemble(
         search.dynamics(models.normalizer),
         state,
-        EnsembleData(buffer.transitions, _validation(search, data)[-config.buffer_size :]),
+        EnsembleData(buffer.transitions, _validation(search, data)),
         EnsembleSchedule(
             _epochs(config, buffer),
             config.batch_size,
@@ -231,14 +231,18 @@ def _surprise(search: Search[Any], models: Models, collected: list[Trajectory]) 
 
 
 def _validation(search: Search[Any], data: Data) -> Tensor:
-    """Return which transitions stop which model [n, E]: chosen once, when they are collected."""
-    masks = []
-    for iteration, trajectories in enumerate(data, 1):
+    """Return which transitions of the buffer stop which model [n, E].
+
+    Chosen once, when they are collected.
+    """
+    masks, size = [], search.config.buffer_size
+    first = oldest(data, size)
+    for iteration, trajectories in enumerate(data[first:], first + 1):
         count = sum(trajectory.steps for trajectory in trajectories)
         generator = search.generator(iteration, 'validation')
         order = torch.rand(count, search.config.members, generator=generator).argsort(0)
         masks.append(order.argsort(0) < round(search.config.validation_fraction * count))
-    return torch.cat(masks)
+    return torch.cat(masks)[-size:]
 
 
 def gaussian_network(search: Search[Any]) -> dict[str, Any]:

@@ -52,6 +52,12 @@ class OnlineConfig(LoopConfig, ActorCriticConfig):
     buffer_size: int = Field(1_000_000, ge=1, description='newest transitions that count')
     batch_size: int = Field(256, ge=1, description='transitions per update and model')
 
+    def episodes(self, horizon: int) -> int:
+        """Return how many a training collects, where they have so many steps (`collect`)."""
+        at_once = self.real_rollouts * horizon
+        first, later = (-(-steps // at_once) for steps in (self.initial_steps, self.steps))
+        return (first + (self.iterations - 1) * later) * self.real_rollouts
+
     @model_validator(mode='after')
     def _bounded(self) -> Self:
         if self.action_scale not in (None, 1.0):

@@ -207,8 +207,10 @@ def test_what_is_shown_of_a_model_that_remembers_begins_with_what_it_remembers()
         actions=candidates[:, 1], candidates=candidates, returns=torch.arange(4.0)[None]
     )
     adapted = SimpleNamespace(params=params)
-    decision = SimpleNamespace(plan=plan, adapted=adapted, start=start, carry=carry)
-    best, shown, returns = visuals.imagined(dynamics, SimpleNamespace(decision=decision))
+    decision = SimpleNamespace(
+        plan=plan, adapted=adapted, start=start, carry=carry, dynamics=dynamics
+    )
+    best, shown, returns = visuals.imagined(decision)
     step = dynamics.planning_step(params)
     with torch.no_grad():
         expected = imagine(step, Root(carry, start), candidates)[0]

@@ -117,7 +117,7 @@ def test_a_node_that_ends_before_the_others_ends_it(started, tmp_path, capsys, m
             'mb_mpo',
             TASK,
             ('--start-from', 'x'),
-            '--start-from x is for algorithms that fit a model',
+            'grbal and rebal; leave it out',
         ),
         ('mb_mpo', TASK, ('--data', 'x'), 'leave out --data'),
         ('mb_mpo', TASK, ('--set', 'iteration=3'), 'iteration'),
@@ -161,3 +161,49 @@ def test_a_priority_that_there_is_not_starts_nothing(started, tmp_path, capsys, 
 def test_a_priority_is_of_nodes(capsys):
     assert main(['train', 'mb_mpo', '--task', TASK, '--priority', '40']) == 2
     assert '--asynchronous' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('algorithm', 'task', 'changes', 'said'),
+    [
+        (
+            'mb_mpo',
+            TASK,
+            ['meta_steps=3', 'delta=0.02', 'epochs=9'],
+            ': epochs, meta_steps;',
+        ),
+        ('grbal', BROKEN, ['planner.horizon=3', 'reinitialize=true'], ': planner, reinitialize;'),
+        ('grbal', BROKEN, ['control_planner.horizon=3'], ''),
+    ],
+)
+def test_settings_that_change_nothing_are_named(
+    started, tmp_path, capsys, algorithm, task, changes, said
+):
+    changes = [f'--set={change}' for change in changes]
+    assert run(tmp_path, *changes, algorithm=algorithm, task=task) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if 'changes nothing' in line]
+    assert len(lines) == bool(said) and all(said in line for line in lines)
+
+
+def test_as_many_threads_as_are_asked_for_are_of_each_learner(started, tmp_path):
+    assert run(tmp_path) == 0
+    assert not any('threads' in given for given in started.values()), 'as many as are usual'
+    assert run(tmp_path, '--threads', '3') == 0
+    threads = {name: given['threads'] for name, given in started.items() if 'threads' in given}
+    assert threads == {'model_learner_node': 3, 'policy_learner_node': 3}
+
+
+@pytest.mark.parametrize('rows', [0, 1, 1000])
+def test_how_far_it_is_takes_the_last_row_alone(tmp_path, rows):
+    path = tmp_path / 'metrics.csv'
+    lines = [f'{i},{10.0 * i},{-i / 4:.8g}' for i in range(1, rows + 1)]
+    path.write_text('\n'.join(['iteration,environment_steps,return', *lines]) + '\n')
+    found = asynchronous._last_row(path)
+    wanted = {'iteration': str(rows), 'environment_steps': str(10.0 * rows)}
+    assert found == (wanted | {'return': f'{-rows / 4:.8g}'} if rows else {})
+
+
+def test_a_training_of_maac_has_the_steps_that_it_would_have_by_turns(started, tmp_path):
+    changes = ['iterations=3', 'horizon=50', 'initial_steps=120', 'steps=50']
+    assert run(tmp_path, *(f'--set={change}' for change in changes), algorithm='maac') == 0
+    assert started['collector_node']['steps'] == (3 + 1 + 1) * 50

@@ -4,6 +4,7 @@
 
 import errno
 import os
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from small_learning import OWN, parameters
 from mbmrl_ros.bundles.policy import load_policy
 from mbmrl_ros.cli.main import main
 from mbmrl_ros.config import UserError
+from mbmrl_ros.nodes.learners.learner_topics import LearnerTopics
 from mbmrl_ros.nodes.learners.link import Stopped
 from mbmrl_ros.nodes.learners.model_learner import learn_model
 from mbmrl_ros.nodes.learners.parcels import Parcel, unpack
@@ -22,6 +24,7 @@ from mbmrl_ros.nodes.learners.plan import plan_part
 from mbmrl_ros.nodes.learners.policy_learner import improve_policy
 from mbmrl_ros.nodes.learners.proposals import by_policy
 from mbmrl_ros.nodes.learners.settings import LearnerSettings
+from mbmrl_ros.nodes.learners.signing import NO_KEY
 from mbmrl_ros.training.run import Run
 from mbmrl_ros.training.search.stages import collect
 
@@ -68,6 +71,18 @@ def test_models_are_fitted_epoch_by_epoch_to_what_has_come(request_of):
     # An epoch that is worse leaves the models as they were.
     assert all(p['validation_error'] <= p['validation_before'] for p in progress)
     assert progress[-1]['validation_error'] < 0.95 * progress[1]['validation_before']
+
+
+def test_the_error_on_an_episode_is_that_before_it_was_learned_from(request_of):
+    request = request_of('mb_mpo')
+    part = plan_part(LearnerSettings(**request))
+    episodes = episodes_of(part, 4)
+    first = {'1': episodes['1'], '3': episodes['3']}
+    # The second comes late: what is newest stays the third.
+    inbox = [first, {}, {'2': episodes['2']}, {}, {'4': episodes['4']}, {}]
+    link = work(learn_model, request, inbox, 6)
+    errors = [p['error_on_new_data'] for p in link.all('progress') if 'validation_error' in p]
+    assert len(set(errors[:4])) == len(set(errors[4:])) == 1 and errors[3] != errors[4]
 
 
 def test_models_go_on_from_their_last_checkpoint_as_newer_ones(request_of, tmp_path):
@@ -191,3 +206,13 @@ def test_a_piece_that_nothing_can_be_learned_from_is_waited_over(request_of):
     short = save(layout.tensors)
     link = work(learn_model, request, [{'1': short}], 3)
     assert not link.all('parcel') and link.waited == 3
+
+
+def test_what_a_learner_warned_of_is_over_when_it_has_made_something_newer():
+    topics = object.__new__(LearnerTopics)
+    topics._node, topics._publisher, topics._signature = Mock(), Mock(), NO_KEY
+    topics._bytes = topics._messages = 0
+    topics._on_value('warning', 'a policy that is not finite')
+    assert topics._warning
+    topics._on_value('parcel', b'')
+    assert not topics._warning and topics._publisher.publish.call_count == 1

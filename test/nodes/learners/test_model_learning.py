@@ -2,18 +2,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """The learner of a model that is planned in, without its node."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save
 from scripted_link import Link
-from small_learning import MODEL, MODEL_TASK, STEPS, model_parameters
+from small_learning import MODEL, MODEL_TASK, PAST, STEPS, model_parameters
 
 from mbmrl_ros.algorithms import ALGORITHMS, LEARNERS
 from mbmrl_ros.bundles.dynamics import load_bundle
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.robot_env import RobotEnv
 from mbmrl_ros.envs.tasks import load_task
+from mbmrl_ros.nodes.controller.visuals import imagined
 from mbmrl_ros.nodes.learners.driving import FIRST, ModelDriving
 from mbmrl_ros.nodes.learners.learner_topics import LearnerTopics
 from mbmrl_ros.nodes.learners.link import Stopped
@@ -27,6 +30,7 @@ from mbmrl_ros.nodes.learners.settings import LearnerSettings
 from mbmrl_ros.spec.robot import load_robot
 from mbmrl_ros.training.dynamics.collect import EpisodePlan, collect, random_actions
 from mbmrl_ros.training.run import Run
+from mbmrl_ros.types import Transitions
 
 
 def request_of(folder, algorithm='grbal', start_from='', **changes):
@@ -135,6 +139,92 @@ def test_a_run_gives_its_model_and_its_data(tmp_path, pieces, run):
     # Into the same folder its data would count twice.
     with pytest.raises(UserError, match='goes on from its own model: leave start_from out'):
         plan_part(LearnerSettings(**request_of(tmp_path, start_from=tmp_path / KIND)))
+
+
+class Loop:
+    """A controller whose worker does at once what it is asked to."""
+
+    def submit(self, job):
+        job()
+
+
+def decided(driving, steps):
+    """Return what is decided at the first step of an episode, before which there were so many."""
+    spec = driving._part.problem.spec
+    states, actions = (
+        torch.full((1, PAST, size), torch.nan) for size in (spec.state_size, spec.action_size)
+    )
+    driving.driver.reset()
+    driving.begin(0, steps)
+    whole, state = torch.zeros(1, dtype=torch.bool), torch.zeros(1, spec.state_size)
+    return driving.driver.act(Transitions(states, actions, states), whole, state)
+
+
+@pytest.mark.parametrize('begins', ['run', 'nothing'])
+def test_what_rviz_draws_is_imagined_in_the_model_that_is_planned_in(
+    tmp_path, pieces, run, begins
+):
+    request = request_of(tmp_path, start_from=run if begins == 'run' else '')
+    part = plan_part(LearnerSettings(**request))
+    driving = ModelDriving(part, torch.Generator().manual_seed(0), lambda *given: None)
+    first = decided(driving, 0).dynamics
+    if begins == 'run':
+        known = load_bundle(run, part.problem.spec).dynamics.normalizer
+        assert torch.equal(first.normalizer.delta_std, known.delta_std)
+    else:
+        assert first is None, 'there is nothing to draw'
+    _, [parcel] = work(request, [{number: pieces[number] for number in '12'}], 1)
+    driving.take(parcel, SimpleNamespace(loop=Loop()))
+    drawn = decided(driving, part.random_steps)
+    learned = parcel.tensors['normalizer/delta_std']
+    assert torch.equal(drawn.dynamics.normalizer.delta_std, learned)
+    path, _, _ = imagined(drawn)
+    step = part.bundle(parcel.tensors).dynamics.step
+    _, after = step(drawn.adapted.params, None, drawn.start[:, None], drawn.plan.actions[:, :1])
+    torch.testing.assert_close(path[1], after[0, 0])
+
+
+def test_a_training_goes_on_from_the_same_run_or_from_none(tmp_path, pieces, run):
+    work(request_of(tmp_path, start_from=run), [{'1': pieces['1']}], 1)
+    for other in ('', tmp_path / KIND):
+        request = request_of(tmp_path, start_from=other)
+        link = Link([], 1)
+        with pytest.raises(UserError, match='start_from') as caught:
+            learn_model(link, request)
+        assert '\n' not in str(caught.value) and not link.said
+
+
+@pytest.fixture(scope='module')
+def searched(tmp_path_factory):
+    """A finished run that searched for a policy, with three episodes of 40 steps."""
+    folder = tmp_path_factory.mktemp('searched')
+    algorithm = ALGORITHMS['me_ppo']
+    given = {
+        'iterations': 1, 'members': 2, 'model_hidden_sizes': [8], 'epochs': 1, 'batch_size': 16,
+        'real_rollouts': 3, 'updates': 1, 'imagined_rollouts': 3, 'horizon': STEPS,
+    }  # fmt: skip
+    config = algorithm.Config.model_validate(given)
+    algorithm.train(algorithm.load_task(MODEL_TASK, ''), config, Run(folder, config, {}), 0)
+    return folder
+
+
+def test_a_search_for_a_policy_gives_its_data_alone(tmp_path, pieces, searched):
+    request = request_of(tmp_path, start_from=searched)
+    part = plan_part(LearnerSettings(**request))
+    assert part.first_bundle() is None and not part.begin_models({}).trained
+    driving = ModelDriving(part, torch.Generator().manual_seed(0), lambda *given: None)
+    assert driving.driven_by(driving.driver.proposal)[0] is None
+    link, [_, second] = work(request, [{}, {'1': pieces['1']}], 2)
+    steps = [p['environment_steps'] for p in link.all('progress') if 'validation_error' in p]
+    assert steps == [3 * STEPS, 4 * STEPS]
+    # It is planned in as soon as it is there, without random episodes of one's own.
+    driving.take(second, SimpleNamespace(loop=Loop()))
+    assert decided(driving, 0).dynamics is not None
+    with pytest.raises(UserError, match='no weights that could stay'):
+        plan_part(LearnerSettings(**request_of(tmp_path, start_from=searched, learning_rate=0)))
+    with pytest.raises(UserError, match='does not fit robot'):
+        other = request_of(tmp_path, start_from=searched) | {'task': 'pr2_left_arm/reach'}
+        plan_part(LearnerSettings(**other))
 
 
 @pytest.mark.parametrize(
