@@ -99,7 +99,8 @@ def _policy_sections(metrics: Metrics) -> list[Section]:
             'Return before and after adaptation',
             'Mean return of a rollout over the tasks drawn in each iteration, with the policy as '
             'meta-learned and after its last adaptation to each task; one training, so there is '
-            'no interval. What lies between the curves is gained by adapting.',
+            'no interval. What lies between the curves is gained by adapting where that after '
+            'adaptation is the upper one, and else lost.',
             figure=_figure(metrics, _draw_adaptation),
         ),
         Section(
@@ -241,9 +242,8 @@ def _draw_adaptation(axes: Axes, metrics: Metrics) -> None:
 def _draw_std(axes: Axes, metrics: Metrics) -> None:
     for key, label in (('std', 'before'), ('std_after', 'after adaptation')):
         axes.plot(metrics['environment_steps'], metrics[key], label=label)
-    axes.margins(y=0.25)
-    axes.set(xlabel='control steps', ylabel='standard deviation')
-    axes.set_ylim(bottom=0)
+    top = 1.3 * max(float(np.nanmax(metrics[key])) for key in ('std', 'std_after'))
+    axes.set(xlabel='control steps', ylabel='standard deviation', ylim=(0, top))
     axes.legend(frameon=False, loc='upper left')
 
 
