@@ -118,7 +118,7 @@ def _search_sections(metrics: Metrics) -> list[Section]:
         Section(
             'Return against real steps',
             'Of the mean actions of the policy, in rollouts that it does not learn from, and of '
-            'those that it learns from; one training, so there is no interval.',
+            'those that it learns from; imagined: in its models. One training, so no interval.',
             figure=_figure(metrics, _draw_search),
         )
     ]
