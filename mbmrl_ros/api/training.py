@@ -20,7 +20,6 @@ from mbmrl_ros.spec.robot import RobotSpec, load_robot
 from mbmrl_ros.system.outputs import claimed
 from mbmrl_ros.training.algorithm import Algorithm
 from mbmrl_ros.training.dynamics.settings import ModelBasedConfig, check_start
-from mbmrl_ros.training.recipes import load_recipe
 from mbmrl_ros.training.run import After, Run, finished_iterations, is_search
 from mbmrl_ros.training.search.recorded_start import recorded_episodes
 
@@ -41,7 +40,7 @@ def train(
     chosen = find_algorithm(algorithm)
     found = chosen.load_task(task, '')
     assignments = tuple(f'{key}={json.dumps(value)}' for key, value in (settings or {}).items())
-    record = load_recipe(chosen.Config, algorithm, found.name, config, assignments, chosen.recipes)
+    record = chosen.settings(found, config, assignments)
     check_start(record, None)
     return run_training(chosen, found, record, RunPlan(Path(out), seed))
 

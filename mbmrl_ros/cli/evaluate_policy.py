@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.table import Table
 
 from mbmrl_ros.algorithms import ALGORITHMS, INNER_STEPS, SEARCH_STAGES
 from mbmrl_ros.algorithms.model_free import BASELINES
 from mbmrl_ros.bundles.policy import PolicyBundle, load_policy
 from mbmrl_ros.cli.evaluate_search import evaluate_search
+from mbmrl_ros.cli.progress import print_wide
 from mbmrl_ros.config import UserError, closest, known_settings, parse
 from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.envs.meta_tasks import load_meta_task
@@ -100,4 +100,4 @@ def _print_results(results: dict[str, dict[str, Any]]) -> None:
         pairs = zip(result['return_mean'], result['return_std_over_tasks'])
         cells = [f'{mean:.1f} ({std:.1f})' for mean, std in pairs]
         table.add_row(setting, *cells, f'{result["gain"]:.1f}')
-    Console().print(table)
+    print_wide(table)

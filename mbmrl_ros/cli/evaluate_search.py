@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
@@ -19,6 +18,7 @@ from mbmrl_ros.algorithms.model_free import BASELINES
 from mbmrl_ros.bundles.actor import make_actor
 from mbmrl_ros.bundles.files import find_bundle
 from mbmrl_ros.bundles.policy import PolicyBundle, build_policy
+from mbmrl_ros.cli.progress import print_wide
 from mbmrl_ros.config import UserError, known_settings, parse
 from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.envs.meta_tasks import load_meta_task
@@ -192,4 +192,4 @@ def _print_errors(errors: HorizonErrors) -> None:
                   'disagreement', title='errors in standard deviations')  # fmt: skip
     for steps, row, apart in zip(errors.horizons, errors.errors, errors.disagreement):
         table.add_row(str(steps), *(f'{value:.3f}' for value in row.tolist()), f'{apart:.3f}')
-    Console().print(table)
+    print_wide(table)

@@ -132,8 +132,10 @@ def _summary(path: Path, spec: RobotSpec) -> str:
     ]
     lines += [f'doubt   {doubt}' for doubt in spec.doubts]
     if spec.tasks and spec.simulation:
-        name = next(iter(spec.tasks))
-        lines.append(f'next    mbmrl train mb --robot {path} --task {name} --out runs/{spec.name}')
+        name, task = next(iter(spec.tasks.items()))
+        # A model and its planner are not told of goals.
+        train = f'mbmrl train {"promp" if task.goals else "mb"} --robot {path} --task {name}'
+        lines.append(f'next    {train} --out runs/{spec.name}')
     return '\n'.join(lines)
 
 

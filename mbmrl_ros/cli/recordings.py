@@ -82,7 +82,8 @@ def _print_manifest(manifest: Manifest) -> None:
     table.add_row('kept', f'{total.kept_s:.1f}', kept)
     for reason, seconds in sorted(total.dropped_s.items(), key=lambda item: -item[1]):
         table.add_row(reason, f'{seconds:.1f}', manifest.reasons[reason])
-    table.add_row('in all', f'{total.seconds:.1f}', f'{len(manifest.sessions)} bags')
+    bags = len(manifest.sessions)
+    table.add_row('in all', f'{total.seconds:.1f}', f'{bags} bag{"s" * (bags != 1)}')
     print_wide(table)
     if refused:
         table = Table('messages refused', 'because', title=f'of {_messages(manifest)} messages')

@@ -8,12 +8,12 @@ import argparse
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.table import Table
 
 from mbmrl_ros.algorithms.adapters import make_adapter
 from mbmrl_ros.bundles.dynamics import load_bundle, read_info
 from mbmrl_ros.bundles.files import find_bundle
+from mbmrl_ros.cli.progress import print_wide
 from mbmrl_ros.config import UserError, write_text
 from mbmrl_ros.data.bags import find_bags
 from mbmrl_ros.envs.tasks import load_task
@@ -63,7 +63,7 @@ def _print(summary: dict[str, Any], unit: str) -> None:
     )  # fmt: skip
     for joint, numbers in summary['commands'].items():
         table.add_row(joint, *(f'{value:.3g}' for value in numbers.values()))
-    Console().print(table)
+    print_wide(table)
     tick = summary['tick_ms']
     print(
         f'{summary["steps"]} control steps, {summary["steps_with_window"]} with a whole window\n'

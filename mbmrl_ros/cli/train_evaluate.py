@@ -41,7 +41,6 @@ from mbmrl_ros.planners.kinds import PlannerConfig, changed
 from mbmrl_ros.system.bar import progress_bar
 from mbmrl_ros.training.dynamics.settings import check_start
 from mbmrl_ros.training.meta.remote import check_samplers
-from mbmrl_ros.training.recipes import load_recipe
 from mbmrl_ros.training.run import finished_iterations, write_text
 from mbmrl_ros.types import Adapter
 
@@ -51,14 +50,7 @@ def train_command(options: argparse.Namespace) -> None:
     name = options.algorithm
     algorithm = find_algorithm(name)
     task = algorithm.load_task(options.task, options.robot or '')
-    config = load_recipe(
-        algorithm.Config,
-        name,
-        task.name,
-        options.config,
-        tuple(options.set),
-        algorithm.recipes,
-    )
+    config = algorithm.settings(task, options.config, tuple(options.set))
     check_start(config, options.start_from)
     if options.samplers:
         check_samplers(options.samplers, algorithm)

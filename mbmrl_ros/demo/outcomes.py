@@ -192,14 +192,17 @@ def headline(scene: Scene, show: Show, summary: dict[str, Any]) -> str:
         if (numbers := summary['controllers'].get(c.key))
     ]
     runs = len(summary['seeds'])
-    of = 'one run each' if runs == 1 else f'means of {runs} runs each, ±: 95 % interval'
+    spread = ', in brackets the two' if runs == 2 else ', ±: 95 % interval'
+    of = 'one run each' if runs == 1 else f'means of {runs} runs each{spread}'
     fault = fault_words(scene.faults)
     return f'When {fault}: {", ".join(means)} {show.headline.header} ({of}).'
 
 
 def _mean(values: Sequence[float], digits: int) -> str:
-    """Return a mean, with its 95 % interval where there are several values."""
+    """Return a mean, with its 95 % interval; of two, whose interval says little, the two."""
     mean, half = interval95(values)
+    if len(values) == 2:
+        return f'{mean:.{digits}f} ({min(values):.{digits}f}, {max(values):.{digits}f})'
     return f'{mean:.{digits}f}' + ('' if math.isnan(half) else f' ± {half:.{digits}f}')
 
 

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import torch
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from mbmrl_ros import __version__
 from mbmrl_ros.algorithms.adapters import make_adapter
@@ -84,7 +84,8 @@ def demo_command(options: argparse.Namespace) -> int:
     Return 1 where a run failed; UserError where all did.
     """
     torch.set_num_threads(1)
-    console, out = Console(), options.out
+    # A disturbance such as held_payload:hand:1.5 is no emoji.
+    console, out = Console(emoji=False), options.out
     story = _choose(options.robot, options.task, options.steps)
     bundles = _load_bundles(story.spec, str(options.bundles or story.show.bundles))
     _check_steps(story, bundles)
@@ -275,7 +276,9 @@ def _clear(out: Path, runs: list[DemoRun], fresh: bool) -> None:
 
 
 def _print_table(console: Console, show: Show, summary: dict[str, Any]) -> None:
-    table = Table(*header(show), title='means over runs of one trained model each')
+    first, *others = header(show)
+    table = Table(Column(first, no_wrap=True), *others)
+    table.title = 'means over runs of one trained model each'
     for row in table_rows(show, summary):
         table.add_row(*row)
     console.print(table)

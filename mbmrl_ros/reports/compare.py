@@ -77,10 +77,11 @@ def write_comparison(folders: Sequence[Path], out: Path | None = None) -> Path:
             ),
             Section(
                 'The trainings',
-                f'Return: mean over the last {LAST:.0%} of the iterations. '
-                'An MB or GrBAL run plans while it collects; meta policy search shows the return '
-                'after adaptation.',
-                header=('run', 'algorithm', 'seed', 'iterations', 'steps', 'return', 'best', 'h'),
+                f'Return: mean over the last {LAST:.0%} of the iterations. Of MB and GrBAL it is '
+                'that of collecting, also by the run that one went on from (--start-from); of '
+                'meta policy search it is after adaptation.',
+                header=('run', 'algorithm', 'seed', 'iterations', 'steps', 'return', 'best',
+                        'hours'),
                 rows=[_row(run) for run in runs],
             ),
             Section(

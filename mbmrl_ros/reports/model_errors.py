@@ -18,7 +18,7 @@ def errors_figure(errors: HorizonErrors) -> Figure:
         axes.plot(errors.horizons, row, color='#555555', lw=1, marker='o', ms=3, label=label)
     axes.plot(errors.horizons, errors.disagreement.tolist(), '--', color='#c25a00', lw=2,
               label='disagreement')  # fmt: skip
-    axes.set(xlabel='steps ahead', ylabel='standard deviations of the states', xscale='log',
+    axes.set(xlabel='steps ahead', ylabel='error [standard deviations of states]', xscale='log',
              yscale='log')  # fmt: skip
     axes.grid(alpha=0.3)
     axes.spines[['top', 'right']].set_visible(False)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from mbmrl_ros.bundles.files import FORMER_METRICS
 from mbmrl_ros.config import UserError, read_yaml
@@ -37,10 +38,10 @@ def write_run_report(folder: Path, out: Path | None = None) -> Path:
     of_policy, sections = 'return_after' in metrics, _sections(metrics)
     durations = [key for key in (POLICY_DURATIONS if of_policy else DURATIONS) if key in metrics]
     durations = durations or ['iteration_s']
-    hours = sum(float(np.nansum(metrics[key])) for key in durations) / 3600
+    took = _duration(sum(float(np.nansum(metrics[key])) for key in durations))
     steps = metrics['environment_steps'][-1]
     count = len(metrics['iteration'])
-    head = f'{count} iterations, {steps:.0f} control steps, {hours:.2f} h. '
+    head = f'{count} iterations, {steps:.0f} control steps, {took}. '
     page = Page(
         f'Training: {name}, seed {identity["seed"]}',
         [head + ('' if of_policy else _endings(metrics))],
@@ -55,6 +56,13 @@ def write_run_report(folder: Path, out: Path | None = None) -> Path:
         ],
     )
     return write_page(out, page)
+
+
+def _duration(seconds: float) -> str:
+    """Return a time in the unit that it is read in."""
+    if seconds < 120:
+        return f'{seconds:.0f} s'
+    return f'{seconds / 60:.0f} minutes' if seconds < 7200 else f'{seconds / 3600:.1f} hours'
 
 
 def _sections(metrics: Metrics) -> list[Section]:
@@ -91,7 +99,8 @@ def _policy_sections(metrics: Metrics) -> list[Section]:
             'Return before and after adaptation',
             'Mean return of a rollout over the tasks drawn in each iteration, with the policy as '
             'meta-learned and after its last adaptation to each task; one training, so there is '
-            'no interval. What lies between the curves is gained by adapting.',
+            'no interval. What lies between the curves is gained by adapting where that after '
+            'adaptation is the upper one, and else lost.',
             figure=_figure(metrics, _draw_adaptation),
         ),
         Section(
@@ -109,7 +118,7 @@ def _search_sections(metrics: Metrics) -> list[Section]:
         Section(
             'Return against real steps',
             'Of the mean actions of the policy, in rollouts that it does not learn from, and of '
-            'those that it learns from; one training, so there is no interval.',
+            'those that it learns from; imagined: in its models. One training, so no interval.',
             figure=_figure(metrics, _draw_search),
         )
     ]
@@ -147,8 +156,10 @@ def read_metrics(folder: Path) -> Metrics:
         with path.open(newline='') as file:
             rows = list(csv.DictReader(file))
     except OSError as error:
+        within = ' '.join(str(each.parent) for each in sorted(folder.glob('*/metrics.csv')))
         raise UserError(
-            f'{folder} is not a run folder with a finished iteration: {path.name} is missing'
+            f'{folder} is not a run folder with a finished iteration: '
+            + (f'name those in it: {within}' if within else f'{path.name} is missing')
         ) from error
     if not rows:
         raise UserError(f'{path} has no rows yet')
@@ -201,9 +212,10 @@ def _draw_losses(axes: Axes, metrics: Metrics) -> None:
 
 
 def _step_sizes(metrics: Metrics) -> list[Section]:
-    if not any(key.startswith('step_size/') for key in metrics):
-        return []
-    text = 'Of the inner gradient step, one per weight and bias (psi of Algorithm 9).'
+    sizes = [metrics[key] for key in metrics if key.startswith('step_size/')]
+    if not sizes or (len(sizes[0]) > 1 and all(np.ptp(each) == 0 for each in sizes)):
+        return []  # fixed: the configuration has them
+    text = 'Of the inner gradient step, one per weight and bias; they are learned too.'
     return [Section('Step sizes', text, figure=_figure(metrics, _draw_step_sizes))]
 
 
@@ -214,6 +226,7 @@ def _draw_step_sizes(axes: Axes, metrics: Metrics) -> None:
             label = key.removeprefix('step_size/')
             axes.plot(metrics['iteration'], metrics[key], style, label=label)
     axes.set(xlabel='iteration', ylabel='step size', yscale='log')
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False, ncols=4, fontsize=8)
 
 
@@ -229,7 +242,8 @@ def _draw_adaptation(axes: Axes, metrics: Metrics) -> None:
 def _draw_std(axes: Axes, metrics: Metrics) -> None:
     for key, label in (('std', 'before'), ('std_after', 'after adaptation')):
         axes.plot(metrics['environment_steps'], metrics[key], label=label)
-    axes.set(xlabel='control steps', ylabel='standard deviation', ylim=(0, None))
+    top = 1.3 * max(float(np.nanmax(metrics[key])) for key in ('std', 'std_after'))
+    axes.set(xlabel='control steps', ylabel='standard deviation', ylim=(0, top))
     axes.legend(frameon=False, loc='upper left')
 
 
@@ -240,4 +254,6 @@ def _draw_durations(durations: Sequence[str], axes: Axes, metrics: Metrics) -> N
         axes.bar(metrics['iteration'], metrics[key], bottom=below, width=1.0, label=label)
         below = below + np.nan_to_num(metrics[key])
     axes.set(xlabel='iteration', ylabel='seconds')
-    axes.legend(frameon=False, loc='upper left')
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    # Above the bars, which fill the axes.
+    axes.legend(frameon=False, loc='lower left', bbox_to_anchor=(0, 1), ncols=len(durations))

@@ -69,6 +69,9 @@ def begin_process() -> None:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)
     sys.stdout, sys.stderr = _Output.of(sys.stdout, 1), _Output.of(sys.stderr, 2)
+    if not sys.stderr.isatty():
+        # A file has a line of each state of a bar; ten a second are of no use there.
+        os.environ.setdefault('TQDM_MININTERVAL', '10')
 
 
 class _Output(io.TextIOWrapper):

@@ -10,6 +10,10 @@ from typing import Any
 
 from mbmrl_ros.config import Config
 from mbmrl_ros.envs.tasks import load_task
+from mbmrl_ros.training.recipes import load_recipe
+
+OWN_ROBOTS = 'own_robot'
+"""Whose recipes a robot has that comes as a file, where nothing else is said."""
 
 
 @dataclass(frozen=True)
@@ -27,3 +31,9 @@ class Algorithm:
     train: Callable[..., Any]
     load_task: Callable[[str, str], Any] = load_task
     recipes: str = ''
+
+    def settings(self, task: Any, name: str | None, assignments: tuple[str, ...]) -> Any:
+        """Return the record of a recipe of a task, with `key=value` overrides; UserError."""
+        own = str(task.robot).endswith(('.yaml', '.yml'))
+        otherwise = self.recipes or (OWN_ROBOTS if own else '')
+        return load_recipe(self.Config, self.name, task.name, name, assignments, otherwise)

@@ -74,10 +74,9 @@ def read_recipe(algorithm: str, task: str, name: str | None = None, otherwise: s
         return Recipe(_own_settings(Path(name), algorithm), name)
     folder = share_directory() / 'config' / 'training'
     path = folder / f'{task}.yaml'
-    has_own = path.exists() and recipe_names(read_extended(path), algorithm)
-    if otherwise and not has_own:
+    if otherwise and not _has_recipes(path, algorithm):
         path = folder / f'{otherwise}.yaml'
-    elif name is None and not has_own:
+    if name is None and not _has_recipes(path, algorithm):
         return Recipe({}, '--set')
     if not path.exists():
         raise UserError(f'there are no recipes for {task}; name a file by --config FILE.yaml')
@@ -87,6 +86,10 @@ def read_recipe(algorithm: str, task: str, name: str | None = None, otherwise: s
 def recipe_names(recipes: Mapping[str, Any], algorithm: str) -> list[str]:
     """Return the recipes that name an algorithm."""
     return [name for name, parts in recipes.items() if _sections(parts, algorithm)]
+
+
+def _has_recipes(path: Path, algorithm: str) -> bool:
+    return path.exists() and bool(recipe_names(read_extended(path), algorithm))
 
 
 def _of_recipe(

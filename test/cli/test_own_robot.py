@@ -225,3 +225,20 @@ def test_a_place_has_the_line_of_what_is_nearest_around_it(place):
     assert line_of(Path('a.yaml'), ('b', 1, 'd')) == 5
     assert line_of(Path('a.yaml'), ('b', 0, 'x')) == 3
     assert line_of(Path('a.yaml'), ('z',)) == 1
+
+
+def test_what_comes_next_is_a_model_or_with_goals_a_policy(tmp_path, capsys):
+    path = tmp_path / 'mine.yaml'
+    reward = 'reward: [{term: forward_velocity, channel: x}], episode_steps: 50'
+    for goals, algorithm in (
+        ('', 'mb'),
+        (', goals: {"mass:torso": {range: [1, 2], held_out: [2, 3]}}', 'promp'),
+    ):
+        path.write_text(
+            'extends: half_cheetah_20hz.yaml\nname: mine\n'
+            f'tasks: {{go: {{description: go, {reward}{goals}}}}}\n'
+        )
+        assert main(['check', str(path)]) == 0
+        assert (
+            f'next    mbmrl train {algorithm} --robot {path} --task go' in capsys.readouterr().out
+        )

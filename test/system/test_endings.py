@@ -183,3 +183,17 @@ def test_what_a_command_raises_becomes_one_line(capsys):
 def test_text_on_one_line_stays_as_it_is():
     assert one_line("it's: µ → 1") == "it's: µ → 1"
     assert one_line('a\r\n\x1b[0m') == 'a\\r\\n\\x1b[0m'
+
+
+def test_a_bar_that_goes_into_a_file_is_redrawn_every_ten_seconds():
+    script = """
+import time
+from mbmrl_ros.system.endings import begin_process
+begin_process()
+from tqdm import tqdm
+for _ in tqdm(range(50)):
+    time.sleep(0.005)
+"""
+    said = python(script).stderr
+    # Its first state and its last.
+    assert said.count('it/s') <= 2 and '50/50' in said

@@ -27,6 +27,9 @@ RECIPES = {'default', 'paper', 'from_mb', 'far', 'code'}
 # and in tests.
 TABLE_6 = (1e-3, 50, 32, 32, 500, 64_000, 1000, 1000, 10, 2500, 15)
 
+# A task as a robot file has it.
+GO = '{description: go, episode_steps: 50, reward: [{term: forward_velocity, channel: x}]}'
+
 
 def load(algorithm, name=None, *assignments, task=TASK):
     return load_recipe(ALGORITHMS[algorithm].Config, algorithm, task, name, assignments)
@@ -71,7 +74,7 @@ def test_every_recipe_is_valid_for_the_algorithms_that_it_names(task):
 
 
 def test_every_file_is_of_a_task_and_there_are_few():
-    others = {'policies', 'recordings', 'millirobot/recordings'}
+    others = {'policies', 'own_robot', 'recordings', 'millirobot/recordings'}
     assert set(FILES) - others <= set(TASKS) | set(POLICY_TASKS)
     assert len(list(FOLDER.rglob('*.yaml'))) <= 40
 
@@ -102,6 +105,24 @@ def test_without_a_name_it_is_the_default_and_a_task_without_a_file_has_those_of
     assert load('grbal', task='my_robot/walk') == ALGORITHMS['grbal'].Config()
     with pytest.raises(UserError, match=r'no recipes for half_cheetah/walk; .*--config FILE'):
         load('grbal', 'paper', task='half_cheetah/walk')
+
+
+def test_a_robot_of_ones_own_is_trained_in_minutes_and_by_the_paper_where_asked(tmp_path):
+    path = tmp_path / 'mine.yaml'
+    path.write_text(f'extends: diff_drive.yaml\nname: mine\ntasks: {{go: {GO}}}\n')
+    for algorithm in map(ALGORITHMS.get, LEARNERS):
+        task = algorithm.load_task('go', str(path))
+        config = algorithm.settings(task, None, ('epochs=3',))
+        assert (config.iterations * config.rollouts * config.rollout_steps, config.epochs) == (
+            16_000,
+            3,
+        )
+        assert algorithm.settings(task, 'paper', ()) == algorithm.Config()
+    sac = ALGORITHMS['sac']
+    assert sac.settings(sac.load_task('go', str(path)), None, ()) == sac.Config()
+    # A shipped robot's task without a file has the defaults of the class still.
+    mb = ALGORITHMS['mb']
+    assert mb.settings(mb.load_task('published/arm_7dof_force', ''), None, ()) == mb.Config()
 
 
 def test_a_file_of_ones_own_has_settings_or_recipes(tmp_path):

@@ -136,9 +136,9 @@ class ManagedNode(LifecycleNode):
         values = ((name, getattr(self._settings, name, '')) for name in TELLING)
         about = ', '.join(f'{name} {value}' for name, value in values if value)
         topics = {each.topic_name for each in self.subscriptions} - OF_ROS
-        return (
-            f'active: {about or self.get_name()}; hears {", ".join(sorted(topics)) or "no topic"}'
-        )
+        # A recorder hears a topic as soon as somebody publishes it.
+        hears = f'; hears {", ".join(sorted(topics))}' if topics else ''
+        return f'active: {about or self.get_name()}{hears}'
 
     def _change(self, action: Callable[[], object]) -> TransitionCallbackReturn:
         """Do what a transition asks for. rclpy itself would swallow what it raises."""

@@ -16,7 +16,6 @@ from mbmrl_ros.nodes.learners.search_part import SearchPart
 from mbmrl_ros.nodes.learners.settings import LearningSettings, SharedSettings
 from mbmrl_ros.training.algorithm import Algorithm
 from mbmrl_ros.training.dynamics.settings import check_start
-from mbmrl_ros.training.recipes import load_recipe
 from mbmrl_ros.training.search.loop import check_task
 from mbmrl_ros.training.search.stages import Search
 
@@ -36,14 +35,7 @@ def plan_training(settings: LearningSettings, kind: str = '') -> Training:
     """Look everything up; UserError if anything is wrong. kind: of the folder's name."""
     algorithm = find_algorithm(settings.algorithm)
     task = algorithm.load_task(settings.task, settings.robot)
-    config = load_recipe(
-        algorithm.Config,
-        algorithm.name,
-        task.name,
-        settings.config or None,
-        settings.settings,
-        algorithm.recipes,
-    )
+    config = algorithm.settings(task, settings.config or None, settings.settings)
     start_from = getattr(settings, 'start_from', '')
     check_start(config, Path(start_from) if start_from else None)
     usual = Path('runs') / task.name / algorithm.name / f'{kind}seed{settings.seed}'

@@ -41,6 +41,7 @@ class RecorderTopics:
         """Find a folder; UserError if it holds something already."""
         self._node = node
         self._spec = spec = load_robot(settings.robot)
+        self._of_robot = f'--robot {settings.robot} --out DATA'
         now = datetime.now(UTC).strftime('%Y_%m_%d_%H_%M_%S')
         self.folder = Path(settings.out or f'bags/{spec.name}_{now}')
         if self.folder.exists():
@@ -79,7 +80,11 @@ class RecorderTopics:
         if recorder.problem:
             self._node.get_logger().error(f'{recorder.problem}; {text} were recorded before')
         else:
-            self._node.get_logger().info(text)
+            names = ', '.join(sorted(self._missing))
+            then = f'next: mbmrl bag {self.folder} {self._of_robot}'
+            self._node.get_logger().info(
+                f'{text}; {then if total else f"nobody published {names}"}'
+            )
 
     def close(self) -> None:
         """Finish the bag and remove everything."""
