@@ -8,6 +8,7 @@ import importlib
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,15 +16,17 @@ from pathlib import Path
 from types import ModuleType
 
 import torch
+from tqdm import tqdm
 
 from mbmrl_ros.config import UserError
 from mbmrl_ros.models.device import synchronize
-from mbmrl_ros.system.bar import progress_bar
 
 Parts = Mapping[str, float]
 """Durations [ms] of parts of a run, by name."""
 
 WARM_UP = 3
+# Without a terminal: how often a line says how far it is.
+SAY_S = 5.0
 
 
 def _nothing() -> None:
@@ -58,8 +61,12 @@ def alternate(
     device = device or torch.device('cpu')
     names = list(contenders)
     durations: dict[str, list[float]] = {}
-    runs = (warm_up + repetitions) * len(names)
-    with progress_bar(runs, 'run', f'bench: {label}') as bar:
+    with tqdm(
+        total=(warm_up + repetitions) * len(names),
+        desc=f'bench: {label}',
+        unit='run',
+        mininterval=0.1 if sys.stderr.isatty() else SAY_S,
+    ) as bar:
         for repetition in range(warm_up + repetitions):
             first = repetition % len(names)
             for name in names[first:] + names[:first]:

@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from mbmrl_ros.bench.compare import conditions, peer
 from mbmrl_ros.evaluation.episodes import interval95
 from mbmrl_ros.planners.mppi import MPPI, MPPIConfig
-from mbmrl_ros.system.bar import progress_bar
 from mbmrl_ros.types import Problem, Root
 
 
@@ -97,7 +97,7 @@ def bench_planners(seeds: int) -> dict[str, Any]:
     """
     others = _peers(peer('pytorch_mppi', 'pytorch_mppi'))
     found: dict[str, Any] = {}
-    with progress_bar(5 * (1 + len(others)), 'planner', leave=False) as bar:
+    with tqdm(total=5 * (1 + len(others)), leave=False, disable=None) as bar:
         for name, control in PROBLEMS.items():
             for size in control.sizes:
                 runs = {'mbmrl': ours(control, size, seeds)}

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from rich.markup import escape
 from rich.table import Table
+from tqdm import tqdm
 
 from mbmrl_ros.algorithms import ALGORITHMS, LEARNERS, SEARCH_STAGES
 from mbmrl_ros.algorithms.adapters import make_adapter
@@ -40,7 +41,6 @@ from mbmrl_ros.evaluation.predictions import (
 )
 from mbmrl_ros.recordings.cut import chief_reason, read_recordings, refusals
 from mbmrl_ros.spec.robot import RobotSpec, load_robot
-from mbmrl_ros.system.bar import progress_bar
 from mbmrl_ros.system.outputs import as_json, claimed
 from mbmrl_ros.training.dynamics.fit_model import ModelTraining
 from mbmrl_ros.training.dynamics.offline import train_offline
@@ -58,7 +58,7 @@ def bag_command(options: argparse.Namespace) -> None:
     spec = load_robot(options.robot)
     check_empty(options.out)
     bags = find_bags(options.bags)
-    with progress_bar(len(bags), 'bag') as bar:
+    with tqdm(total=len(bags), unit='bag') as bar:
         manifest, sessions = read_recordings(
             bags, spec, options.namespace, options.commands, options.shortest, bar.update
         )
@@ -167,7 +167,7 @@ def evaluate_on_recordings(options: argparse.Namespace) -> None:
     spec, trajectories = _load(options.data, options.robot)
     bundle = load_bundle(options.bundle, spec)
     adapter = make_adapter(bundle, options.adaptation, options.step_size)
-    with progress_bar(windows_of(bundle, trajectories), 'window') as bar:
+    with tqdm(total=windows_of(bundle, trajectories), unit='window') as bar:
         scores = channel_errors(bundle, Counted(adapter, bar.update), trajectories)
     result = summary(scores, spec)
     if options.json:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from rich.table import Table
+from tqdm import tqdm
 
 from mbmrl_ros.algorithms.adapters import make_adapter
 from mbmrl_ros.bundles.dynamics import load_bundle, read_info
@@ -24,7 +25,6 @@ from mbmrl_ros.recordings.cut import chief_reason, read_recordings, refusals
 from mbmrl_ros.rewards.reward import build_reward
 from mbmrl_ros.robot.adaptive_mpc import make_mpc
 from mbmrl_ros.spec.robot import load_robot
-from mbmrl_ros.system.bar import progress_bar
 from mbmrl_ros.system.outputs import as_json
 
 
@@ -48,7 +48,7 @@ def shadow_command(options: argparse.Namespace) -> None:
     adapter = make_adapter(bundle, options.adaptation)
     mpc = make_mpc(bundle, adapter, planner, build_reward(spec, task.reward), generator)
     steps = sum(trajectory.steps for trajectory in trajectories)
-    with progress_bar(steps, 'step', 'in the shadow') as bar:
+    with tqdm(total=steps, unit='step', desc='in the shadow') as bar:
         log = run_in_shadow(bundle, mpc, spec, trajectories, bar.update)
     summary = {'bundle': str(options.bundle), 'task': task.name} | summarise(log, spec)
     if options.json:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from rich.table import Column, Table
+from tqdm import tqdm
 
 from mbmrl_ros.algorithms.adapters import make_adapter
 from mbmrl_ros.api.training import RunPlan, find_algorithm, run_training
@@ -38,7 +39,6 @@ from mbmrl_ros.evaluation.episodes import (
 from mbmrl_ros.evaluation.predictions import prediction_losses
 from mbmrl_ros.models.kinds import network_of
 from mbmrl_ros.planners.kinds import PlannerConfig, changed
-from mbmrl_ros.system.bar import progress_bar
 from mbmrl_ros.training.dynamics.settings import check_start
 from mbmrl_ros.training.meta.remote import check_samplers
 from mbmrl_ros.training.run import finished_iterations, write_text
@@ -128,11 +128,11 @@ def _evaluate_test(
     bundle: Bundle, adapter: Adapter, trial: Trial, planner: PlannerConfig
 ) -> dict[str, Any]:
     steps = trial.steps
-    with progress_bar(steps, 'step', trial.test) as bar:
+    with tqdm(total=steps, desc=trial.test, unit='step') as bar:
         outcome = evaluate(bundle, adapter, trial, planner, bar.update)
     losses = prediction_losses(bundle, adapter, outcome.trajectories)
     failure = trial.problem.task.failure_step(steps)
-    with progress_bar(steps, 'step', f'{trial.test}, doing nothing') as bar:
+    with tqdm(total=steps, desc=f'{trial.test}, doing nothing', unit='step') as bar:
         idle = idle_returns(trial, bar.update)
     return {
         'steps': steps,

@@ -30,7 +30,6 @@ from mbmrl_ros.config import UserError
 from mbmrl_ros.experiments.jobs import Job
 from mbmrl_ros.experiments.outcomes import do, finished, in_a_line, log_of
 from mbmrl_ros.experiments.ray_workers import Workers, ray_workers
-from mbmrl_ros.system.bar import progress_bar
 from mbmrl_ros.system.outputs import claimed, reason
 
 # A clean server that children are forked from: torch is imported once, and none of the parent's
@@ -53,7 +52,7 @@ def run_jobs(jobs: list[Job], out: Path, processes: int, address: str = '') -> d
             return {}
         with (
             ray_workers(address, len(left)) if address else _processes(processes) as workers,
-            progress_bar(len(jobs), 'cell', 'cells', initial=done) as bar,
+            tqdm(total=len(jobs), initial=done, unit='cell', desc='cells') as bar,
         ):
             return _work_off(left, out, workers, bar)
 

@@ -13,6 +13,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from mbmrl_ros.config import UserError
 from mbmrl_ros.nodes.common.priority import why_refused
 from mbmrl_ros.nodes.episode.processes import Ending, ending_in_order, last_words, node_process
@@ -21,7 +23,6 @@ from mbmrl_ros.nodes.learners.parts import MODEL, POLICY, STARTS, Part
 from mbmrl_ros.nodes.learners.plan import notice_of, plan_part
 from mbmrl_ros.nodes.learners.settings import SharedSettings
 from mbmrl_ros.nodes.learners.signing import read_signature
-from mbmrl_ros.system.bar import progress_bar
 from mbmrl_ros.system.outputs import claimed
 
 LOOK_S = 0.5
@@ -86,7 +87,7 @@ def _learn(
         COLLECTOR: given | first | {'steps': steps},
     }
     log, began_s = folder / 'log', time.time()
-    with ending_in_order() as ending, ExitStack() as stack, progress_bar(steps, 'step') as bar:
+    with ending_in_order() as ending, ExitStack() as stack, tqdm(total=steps, unit='step') as bar:
         nodes: dict[str, Process] = {}
         for name, own in parameters.items():
             if name == 'sim_node':

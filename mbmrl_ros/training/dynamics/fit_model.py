@@ -20,7 +20,6 @@ from mbmrl_ros.models.fit import FitResult, FitSchedule, fit
 from mbmrl_ros.models.kinds import DynamicsModel, build_model
 from mbmrl_ros.models.normalizer import Normalizer
 from mbmrl_ros.spec.robot import RobotSpec
-from mbmrl_ros.system.bar import progress_bar
 from mbmrl_ros.training.dynamics.augment import Augmentation, make_augmentation, unchanged
 from mbmrl_ros.training.dynamics.settings import FitConfig, ModelBasedConfig
 from mbmrl_ros.training.dynamics.train_state import TrainState, learning_rate
@@ -156,7 +155,7 @@ def fit_objective(
     """
     _warn_of_overshoot(objective)
     rate = learning_rate(state.optimiser, config)
-    with progress_bar(config.epochs, 'epoch', title) as bar:
+    with tqdm(total=config.epochs, desc=title, unit='epoch') as bar:
 
         def on_epoch(epoch: int, training_loss: float, validation_loss: float) -> None:
             rate.step()

@@ -20,7 +20,6 @@ from mbmrl_ros.envs.robot_task import RobotTask, open_task
 from mbmrl_ros.envs.task import Task
 from mbmrl_ros.planners.kinds import make_planner
 from mbmrl_ros.robot.adaptive_mpc import make_mpc
-from mbmrl_ros.system.bar import progress_bar
 from mbmrl_ros.training.dynamics.collect import (
     ActFn,
     EpisodePlan,
@@ -104,7 +103,7 @@ def _collect(
     config, rng = training.config, np.random.default_rng((training.seed, iteration))
     steps = config.rollout_steps
     schedules = [problem.task.training(rng, steps) for _ in range(config.rollouts)]
-    with progress_bar(steps, 'step', f'iteration {iteration}: collect') as bar:
+    with tqdm(total=steps, desc=f'iteration {iteration}: collect', unit='step') as bar:
         episodes = EpisodePlan(schedules, steps, config.past_steps)
         return collect(env, problem, act, episodes, rng, bar.update).trajectories
 
