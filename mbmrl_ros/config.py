@@ -246,6 +246,9 @@ def _read_upon(path: Path, above: tuple[Path, ...], shipped: Path | None) -> dic
     if not isinstance(base, str) or not base:
         raise UserError(f'{path}: extends takes the name of a file beside it, got {base!r}')
     beside = path.parent / base
+    if not (beside.exists() or (shipped is not None and (shipped / base).exists())):
+        also = '' if shipped is None else ', nor is it a shipped robot'
+        raise UserError(f'{path} extends {base!r}, and there is no file {beside}{also}')
     lower = beside if shipped is None or beside.exists() else shipped / base
     return merged(_read_upon(lower, (*above, path), shipped), data)
 

@@ -96,6 +96,12 @@ def named_path(text: str) -> Path:
     return Path(text)
 
 
+def listed(text: str) -> list[str]:
+    """Return what stands between commas, each once."""
+    parts = [part.strip() for part in text.split(',')]
+    return list(dict.fromkeys(part for part in parts if part)) or ['']
+
+
 def file_or_folder(text: str) -> Path:
     """Return a path where something can be written; what writes it knows which it needs."""
     return Path(text) if text and Path(text).is_dir() else output_file(text)

@@ -107,9 +107,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of mbmrl evaluate."""
-    parser.add_argument(
-        'bundle', nargs='?', default=argparse.SUPPRESS, metavar='RUN', help='its last bundle'
-    )
+    parser.add_argument('run_folder', nargs='?', metavar='RUN', help='its last bundle')
     parser.add_argument('--bundle', help='folder, or a name; see: mbmrl bundles')
     parser.add_argument('--task', help="default: the bundle's own")
     parser.add_argument(

@@ -100,6 +100,8 @@ def root_body(description: mujoco.MjSpec, spec: RobotSpec) -> mujoco.MjsBody:
 def why(error: Exception, path: Path) -> str:
     """Return in one line what MuJoCo says of a model, or what it could not know."""
     line = ' '.join(str(error).split())
+    if 'could not find decoder' in line:
+        return f'{path.name} is no model by its name; an MJCF ends in .xml, a URDF in .urdf'
     for name in (path, *re.findall(r"'([^']+)'", line)):
         with contextlib.suppress(OSError), (path.parent / name).open('rb') as file:
             if file.read(len(LFS)) == LFS:

@@ -66,6 +66,23 @@ def _check_given(name: str) -> str:
     return name
 
 
+def _check_file_name(name: str) -> str:
+    if not re.fullmatch(r'[^/\s.][^/\x00-\x1f]*', name):
+        raise ValueError(
+            'it is a name of folders as well: of one line, without /, and neither a dot nor a '
+            'space at its beginning'
+        )
+    return name
+
+
+def _check_field(name: str) -> str:
+    if not re.fullmatch(r'[^:\[\]]+', name):
+        raise ValueError('a field is a path into the message, without : [ and ]')
+    return name
+
+
+FileName = Annotated[str, AfterValidator(_check_file_name)]
+"""Of a robot or a task: folders are called so."""
 TopicName = Annotated[str, AfterValidator(_check_topic)]
 Name = Annotated[str, AfterValidator(_check_given)]
 """Of a joint, a link, a channel: any text."""
@@ -141,8 +158,7 @@ class Channel(Config):
 
     name: Name
     topic: str
-    field: str = Field(
-        pattern=r'^[^:\[\]]+$',
+    field: Annotated[str, AfterValidator(_check_field)] = Field(
         description='path into the message; for joints: position, velocity, effort; for arrays: '
         'data and a place, as in data.0; for a point: x, y, z',
     )

@@ -26,6 +26,8 @@ from mbmrl_ros.spec.robot import RobotSpec
 Place = tuple[str | int, ...]
 # Each round mends something, or is the last one.
 ROUNDS = 50
+# What is told of its field and type elsewhere.
+_OF_ACTION = ('the robot file commands', 'the unit of the action')
 _NUMBERS = ('greater_than', 'less_than', 'finite_number', 'float', 'int')
 
 
@@ -199,9 +201,10 @@ class _Mender:
         self._guesses.add(at)
         if kind == 'literal_error' and not again:
             valid = re.findall(r"'([^']*)'", error['ctx']['expected'])
-            self._set(place, difflib.get_close_matches(str(error['input']), valid, 1, 0.0)[0])
+            alike = difflib.get_close_matches(str(error['input']), valid, 1)
+            self._set(place, (alike or valid)[0])
             # Much is told of what has it at other places, by the name of that.
-            self._names.add('the action' if at[0] == 'action' else str(at[-2]))
+            self._names.update(_OF_ACTION if at[0] == 'action' else {str(at[-2])})
             return True
         if (
             kind in ('string_type', 'invalid_key', 'value_error')
@@ -231,7 +234,8 @@ class _Mender:
             return True
         if isinstance(holder[last], (dict, list, type(None))):
             return False
-        self._set(place, str(holder[last]))
+        # A text is here because it cannot be a name.
+        self._set(place, 'unnamed' if isinstance(holder[last], str) else str(holder[last]))
         return True
 
     def _leave_out(self, place: Place) -> bool:

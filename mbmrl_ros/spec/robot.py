@@ -38,8 +38,8 @@ from mbmrl_ros.spec.channels import (
     WHEEL_PARTS,
     Action,
     Channel,
+    FileName,
     Kinematics,
-    Name,
     Plausible,
     Safety,
     Topic,
@@ -61,7 +61,7 @@ SENSIBLE_DEADLINE = 0.5, 5.0
 class RobotSpec(Config):
     """Everything the package knows about a robot."""
 
-    name: Annotated[Name, Field(pattern=r'^[^/\s.][^/\x00-\x1f]*$', description='also of folders')]
+    name: FileName = Field(description='also of folders')
     description: str = ''
     period_s: Positive
     frame: str = Field(
@@ -83,7 +83,7 @@ class RobotSpec(Config):
     kinematics: Kinematics | None = None
     simulation: Simulation | None = None
     collection: Collection = Collection()
-    tasks: dict[str, OwnTask] = Field(default={}, description='by name; shipped ones apart')
+    tasks: dict[FileName, OwnTask] = Field(default={}, description='by name; shipped ones apart')
 
     @model_validator(mode='before')
     @classmethod
