@@ -246,10 +246,8 @@ def _read_upon(path: Path, above: tuple[Path, ...], shipped: Path | None) -> dic
     if not isinstance(base, str) or not base:
         raise UserError(f'{path}: extends takes the name of a file beside it, got {base!r}')
     beside = path.parent / base
-    if not (beside.exists() or (shipped is not None and (shipped / base).exists())):
-        also = '' if shipped is None else ', nor is it a shipped robot'
-        raise UserError(f'{path} extends {base!r}, and there is no file {beside}{also}')
-    lower = beside if shipped is None or beside.exists() else shipped / base
+    below = None if shipped is None or beside.exists() else shipped / base
+    lower = below if below is not None and below.exists() else beside
     return merged(_read_upon(lower, (*above, path), shipped), data)
 
 
@@ -351,7 +349,8 @@ def explain(model: type[BaseModel], error: Any) -> str:
     came = '' if isinstance(error['input'], Mapping) else f', got {_shown(error["input"])}'
     message = _SHAPES.get(error['type'], error['msg'].removeprefix('Value error, '))
     if error['type'] == 'too_short':
-        message = f'needs at least {error["ctx"]["min_length"]} of them'
+        least = error['ctx']['min_length']
+        message = f'needs at least {least} item{"" if least == 1 else "s"}'
     if error['type'] in ('string_type', 'invalid_key'):
         came += _quotes(error['input'])
     return f'{key}: {message}{came}' if key else message

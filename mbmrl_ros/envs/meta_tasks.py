@@ -30,7 +30,7 @@ def load_meta_task(
         name = f'{spec.name}/{name}' if name in spec.tasks else name
     if name not in tasks:
         hint = task_file_hint(name, robot)
-        raise UserError(f'unknown task of policies {name!r}{hint}; {closest(name, tasks)}')
+        raise UserError(f'unknown task of policies {name!r}; {closest(name, tasks)}{hint}')
     task = tasks[name]
     if robot and isinstance(task, Task):
         check_robot(task, robot)

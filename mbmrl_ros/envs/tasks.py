@@ -46,7 +46,7 @@ def load_task(name: str, robot: str = '') -> Task:
     tasks = TASKS | own
     if name not in tasks and name not in POLICY_TASKS:
         hint = task_file_hint(name, robot)
-        raise UserError(f'unknown task {name!r}{hint}; {closest(name, tasks)}')
+        raise UserError(f'unknown task {name!r}; {closest(name, tasks)}{hint}')
     if name in LEARNING_TASKS:
         raise UserError(f'{name} is a task for policies (see: mbmrl algorithms)')
     if name not in tasks or tasks[name].goals.names:

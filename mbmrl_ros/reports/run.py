@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -19,6 +18,7 @@ from mbmrl_ros.bundles.files import FORMER_METRICS
 from mbmrl_ros.config import UserError, read_yaml
 from mbmrl_ros.reports.page import Page, Section, settings_section, write_page
 from mbmrl_ros.system.outputs import check_file
+from mbmrl_ros.training.run import read_rows
 from mbmrl_ros.types import Array
 
 Metrics = dict[str, Array]
@@ -143,13 +143,11 @@ def read_identity(folder: Path) -> dict[str, Any]:
 def read_metrics(folder: Path) -> Metrics:
     """Read metrics.csv as columns; UserError if there is none."""
     path = folder / 'metrics.csv'
-    try:
-        with path.open(newline='') as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
+    if not path.is_file():
         raise UserError(
             f'{folder} is not a run folder with a finished iteration: {path.name} is missing'
-        ) from error
+        )
+    rows = read_rows(path)
     if not rows:
         raise UserError(f'{path} has no rows yet')
     # Empty: of a version that did not measure it.

@@ -125,7 +125,7 @@ def _unknown_signals(spec: RobotSpec) -> Iterator[Mistake]:
 def _unplaced_topics(spec: RobotSpec, bodies: list[str]) -> Iterator[Mistake]:
     """Yield the topics of which nothing says which body of the model they are about, each once."""
     simulation = simulation_of(spec)
-    for topic in dict.fromkeys(channel.topic for channel in spec.state):
+    for topic in spec.topics:
         signals = [read_signal(signal) for c in spec.state for signal in c.signals]
         read = [str(s) for s in signals if s.topic == topic and s.joint is None]
         if topic not in simulation.bodies and set(read) - set(readouts_of(simulation)):

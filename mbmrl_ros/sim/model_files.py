@@ -17,7 +17,7 @@ import mujoco
 from mbmrl_ros.config import Mistake, UserError, closest, find_file, is_uri
 from mbmrl_ros.sim.wheels import driven_joints
 from mbmrl_ros.spec.channels import read_signal
-from mbmrl_ros.spec.model_text import LFS, why_no_model
+from mbmrl_ros.spec.model_text import LFS, POINTER, why_no_model
 from mbmrl_ros.spec.robot import RobotSpec
 
 _TO_DO = {
@@ -105,7 +105,7 @@ def why(error: Exception, path: Path) -> str:
     for name in (path, *re.findall(r"'([^']+)'", line)):
         with contextlib.suppress(OSError), (path.parent / name).open('rb') as file:
             if file.read(len(LFS)) == LFS:
-                return f'{name} is a pointer of Git LFS; get the file itself with: git lfs pull'
+                return f'{name} {POINTER}'
     return line
 
 

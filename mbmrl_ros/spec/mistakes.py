@@ -204,7 +204,8 @@ class _Mender:
             alike = difflib.get_close_matches(str(error['input']), valid, 1)
             self._set(place, (alike or valid)[0])
             # Much is told of what has it at other places, by the name of that.
-            self._names.update(_OF_ACTION if at[0] == 'action' else {str(at[-2])})
+            if not alike and at[0] in ('action', 'topics'):
+                self._names.update(_OF_ACTION if at[0] == 'action' else {str(at[-2])})
             return True
         if (
             kind in ('string_type', 'invalid_key', 'value_error')

@@ -185,7 +185,9 @@ def claimed(folder: Path, who: str = 'command') -> Iterator[None]:
             probe.unlink()
             descriptor = os.open(folder, os.O_RDONLY)
         except (FileExistsError, NotADirectoryError) as error:
-            raise UserError(f'cannot write to {folder}: {_obstacle(folder)}') from error
+            raise UserError(
+                f'cannot write to {folder}: {reason(error)}{_obstacle(folder)}'
+            ) from error
         except OSError as error:
             raise UserError(f'cannot write to {folder}: {reason(error)}') from error
         try:
@@ -205,8 +207,9 @@ def claimed(folder: Path, who: str = 'command') -> Iterator[None]:
 
 def _obstacle(folder: Path) -> str:
     """Return what keeps a folder from being made where there is something else."""
-    there = next((path for path in (folder, *folder.parents) if path.exists()), folder)
-    return f'{"it" if there == folder else there} is a file; choose a folder'
+    place = Path(os.path.realpath(folder))
+    there = next((path for path in (place, *place.parents) if path.exists()), place)
+    return '' if there.is_dir() else f'; {there} is a file, choose a folder'
 
 
 def _lock(descriptor: int) -> bool:

@@ -201,8 +201,7 @@ class Run:
         path = self.folder / 'metrics.csv'
         rows = []
         if path.exists():
-            with path.open(newline='') as file:
-                rows = [row for row in csv.DictReader(file) if int(row['iteration']) < iteration]
+            rows = [row for row in read_rows(path) if int(row['iteration']) < iteration]
         rows.append({'iteration': str(iteration)} | {k: f'{v:.8g}' for k, v in metrics.items()})
         # A row of an earlier version lacks what was not measured then.
         names = list(rows[-1])
@@ -256,7 +255,9 @@ def _difference(path: Path, settings: dict[str, Any], present: Present) -> str:
     """Return the first setting that a file has otherwise, the number of iterations apart."""
     try:
         found = present(read_yaml(path))
-    except (UserError, ValidationError):
+    except UserError as error:
+        raise UserError(f'{error}; put it right, or choose another --out') from error
+    except ValidationError:
         return 'it cannot be read'
     for key in sorted((set(settings) | set(found)) - {'iterations'}):
         if not same_setting(key, found.get(key), settings.get(key)):
@@ -276,9 +277,44 @@ def read_checkpoint(folder: Path) -> tuple[int, dict[str, Tensor]]:
         return 0, {}
     try:
         tensors = load(path.read_bytes())
-    except (OSError, SafetensorError) as error:
+        iteration = int(tensors.pop('iteration'))
+    except OSError as error:
+        raise UserError(f'cannot read {path}: {error.strerror}') from error
+    except SafetensorError as error:
         raise UserError(f'{path} is damaged: {error}') from error
-    return int(tensors.pop('iteration')), tensors
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise UserError(f'{path} is no checkpoint of a run: it tells no iteration') from error
+    if iteration < 0:
+        raise UserError(f'{path} is damaged: it is of iteration {iteration}')
+    return iteration, tensors
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a metrics.csv; UserError where they are not of numbers."""
+    try:
+        with path.open(encoding='utf-8-sig', newline='') as file:
+            rows = list(csv.DictReader(file))
+        for number, row in enumerate(rows, 2):
+            int(row['iteration'])
+            if [text for text in row.values() if text and not _is_number(text)]:
+                raise ValueError(f'line {number} is not one of numbers, as many as it has columns')
+    except OSError as error:
+        raise UserError(f'cannot read {path}: {error.strerror}') from error
+    except (ValueError, KeyError, csv.Error) as error:
+        why = 'it has no column iteration' if isinstance(error, KeyError) else error
+        raise UserError(
+            f'{path} is damaged ({why}); put it right, or remove it: a run that goes on begins it '
+            'anew'
+        ) from error
+    return rows
+
+
+def _is_number(text: object) -> bool:
+    try:
+        float(text)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def read_data(folder: Path) -> list[list[Trajectory]]:

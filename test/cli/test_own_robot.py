@@ -140,6 +140,17 @@ def test_every_mistake_is_found_at_its_place_and_nothing_else(place, capsys):
         ('nav_msgs/msg/Odometry', 'nav_msgs/msg/Odom', 'topics.odom.type',
          "got 'nav_msgs/msg/Odom'; did you mean 'nav_msgs/msg/Odometry'?"),
         ('joints: [', 'joints: 3  # [', 'action.joints', 'needs a list, got 3'),
+        # YAML takes all of these for something else than names.
+        ('odom: {type', '1: {type', 'topics.1', "did you mean 'odom'?"),
+        ('odom: {type', 'on: {type', 'topics.True', "did you mean 'odom'?"),
+        ('odom: {type', "'1a': {type", 'topics.1a', "did you mean 'odom'?"),
+        ('odom: {type', 'pose: {type', 'topics.pose', "did you mean 'odom'?"),
+        ('name: walker', 'name: 1', 'name', 'in quotes'),
+        ('joints: [thigh_joint', 'joints: [{a: 1}', 'action.joints.0', 'valid string'),
+        ('bodies: {odom: ', 'bodies: {1: ', 'simulation.bodies.1', 'in quotes'),
+        ('bodies: {odom: ', 'bodies: {odm: ', 'simulation.bodies.odm', "did you mean 'odom'?"),
+        ('field: effort', 'field: x', 'action.field', "got 'x'"),
+        ('topic: joint_commands', 'topic: joint_states', 'action.topic', 'listened to'),
     ],
 )  # fmt: skip
 def test_one_wrong_line_is_one_mistake(place, walker, right, wrong, where, said):
