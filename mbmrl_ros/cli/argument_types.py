@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -94,6 +95,15 @@ def named_path(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError('needs a path, got nothing (. is this folder)')
     return Path(text)
+
+
+def namespace(text: str) -> str:
+    """Return a namespace of nodes; empty: the root."""
+    if not re.fullmatch(r'/?([A-Za-z_]\w*(/[A-Za-z_]\w*)*/?)?', text, re.ASCII):
+        raise argparse.ArgumentTypeError(
+            f'needs letters, digits and _, none beginning with a digit, joined by /, got {text!r}'
+        )
+    return text
 
 
 def listed(text: str) -> list[str]:

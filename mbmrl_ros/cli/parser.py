@@ -8,7 +8,14 @@ import argparse
 
 from mbmrl_ros import __version__
 from mbmrl_ros.cli import commands
-from mbmrl_ros.cli.argument_types import add_threads, file_or_folder, named_path, positive, seed
+from mbmrl_ros.cli.argument_types import (
+    add_threads,
+    file_or_folder,
+    named_path,
+    namespace,
+    positive,
+    seed,
+)
 from mbmrl_ros.cli.help_text import Grouped, Parser, add_examples
 from mbmrl_ros.cli.learning_arguments import (
     add_combine,
@@ -113,7 +120,7 @@ def _add_security(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--bundle', default='', help='that controls it; none: it only collects')
     parser.add_argument('--task', default='', help='to learn beside it; none: no learners')
     parser.add_argument('--algorithm', default='mb_mpo', help='to learn it by (mb_mpo)')
-    parser.add_argument('--namespace', default='', help='of the nodes')
+    parser.add_argument('--namespace', type=namespace, default='', help='of the nodes')
     parser.add_argument('--out', type=output_file, required=True, metavar='FILE', help='.xml')
     parser.set_defaults(
         command_of=lambda options: commands.load('nodes.security.policy', 'security_command')
@@ -128,7 +135,9 @@ def _add_bag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--out', type=named_path, required=True, metavar='DIR', help='of the dataset'
     )
-    parser.add_argument('--namespace', help='of the robot, where a bag holds several')
+    parser.add_argument(
+        '--namespace', type=namespace, help='of the robot, where a bag holds several'
+    )
     parser.add_argument('--commands', metavar='TOPIC', help="default: the robot file's")
     parser.add_argument(
         '--shortest', type=positive, default=1, help='steps that a piece must have (1)'
@@ -149,7 +158,9 @@ def _add_shadow(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--adaptation', default='auto', help='auto, none, grbal, rebal or dynamic_evaluation'
     )
-    parser.add_argument('--namespace', help='of the robot, where a bag holds several')
+    parser.add_argument(
+        '--namespace', type=namespace, help='of the robot, where a bag holds several'
+    )
     parser.add_argument('--commands', metavar='TOPIC', help="default: the robot file's")
     parser.add_argument('--seed', type=seed, default=0, help='of all random numbers (0)')
     add_threads(parser)

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -131,12 +130,16 @@ def _endings(metrics: Metrics) -> str:
 
 def read_identity(folder: Path) -> dict[str, Any]:
     """Read what a run is of; UserError for a part of a training beside a robot."""
-    identity: dict[str, Any] = json.loads((folder / 'run.json').read_text())
+    path = folder / 'run.json'
+    identity = read_yaml(path)
     if 'part' in identity:
         raise UserError(
             f'{folder} is the {identity["part"]} of a training beside a robot, which has no page; '
             f'its curves: tensorboard --logdir {folder.parent}'
         )
+    missing = {'algorithm', 'task', 'seed'} - identity.keys()
+    if missing:
+        raise UserError(f'{path} is not of a run: it lacks {", ".join(sorted(missing))}')
     return identity
 
 
@@ -150,6 +153,8 @@ def read_metrics(folder: Path) -> Metrics:
     rows = read_rows(path)
     if not rows:
         raise UserError(f'{path} has no rows yet')
+    if 'environment_steps' not in rows[0]:
+        raise UserError(f'{path} is not of a run: it has no column environment_steps')
     # Empty: of a version that did not measure it.
     return {
         FORMER_METRICS.get(key, key): np.array([float(row[key] or 'nan') for row in rows])

@@ -11,6 +11,14 @@ LFS = b'version https://git-lfs'
 POINTER = 'is a pointer of Git LFS; get the file itself with: git lfs pull'
 
 
+def why_damaged(path: Path, error: Exception) -> str:
+    """Return what a file is in place of what it should be, or what a library said of it."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    with path.open('rb') as file:
+        return f'it {POINTER}' if file.read(len(LFS)) == LFS else str(error)
+
+
 def why_no_model(path: Path) -> str:
     """Return why a file is no model and what to do; empty if that is for a library to find out."""
     if path.is_dir():

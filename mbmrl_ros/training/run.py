@@ -30,6 +30,7 @@ from torch import Tensor
 from mbmrl_ros.config import Config, UserError, known_settings, read_yaml
 from mbmrl_ros.data.dataset import Trajectory, load_trajectories, save_trajectories, split_long
 from mbmrl_ros.models.device import Precision, choose_precision
+from mbmrl_ros.spec.model_text import why_damaged
 from mbmrl_ros.system.outputs import reason, replacing
 from mbmrl_ros.system.outputs import write_text as write_text
 from mbmrl_ros.training.tensorboard import Board
@@ -281,7 +282,7 @@ def read_checkpoint(folder: Path) -> tuple[int, dict[str, Tensor]]:
     except OSError as error:
         raise UserError(f'cannot read {path}: {error.strerror}') from error
     except SafetensorError as error:
-        raise UserError(f'{path} is damaged: {error}') from error
+        raise UserError(f'{path} is damaged: {why_damaged(path, error)}') from error
     except (KeyError, ValueError, RuntimeError) as error:
         raise UserError(f'{path} is no checkpoint of a run: it tells no iteration') from error
     if iteration < 0:
@@ -338,7 +339,11 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tenso
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         if key.startswith('optimiser/'):
-            _, index, name = key.split('/')
+            index, _, name = key.removeprefix('optimiser/').partition('/')
+            if not index.isdecimal():
+                raise UserError(
+                    f'the checkpoint has {key!r}, which no optimiser of this version has'
+                )
             state.setdefault(int(index), {})[name] = value
     if state:
         whole['state'] = state
