@@ -171,6 +171,37 @@ def test_two_joints_that_are_misspelt_are_two_mistakes(place, walker):
     assert [each['place'] for each in found] == ['action.joints.0', 'action.joints.1']
 
 
+@pytest.mark.parametrize(
+    ('changes', 'where', 'said'),
+    [
+        ({'held_out': ['disabled_joint:leg_joint'] * 2}, 'tasks.it', 'twice'),
+        (
+            {
+                'held_out': ['disabled_joint:leg_joint'],
+                'disturbances': ['disabled_joint:leg_joint'],
+            },
+            'tasks.it',
+            'for tests only',
+        ),
+        ({'done': {'z': [2, 1]}}, 'tasks.it.done.z', '[lowest, highest]'),
+        ({'goals': {'v': {'range': [0, 1], 'held_out': [2, 3]}}}, 'tasks.it', 'of goal v'),
+        (
+            {'reward': [{'term': 'distance', 'target': {}}]},
+            'tasks.it.reward.0.target',
+            'at least 1',
+        ),
+    ],
+)
+def test_a_task_that_would_not_be_what_it_says_is_a_mistake(place, walker, changes, where, said):
+    data = yaml.safe_load(walker)
+    task = {'reward': [{'term': 'action_squared', 'weight': -1}]} | changes
+    data['tasks'] = {'it': task}
+    Path('bad.yaml').write_text(yaml.safe_dump(data))
+    assert main(['check', 'bad.yaml', '--json', 'found.json']) == 2
+    [found] = json.loads(Path('found.json').read_text())['mistakes']
+    assert found['place'] == where and said in found['text']
+
+
 def test_of_one_channel_and_one_topic_the_channel_is_wrong(place, walker):
     data = yaml.safe_load(walker)
     data['topics']['imu'] = {'type': 'sensor_msgs/msg/Imu', 'timeout_s': 0.2}
