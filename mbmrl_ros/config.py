@@ -246,7 +246,8 @@ def _read_upon(path: Path, above: tuple[Path, ...], shipped: Path | None) -> dic
     if not isinstance(base, str) or not base:
         raise UserError(f'{path}: extends takes the name of a file beside it, got {base!r}')
     beside = path.parent / base
-    lower = beside if shipped is None or beside.exists() else shipped / base
+    below = None if shipped is None or beside.exists() else shipped / base
+    lower = below if below is not None and below.exists() else beside
     return merged(_read_upon(lower, (*above, path), shipped), data)
 
 
@@ -262,14 +263,28 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     return result
 
 
-def parse(model: type[ConfigType], data: Mapping[str, Any], source: str) -> ConfigType:
-    """Validate data as `model`; UserError in one line that names source, key and what is valid."""
+def parse(
+    model: type[ConfigType], data: Mapping[str, Any], source: str, assignments: Iterable[str] = ()
+) -> ConfigType:
+    """Validate data as `model`; UserError in one line that names source, key and what is valid.
+
+    assignments: what `override` has changed; what is wrong with it is not the source's.
+    """
     try:
         return model.model_validate(data)
     except ValidationError as error:
         # A key that is missing is often one that is misspelt.
         first = min(error.errors(), key=lambda found: found['type'] != 'extra_forbidden')
-        raise UserError(f'{source}: {explain(model, first)}') from error
+        whose = _source_of(model, first, source, [each.partition('=')[0] for each in assignments])
+        raise UserError(f'{whose}: {explain(model, first)}') from error
+
+
+def _source_of(model: type[BaseModel], error: Any, source: str, assigned: list[str]) -> str:
+    """Return where a mistake is from: a file, --set, or both where it is about several keys."""
+    key = '.'.join(_follow(model, [str(part) for part in error['loc']])[0])
+    if not key and assigned and source != '--set':
+        return f'{source} with --set'
+    return '--set' if any(f'{key}.'.startswith(f'{each}.') for each in assigned) else source
 
 
 def refuse(found: Iterable[Mistake], info: ValidationInfo, within: str = '') -> None:
@@ -316,7 +331,7 @@ _SHAPES = {
 
 def explain(model: type[BaseModel], error: Any) -> str:
     """Return what is wrong by an error of pydantic, in one line with the key."""
-    location = [str(part) for part in error['loc']]
+    location = [str(part) for part in error['loc'] if part != '[key]']
     shown, _ = _follow(model, location)
     key = '.'.join(shown)
     if error['type'] == 'extra_forbidden':
@@ -333,6 +348,9 @@ def explain(model: type[BaseModel], error: Any) -> str:
         return f'{key}: got {_shown(error["input"])}; {closest(error["input"], valid)}'
     came = '' if isinstance(error['input'], Mapping) else f', got {_shown(error["input"])}'
     message = _SHAPES.get(error['type'], error['msg'].removeprefix('Value error, '))
+    if error['type'] == 'too_short':
+        least = error['ctx']['min_length']
+        message = f'needs at least {least} item{"" if least == 1 else "s"}'
     if error['type'] in ('string_type', 'invalid_key'):
         came += _quotes(error['input'])
     return f'{key}: {message}{came}' if key else message

@@ -256,3 +256,22 @@ def test_files_that_cannot_extend_each_other_are_named_in_one_line(tmp_path, fil
     with pytest.raises(UserError, match=said) as caught:
         read_extended(tmp_path / f'{next(iter(files))}.yaml')
     assert '\n' not in str(caught.value)
+
+
+class _Sizes(Config):
+    epochs: int = Field(1, ge=1)
+    sizes: tuple[int, ...] = Field((1,), min_length=1)
+
+
+@pytest.mark.parametrize(
+    ('written', 'assignment', 'said'),
+    [
+        ({'epochs': -1}, 'epochs=0', '^--set: epochs: '),
+        ({}, 'sizes=[]', '^--set: sizes: needs at least 1 item, got'),
+        ({'epochs': -1}, 'sizes=[1]', '^recipe.yaml: epochs: '),
+    ],
+)
+def test_what_an_assignment_got_wrong_is_no_mistake_of_the_file(written, assignment, said):
+    data = override(written, [assignment])
+    with pytest.raises(UserError, match=said):
+        parse(_Sizes, data, 'recipe.yaml', [assignment])

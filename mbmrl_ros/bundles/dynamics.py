@@ -23,7 +23,7 @@ from mbmrl_ros.bundles.files import (
     read_tensors,
     write_bundle,
 )
-from mbmrl_ros.config import UserError
+from mbmrl_ros.config import UserError, Width
 from mbmrl_ros.models.device import PlanningPrecision, Precision
 from mbmrl_ros.models.dynamics import MLPDynamics
 from mbmrl_ros.models.kinds import (
@@ -49,11 +49,13 @@ class BundleInfo(BundleHead):
     """bundle.json of a model, with how it adapts and what plans in it."""
 
     kind: Literal['dynamics'] = Field('dynamics', description='a model of the dynamics')
-    hidden_sizes: tuple[int, ...] = Field(description='units of each hidden layer')
-    past_steps: int = Field(description='M, transitions that it adapts to')
-    future_steps: int = Field(description='F, transitions that it was trained to predict then')
+    hidden_sizes: tuple[Width, ...] = Field(description='units of each hidden layer')
+    past_steps: int = Field(ge=1, description='M, transitions that it adapts to')
+    future_steps: int = Field(
+        ge=1, description='F, transitions that it was trained to predict then'
+    )
     inner_steps: int = Field(
-        1, description='gradient steps on the past window, where it takes any'
+        1, ge=0, description='gradient steps on the past window, where it takes any'
     )
     accept_improvement: float = Field(
         0.0, description="share of the window's loss that adapting has to take away, or it is "

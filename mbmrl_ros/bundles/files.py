@@ -20,7 +20,8 @@ from pydantic import ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 
 from mbmrl_ros import __version__
-from mbmrl_ros.config import Config, UserError, closest, share_directory
+from mbmrl_ros.config import PACKAGE, Config, UserError, closest, explain, share_directory
+from mbmrl_ros.spec.model_text import LFS, POINTER
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.system.outputs import as_json, reason, replacing
 
@@ -59,6 +60,7 @@ class BundleHead(Config):
     weights_sha256: str = Field('', description='of model.safetensors; checked before it is read')
 
 
+FORMAT = 2
 Head = TypeVar('Head', bound=BundleHead)
 
 
@@ -90,10 +92,15 @@ def read_tensors(folder: Path, info: BundleHead) -> Params:
 
     weights = folder / 'model.safetensors'
     try:
+        source = weights.read_bytes()
+        if source.startswith(LFS):
+            raise UserError(f'{weights} {POINTER}')
         if _sha256(weights) != info.weights_sha256:
             raise UserError(f'{weights} is damaged: its checksum is not the one in bundle.json')
-        return load(weights.read_bytes())
-    except (OSError, SafetensorError) as error:
+        return load(source)
+    except OSError as error:
+        raise UserError(f'{weights} cannot be read: {error.strerror}') from error
+    except SafetensorError as error:
         raise UserError(f'{weights} cannot be read: {error}') from error
 
 
@@ -101,10 +108,15 @@ def read_json(folder: Path) -> dict[str, Any]:
     """Read bundle.json as format 2; UserError if it is missing or damaged."""
     path = folder / 'bundle.json'
     try:
-        data = json.loads(path.read_text())
+        source = path.read_bytes()
+        if source.startswith(LFS):
+            raise UserError(f'{path} {POINTER}')
+        data = json.loads(source.decode('utf-8-sig'))
     except OSError as error:
         raise UserError(f'cannot read {path}: {error.strerror}') from error
-    except ValueError as error:
+    except UserError:
+        raise
+    except (ValueError, RecursionError) as error:
         raise damaged(path, error) from error
     if not isinstance(data, dict):
         raise damaged(path, 'it holds no record')
@@ -124,12 +136,11 @@ def read_head(folder: Path) -> BundleHead:
             {key: data[key] for key in BundleHead.model_fields if key in data}
         )
     except ValidationError as error:
-        raise damaged(folder / 'bundle.json', error) from error
+        raise _misfit_of(BundleHead, folder, data, error) from error
 
 
 def parse_head(record: type[Head], folder: Path, data: dict[str, Any]) -> Head:
     """Return what bundle.json says as a record; UserError if it is of another kind or format."""
-    path = folder / 'bundle.json'
     kind, wanted = data.get('kind'), record.model_fields['kind'].default
     if kind in ('dynamics', 'policy') and wanted in ('dynamics', 'policy') and kind != wanted:
         raise UserError(
@@ -138,7 +149,20 @@ def parse_head(record: type[Head], folder: Path, data: dict[str, Any]) -> Head:
     try:
         return record.model_validate(data)
     except ValidationError as error:
-        raise damaged(path, error) from error
+        raise _misfit_of(record, folder, data, error) from error
+
+
+def _misfit_of(
+    record: type[BundleHead], folder: Path, data: dict[str, Any], error: ValidationError
+) -> UserError:
+    """Return the first thing that bundle.json has otherwise than its record."""
+    path, found = folder / 'bundle.json', data.get('format', FORMAT)
+    if found != FORMAT and isinstance(found, int):
+        return UserError(
+            f'{path} is of format {found}, and this version reads 1 to {FORMAT}; use the version '
+            f'of {PACKAGE} that wrote it, or a later one'
+        )
+    return damaged(path, explain(record, error.errors()[0]))
 
 
 def damaged(path: Path, error: object) -> UserError:

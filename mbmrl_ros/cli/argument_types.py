@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +18,8 @@ from mbmrl_ros.system.outputs import output_file
 HIGHEST_PRIORITY = 99
 # More than any machine has; torch takes no number of any size.
 MOST_THREADS = 1024
+# Of 32 bits, for the generators of all libraries.
+LARGEST_SEED = 2**32 - 1
 # Where OMP_NUM_THREADS is not set.
 USUAL_THREADS = 2
 
@@ -54,9 +57,10 @@ def share(text: str) -> float:
     return _checked(text, float, lambda value: 0 <= value < 1, 'a number of at least 0, below 1')
 
 
-def whole(text: str) -> int:
-    """Return a whole number that is not below 0."""
-    return _checked(text, int, lambda value: value >= 0, 'a whole number of at least 0')
+def seed(text: str) -> int:
+    """Return a seed that every generator of random numbers takes."""
+    rule = f'a whole number of 0 to {LARGEST_SEED}'
+    return _checked(text, int, lambda value: 0 <= value <= LARGEST_SEED, rule)
 
 
 def priority(text: str) -> int:
@@ -91,6 +95,28 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def named_path(text: str) -> Path:
+    """Return a path; an empty one would be the folder that the command is started in."""
+    if not text:
+        raise argparse.ArgumentTypeError('needs a path, got nothing (. is this folder)')
+    return Path(text)
+
+
+def namespace(text: str) -> str:
+    """Return a namespace of nodes; empty: the root."""
+    if not re.fullmatch(r'/?([A-Za-z_]\w*(/[A-Za-z_]\w*)*/?)?', text, re.ASCII):
+        raise argparse.ArgumentTypeError(
+            f'needs letters, digits and _, none beginning with a digit, joined by /, got {text!r}'
+        )
+    return text
+
+
+def listed(text: str) -> list[str]:
+    """Return what stands between commas, each once."""
+    parts = [part.strip() for part in text.split(',')]
+    return list(dict.fromkeys(part for part in parts if part)) or ['']
+
+
 def file_or_folder(text: str) -> Path:
     """Return a path where something can be written; what writes it knows which it needs."""
-    return Path(text) if Path(text).is_dir() else output_file(text)
+    return Path(text) if text and Path(text).is_dir() else output_file(text)

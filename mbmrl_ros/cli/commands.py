@@ -49,8 +49,15 @@ def train(options: argparse.Namespace) -> Command:
 
 def evaluate(options: argparse.Namespace) -> Command:
     """Return an evaluation, on a task or on recordings. UserError if nothing is named."""
+    if options.run_folder and options.bundle:
+        raise UserError(f'evaluate takes RUN, {options.run_folder}, or --bundle, not both')
+    options.bundle = options.run_folder or options.bundle
     if not options.bundle:
         raise UserError('evaluate needs RUN, a run folder, or --bundle (see: mbmrl bundles)')
+    if options.step_size is not None and options.adaptation != 'dynamic_evaluation':
+        raise UserError('--step-size goes with --adaptation dynamic_evaluation')
+    if options.data and options.test != 'all':
+        raise UserError('--test is of a task, and --data of recordings; leave one of them out')
     if options.figure and options.figure == options.json:
         raise UserError(f'--json and --figure are both {options.figure}; choose another file')
     if options.data:

@@ -18,6 +18,7 @@ _TAKES = {
     'robots': 'robots',
     'algorithm': 'algorithms',
     'bundle': 'bundles',
+    'run_folder': 'bundles',
     'names': 'experiments',
 }
 

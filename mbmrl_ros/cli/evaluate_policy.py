@@ -14,6 +14,7 @@ from rich.table import Table
 from mbmrl_ros.algorithms import ALGORITHMS, INNER_STEPS, SEARCH_STAGES
 from mbmrl_ros.algorithms.model_free import BASELINES
 from mbmrl_ros.bundles.policy import PolicyBundle, load_policy
+from mbmrl_ros.cli.argument_types import listed
 from mbmrl_ros.cli.evaluate_search import evaluate_search
 from mbmrl_ros.cli.progress import print_wide
 from mbmrl_ros.config import UserError, closest, known_settings, parse
@@ -42,7 +43,7 @@ def evaluate_policy_command(options: argparse.Namespace) -> None:
         return
     if options.figure:
         raise UserError(f'--figure is of ensembles; {bundle.info.algorithm} trains without one')
-    settings = SETTINGS if options.test == 'all' else options.test.split(',')
+    settings = SETTINGS if options.test == 'all' else listed(options.test)
     for setting in settings:
         task.goals.of(setting)
     curves = {name: _curve(bundle, task, name, options) for name in settings}

@@ -18,6 +18,7 @@ from mbmrl_ros.algorithms.model_free import BASELINES
 from mbmrl_ros.bundles.actor import make_actor
 from mbmrl_ros.bundles.files import find_bundle
 from mbmrl_ros.bundles.policy import PolicyBundle, build_policy
+from mbmrl_ros.cli.argument_types import listed
 from mbmrl_ros.cli.progress import print_wide
 from mbmrl_ros.config import UserError, known_settings, parse
 from mbmrl_ros.envs.meta_task import MetaTask
@@ -64,7 +65,7 @@ def _tests(task: MetaTask, options: argparse.Namespace) -> list[str]:
     """Return the names of the tests that are asked for; an empty one where a task has none."""
     tests: list[str] = list(task.tests) or ['']
     if options.test != 'all':
-        tests = options.test.split(',')
+        tests = listed(options.test)
     if options.figure and len(tests) > 1:
         raise UserError(f'--figure draws one test; choose by --test: {", ".join(tests)}')
     return tests

@@ -10,11 +10,12 @@ from pathlib import Path
 from mbmrl_ros.cli import commands
 from mbmrl_ros.cli.argument_types import (
     add_threads,
+    named_path,
     not_negative,
     positive,
     priority,
+    seed,
     share,
-    whole,
 )
 from mbmrl_ros.system.outputs import output_file
 
@@ -22,7 +23,7 @@ from mbmrl_ros.system.outputs import output_file
 def add_demo(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of mbmrl demo."""
     parser.add_argument(
-        '--out', type=Path, default=Path('out/demo'), metavar='DIR', help='(out/demo)'
+        '--out', type=named_path, default=Path('out/demo'), metavar='DIR', help='(out/demo)'
     )
     parser.add_argument('--seeds', type=positive, default=2, help='runs per controller (2)')
     parser.add_argument(
@@ -33,7 +34,10 @@ def add_demo(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--task', help="default: the robot's")
     parser.add_argument(
-        '--bundles', type=Path, metavar='DIR', help='with mb and grbal; default: the shipped ones'
+        '--bundles',
+        type=named_path,
+        metavar='DIR',
+        help='with mb and grbal; default: the shipped ones',
     )
     parser.add_argument(
         '--json', type=output_file, metavar='FILE', help='also write the summary here'
@@ -54,7 +58,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('algorithm', metavar='ALGO', help='see: mbmrl algorithms')
     parser.add_argument('--task', help='see: mbmrl tasks')
     parser.add_argument(
-        '--data', type=Path, metavar='DIR', help='recordings to train on, or to begin with'
+        '--data', type=named_path, metavar='DIR', help='recordings to train on, or to begin with'
     )
     parser.add_argument('--robot', help='its file, where that is not a shipped one')
     parser.add_argument('--config', help='recipe such as paper, or a .yaml (for two cores)')
@@ -67,7 +71,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--start-from',
-        type=Path,
+        type=named_path,
         metavar='RUN',
         help='take over the data and the weights of a run; of a search for a policy the data',
     )
@@ -92,20 +96,22 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         metavar='N',
         help='with --asynchronous: real-time priority of simulator and collector, 1 to 99 (none)',
     )
-    parser.add_argument('--seed', type=whole, default=0, help='of all random numbers (0)')
+    parser.add_argument('--seed', type=seed, default=0, help='of all random numbers (0)')
     add_threads(parser)
-    parser.add_argument('--out', type=Path, help='run folder (default: runs/<task>/<algo>/<seed>)')
+    parser.add_argument(
+        '--out', type=named_path, help='run folder (default: runs/<task>/<algo>/<seed>)'
+    )
     parser.set_defaults(command_of=commands.train)
 
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of mbmrl evaluate."""
-    parser.add_argument(
-        'bundle', nargs='?', default=argparse.SUPPRESS, metavar='RUN', help='its last bundle'
-    )
+    parser.add_argument('run_folder', nargs='?', metavar='RUN', help='its last bundle')
     parser.add_argument('--bundle', help='folder, or a name; see: mbmrl bundles')
     parser.add_argument('--task', help="default: the bundle's own")
-    parser.add_argument('--data', type=Path, metavar='DIR', help='predict recordings instead')
+    parser.add_argument(
+        '--data', type=named_path, metavar='DIR', help='predict recordings instead'
+    )
     parser.add_argument('--robot', help='its file, where that is not a shipped one')
     parser.add_argument(
         '--test',
@@ -121,7 +127,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
         '--updates', type=positive, default=3, help='of a meta-learned policy, each by --episodes'
     )
     parser.add_argument('--steps', type=positive, help="of an episode; default: the task's")
-    parser.add_argument('--seed', type=whole, default=0, help='of all random numbers (0)')
+    parser.add_argument('--seed', type=seed, default=0, help='of all random numbers (0)')
     parser.add_argument(
         '--planner',
         help="mppi, random_shooting or cem, at its defaults; default: the bundle's. Of a run of "
@@ -141,10 +147,10 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
 def add_experiment(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of mbmrl experiment."""
     parser.add_argument('names', nargs='+', metavar='NAME', help='see: mbmrl experiments; or all')
-    parser.add_argument('--out', type=Path, default=Path('runs/experiments'), metavar='DIR')
+    parser.add_argument('--out', type=named_path, default=Path('runs/experiments'), metavar='DIR')
     parser.add_argument('--methods', nargs='+', default=[], help="default: the figure's")
     parser.add_argument('--tasks', nargs='+', default=[], help="default: the figure's")
-    parser.add_argument('--seeds', nargs='+', type=whole, default=[], help='such as 0 1 2')
+    parser.add_argument('--seeds', nargs='+', type=seed, default=[], help='such as 0 1 2')
     parser.add_argument(
         '--set',
         action='append',
@@ -168,7 +174,9 @@ def add_experiment(parser: argparse.ArgumentParser) -> None:
 def add_combine(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of mbmrl combine."""
     parser.add_argument('models', nargs='+', metavar='MODEL', help='bundles, or their run folders')
-    parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='of the bundle')
+    parser.add_argument(
+        '--out', type=named_path, required=True, metavar='DIR', help='of the bundle'
+    )
     parser.add_argument('--robot', help='its file, where that is not a shipped one')
     parser.add_argument(
         '--uncertainty-penalty',

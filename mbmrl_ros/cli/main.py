@@ -55,7 +55,7 @@ def _complete(parser: argparse.ArgumentParser) -> None:
 def _check_inputs_stay(options: argparse.Namespace) -> None:
     """Refuse to write over what the command reads."""
     given = vars(options)
-    names = ('data', 'robot', 'config', 'bundle', 'bundles', 'start_from')
+    names = ('data', 'robot', 'config', 'bundle', 'run_folder', 'bundles', 'start_from')
     inputs = [Path(given[name]) for name in names if given.get(name)]
     inputs += [*given.get('bags', []), *given.get('run_folders', [])]
     target = given.get('out') if options.command == 'report' else given.get('json')

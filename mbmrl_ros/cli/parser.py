@@ -5,11 +5,17 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from mbmrl_ros import __version__
 from mbmrl_ros.cli import commands
-from mbmrl_ros.cli.argument_types import add_threads, file_or_folder, positive, whole
+from mbmrl_ros.cli.argument_types import (
+    add_threads,
+    file_or_folder,
+    named_path,
+    namespace,
+    positive,
+    seed,
+)
 from mbmrl_ros.cli.help_text import Grouped, Parser, add_examples
 from mbmrl_ros.cli.learning_arguments import (
     add_combine,
@@ -60,7 +66,7 @@ def make_parser() -> argparse.ArgumentParser:
     report = known.add_parser('report', help='a page of a training run, or of several')
     report.add_argument(
         'run_folders',
-        type=Path,
+        type=named_path,
         nargs='+',
         metavar='RUN',
         help='run folder; several are compared; or --out of experiment',
@@ -85,7 +91,7 @@ def make_parser() -> argparse.ArgumentParser:
         if name in ('tasks', 'robots'):
             lists.add_argument('--robot', metavar='FILE', help='also those of this robot file')
     key = known.add_parser('key', help='a new key that signs policies between machines')
-    key.add_argument('file', type=Path, metavar='FILE', help='of it, for its owner only')
+    key.add_argument('file', type=named_path, metavar='FILE', help='of it, for its owner only')
     key.set_defaults(
         command_of=lambda options: commands.load('nodes.learners.signing', 'key_command')
     )
@@ -114,7 +120,7 @@ def _add_security(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--bundle', default='', help='that controls it; none: it only collects')
     parser.add_argument('--task', default='', help='to learn beside it; none: no learners')
     parser.add_argument('--algorithm', default='mb_mpo', help='to learn it by (mb_mpo)')
-    parser.add_argument('--namespace', default='', help='of the nodes')
+    parser.add_argument('--namespace', type=namespace, default='', help='of the nodes')
     parser.add_argument('--out', type=output_file, required=True, metavar='FILE', help='.xml')
     parser.set_defaults(
         command_of=lambda options: commands.load('nodes.security.policy', 'security_command')
@@ -122,10 +128,16 @@ def _add_security(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_bag(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('bags', type=Path, nargs='+', metavar='BAG', help='or a folder of bags')
+    parser.add_argument(
+        'bags', type=named_path, nargs='+', metavar='BAG', help='or a folder of bags'
+    )
     parser.add_argument('--robot', required=True, help='name or .yaml; see: mbmrl robots')
-    parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='of the dataset')
-    parser.add_argument('--namespace', help='of the robot, where a bag holds several')
+    parser.add_argument(
+        '--out', type=named_path, required=True, metavar='DIR', help='of the dataset'
+    )
+    parser.add_argument(
+        '--namespace', type=namespace, help='of the robot, where a bag holds several'
+    )
     parser.add_argument('--commands', metavar='TOPIC', help="default: the robot file's")
     parser.add_argument(
         '--shortest', type=positive, default=1, help='steps that a piece must have (1)'
@@ -137,16 +149,20 @@ def _add_bag(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_shadow(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('bags', type=Path, nargs='+', metavar='BAG', help='or a folder of bags')
+    parser.add_argument(
+        'bags', type=named_path, nargs='+', metavar='BAG', help='or a folder of bags'
+    )
     parser.add_argument('--bundle', required=True, help='folder, or a name; see: mbmrl bundles')
     parser.add_argument('--task', help="whose reward; default: the bundle's own")
     parser.add_argument('--robot', help='its file, where that is not a shipped one')
     parser.add_argument(
         '--adaptation', default='auto', help='auto, none, grbal, rebal or dynamic_evaluation'
     )
-    parser.add_argument('--namespace', help='of the robot, where a bag holds several')
+    parser.add_argument(
+        '--namespace', type=namespace, help='of the robot, where a bag holds several'
+    )
     parser.add_argument('--commands', metavar='TOPIC', help="default: the robot file's")
-    parser.add_argument('--seed', type=whole, default=0, help='of all random numbers (0)')
+    parser.add_argument('--seed', type=seed, default=0, help='of all random numbers (0)')
     add_threads(parser)
     parser.add_argument('--json', type=output_file, metavar='FILE', help='write the numbers here')
     parser.set_defaults(command_of=lambda options: commands.load('cli.shadow', 'shadow_command'))

@@ -20,6 +20,7 @@ from mbmrl_ros.api.training import RunPlan, find_algorithm, run_training
 from mbmrl_ros.bundles.dynamics import Bundle, load_bundle, read_info
 from mbmrl_ros.bundles.files import bundle_kind, find_bundle
 from mbmrl_ros.bundles.precision import planning_in
+from mbmrl_ros.cli.argument_types import listed
 from mbmrl_ros.cli.evaluate_policy import evaluate_policy_command
 from mbmrl_ros.cli.next_steps import after_test, after_training
 from mbmrl_ros.cli.progress import print_wide
@@ -88,7 +89,7 @@ def evaluate_command(options: argparse.Namespace) -> None:
     info = read_info(find_bundle(options.bundle))
     task = load_task(options.task or info.task, options.robot or '')
     problem = open_task(task)
-    tests = list(task.tests) if options.test == 'all' else options.test.split(',')
+    tests = list(task.tests) if options.test == 'all' else listed(options.test)
     for test in tests:
         task.test(test)
     cpu = torch.device('cpu')

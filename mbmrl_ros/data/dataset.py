@@ -15,6 +15,7 @@ from safetensors.torch import load, save_file
 from torch import Tensor
 
 from mbmrl_ros.config import UserError
+from mbmrl_ros.spec.model_text import why_damaged
 from mbmrl_ros.system.outputs import replacing
 from mbmrl_ros.types import Transitions
 
@@ -143,4 +144,5 @@ def load_trajectories(path: Path) -> list[Trajectory]:
             Trajectory(*(tensors[f'{prefix}/{part}'] for part in parts)) for prefix in prefixes
         ]
     except (OSError, SafetensorError, KeyError) as error:
-        raise UserError(f'{path} is not a readable file of trajectories: {error}') from error
+        why = why_damaged(path, error)
+        raise UserError(f'{path} is not a readable file of trajectories: {why}') from error

@@ -32,8 +32,10 @@ def read_claim(folder: Path, contents: Contents) -> Claim | None:
         return _claim(data['rosbag2_bagfile_information'])
     except FileNotFoundError:
         contents.damage.append(f'it has no {METADATA}')
-    except Exception as error:  # of YAML, or of other keys and types than those of rosbag2
+    except (yaml.YAMLError, OSError) as error:
         contents.damage.append(f'{METADATA} cannot be used: {one_line(error)}')
+    except Exception:  # of other keys and types than those of rosbag2
+        contents.damage.append(f'{METADATA} cannot be used: it is not what rosbag2 writes')
     return None
 
 

@@ -18,8 +18,9 @@ from typing import Literal, NamedTuple
 from pydantic import Field, ValidationError
 
 from mbmrl_ros import __version__
-from mbmrl_ros.config import Config, UserError, write_text
+from mbmrl_ros.config import Config, UserError, explain, write_text
 from mbmrl_ros.data.dataset import Trajectory, load_trajectories, save_trajectories
+from mbmrl_ros.spec.model_text import why_damaged
 from mbmrl_ros.spec.robot import RobotSpec
 from mbmrl_ros.system.outputs import as_json, reason
 
@@ -124,15 +125,19 @@ def load_manifest(folder: Path) -> Manifest:
     """Read manifest.json; UserError if there is none, or of another format."""
     path = folder / MANIFEST
     try:
-        return Manifest.model_validate(json.loads(path.read_text()))
+        return Manifest.model_validate(json.loads(path.read_bytes().decode('utf-8-sig')))
     except OSError as error:
         raise UserError(
             f'{folder} is no dataset of recordings ({MANIFEST} cannot be read); '
             'make one with: mbmrl bag BAG --robot ROBOT --out DIR'
         ) from error
-    except (ValueError, ValidationError) as error:
-        line = ' '.join(str(error).split())[:200]
-        raise UserError(f'{path} is damaged or of another format: {line}') from error
+    except ValidationError as error:
+        what = explain(Manifest, error.errors()[0])
+        raise UserError(f'{path} is damaged or of another format: {what}') from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(
+            f'{path} is damaged or of another format: {why_damaged(path, error)}'
+        ) from error
 
 
 def load_recordings(folder: Path, spec: RobotSpec) -> list[Session]:

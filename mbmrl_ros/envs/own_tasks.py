@@ -40,6 +40,12 @@ def _own_task(spec: RobotSpec, robot: str, name: str, section: OwnTask) -> Task:
         [interval(name, goal.range, goal.held_out) for name, goal in section.goals.items()]
     )
     build_reward(spec, section.reward, goals.names)
+    # Those of the simulator, such as mass:torso, are of no term.
+    unused = {name for name in goals.names if ':' not in name} - {
+        term.goal for term in section.reward
+    }
+    if unused:
+        raise UserError(f'{name}: no term of the reward is of goal {", ".join(sorted(unused))}')
     build_done(spec, section.done)
     usual, held_out = (
         tuple(_disturbance(spec, text) for text in texts)

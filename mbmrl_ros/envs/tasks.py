@@ -45,7 +45,8 @@ def load_task(name: str, robot: str = '') -> Task:
         name = f'{spec.name}/{name}' if name in spec.tasks else name
     tasks = TASKS | own
     if name not in tasks and name not in POLICY_TASKS:
-        raise UserError(f'unknown task {name!r}; {closest(name, tasks)}')
+        hint = task_file_hint(name, robot)
+        raise UserError(f'unknown task {name!r}; {closest(name, tasks)}{hint}')
     if name in LEARNING_TASKS:
         raise UserError(f'{name} is a task for policies (see: mbmrl algorithms)')
     if name not in tasks or tasks[name].goals.names:
@@ -53,4 +54,22 @@ def load_task(name: str, robot: str = '') -> Task:
             f'{name} has goals, which a model and its planner are not told of; it is a task for '
             'policies (see: mbmrl algorithms)'
         )
+    if robot and name not in own:
+        check_robot(tasks[name], robot)
     return tasks[name]
+
+
+def task_file_hint(name: str, robot: str) -> str:
+    """Return what to do about a task that may be one of a robot file which was not named."""
+    hint = '; if a robot file of your own has it, name that file by --robot'
+    return hint if '/' in name and not robot.endswith(('.yaml', '.yml')) else ''
+
+
+def check_robot(task: Task, robot: str) -> None:
+    """UserError if a robot that was named is not the one of a shipped task."""
+    named, own = load_robot(robot), load_robot(task.robot)
+    if named.hash != own.hash:
+        raise UserError(
+            f'{task.name} is a task of {task.robot}, and --robot is {robot}: another name, other '
+            'channels, period or limits; leave --robot out, or name a task of that file'
+        )

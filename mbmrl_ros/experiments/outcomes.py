@@ -29,7 +29,7 @@ def finished(job: Job, out: Path) -> bool:
     path = out / job.work.path
     try:
         found = _by_name(_of_now(json.loads(path.read_text())['settings']))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f'{path} cannot be read ({error}); remove it to make it again') from error

@@ -197,7 +197,9 @@ def training_of(
     recipe = read_recipe(made.algorithm, task, name, algorithm.recipes)
     settings = merged(recipe.settings, {} if chosen.full else _small(made.algorithm, task))
     settings = merged(settings, QUICK if chosen.quick else {})
-    config = parse(record, override(settings, chosen.assignments), recipe.source)
+    config = parse(
+        record, override(settings, chosen.assignments), recipe.source, chosen.assignments
+    )
     assert isinstance(config, BatchConfig)
     if not chosen.quick and not any(a.startswith('iterations=') for a in chosen.assignments):
         config = config.model_copy(

@@ -232,7 +232,7 @@ def training_of(task: str, arm: str, seed: int, chosen: Selection) -> SearchTrai
         settings = merged(settings, POINT_SIZES[made.algorithm] if small else {})
     settings = merged(settings, dict(made.changes))
     settings = override(settings, chosen.assignments)
-    config: Any = parse(algorithm.Config, settings, source)
+    config: Any = parse(algorithm.Config, settings, source, chosen.assignments)
     if chosen.quick:
         config = parse(algorithm.Config, config.model_dump() | _quick(made), source)
     elif not any(each.startswith('iterations=') for each in chosen.assignments):

@@ -52,9 +52,14 @@ def _config(model: str, task: str, variant: Variant, chosen: Selection) -> Model
     made = MODELS[model]
     settings, source = _recipe(settings_of(made.algorithm), task, made.recipe)
     settings = merged(settings, merged(made.changes, made.by_task.get(task, {})))
-    special = _special(model, chosen)
-    changes = (*(QUICK if chosen.quick else ()), *variant.training, *_general(made, chosen))
-    config = parse(record_of(made.algorithm), override(settings, (*changes, *special)), source)
+    special, general = _special(model, chosen), _general(made, chosen)
+    changes = (*(QUICK if chosen.quick else ()), *variant.training, *general)
+    config = parse(
+        record_of(made.algorithm),
+        override(settings, (*changes, *special)),
+        source,
+        (*general, *special),
+    )
     times = 1.0 if _has_iterations(special) else made.times
     return config.model_copy(update={'iterations': math.ceil(config.iterations * times)})
 

@@ -80,7 +80,8 @@ def find_sensors(bag: Bag, spec: RobotSpec, namespace: str | None = None) -> dic
         kind = spec.topics[name].type
         if kind not in bag.topics[full]:
             came = ' and '.join(bag.topics[full])
-            raise UserError(f'{bag.where}: {full} is {came}, the robot file says {kind}')
+            said = came or 'of no type'
+            raise UserError(f'{bag.where}: {full} is {said}, the robot file says {kind}')
     return sensors
 
 

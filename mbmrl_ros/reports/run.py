@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,6 +18,7 @@ from mbmrl_ros.bundles.files import FORMER_METRICS
 from mbmrl_ros.config import UserError, read_yaml
 from mbmrl_ros.reports.page import Page, Section, settings_section, write_page
 from mbmrl_ros.system.outputs import check_file
+from mbmrl_ros.training.run import read_rows
 from mbmrl_ros.types import Array
 
 Metrics = dict[str, Array]
@@ -140,29 +139,33 @@ def _endings(metrics: Metrics) -> str:
 
 def read_identity(folder: Path) -> dict[str, Any]:
     """Read what a run is of; UserError for a part of a training beside a robot."""
-    identity: dict[str, Any] = json.loads((folder / 'run.json').read_text())
+    path = folder / 'run.json'
+    identity = read_yaml(path)
     if 'part' in identity:
         raise UserError(
             f'{folder} is the {identity["part"]} of a training beside a robot, which has no page; '
             f'its curves: tensorboard --logdir {folder.parent}'
         )
+    missing = {'algorithm', 'task', 'seed'} - identity.keys()
+    if missing:
+        raise UserError(f'{path} is not of a run: it lacks {", ".join(sorted(missing))}')
     return identity
 
 
 def read_metrics(folder: Path) -> Metrics:
     """Read metrics.csv as columns; UserError if there is none."""
     path = folder / 'metrics.csv'
-    try:
-        with path.open(newline='') as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
+    if not path.is_file():
         within = ' '.join(str(each.parent) for each in sorted(folder.glob('*/metrics.csv')))
         raise UserError(
             f'{folder} is not a run folder with a finished iteration: '
             + (f'name those in it: {within}' if within else f'{path.name} is missing')
-        ) from error
+        )
+    rows = read_rows(path)
     if not rows:
         raise UserError(f'{path} has no rows yet')
+    if 'environment_steps' not in rows[0]:
+        raise UserError(f'{path} is not of a run: it has no column environment_steps')
     # Empty: of a version that did not measure it.
     return {
         FORMER_METRICS.get(key, key): np.array([float(row[key] or 'nan') for row in rows])

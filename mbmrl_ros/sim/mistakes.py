@@ -24,6 +24,7 @@ from mbmrl_ros.sim.sensors import (
     simulation_of,
 )
 from mbmrl_ros.sim.wheels import driven_joints, place_in_file
+from mbmrl_ros.spec.channels import read_signal
 from mbmrl_ros.spec.robot import RobotSpec
 
 MODEL = ('simulation', 'model')
@@ -69,6 +70,9 @@ def model_mistakes(spec: RobotSpec) -> Iterator[Mistake]:
     found += missing_bodies(description, spec)
     found += _unknown_signals(spec)
     yield from found
+    found += (unplaced := list(_unplaced_topics(spec, [body.name for body in description.bodies])))
+    # A topic of another name that has a body is probably the one that has none.
+    yield from unplaced if set(simulation.bodies) <= set(spec.topics) else ()
     body = description.bodies[-1].name
     rest = _without(spec, {place for place, _ in found}, body)
     if rest is None:
@@ -104,17 +108,30 @@ def _missing_joints(
 
 
 def _unknown_signals(spec: RobotSpec) -> Iterator[Mistake]:
-    """Yield the channels that no sensor of MuJoCo gives."""
+    """Yield the channels that no sensor of MuJoCo gives, wherever their topics are measured."""
     simulation = simulation_of(spec)
+    placed = simulation.model_copy(update={'bodies': dict.fromkeys(spec.topics, '')})
     for place, channel in enumerate(spec.state):
         for signal in channel.signals:
             if channel.topic not in spec.topics or signal in readouts_of(simulation):
                 continue
             try:
-                check_signal(simulation, signal)
+                check_signal(placed, signal)
             except UserError as error:
                 yield Mistake(('state', place, 'field'), str(error))
                 break
+
+
+def _unplaced_topics(spec: RobotSpec, bodies: list[str]) -> Iterator[Mistake]:
+    """Yield the topics of which nothing says which body of the model they are about, each once."""
+    simulation = simulation_of(spec)
+    for topic in spec.topics:
+        signals = [read_signal(signal) for c in spec.state for signal in c.signals]
+        read = [str(s) for s in signals if s.topic == topic and s.joint is None]
+        if topic not in simulation.bodies and set(read) - set(readouts_of(simulation)):
+            valid = ', '.join(name for name in bodies if name != 'world')
+            text = f'it does not say which body {topic} is about; one of: {valid}'
+            yield Mistake(('simulation', 'bodies', topic), text)
 
 
 def _without(spec: RobotSpec, places: set[tuple[str | int, ...]], body: str) -> RobotSpec | None:

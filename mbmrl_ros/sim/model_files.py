@@ -17,7 +17,7 @@ import mujoco
 from mbmrl_ros.config import Mistake, UserError, closest, find_file, is_uri
 from mbmrl_ros.sim.wheels import driven_joints
 from mbmrl_ros.spec.channels import read_signal
-from mbmrl_ros.spec.model_text import LFS, why_no_model
+from mbmrl_ros.spec.model_text import LFS, POINTER, why_no_model
 from mbmrl_ros.spec.robot import RobotSpec
 
 _TO_DO = {
@@ -100,10 +100,12 @@ def root_body(description: mujoco.MjSpec, spec: RobotSpec) -> mujoco.MjsBody:
 def why(error: Exception, path: Path) -> str:
     """Return in one line what MuJoCo says of a model, or what it could not know."""
     line = ' '.join(str(error).split())
+    if 'could not find decoder' in line:
+        return f'{path.name} is no model by its name; an MJCF ends in .xml, a URDF in .urdf'
     for name in (path, *re.findall(r"'([^']+)'", line)):
         with contextlib.suppress(OSError), (path.parent / name).open('rb') as file:
             if file.read(len(LFS)) == LFS:
-                return f'{name} is a pointer of Git LFS; get the file itself with: git lfs pull'
+                return f'{name} {POINTER}'
     return line
 
 

@@ -49,10 +49,13 @@ _PER_SECOND = {'rad': 'rad/s', 'm': 'm/s'}
 def unit_mistakes(spec: RobotSpec, model: mujoco.MjModel) -> Iterator[Mistake]:
     """Yield the channels, and the joints of the action, that have the unit of something else."""
     # The parts of a twist have units of their own.
+    joints: dict[str, list[str]] = {}
     for joint in () if wheels_of(spec) else spec.action.joints:
         right = _OF_JOINTS[int(model.joint(joint).type[0])][spec.action.field]
-        if spec.simulation is not None and spec.simulation.motors is None:
-            for text in _wrong(f'the action ({joint})', spec.action.unit, right):
+        joints.setdefault(right, []).append(joint)
+    if spec.simulation is not None and spec.simulation.motors is None:
+        for right, those in joints.items():
+            for text in _wrong(f'the action ({", ".join(those)})', spec.action.unit, right):
                 yield Mistake(('action', 'unit'), text)
     for place, channel in enumerate(spec.state):
         right = _of_channel(channel, model)

@@ -43,12 +43,20 @@ _FRAMED_CHILD = ('Odometry', 'TransformStamped', 'TFMessage')
 _TOPIC = re.compile(r'/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*', re.ASCII)
 
 
+TOPIC_RULE = (
+    'a topic is letters, digits and _, none beginning with a digit, joined by /; with a / before '
+    'it, it is not below the namespace'
+)
+
+
+def is_topic(name: object) -> bool:
+    """Whether a topic can be called so."""
+    return isinstance(name, str) and _TOPIC.fullmatch(name) is not None
+
+
 def _check_topic(name: str) -> str:
-    if not _TOPIC.fullmatch(name):
-        raise ValueError(
-            'a topic is letters, digits and _, none beginning with a digit, joined by /; with a / '
-            'before it, it is not below the namespace'
-        )
+    if not is_topic(name):
+        raise ValueError(TOPIC_RULE)
     return name
 
 
@@ -58,6 +66,23 @@ def _check_given(name: str) -> str:
     return name
 
 
+def _check_file_name(name: str) -> str:
+    if not re.fullmatch(r'[^/\s.][^/\x00-\x1f]*', name):
+        raise ValueError(
+            'it is a name of folders as well: of one line, without /, and neither a dot nor a '
+            'space at its beginning'
+        )
+    return name
+
+
+def _check_field(name: str) -> str:
+    if not re.fullmatch(r'[^:\[\]]+', name):
+        raise ValueError('a field is a path into the message, without : [ and ]')
+    return name
+
+
+FileName = Annotated[str, AfterValidator(_check_file_name)]
+"""Of a robot or a task: folders are called so."""
 TopicName = Annotated[str, AfterValidator(_check_topic)]
 Name = Annotated[str, AfterValidator(_check_given)]
 """Of a joint, a link, a channel: any text."""
@@ -133,8 +158,7 @@ class Channel(Config):
 
     name: Name
     topic: str
-    field: str = Field(
-        pattern=r'^[^:\[\]]+$',
+    field: Annotated[str, AfterValidator(_check_field)] = Field(
         description='path into the message; for joints: position, velocity, effort; for arrays: '
         'data and a place, as in data.0; for a point: x, y, z',
     )
@@ -225,7 +249,13 @@ class Action(Config):
         return self
 
     def _mistakes(self) -> Iterator[Mistake]:
-        for name in ('lower', 'upper', 'rate_limit', 'fallback'):
+        numbers = ('lower', 'upper', 'rate_limit', 'fallback')
+        lengths = {len(getattr(self, name)) for name in numbers}
+        if len(lengths) == 1 and lengths != {len(self.joints)}:
+            text = f'{len(self.joints)} joints, and {lengths.pop()} values in {", ".join(numbers)}'
+            yield Mistake(('joints',), f'{text}: they need one value per joint')
+            return
+        for name in numbers:
             if len(getattr(self, name)) != len(self.joints):
                 text = f'{name} needs one value per joint ({len(self.joints)})'
                 yield Mistake((name,), text)

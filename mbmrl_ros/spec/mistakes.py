@@ -12,19 +12,22 @@ import copy
 import difflib
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from mbmrl_ros.config import Mistake, explain
+from mbmrl_ros.config import Mistake, closest, explain
+from mbmrl_ros.spec.channels import TOPIC_RULE, is_topic
 from mbmrl_ros.spec.robot import RobotSpec
 
 Place = tuple[str | int, ...]
 # Each round mends something, or is the last one.
 ROUNDS = 50
+# What is told of its field and type elsewhere.
+_OF_ACTION = ('the robot file commands', 'the unit of the action')
 _NUMBERS = ('greater_than', 'less_than', 'finite_number', 'float', 'int')
 
 
@@ -104,12 +107,20 @@ class _Mender:
         topics, state = self.data.get('topics'), self.data.get('state')
         if not isinstance(topics, dict) or not isinstance(state, list):
             return
+        self._name_topics(topics, state)
+        self._pair_topics(topics, state)
+
+    def _pair_topics(self, topics: dict[Any, Any], state: list[Any]) -> None:
         named = Counter(
-            str(each['topic']) for each in state if isinstance(each, dict) and 'topic' in each
+            each['topic']
+            for each in state
+            if isinstance(each, dict) and is_topic(each.get('topic'))
         )
-        for topic in [each for each in topics if each not in named]:
+        unused = [each for each in topics if each not in named]
+        for topic in unused:
             missing = [name for name, times in named.items() if times > 1 and name not in topics]
-            for meant in difflib.get_close_matches(str(topic), missing, n=1):
+            alike = difflib.get_close_matches(topic, missing, n=1)
+            for meant in alike or (missing if len(missing) == len(unused) == 1 else []):
                 text = (
                     f'no channel is of it, and {named[meant]} of {meant!r}, which is not listed; '
                     f'did you mean {meant!r}?'
@@ -117,6 +128,39 @@ class _Mender:
                 self.found.append(Mistake(('topics', topic), text))
                 topics[meant] = topics.pop(topic)
                 self._guesses.add(('topics', meant))
+        for topic in [name for name, times in named.items() if times > 1 and name not in topics]:
+            valid = closest(topic, topics)
+            text = f'{named[topic]} channels are of {topic!r}, which is not listed; {valid}'
+            self.found.append(Mistake(('topics', topic), text))
+            topics[topic] = {'type': 'nav_msgs/msg/Odometry', 'timeout_s': 1}
+            self._guesses.add(('topics', topic))
+            self._names.add(topic)
+
+    def _name_topics(self, topics: dict[Any, Any], state: list[Any]) -> None:
+        """Give topics that have no possible name, such as `1`, those that are missing, in order.
+
+        One that channels name likewise gets any name.
+        """
+        of = [each.get('topic') for each in state if isinstance(each, dict)]
+        of = [each for each in of if isinstance(each, Hashable)]
+        missing = [str(each) for each in dict.fromkeys(of) if is_topic(each)]
+        missing = [each for each in missing if each not in topics]
+        unnamed = [each for each in topics if not is_topic(each)]
+        # Of several, which is meant by which is a guess as well.
+        self._names.update(missing if len(unnamed) > 1 else ())
+        for topic in unnamed:
+            used = topic in of
+            meant = missing.pop(0) if missing and not used else f'topic_{len(self.found)}'
+            hint = f'; did you mean {meant!r}?' if meant in of else ''
+            text = f'got {topic!r}; {TOPIC_RULE}{hint}'
+            self.found.append(Mistake(('topics', topic), text))
+            topics[meant] = topics.pop(topic)
+            self._guesses.add(('topics', meant))
+            self._names.update((meant, str(topic)) if used else ())
+            for place, each in enumerate(state):
+                if isinstance(each, dict) and used and each.get('topic') == topic:
+                    each['topic'] = meant
+                    self._guesses.add(('state', place, 'topic'))
 
     def original(self, place: Place) -> Place:
         """Return where something stood in the file, before entries of lists were left out."""
@@ -157,7 +201,17 @@ class _Mender:
         self._guesses.add(at)
         if kind == 'literal_error' and not again:
             valid = re.findall(r"'([^']*)'", error['ctx']['expected'])
-            self._set(place, difflib.get_close_matches(str(error['input']), valid, 1, 0.0)[0])
+            alike = difflib.get_close_matches(str(error['input']), valid, 1)
+            self._set(place, (alike or valid)[0])
+            # Much is told of what has it at other places, by the name of that.
+            if not alike and at[0] in ('action', 'topics'):
+                self._names.update(_OF_ACTION if at[0] == 'action' else {str(at[-2])})
+            return True
+        if (
+            kind in ('string_type', 'invalid_key', 'value_error')
+            and not again
+            and self._name(place)
+        ):
             return True
         if kind.startswith(_NUMBERS) and not again:
             self._set(place, 1)
@@ -166,6 +220,24 @@ class _Mender:
                 self._names.add(str(place[0]))
             return True
         return self._leave_out(place)
+
+    def _name(self, place: Place) -> bool:
+        """Make a name of what YAML took for a number, a switch or a date, of a key as well."""
+        holder, last = self._at(place[:-1]), place[-1]
+        if isinstance(holder, dict) and not isinstance(last, str):
+            holder[str(last)] = holder.pop(last)
+            self._guesses.add((*self.original(place[:-1]), str(last)))
+            return True
+        if place[:2] == ('action', 'joints'):
+            # To leave one out would make its limits wrong.
+            holder[last] = f'joint {last}'
+            self._names.add(f'joint {last}')
+            return True
+        if isinstance(holder[last], (dict, list, type(None))):
+            return False
+        # A text is here because it cannot be a name.
+        self._set(place, 'unnamed' if isinstance(holder[last], str) else str(holder[last]))
+        return True
 
     def _leave_out(self, place: Place) -> bool:
         """Leave out the smallest part around a place that the file may do without."""
@@ -194,6 +266,7 @@ class _Mender:
     def _place(self, location: Any) -> Place:
         """Return an error's place in the file, without what pydantic adds: kinds, `[key]`."""
         value: Any = self.data
+        location = [part for part in location if part != '[key]']
         for depth, part in enumerate(location):
             inside = isinstance(value, list) and isinstance(part, int) and part < len(value)
             if not inside and not (isinstance(value, dict) and part in value):

@@ -8,6 +8,15 @@ import re
 from pathlib import Path
 
 LFS = b'version https://git-lfs'
+POINTER = 'is a pointer of Git LFS; get the file itself with: git lfs pull'
+
+
+def why_damaged(path: Path, error: Exception) -> str:
+    """Return what a file is in place of what it should be, or what a library said of it."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    with path.open('rb') as file:
+        return f'it {POINTER}' if file.read(len(LFS)) == LFS else str(error)
 
 
 def why_no_model(path: Path) -> str:
@@ -19,7 +28,7 @@ def why_no_model(path: Path) -> str:
     except OSError as error:
         return error.strerror or str(error)
     if text.startswith(LFS):
-        return f'{path} is a pointer of Git LFS; get the file itself with: git lfs pull'
+        return f'{path} {POINTER}'
     if path.suffix.lower() != '.xacro' and not _is_xacro(text):
         return ''
     stem = path.name.removesuffix('.xacro').removesuffix('.urdf')

@@ -38,8 +38,8 @@ from mbmrl_ros.spec.channels import (
     WHEEL_PARTS,
     Action,
     Channel,
+    FileName,
     Kinematics,
-    Name,
     Plausible,
     Safety,
     Topic,
@@ -61,7 +61,7 @@ SENSIBLE_DEADLINE = 0.5, 5.0
 class RobotSpec(Config):
     """Everything the package knows about a robot."""
 
-    name: Annotated[Name, Field(pattern=r'^[^/\s.][^/\x00-\x1f]*$', description='also of folders')]
+    name: FileName = Field(description='also of folders')
     description: str = ''
     period_s: Positive
     frame: str = Field(
@@ -83,7 +83,7 @@ class RobotSpec(Config):
     kinematics: Kinematics | None = None
     simulation: Simulation | None = None
     collection: Collection = Collection()
-    tasks: dict[str, OwnTask] = Field(default={}, description='by name; shipped ones apart')
+    tasks: dict[FileName, OwnTask] = Field(default={}, description='by name; shipped ones apart')
 
     @model_validator(mode='before')
     @classmethod
@@ -129,6 +129,13 @@ class RobotSpec(Config):
         if all(topic.slow for topic in self.topics.values()):
             text = 'topics: one at least must not be slow, to date the state'
             yield Mistake(('topics',), text)
+        battery = self.safety.battery
+        if self.action.topic in {*self.topics, battery.topic if battery else ''}:
+            text = f'{self.action.topic} is listened to: commands go out on a topic of their own'
+            yield Mistake(('action', 'topic'), text)
+        if battery is not None and battery.topic in self.topics:
+            text = f'{battery.topic} is of {self.topics[battery.topic].type}, not of BatteryState'
+            yield Mistake(('safety', 'battery', 'topic'), text)
         yield from self._about_limits(names)
 
     def _about_channel(self, channel: Channel) -> Iterator[str]:
@@ -338,7 +345,9 @@ def read_robot(name_or_path: str) -> tuple[Path, dict[str, Any]]:
     elif name_or_path in robot_names():
         path = shipped / f'{name_or_path}.yaml'
     else:
-        raise UserError(f'unknown robot {name_or_path!r}; {closest(name_or_path, robot_names())}')
+        file = '; a robot file ends in .yaml' if Path(name_or_path).exists() else ''
+        valid = closest(name_or_path, robot_names())
+        raise UserError(f'unknown robot {name_or_path!r}{file}; {valid}')
     return path, read_extended(path, shipped)
 
 

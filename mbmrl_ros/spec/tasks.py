@@ -4,13 +4,22 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
-from pydantic import Field, FiniteFloat, model_validator
+from pydantic import AfterValidator, Field, FiniteFloat, model_validator
 
 from mbmrl_ros.config import Config, Positive
 
 Pair = tuple[FiniteFloat, FiniteFloat]
+
+
+def _check_order(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] >= pair[1]:
+        raise ValueError('a range is [lowest, highest]')
+    return pair
+
+
+Range = Annotated[Pair, AfterValidator(_check_order)]
 
 
 class Area(Config):
@@ -53,10 +62,10 @@ class TermConfig(Config):
     term: str = Field(description='its name (rewards/terms.py)')
     weight: FiniteFloat = Field(1.0, description='what it is multiplied by; a cost is negative')
     channel: str | None = Field(None, description='that it is about, where it needs one')
-    target: dict[str, FiniteFloat] | None = Field(
+    target: Annotated[dict[str, FiniteFloat], Field(min_length=1)] | None = Field(
         None, description='by channel: where to be, where it needs one'
     )
-    limits: dict[str, Pair] | None = Field(
+    limits: Annotated[dict[str, Range], Field(min_length=1)] | None = Field(
         None, description='by channel: the range that it pays within, where it needs one'
     )
     path: str | tuple[Pair, ...] | None = Field(
@@ -96,6 +105,15 @@ class OwnTask(Config):
     goals: dict[str, GoalRange] = Field(
         default={}, description='by name: what the reward takes that is drawn anew per task'
     )
-    done: dict[str, Pair] = Field(
+    done: dict[str, Range] = Field(
         default={}, description='by channel: the range outside of which an episode ends'
     )
+
+    @model_validator(mode='after')
+    def _consistent(self) -> Self:
+        for place, text in enumerate(self.held_out):
+            if text in self.disturbances:
+                raise ValueError(f'held_out is for tests only, and disturbances have {text!r} too')
+            if text in self.held_out[:place]:
+                raise ValueError(f'held_out has {text!r} twice')
+        return self

@@ -42,6 +42,8 @@ def reason(error: Exception) -> str:
 
 def output_file(text: str) -> Path:
     """Return the path of a file that can be written: for argparse. `-`: standard output."""
+    if not text:
+        raise argparse.ArgumentTypeError('needs the name of a file, got nothing')
     path = Path('/dev/stdout' if text == '-' else text)
     try:
         check_file(path)
@@ -182,6 +184,10 @@ def claimed(folder: Path, who: str = 'command') -> Iterator[None]:
             probe.touch()
             probe.unlink()
             descriptor = os.open(folder, os.O_RDONLY)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise UserError(
+                f'cannot write to {folder}: {reason(error)}{_obstacle(folder)}'
+            ) from error
         except OSError as error:
             raise UserError(f'cannot write to {folder}: {reason(error)}') from error
         try:
@@ -197,6 +203,13 @@ def claimed(folder: Path, who: str = 'command') -> Iterator[None]:
         for path in made:
             with contextlib.suppress(OSError):
                 path.rmdir()
+
+
+def _obstacle(folder: Path) -> str:
+    """Return what keeps a folder from being made where there is something else."""
+    place = Path(os.path.realpath(folder))
+    there = next((path for path in (place, *place.parents) if path.exists()), place)
+    return '' if there.is_dir() else f'; {there} is a file, choose a folder'
 
 
 def _lock(descriptor: int) -> bool:

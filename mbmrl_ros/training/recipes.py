@@ -60,7 +60,7 @@ def load_recipe(
     otherwise: whose recipes count where a task has none for the algorithm; empty: nobody's.
     """
     settings, source = read_recipe(algorithm, task, name, otherwise)
-    return parse(record, override(settings, assignments), source)
+    return parse(record, override(settings, assignments), source, assignments)
 
 
 def read_recipe(algorithm: str, task: str, name: str | None = None, otherwise: str = '') -> Recipe:

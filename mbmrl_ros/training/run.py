@@ -30,6 +30,7 @@ from torch import Tensor
 from mbmrl_ros.config import Config, UserError, known_settings, read_yaml
 from mbmrl_ros.data.dataset import Trajectory, load_trajectories, save_trajectories, split_long
 from mbmrl_ros.models.device import Precision, choose_precision
+from mbmrl_ros.spec.model_text import why_damaged
 from mbmrl_ros.system.outputs import reason, replacing
 from mbmrl_ros.system.outputs import write_text as write_text
 from mbmrl_ros.training.tensorboard import Board
@@ -215,10 +216,7 @@ class Run:
 
     def _rows(self) -> list[dict[str, str]]:
         path = self.folder / 'metrics.csv'
-        if not path.exists():
-            return []
-        with path.open(newline='') as file:
-            return list(csv.DictReader(file))
+        return read_rows(path) if path.exists() else []
 
     def publish(self, iteration: int) -> Path:
         """Return the folder for this iteration's bundle; 0: that of another run, to begin with."""
@@ -264,7 +262,9 @@ def _difference(path: Path, settings: dict[str, Any], present: Present) -> str:
     """Return the first setting that a file has otherwise, the number of iterations apart."""
     try:
         found = present(read_yaml(path))
-    except (UserError, ValidationError):
+    except UserError as error:
+        raise UserError(f'{error}; put it right, or choose another --out') from error
+    except ValidationError:
         return 'it cannot be read'
     for key in sorted((set(settings) | set(found)) - {'iterations'}):
         if not same_setting(key, found.get(key), settings.get(key)):
@@ -284,9 +284,44 @@ def read_checkpoint(folder: Path) -> tuple[int, dict[str, Tensor]]:
         return 0, {}
     try:
         tensors = load(path.read_bytes())
-    except (OSError, SafetensorError) as error:
-        raise UserError(f'{path} is damaged: {error}') from error
-    return int(tensors.pop('iteration')), tensors
+        iteration = int(tensors.pop('iteration'))
+    except OSError as error:
+        raise UserError(f'cannot read {path}: {error.strerror}') from error
+    except SafetensorError as error:
+        raise UserError(f'{path} is damaged: {why_damaged(path, error)}') from error
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise UserError(f'{path} is no checkpoint of a run: it tells no iteration') from error
+    if iteration < 0:
+        raise UserError(f'{path} is damaged: it is of iteration {iteration}')
+    return iteration, tensors
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a metrics.csv; UserError where they are not of numbers."""
+    try:
+        with path.open(encoding='utf-8-sig', newline='') as file:
+            rows = list(csv.DictReader(file))
+        for number, row in enumerate(rows, 2):
+            int(row['iteration'])
+            if [text for text in row.values() if text and not _is_number(text)]:
+                raise ValueError(f'line {number} is not one of numbers, as many as it has columns')
+    except OSError as error:
+        raise UserError(f'cannot read {path}: {error.strerror}') from error
+    except (ValueError, KeyError, csv.Error) as error:
+        why = 'it has no column iteration' if isinstance(error, KeyError) else error
+        raise UserError(
+            f'{path} is damaged ({why}); put it right, or remove it: a run that goes on begins it '
+            'anew'
+        ) from error
+    return rows
+
+
+def _is_number(text: object) -> bool:
+    try:
+        float(text)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def read_data(folder: Path) -> list[list[Trajectory]]:
@@ -310,7 +345,11 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tenso
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         if key.startswith('optimiser/'):
-            _, index, name = key.split('/')
+            index, _, name = key.removeprefix('optimiser/').partition('/')
+            if not index.isdecimal():
+                raise UserError(
+                    f'the checkpoint has {key!r}, which no optimiser of this version has'
+                )
             state.setdefault(int(index), {})[name] = value
     if state:
         whole['state'] = state

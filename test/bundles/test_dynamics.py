@@ -125,6 +125,26 @@ def test_one_flipped_bit_in_the_weights_is_noticed(folder, place):
     assert str(path) in text
 
 
+@pytest.mark.parametrize('name', ['bundle.json', 'model.safetensors'])
+def test_a_pointer_of_git_lfs_is_called_one(folder, name):
+    (folder / name).write_text('version https://git-lfs.github.com/spec/v1\noid sha256:1\n')
+    assert 'git lfs pull' in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'said'),
+    [
+        ({'format': 3}, 'is of format 3, and this version reads 1 to 2'),
+        ({'past_steps': -1}, 'past_steps: '),
+        ({'foo': 1}, "unknown key 'foo'"),
+    ],
+)
+def test_a_description_of_another_version_says_what_differs(folder, changes, said):
+    path = folder / 'bundle.json'
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    assert said in refusal(folder) and 'https:' not in refusal(folder)
+
+
 def test_missing_and_cut_weights_are_refused(folder):
     path = folder / 'model.safetensors'
     path.write_bytes(path.read_bytes()[:-100])

@@ -140,6 +140,17 @@ def test_every_mistake_is_found_at_its_place_and_nothing_else(place, capsys):
         ('nav_msgs/msg/Odometry', 'nav_msgs/msg/Odom', 'topics.odom.type',
          "got 'nav_msgs/msg/Odom'; did you mean 'nav_msgs/msg/Odometry'?"),
         ('joints: [', 'joints: 3  # [', 'action.joints', 'needs a list, got 3'),
+        # YAML takes all of these for something else than names.
+        ('odom: {type', '1: {type', 'topics.1', "did you mean 'odom'?"),
+        ('odom: {type', 'on: {type', 'topics.True', "did you mean 'odom'?"),
+        ('odom: {type', "'1a': {type", 'topics.1a', "did you mean 'odom'?"),
+        ('odom: {type', 'pose: {type', 'topics.pose', "did you mean 'odom'?"),
+        ('name: walker', 'name: 1', 'name', 'in quotes'),
+        ('joints: [thigh_joint', 'joints: [{a: 1}', 'action.joints.0', 'valid string'),
+        ('bodies: {odom: ', 'bodies: {1: ', 'simulation.bodies.1', 'in quotes'),
+        ('bodies: {odom: ', 'bodies: {odm: ', 'simulation.bodies.odm', "did you mean 'odom'?"),
+        ('field: effort', 'field: x', 'action.field', "got 'x'"),
+        ('topic: joint_commands', 'topic: joint_states', 'action.topic', 'listened to'),
     ],
 )  # fmt: skip
 def test_one_wrong_line_is_one_mistake(place, walker, right, wrong, where, said):
@@ -158,6 +169,37 @@ def test_two_joints_that_are_misspelt_are_two_mistakes(place, walker):
     assert main(['check', 'bad.yaml', '--json', 'found.json']) == 2
     found = json.loads(Path('found.json').read_text())['mistakes']
     assert [each['place'] for each in found] == ['action.joints.0', 'action.joints.1']
+
+
+@pytest.mark.parametrize(
+    ('changes', 'where', 'said'),
+    [
+        ({'held_out': ['disabled_joint:leg_joint'] * 2}, 'tasks.it', 'twice'),
+        (
+            {
+                'held_out': ['disabled_joint:leg_joint'],
+                'disturbances': ['disabled_joint:leg_joint'],
+            },
+            'tasks.it',
+            'for tests only',
+        ),
+        ({'done': {'z': [2, 1]}}, 'tasks.it.done.z', '[lowest, highest]'),
+        ({'goals': {'v': {'range': [0, 1], 'held_out': [2, 3]}}}, 'tasks.it', 'of goal v'),
+        (
+            {'reward': [{'term': 'distance', 'target': {}}]},
+            'tasks.it.reward.0.target',
+            'at least 1',
+        ),
+    ],
+)
+def test_a_task_that_would_not_be_what_it_says_is_a_mistake(place, walker, changes, where, said):
+    data = yaml.safe_load(walker)
+    task = {'reward': [{'term': 'action_squared', 'weight': -1}]} | changes
+    data['tasks'] = {'it': task}
+    Path('bad.yaml').write_text(yaml.safe_dump(data))
+    assert main(['check', 'bad.yaml', '--json', 'found.json']) == 2
+    [found] = json.loads(Path('found.json').read_text())['mistakes']
+    assert found['place'] == where and said in found['text']
 
 
 def test_of_one_channel_and_one_topic_the_channel_is_wrong(place, walker):

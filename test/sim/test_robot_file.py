@@ -136,7 +136,7 @@ VELOCITY = on_both('<velocity name="m{0}" joint="{0}" kv="5"/>')
         # Names, joints and units.
         ({}, {'joints': ['hop', 'kneee']}, r"'hop' \(did you mean 'hip'\?\), 'kneee' \(did you"),
         ({'knee': 'type="ball"', 'actuators': ''}, {}, "joint 'knee' .* has several coordinates"),
-        ({}, {'unit': 'N'}, r"unit of the action \(hip\) is 'N', .* it is N m"),
+        ({}, {'unit': 'N'}, r"unit of the action \(hip, knee\) is 'N', .* it is N m"),
         ({'knee': 'type="slide" damping="1"'}, {'unit': 'N m'}, r"\(knee\) is 'N m', .* it is N"),
         ({'actuators': POSITION}, {'field': 'position', 'unit': 'deg'}, "'deg', .* it is rad"),
         ({'knee': 'type="slide" damping="1"'}, {}, "channel position knee is 'rad', .* it is m"),

@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 import pytest
 import torch
 import yaml
+from safetensors.torch import save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard import SummaryWriter
@@ -305,3 +306,33 @@ def test_an_optimiser_that_has_not_stepped_is_restored_as_it_was():
     assert optimiser_tensors(optimiser) == {}
     restore_optimiser(optimiser, {})
     assert not optimiser.state
+
+
+@pytest.mark.parametrize(
+    ('text', 'said'),
+    [
+        ('iteration,loss\n1,x\n', 'line 2 is not one of numbers'),
+        ('iteration,loss\n1,2,3\n', 'line 2 is not one of numbers'),
+        ('round,loss\n1,2\n', 'no column iteration'),
+        ('iteration;loss\n1;2\n', 'no column iteration'),
+    ],
+)
+def test_curves_that_are_no_numbers_are_told_of_in_one_line(tmp_path, text, said):
+    path = tmp_path / 'metrics.csv'
+    path.write_text(text)
+    with pytest.raises(UserError, match=said):
+        runs.read_rows(path)
+
+
+@pytest.mark.parametrize(
+    ('tensors', 'said'),
+    [
+        ({'x': torch.zeros(1)}, 'tells no iteration'),
+        ({'iteration': torch.zeros(2)}, 'tells no iteration'),
+        ({'iteration': torch.tensor(-1)}, 'of iteration -1'),
+    ],
+)
+def test_a_checkpoint_without_an_iteration_is_none(tmp_path, tensors, said):
+    save_file(tensors, tmp_path / 'checkpoint.safetensors')
+    with pytest.raises(UserError, match=said):
+        runs.read_checkpoint(tmp_path)
