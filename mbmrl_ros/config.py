@@ -2,17 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Typed configuration from YAML, with errors that a person can act on.
 
-Validation is pydantic's; this module adds where files lie, `key=value` overrides, and one-line
-messages that name the closest valid key.
+Validation is pydantic's; this module adds where files lie, former names of keys and `key=value`
+overrides. Messages are in system/explain.py.
 """
 
 from __future__ import annotations
 
-import difflib
 import functools
 import logging
 import os
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -31,6 +29,8 @@ from pydantic import (
 )
 
 from mbmrl_ros.system.endings import UserError as UserError
+from mbmrl_ros.system.explain import closest as closest
+from mbmrl_ros.system.explain import explain, follow
 from mbmrl_ros.system.outputs import write_text as write_text
 from mbmrl_ros.system.yaml_text import LARGEST_BYTES, YamlError, load_yaml
 
@@ -40,8 +40,6 @@ Width = Annotated[int, Field(ge=1)]
 """Units of a layer."""
 # Files that extend each other: a robot and its variants are three.
 LONGEST_CHAIN = 20
-# Characters of a wrong value in a message.
-LONGEST_SHOWN = 200
 
 
 class Mistake(NamedTuple):
@@ -190,14 +188,6 @@ def find_file(name: str, folder: Path) -> Path:
     )
 
 
-def closest(name: str, valid: Iterable[str]) -> str:
-    """Return 'did you mean X? ' or nothing, then the valid names, for the end of a message."""
-    names = sorted(valid)
-    match = difflib.get_close_matches(name, names, n=1)
-    hint = f'did you mean {match[0]!r}? ' if match else ''
-    return f'{hint}valid: {", ".join(names)}'
-
-
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping; UserError if the file is missing, damaged, or not a mapping."""
     try:
@@ -281,7 +271,7 @@ def parse(
 
 def _source_of(model: type[BaseModel], error: Any, source: str, assigned: list[str]) -> str:
     """Return where a mistake is from: a file, --set, or both where it is about several keys."""
-    key = '.'.join(_follow(model, [str(part) for part in error['loc']])[0])
+    key = '.'.join(follow(model, [str(part) for part in error['loc']])[0])
     if not key and assigned and source != '--set':
         return f'{source} with --set'
     return '--set' if any(f'{key}.'.startswith(f'{each}.') for each in assigned) else source
@@ -319,85 +309,3 @@ def override(data: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, A
         except YamlError as error:
             raise UserError(f'--set {key}: {text[:60]!r} is not valid YAML: {error}') from error
     return result
-
-
-# What pydantic names by the types of Python.
-_SHAPES = {
-    'tuple_type': 'needs a list',
-    'dict_type': 'needs a mapping of keys to values',
-    'model_type': 'needs a mapping of keys to values',
-}
-
-
-def explain(model: type[BaseModel], error: Any) -> str:
-    """Return what is wrong by an error of pydantic, in one line with the key."""
-    location = [str(part) for part in error['loc'] if part != '[key]']
-    shown, _ = _follow(model, location)
-    key = '.'.join(shown)
-    if error['type'] == 'extra_forbidden':
-        fields = _follow(model, location[:-1])[1]
-        return f'unknown key {key!r}; {closest(location[-1], fields)}'
-    if error['type'] == 'missing':
-        return f'missing key {key!r}'
-    if error['type'] == 'union_tag_invalid':
-        valid = error['ctx']['expected_tags'].replace("'", '').split(', ')
-        tag = error['ctx']['tag']
-        return f'{key}.kind: there is no {tag!r}; {closest(tag, valid)}'
-    if error['type'] == 'literal_error' and isinstance(error['input'], str):
-        valid = re.findall(r"'([^']*)'", error['ctx']['expected'])
-        return f'{key}: got {_shown(error["input"])}; {closest(error["input"], valid)}'
-    came = '' if isinstance(error['input'], Mapping) else f', got {_shown(error["input"])}'
-    message = _SHAPES.get(error['type'], error['msg'].removeprefix('Value error, '))
-    if error['type'] == 'too_short':
-        least = error['ctx']['min_length']
-        message = f'needs at least {least} item{"" if least == 1 else "s"}'
-    if error['type'] in ('string_type', 'invalid_key'):
-        came += _quotes(error['input'])
-    return f'{key}: {message}{came}' if key else message
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= LONGEST_SHOWN else f'{text[:LONGEST_SHOWN]}...'
-
-
-def _quotes(value: Any) -> str:
-    """Return what to do about a name that YAML 1.1 reads as something else."""
-    if isinstance(value, (Mapping, list)):
-        return ''
-    words = {
-        'True': 'on, yes and true',
-        'False': 'off, no and false',
-        'None': 'null, ~ and nothing',
-    }
-    what = words.get(str(value), 'numbers and dates')
-    return f": YAML takes {what} for values, not for names; put a name in quotes, as in 'on'"
-
-
-def _follow(model: type[BaseModel], location: list[str]) -> tuple[list[str], Iterable[str]]:
-    """Return a location as the user wrote it, and the names of the fields of the record there.
-
-    Where a record is one of several kinds, pydantic puts its kind into the location.
-    """
-    shown, records = [], [model]
-    for part in location:
-        chosen = [record for record in records if _kind(record) == part]
-        if len(records) > 1 and chosen:
-            records = chosen
-            continue
-        shown.append(part)
-        if part in records[0].model_fields:
-            records = _records_in(records[0].model_fields[part].annotation) or records
-    return shown, records[0].model_fields
-
-
-def _kind(record: type[BaseModel]) -> Any:
-    field = record.model_fields.get('kind')
-    return None if field is None else field.default
-
-
-def _records_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    arguments = getattr(annotation, '__args__', ())
-    return [record for argument in arguments for record in _records_in(argument)]

@@ -20,9 +20,10 @@ from pydantic import ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 
 from mbmrl_ros import __version__
-from mbmrl_ros.config import PACKAGE, Config, UserError, closest, explain, share_directory
+from mbmrl_ros.config import PACKAGE, Config, UserError, closest, share_directory
 from mbmrl_ros.spec.model_text import LFS, POINTER
 from mbmrl_ros.spec.robot import RobotSpec
+from mbmrl_ros.system.explain import explain
 from mbmrl_ros.system.outputs import as_json, reason, replacing
 
 if TYPE_CHECKING:

@@ -18,10 +18,11 @@ from typing import Literal, NamedTuple
 from pydantic import Field, ValidationError
 
 from mbmrl_ros import __version__
-from mbmrl_ros.config import Config, UserError, explain, write_text
+from mbmrl_ros.config import Config, UserError, write_text
 from mbmrl_ros.data.dataset import Trajectory, load_trajectories, save_trajectories
 from mbmrl_ros.spec.model_text import why_damaged
 from mbmrl_ros.spec.robot import RobotSpec
+from mbmrl_ros.system.explain import explain
 from mbmrl_ros.system.outputs import as_json, reason
 
 MANIFEST = 'manifest.json'

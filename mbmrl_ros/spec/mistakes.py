@@ -19,9 +19,10 @@ from typing import Any, NamedTuple, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from mbmrl_ros.config import Mistake, closest, explain
+from mbmrl_ros.config import Mistake, closest
 from mbmrl_ros.spec.channels import TOPIC_RULE, is_topic
 from mbmrl_ros.spec.robot import RobotSpec
+from mbmrl_ros.system.explain import explain
 
 Place = tuple[str | int, ...]
 # Each round mends something, or is the last one.
