@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from rich.table import Table
@@ -21,6 +23,7 @@ from mbmrl_ros.bundles.policy import PolicyBundle, build_policy
 from mbmrl_ros.cli.argument_types import listed
 from mbmrl_ros.cli.progress import print_wide
 from mbmrl_ros.config import UserError, known_settings, parse
+from mbmrl_ros.data.dataset import Trajectory
 from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.envs.meta_tasks import load_meta_task
 from mbmrl_ros.evaluation.episodes import finite
@@ -71,6 +74,15 @@ def _tests(task: MetaTask, options: argparse.Namespace) -> list[str]:
     return tests
 
 
+class _Trial(NamedTuple):
+    """What is rolled out. errors: of the models on trajectories; None: there are none."""
+
+    env: RecordedEnv
+    act: Act
+    generator: torch.Generator
+    errors: Callable[[list[Trajectory]], HorizonErrors] | None
+
+
 def _measure(
     bundle: PolicyBundle, task: MetaTask, test: str, options: argparse.Namespace
 ) -> dict[str, Any]:
@@ -78,16 +90,10 @@ def _measure(
     if test:
         steps = options.steps or bundle.info.training.get('horizon')
         task = load_meta_task(task.name, options.robot or '', test, steps)
-    run = find_bundle(options.bundle).parent
-    search = None if bundle.info.algorithm in BASELINES else make_search(bundle, task, options)
-    models = trained_models(run) if search else None
-    if options.figure and models is None:
-        raise UserError(f'{run} has no models to draw the errors of: no checkpoint is there')
-    env = search.env if search else baseline_env(bundle, task, options)
+    prepare = _baseline_trial if bundle.info.algorithm in BASELINES else _search_trial
+    env, act, generator, errors_of = prepare(bundle, task, options)
     with contextlib.closing(env):
-        act = _acting(bundle, search, options) if search else acting_by_mean(bundle, options)
-        generator = torch.Generator().manual_seed(options.seed)
-        trajectories = env.roll_out(act, search.generator(0, 'evaluate') if search else generator)
+        trajectories = env.roll_out(act, generator)
     returns = returns_of(task, trajectories)
     result: dict[str, Any] = {
         'return_mean': float(returns.mean()),
@@ -100,14 +106,33 @@ def _measure(
         f'deviation over {len(returns)} episodes {returns.std(correction=0):.1f}), '
         f'{result["ended_early"]} ended early'
     )
-    if search and models is not None:
-        errors = horizon_errors(search.ensemble(models), trajectories)
+    if errors_of is not None:
+        errors = errors_of(trajectories)
         result |= errors.summary()
         _print_errors(errors)
         if options.figure:
             with replacing(options.figure) as path:
                 path.write_bytes(png(errors_figure(errors)))
     return result
+
+
+def _baseline_trial(bundle: PolicyBundle, task: MetaTask, options: argparse.Namespace) -> _Trial:
+    if options.figure:
+        raise UserError(f'--figure: {bundle.info.algorithm} has no models to draw the errors of')
+    act = acting_by_mean(bundle, options)
+    generator = torch.Generator().manual_seed(options.seed)
+    return _Trial(baseline_env(bundle, task, options), act, generator, None)
+
+
+def _search_trial(bundle: PolicyBundle, task: MetaTask, options: argparse.Namespace) -> _Trial:
+    search = make_search(bundle, task, options)
+    run = find_bundle(options.bundle).parent
+    models = trained_models(run)
+    if options.figure and models is None:
+        raise UserError(f'{run} has no models to draw the errors of: no checkpoint is there')
+    act = _acting(bundle, search, options)
+    errors = None if models is None else partial(horizon_errors, search.ensemble(models))
+    return _Trial(search.env, act, search.generator(0, 'evaluate'), errors)
 
 
 def _acting(bundle: PolicyBundle, search: Search[Any], options: argparse.Namespace) -> Act:
