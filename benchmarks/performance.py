@@ -219,6 +219,7 @@ TITLES = {
     'long_run_priority_stalls': 'Half-cheetah with priority, before periods followed the sensors',
     'long_run_priority_loaded': 'Half-cheetah with priority, beside other jobs',
     'long_run_rehearsed': 'Half-cheetah with priority and rehearsal, beside other jobs',
+    'long_run_ensemble': 'Half-cheetah at 20 Hz, ensemble with policy and value, beside trainings',
     'long_run_millirobot': 'Millirobot, with gate',
     'long_run_millirobot_priority': 'Millirobot with priority, with gate',
     'long_run_pr2_left_arm': 'PR2 arm, with gate',
@@ -232,9 +233,9 @@ TITLES = {
 # What ten_minutes.png shows, from the best set up on.
 LONG_RUNS = (
     'long_run_millirobot_priority', 'long_run_pr2_left_arm_priority', 'long_run_rehearsed',
-    'long_run_priority', 'long_run_priority_loaded', 'long_run_priority_stalls',
-    'long_run', 'long_run_second', 'long_run_millirobot', 'long_run_pr2_left_arm',
-    'long_run_two_threads',
+    'long_run_ensemble', 'long_run_priority', 'long_run_priority_loaded',
+    'long_run_priority_stalls', 'long_run', 'long_run_second', 'long_run_millirobot',
+    'long_run_pr2_left_arm', 'long_run_two_threads',
 )  # fmt: skip
 SECTIONS = {'meta': _meta, 'sim': _sim}
 
