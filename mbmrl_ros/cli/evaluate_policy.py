@@ -20,6 +20,7 @@ from mbmrl_ros.cli.progress import print_wide
 from mbmrl_ros.config import UserError, closest, known_settings, parse
 from mbmrl_ros.envs.meta_task import MetaTask
 from mbmrl_ros.envs.meta_tasks import load_meta_task
+from mbmrl_ros.envs.tasks import check_robot
 from mbmrl_ros.evaluation.episodes import finite
 from mbmrl_ros.evaluation.meta_policy import AdaptationCurve, adaptation_curve, trial_curve
 from mbmrl_ros.evaluation.verdicts import of_gain
@@ -38,6 +39,7 @@ def evaluate_policy_command(options: argparse.Namespace) -> None:
         known = closest(bundle.info.algorithm, ALGORITHMS)
         raise UserError(f'{options.bundle} is of algorithm {bundle.info.algorithm!r}; {known}')
     task = load_meta_task(options.task or bundle.info.task, options.robot or '')
+    check_robot(task.name, task.robot, options.robot or '')
     if bundle.info.algorithm in (*SEARCH_STAGES, *BASELINES):
         evaluate_search(bundle, task, options)
         return

@@ -26,7 +26,7 @@ from mbmrl_ros.cli.next_steps import after_test, after_training
 from mbmrl_ros.cli.progress import print_wide
 from mbmrl_ros.config import UserError
 from mbmrl_ros.envs.robot_task import open_task
-from mbmrl_ros.envs.tasks import load_task
+from mbmrl_ros.envs.tasks import check_robot, load_task
 from mbmrl_ros.evaluation.episodes import (
     Trial,
     endings_summary,
@@ -51,6 +51,7 @@ def train_command(options: argparse.Namespace) -> None:
     name = options.algorithm
     algorithm = find_algorithm(name)
     task = algorithm.load_task(options.task, options.robot or '')
+    check_robot(task.name, task.robot, options.robot or '')
     config = algorithm.settings(task, options.config, tuple(options.set))
     check_start(config, options.start_from)
     if options.samplers:
@@ -88,6 +89,7 @@ def evaluate_command(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     info = read_info(find_bundle(options.bundle))
     task = load_task(options.task or info.task, options.robot or '')
+    check_robot(task.name, task.robot, options.robot or '')
     problem = open_task(task)
     tests = list(task.tests) if options.test == 'all' else listed(options.test)
     for test in tests:

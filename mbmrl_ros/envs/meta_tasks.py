@@ -10,7 +10,7 @@ from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.envs.meta_task import MetaTask, bind
 from mbmrl_ros.envs.own_tasks import own_tasks
 from mbmrl_ros.envs.task import Task
-from mbmrl_ros.envs.tasks import POLICY_TASKS, TASKS, check_robot, task_file_hint
+from mbmrl_ros.envs.tasks import POLICY_TASKS, TASKS, task_file_hint
 from mbmrl_ros.spec.robot import load_robot
 
 
@@ -32,8 +32,6 @@ def load_meta_task(
         hint = task_file_hint(name, robot)
         raise UserError(f'unknown task of policies {name!r}; {closest(name, tasks)}{hint}')
     task = tasks[name]
-    if robot and isinstance(task, Task):
-        check_robot(task, robot)
     if isinstance(task, Task):
         task = replace(task, episode_steps=steps or task.episode_steps)
         return bind(task, task.test(test) if test else None)

@@ -54,8 +54,6 @@ def load_task(name: str, robot: str = '') -> Task:
             f'{name} has goals, which a model and its planner are not told of; it is a task for '
             'policies (see: mbmrl algorithms)'
         )
-    if robot and name not in own:
-        check_robot(tasks[name], robot)
     return tasks[name]
 
 
@@ -65,11 +63,13 @@ def task_file_hint(name: str, robot: str) -> str:
     return hint if '/' in name and not robot.endswith(('.yaml', '.yml')) else ''
 
 
-def check_robot(task: Task, robot: str) -> None:
-    """UserError if a robot that was named is not the one of a shipped task."""
-    named, own = load_robot(robot), load_robot(task.robot)
-    if named.hash != own.hash:
+def check_robot(name: str, task_robot: str, robot: str) -> None:
+    """UserError if a robot was named that is not the one of a task, or of its name.
+
+    A file with changes of a shipped robot, such as other limits, goes by the same name.
+    """
+    if robot and task_robot and load_robot(robot).name != load_robot(task_robot).name:
         raise UserError(
-            f'{task.name} is a task of {task.robot}, and --robot is {robot}: another name, other '
-            'channels, period or limits; leave --robot out, or name a task of that file'
+            f'{name} is a task of {task_robot}, and --robot is {robot}; leave --robot out, or '
+            'name a task of that file'
         )

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from mbmrl_ros.config import UserError, read_yaml
 from mbmrl_ros.reports.page import Page, Section, write_page
-from mbmrl_ros.reports.run import DURATIONS, POLICY_DURATIONS, Metrics, read_identity, read_metrics
+from mbmrl_ros.reports.run import DURATIONS, POLICY_DURATIONS, Metrics, read_run
 from mbmrl_ros.reports.styles import style_of
 from mbmrl_ros.system.outputs import check_file
 
@@ -97,8 +97,7 @@ def write_comparison(folders: Sequence[Path], out: Path | None = None) -> Path:
 
 
 def _read(folder: Path) -> Run:
-    metrics = read_metrics(folder)
-    identity = read_identity(folder)
+    metrics, identity = read_run(folder)
     return Run(folder, identity, read_yaml(folder / 'config.yaml'), metrics)
 
 

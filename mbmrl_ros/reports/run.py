@@ -30,7 +30,7 @@ POLICY_DURATIONS = ('physics_s', 'policy_s', 'update_s')
 
 def write_run_report(folder: Path, out: Path | None = None) -> Path:
     """Write the page of a run folder; UserError if it holds no finished iteration."""
-    metrics, identity = read_metrics(folder), read_identity(folder)
+    metrics, identity = read_run(folder)
     out = out or folder / 'report.html'
     check_file(out)
     name = f'{identity["algorithm"]} on {identity["task"]}'
@@ -137,6 +137,15 @@ def _endings(metrics: Metrics) -> str:
     return f'{np.nansum(metrics["ended_early"]):.0f} rollouts ended early.'
 
 
+def read_run(folder: Path) -> tuple[Metrics, dict[str, Any]]:
+    """Read the curves of a run, and what it is of; UserError if it is none, or only a part."""
+    metrics, identity = read_metrics(folder), read_identity(folder)
+    if 'environment_steps' not in metrics:
+        path = folder / 'metrics.csv'
+        raise UserError(f'{path} is not of a run: it has no column environment_steps')
+    return metrics, identity
+
+
 def read_identity(folder: Path) -> dict[str, Any]:
     """Read what a run is of; UserError for a part of a training beside a robot."""
     path = folder / 'run.json'
@@ -164,8 +173,6 @@ def read_metrics(folder: Path) -> Metrics:
     rows = read_rows(path)
     if not rows:
         raise UserError(f'{path} has no rows yet')
-    if 'environment_steps' not in rows[0]:
-        raise UserError(f'{path} is not of a run: it has no column environment_steps')
     # Empty: of a version that did not measure it.
     return {
         FORMER_METRICS.get(key, key): np.array([float(row[key] or 'nan') for row in rows])

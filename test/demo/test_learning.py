@@ -59,7 +59,7 @@ def test_readings_behind_a_state_are_its_own():
 
 
 def test_the_demo_starts_the_learners_and_shows_what_they_left(tmp_path, monkeypatch, capsys):
-    def learn(settings, part, priority):
+    def learn(settings, part, priority, learning):
         folder = part.folder
         assert (settings.algorithm, settings.task) == ('mb_mpo', TASK.name)
         assert (part.robot, part.steps) == ('pr2_left_arm', 200)
