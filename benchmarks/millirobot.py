@@ -37,7 +37,7 @@ Of costs: [4, episodes] per step. Of losses: [4, 2] before and after adaptation.
 
 
 def main() -> None:
-    """Write tables.md, hard.png and, where mild faults were measured, costs.png beside the files."""
+    """Write tables.md and hard.png; of mild faults, where they were measured, costs.png."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('folder', type=Path, help='of what was measured')
     folder = parser.parse_args().folder
