@@ -270,11 +270,11 @@ def parse(
 
 
 def _source_of(model: type[BaseModel], error: Any, source: str, assigned: list[str]) -> str:
-    """Return where a mistake is from: a file, --set, or both where it is about several keys."""
+    """Return where a mistake is from: a file, or what --set has changed upon it."""
     key = '.'.join(follow(model, [str(part) for part in error['loc']])[0])
-    if not key and assigned and source != '--set':
-        return f'{source} with --set'
-    return '--set' if any(f'{key}.'.startswith(f'{each}.') for each in assigned) else source
+    # Of a mistake about several keys nobody knows which of them is wrong.
+    asked = any(f'{key}.'.startswith(f'{each}.') for each in assigned) or (assigned and not key)
+    return f'--set upon {source}' if asked and source != '--set' else source
 
 
 def refuse(found: Iterable[Mistake], info: ValidationInfo, within: str = '') -> None:

@@ -266,8 +266,8 @@ class _Sizes(Config):
 @pytest.mark.parametrize(
     ('written', 'assignment', 'said'),
     [
-        ({'epochs': -1}, 'epochs=0', '^--set: epochs: '),
-        ({}, 'sizes=[]', '^--set: sizes: needs at least 1 item, got'),
+        ({'epochs': -1}, 'epochs=0', '^--set upon recipe.yaml: epochs: '),
+        ({}, 'sizes=[]', '^--set upon recipe.yaml: sizes: needs at least 1 item, got'),
         ({'epochs': -1}, 'sizes=[1]', '^recipe.yaml: epochs: '),
     ],
 )
