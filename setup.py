@@ -84,7 +84,7 @@ setup(
         'scipy>=1.11',
         'tensorboard>=2.14',
         'torch>=2.6',
-        'tqdm>=4.60',
+        'tqdm>=4.66',
         'zstandard>=0.19',
     ],
     extras_require={

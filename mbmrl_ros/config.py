@@ -273,7 +273,10 @@ def _source_of(model: type[BaseModel], error: Any, source: str, assigned: list[s
     """Return where a mistake is from: a file, or what --set has changed upon it."""
     key = '.'.join(follow(model, [str(part) for part in error['loc']])[0])
     # Of a mistake about several keys nobody knows which of them is wrong.
-    asked = any(f'{key}.'.startswith(f'{each}.') for each in assigned) or (assigned and not key)
+    asked = any(
+        not key or f'{key}.'.startswith(f'{each}.') or each.startswith(f'{key}.')
+        for each in assigned
+    )
     return f'--set upon {source}' if asked and source != '--set' else source
 
 

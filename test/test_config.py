@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from mbmrl_ros import config
 from mbmrl_ros.config import (
@@ -275,3 +275,26 @@ def test_what_an_assignment_got_wrong_is_no_mistake_of_the_file(written, assignm
     data = override(written, [assignment])
     with pytest.raises(UserError, match=said):
         parse(_Sizes, data, 'recipe.yaml', [assignment])
+
+
+class _Ring(Config):
+    inner: float = 1.0
+    outer: float = 2.0
+
+    @model_validator(mode='after')
+    def _ordered(self):
+        if self.inner >= self.outer:
+            raise ValueError('inner must be below outer')
+        return self
+
+
+class _Area(Config):
+    ring: _Ring = _Ring()
+
+
+def test_a_mistake_about_several_keys_of_a_record_is_of_the_assignment_within_it():
+    data = override({}, ['ring.outer=0.5'])
+    with pytest.raises(UserError, match=r'^--set upon area\.yaml: ring: inner'):
+        parse(_Area, data, 'area.yaml', ['ring.outer=0.5'])
+    with pytest.raises(UserError, match=r'^area\.yaml: ring: inner'):
+        parse(_Area, {'ring': {'outer': 0.5}}, 'area.yaml', [])

@@ -165,7 +165,10 @@ def read_metrics(folder: Path) -> Metrics:
     """Read metrics.csv as columns; UserError if there is none."""
     path = folder / 'metrics.csv'
     if not path.is_file():
-        within = ' '.join(str(each.parent) for each in sorted(folder.glob('*/metrics.csv')))
+        inner = [each.parent for each in sorted(folder.glob('*/metrics.csv'))]
+        for each in inner:
+            read_identity(each)
+        within = ' '.join(map(str, inner))
         raise UserError(
             f'{folder} is not a run folder with a finished iteration: '
             + (f'name those in it: {within}' if within else f'{path.name} is missing')

@@ -81,8 +81,16 @@ def _check_field(name: str) -> str:
     return name
 
 
+def _check_task_name(name: str) -> str:
+    for part in name.split('/'):
+        _check_file_name(part)
+    return name
+
+
+TaskName = Annotated[str, AfterValidator(_check_task_name)]
+"""Folders are called so, one in the other where it has a /."""
 FileName = Annotated[str, AfterValidator(_check_file_name)]
-"""Of a robot or a task: folders are called so."""
+"""Of a robot: folders are called so."""
 TopicName = Annotated[str, AfterValidator(_check_topic)]
 Name = Annotated[str, AfterValidator(_check_given)]
 """Of a joint, a link, a channel: any text."""

@@ -42,6 +42,7 @@ from mbmrl_ros.spec.channels import (
     Kinematics,
     Plausible,
     Safety,
+    TaskName,
     Topic,
     TopicName,
     read_signal,
@@ -83,7 +84,7 @@ class RobotSpec(Config):
     kinematics: Kinematics | None = None
     simulation: Simulation | None = None
     collection: Collection = Collection()
-    tasks: dict[FileName, OwnTask] = Field(default={}, description='by name; shipped ones apart')
+    tasks: dict[TaskName, OwnTask] = Field(default={}, description='by name; shipped ones apart')
 
     @model_validator(mode='before')
     @classmethod
@@ -130,7 +131,8 @@ class RobotSpec(Config):
             text = 'topics: one at least must not be slow, to date the state'
             yield Mistake(('topics',), text)
         battery = self.safety.battery
-        if self.action.topic in {*self.topics, battery.topic if battery else ''}:
+        own = self.topics if self.simulation is not None else ()
+        if self.action.topic in {*own, battery.topic if battery else ''}:
             text = f'{self.action.topic} is listened to: commands go out on a topic of their own'
             yield Mistake(('action', 'topic'), text)
         if battery is not None and battery.topic in self.topics:

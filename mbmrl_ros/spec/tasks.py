@@ -108,12 +108,3 @@ class OwnTask(Config):
     done: dict[str, Range] = Field(
         default={}, description='by channel: the range outside of which an episode ends'
     )
-
-    @model_validator(mode='after')
-    def _consistent(self) -> Self:
-        for place, text in enumerate(self.held_out):
-            if text in self.disturbances:
-                raise ValueError(f'held_out is for tests only, and disturbances have {text!r} too')
-            if text in self.held_out[:place]:
-                raise ValueError(f'held_out has {text!r} twice')
-        return self

@@ -174,15 +174,6 @@ def test_two_joints_that_are_misspelt_are_two_mistakes(place, walker):
 @pytest.mark.parametrize(
     ('changes', 'where', 'said'),
     [
-        ({'held_out': ['disabled_joint:leg_joint'] * 2}, 'tasks.it', 'twice'),
-        (
-            {
-                'held_out': ['disabled_joint:leg_joint'],
-                'disturbances': ['disabled_joint:leg_joint'],
-            },
-            'tasks.it',
-            'for tests only',
-        ),
         ({'done': {'z': [2, 1]}}, 'tasks.it.done.z', '[lowest, highest]'),
         ({'goals': {'v': {'range': [0, 1], 'held_out': [2, 3]}}}, 'tasks.it', 'of goal v'),
         (

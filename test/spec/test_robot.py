@@ -330,3 +330,28 @@ def test_the_way_of_a_topics_messages_is_a_time():
     assert cart(topics__odom__transport_s=0.004).topics['odom'].transport_s == 0.004
     with pytest.raises(UserError, match=r'topics\.odom\.transport_s'):
         cart(topics__odom__transport_s=-0.1)
+
+
+def test_a_robot_without_a_simulation_may_read_its_own_commands():
+    data = copy.deepcopy(CART)
+    data['topics']['commands'] = {
+        'type': 'sensor_msgs/msg/JointState',
+        'timeout_s': 1,
+        'slow': True,
+    }
+    channel = {'topic': 'commands', 'field': 'effort', 'unit': 'N m'}
+    data['state'] += [
+        {'name': f'last_{joint}', 'joint': joint, **channel} for joint in ('left', 'right')
+    ]
+    assert parse(RobotSpec, data, 'cart.yaml').topic_signals('commands')
+
+
+def test_tasks_may_lie_in_folders_and_test_what_they_train_on():
+    reward = [{'term': 'alive'}]
+    both = {'disturbances': ['disabled_joint:left'], 'held_out': ['disabled_joint:left']}
+    tasks = {'run/fast': {'description': 'fast', 'reward': reward, **both}}
+    spec = parse(RobotSpec, CART | {'tasks': tasks}, 'cart.yaml')
+    assert spec.tasks['run/fast'].held_out == ('disabled_joint:left',)
+    for name in ('run/../up', '/run', 'run/', ''):
+        with pytest.raises(UserError, match='name of folders'):
+            parse(RobotSpec, CART | {'tasks': {name: tasks['run/fast']}}, 'cart.yaml')

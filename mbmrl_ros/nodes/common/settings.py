@@ -272,7 +272,7 @@ class ControllerSettings(Settings):
         'float32; int8: docs/precision.md',
     )
     threads: int = Field(
-        2, ge=1, le=256, description='of the processor, for adapting and planning'
+        2, ge=1, le=1024, description='of the processor, for adapting and planning'
     )
     lockstep: bool = Field(
         False,

@@ -17,6 +17,8 @@ from mbmrl_ros.nodes.learners.parcels import Parcel, Version
 from mbmrl_ros.nodes.learners.parts import EPISODE, Part, as_tensors, opened
 
 FOLDER = 'collector'
+# Ten years.
+LONGEST_S = 3e8
 
 
 class EpisodeStore:
@@ -36,8 +38,9 @@ class EpisodeStore:
             self.count += 1
             self.steps += self.run.load_data(self.count)[0].steps
         self._origin = part.origin
-        # A training that goes on counts on.
-        self._began_s = time.monotonic() - self.run.last_logged().get('wall_s', 0.0)
+        # A training that goes on counts on; earlier versions wrote dates.
+        ran_s = self.run.last_logged().get('wall_s', 0.0)
+        self._began_s = time.monotonic() - (ran_s if ran_s < LONGEST_S else 0.0)
         self._queue: queue.SimpleQueue[tuple[Trajectory, dict[str, float]] | None] = (
             queue.SimpleQueue()
         )

@@ -115,7 +115,7 @@ def opened(part: Part, kind: str) -> Iterator[tuple[Run, int]]:
     with claimed(folder, f'{kind} node'):
         identity = {'algorithm': part.name, 'task': part.task, 'part': kind, 'seed': part.seed}
         if part.start_from:
-            identity['start_from'] = str(part.start_from)
+            identity['start_from'] = str(part.start_from.resolve())
         run = Run(folder, part.config, identity)
         counter = folder / STARTS
         start = int(counter.read_text()) + 1 if counter.exists() else 1

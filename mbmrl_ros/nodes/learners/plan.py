@@ -11,6 +11,7 @@ from mbmrl_ros.algorithms import LEARNERS, SEARCH_STAGES
 from mbmrl_ros.api.training import find_algorithm
 from mbmrl_ros.config import UserError, closest
 from mbmrl_ros.envs.robot_task import open_task
+from mbmrl_ros.envs.tasks import check_robot
 from mbmrl_ros.nodes.learners.model_part import ModelPart, check_run
 from mbmrl_ros.nodes.learners.search_part import SearchPart
 from mbmrl_ros.nodes.learners.settings import LearningSettings, SharedSettings
@@ -35,6 +36,7 @@ def plan_training(settings: LearningSettings, kind: str = '') -> Training:
     """Look everything up; UserError if anything is wrong. kind: of the folder's name."""
     algorithm = find_algorithm(settings.algorithm)
     task = algorithm.load_task(settings.task, settings.robot)
+    check_robot(task.name, task.robot, settings.robot)
     config = algorithm.settings(task, settings.config or None, settings.settings)
     start_from = getattr(settings, 'start_from', '')
     check_start(config, Path(start_from) if start_from else None)

@@ -26,7 +26,7 @@ class LearningSettings(Settings):
 class TrainerSettings(LearningSettings):
     """Parameters of trainer_node."""
 
-    threads: int = Field(2, ge=1, le=256, description='of the processor')
+    threads: int = Field(2, ge=1, le=1024, description='of the processor')
     autostart: bool = Field(True, description='configure and activate without being asked')
 
 
@@ -49,7 +49,7 @@ class SharedSettings(LearningSettings):
 class LearnerSettings(SharedSettings):
     """Parameters of model_learner_node and policy_learner_node."""
 
-    threads: int = Field(1, ge=1, le=256, description='of the processor')
+    threads: int = Field(1, ge=1, le=1024, description='of the processor')
     checkpoint_s: float = Field(
         30.0, gt=0, le=3600, description='between two checkpoints of the models'
     )

@@ -80,11 +80,13 @@ class RecorderTopics:
         if recorder.problem:
             self._node.get_logger().error(f'{recorder.problem}; {text} were recorded before')
         else:
-            names = ', '.join(sorted(self._missing))
+            why = self._unknown
+            silent = [
+                f'{topic} ({why[topic]})' if topic in why else topic for topic in self._wanted
+            ]
             then = f'next: mbmrl bag {self.folder} {self._of_robot}'
-            self._node.get_logger().info(
-                f'{text}; {then if total else f"nobody published {names}"}'
-            )
+            nothing = f'nothing came of {", ".join(silent)}'
+            self._node.get_logger().info(f'{text}; {then if total else nothing}')
 
     def close(self) -> None:
         """Finish the bag and remove everything."""

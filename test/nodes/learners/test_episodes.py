@@ -11,6 +11,7 @@ from mbmrl_ros.nodes.learners import episodes
 from mbmrl_ros.nodes.learners.episodes import EpisodeStore
 from mbmrl_ros.nodes.learners.plan import plan_part
 from mbmrl_ros.nodes.learners.settings import SharedSettings
+from mbmrl_ros.training.run import Run
 
 
 def _piece(part):
@@ -62,3 +63,14 @@ def test_wall_time_counts_while_it_collects_and_goes_on_where_it_was(tmp_path, m
     rows = store.run.folder.joinpath('metrics.csv').read_text().splitlines()
     column = rows[0].split(',').index('wall_s')
     assert [float(row.split(',')[column]) for row in rows[1:]] == [12.5, 25.0]
+
+
+def test_a_folder_whose_rows_have_dates_counts_from_its_next_start(tmp_path, monkeypatch):
+    given = parameters('mb_mpo', tmp_path)
+    part = plan_part(SharedSettings(**given | {'settings': tuple(given['settings'])}))
+    monkeypatch.setattr(Run, 'last_logged', lambda self: {'wall_s': 1.7951e9})
+    monkeypatch.setattr(episodes.time, 'monotonic', lambda: 7.0)
+    store = EpisodeStore(part, lambda _: None)
+    store.put(_piece(part), {})
+    store.close()
+    assert store.last['wall_s'] == 0.0
