@@ -167,7 +167,9 @@ def read_metrics(folder: Path) -> Metrics:
     if not path.is_file():
         inner = [each.parent for each in sorted(folder.glob('*/metrics.csv'))]
         for each in inner:
-            read_identity(each)
+            if (each / 'run.json').exists():
+                # Parts of a training beside a robot have no page either.
+                read_identity(each)
         within = ' '.join(map(str, inner))
         raise UserError(
             f'{folder} is not a run folder with a finished iteration: '
