@@ -92,6 +92,19 @@ def main() -> None:
             options.out / 'beside.png', dpi=110, bbox_inches='tight'
         )
     print(summary(trainings))
+    for training in trainings:
+        clock = by_the_clock(training, options.compute_s)
+        near = (f'{cm:g} cm: {near_from(training, clock, cm)}' for cm in (5.0, NEAR_CM))
+        moments = ', '.join(near)
+        print(
+            f'{training.name} {training.seed}, {way(training)}: {clock[-1]:.1f} min of the '
+            f'clock, within {moments}; {len(training.ends_cm)} pieces'
+        )
+
+
+def by_the_clock(training: Training, compute_s: float) -> Array:
+    """Return the minutes at which episodes ended, those included in which the robot stands."""
+    return training.minutes * (1 if training.beside else 1 + compute_s / EPISODES_S)
 
 
 def way(training: Training) -> str:
@@ -161,7 +174,7 @@ def summary(trainings: list[Training]) -> str:
     for training in trainings:
         of_task[training.name + ', beside' * training.beside].append(training)
     for name, several in of_task.items():
-        cells = [name, str(len(several)), ', '.join(near_from(t) for t in several)]
+        cells = [name, str(len(several)), ', '.join(near_from(t, t.minutes) for t in several)]
         for test in TESTS:
             ends = [float(t.tests[test].mean()) for t in several]
             share = np.mean([np.mean(t.tests[test] <= NEAR_CM) for t in several])
@@ -172,13 +185,13 @@ def summary(trainings: list[Training]) -> str:
     return '\n'.join(lines)
 
 
-def near_from(training: Training) -> str:
-    """Return from when on, in minutes of the robot, episodes of the training ended near.
+def near_from(training: Training, minutes: Array, cm: float = NEAR_CM) -> str:
+    """Return from which of the minutes on episodes of the training ended near.
 
     By the median of six episodes, which are those of three iterations.
     """
-    near = np.flatnonzero(smooth(training.ends_cm)[5:] <= NEAR_CM)
-    return f'{training.minutes[near[0] + 5]:.1f}' if len(near) else 'never'
+    near = np.flatnonzero(smooth(training.ends_cm)[5:] <= cm)
+    return f'{minutes[near[0] + 5]:.1f}' if len(near) else 'never'
 
 
 def smooth(ends: Array) -> Array:
@@ -215,9 +228,7 @@ def draw_beside(trainings: list[Training], compute_s: float) -> Figure:
         for training in (each for each in trainings if each.name in tasks):
             label = None if training.beside in named else way(training)
             named.add(training.beside)
-            clock = training.minutes * (
-                1 if training.beside else (EPISODES_S + standing) / EPISODES_S
-            )
+            clock = by_the_clock(training, standing)
             colour = '#d95f02' if training.beside else '#1f6fb2'
             axes.plot(clock, smooth(training.ends_cm), color=colour, lw=1.2, label=label)
         axes.axhline(NEAR_CM, color='#1b1f24', ls=':', lw=1)
